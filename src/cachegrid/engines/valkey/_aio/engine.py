@@ -1,0 +1,387 @@
+"""The Valkey engine: every ability, on the thin path to the owner, and with patience when an owner is away."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import time
+from collections.abc import AsyncIterator, Sequence
+from typing import Final
+
+from libvalkey import ReplyError
+
+from cachegrid.engines.facts import MemberFacts
+from cachegrid.engines.valkey import commands
+from cachegrid.engines.valkey._aio.link import AsyncLink
+from cachegrid.engines.valkey._aio.routing import AsyncRouting
+from cachegrid.engines.valkey.commands import Script, pack
+from cachegrid.engines.valkey.facts import read_facts
+from cachegrid.engines.valkey.slots import slot_of, tag_in
+from cachegrid.engines.valkey.target import Target
+from cachegrid.engines.valkey.trouble import Effect, LinkError, Step, advise, pause_before
+from cachegrid.errors import EngineError, EngineTimeout, ServerRefused
+from cachegrid.waits._aio import sleep
+
+__all__ = ["AsyncValkeyEngine"]
+
+_PAGE: Final = 1_000  # requests in one pipeline, and addresses in one step of a walk
+_EPOCH_COPIES_MS: Final = 100  # how long a raised epoch waits to be on a replica too
+_FENCE_KEPT_MS: Final = 60_000  # how long a fencing number is remembered after its lease
+
+_doubts = itertools.count(1)  # one source for all engines: `next` is atomic, and no value comes twice
+
+
+class AsyncValkeyEngine:
+    """Stores frames on one server or a cluster; see the protocols in `cachegrid.engines` for what each method does."""
+
+    def __init__(self, target: Target) -> None:
+        self.doubt = 0
+        self._target = target
+        self._routing = AsyncRouting(target, self._bell)
+        self._owners = self._routing.owners  # by slot; one list for ever, changed in place
+
+    async def open(self) -> None:
+        """Find the members. Raises Unreachable, AccessDenied or Unsupported."""
+        await self._routing.open()
+
+    async def aclose(self) -> None:
+        await self._routing.aclose()
+
+    def forget(self) -> None:
+        """In a forked child: begin with connections of its own."""
+        self._routing.forget()
+        self._bell()
+
+    # Entries.
+
+    async def fetch(self, address: bytes) -> bytes | None:
+        reply = await self._call(address, commands.fetch(address), Effect.READ)
+        return _bytes(reply)
+
+    async def store(self, address: bytes, frame: bytes, ttl: int | None) -> None:
+        await self._call(address, commands.store(address, frame, ttl), Effect.REPEATABLE)
+
+    async def drop(self, address: bytes) -> bool:
+        return await self._call(address, pack(b"UNLINK", address), Effect.REPEATABLE) == 1
+
+    async def fetch_many(self, addresses: Sequence[bytes]) -> list[bytes | None]:
+        replies = await self._call_many(addresses, [commands.fetch(address) for address in addresses], Effect.READ)
+        return replies  # type: ignore[return-value] # GET answers bytes or None
+
+    async def store_many(self, items: Sequence[tuple[bytes, bytes, int | None]]) -> None:
+        requests = [commands.store(address, frame, ttl) for address, frame, ttl in items]
+        await self._call_many([item[0] for item in items], requests, Effect.REPEATABLE)
+
+    async def drop_many(self, addresses: Sequence[bytes]) -> int:
+        requests = [pack(b"UNLINK", address) for address in addresses]
+        return sum(_int(reply) for reply in await self._call_many(addresses, requests, Effect.REPEATABLE))
+
+    # Conditions and counts: what must not be applied twice.
+
+    async def store_if_absent(self, address: bytes, frame: bytes, ttl: int | None) -> bool:
+        return await self._call(address, _set_if(address, frame, ttl, b"NX"), Effect.ONCE) is not None
+
+    async def store_if_present(self, address: bytes, frame: bytes, ttl: int | None) -> bool:
+        return await self._call(address, _set_if(address, frame, ttl, b"XX"), Effect.ONCE) is not None
+
+    async def store_if_version(self, address: bytes, version: bytes, frame: bytes, ttl: int | None) -> bool:
+        return await self._run(commands.STORE_IF_VERSION, Effect.ONCE, (address,), version, frame, _ms(ttl)) == 1
+
+    async def drop_if_version(self, address: bytes, version: bytes) -> bool:
+        return await self._run(commands.DROP_IF_VERSION, Effect.ONCE, (address,), version) == 1
+
+    async def add(self, address: bytes, by: int, start: int, ttl: int | None) -> int:
+        reply = await self._run(commands.ADD, Effect.ONCE, (address,), b"%d" % start, b"%d" % by, _ms(ttl))
+        return _int(reply)
+
+    # Times.
+
+    async def fetch_idle(self, address: bytes, idle: int) -> bytes | None:
+        return _bytes(await self._run(commands.FETCH_IDLE, Effect.REPEATABLE, (address,), b"%d" % idle))
+
+    async def touch(self, address: bytes, ttl: int | None, now: int) -> bool:
+        return await self._run(commands.TOUCH, Effect.REPEATABLE, (address,), _ms(ttl), b"%d" % now) == 1
+
+    async def inspect(self, address: bytes) -> tuple[bytes, int | None] | None:
+        match await self._run(commands.INSPECT, Effect.READ, (address,)):
+            case [int(left), bytes(frame)]:
+                return frame, (left if left >= 0 else None)
+            case _:
+                return None
+
+    # Leases: a token recognises its own, so all of them may be repeated.
+
+    async def acquire(self, name: bytes, token: bytes, lease: int) -> int | None:
+        kept = b"%d" % (lease + _FENCE_KEPT_MS)
+        reply = await self._run(commands.ACQUIRE, Effect.REPEATABLE, _lease_keys(name), token, b"%d" % lease, kept)
+        return None if reply is None else _int(reply)
+
+    async def renew(self, name: bytes, token: bytes, lease: int) -> bool:
+        kept = b"%d" % (lease + _FENCE_KEPT_MS)
+        keys = _lease_keys(name)
+        return await self._run(commands.RENEW, Effect.REPEATABLE, keys, token, b"%d" % lease, kept) == 1
+
+    async def release(self, name: bytes, token: bytes) -> bool:
+        return await self._run(commands.RELEASE, Effect.REPEATABLE, _lease_keys(name), token) == 1
+
+    # Epochs. Every connection listens in broadcast mode to the bell keys of its member. Who raises an epoch rings a
+    # bell at every owner before it returns, and a member sends what a listener should know before it answers
+    # that listener's later requests. So no request that begins after the raise trusts the old epoch.
+
+    async def epoch(self, name: bytes) -> int:
+        key = _epoch_key(name)
+        # Not from a replica, which may lag: a script that may write is answered by the owner only.
+        return _int(await self._run(commands.MAKE_EPOCH, Effect.REPEATABLE, (key,)))
+
+    async def raise_epoch(self, name: bytes) -> int:
+        key = _epoch_key(name)
+        raised = _int(await self._run(commands.RAISE_EPOCH, Effect.REPEATABLE, (key,), b"0"))
+        await self._copy_to_replica(key)
+        await self._ring()
+        self._bell()
+        return raised
+
+    # Looking around.
+
+    async def walk(self, prefix: bytes) -> AsyncIterator[list[bytes]]:
+        pattern = _literally(prefix) + b"*"
+        for link in self._routing.owner_links():
+            cursor = b"0"
+            while True:
+                request = pack(b"SCAN", cursor, b"MATCH", pattern, b"COUNT", b"%d" % _PAGE)
+                cursor, page = _scanned(await self._call_at(link, request))
+                if page:
+                    yield page
+                if cursor == b"0":
+                    break
+
+    async def members(self) -> list[MemberFacts]:
+        await self._routing.learn()
+        found: list[MemberFacts] = []
+        for endpoint, role, slots in self._routing.roles():
+            link = self._routing.link(endpoint)
+            try:
+                exchange = await link.begin(pack(b"INFO") + pack(b"DBSIZE"), 2)
+                found.append(read_facts(endpoint, role, slots, await exchange.finish()))
+            except LinkError:
+                found.append(MemberFacts(host=endpoint.host, port=endpoint.port, role=role, slots=slots, up=False))
+        return found
+
+    # Inside.
+
+    def _bell(self) -> None:
+        self.doubt = next(_doubts)
+
+    async def _call(self, address: bytes, request: bytes, effect: Effect) -> object:
+        """One request to the owner of an address. This is the hot path: what can go wrong is looked at elsewhere."""
+        link = self._owners[slot_of(address)]
+        try:
+            if effect is Effect.ONCE:
+                reply = await link.call_once(request)
+            else:
+                reply = await link.call(request)
+        except LinkError as error:
+            return await self._insist(address, request, effect, link, error)
+        if reply.__class__ is ReplyError:
+            return await self._insist(address, request, effect, link, reply)
+        return reply
+
+    async def _call_many(self, addresses: Sequence[bytes], requests: list[bytes], effect: Effect) -> list[object]:
+        """A request for each address, all members at once; the replies in order."""
+        replies: list[object] = []
+        for first in range(0, len(addresses), _PAGE):
+            page = slice(first, first + _PAGE)
+            replies += await self._call_page(addresses[page], requests[page], effect)
+        return replies
+
+    async def _call_page(self, addresses: Sequence[bytes], requests: list[bytes], effect: Effect) -> list[object]:
+        owners = self._owners
+        by_link: dict[AsyncLink, list[int]] = {}
+        for index, address in enumerate(addresses):
+            link = owners[slot_of(address)]
+            try:
+                by_link[link].append(index)
+            except KeyError:
+                by_link[link] = [index]
+        replies: list[object] = [None] * len(addresses)
+        troubles: list[tuple[int, AsyncLink, Exception]] = []
+        under_way = []
+        for link, indexes in by_link.items():
+            try:
+                exchange = await link.begin(b"".join([requests[index] for index in indexes]), len(indexes))
+                under_way.append((link, indexes, exchange))
+            except LinkError as error:
+                troubles += [(index, link, error) for index in indexes]
+        for link, indexes, exchange in under_way:
+            try:
+                answers = await exchange.finish()
+            except LinkError as error:
+                troubles += [(index, link, error) for index in indexes]
+                continue
+            for index, answer in zip(indexes, answers, strict=True):
+                replies[index] = answer
+                if answer.__class__ is ReplyError:
+                    troubles.append((index, link, answer))  # type: ignore[arg-type] # it is one
+        # After the first of them has waited out a failover, the others pass at once.
+        deadline = time.monotonic() + self._target.timeout
+        for index, link, trouble in troubles:
+            replies[index] = await self._insist(
+                addresses[index], requests[index], effect, link, trouble, deadline=deadline
+            )
+        return replies
+
+    async def _run(self, script: Script, effect: Effect, keys: tuple[bytes, ...], *args: bytes) -> object:
+        """Run a script at the owner of its keys."""
+        link = self._owners[slot_of(keys[0])]
+        request = script.call(keys, *args)
+        try:
+            reply = await (link.call_once(request) if effect is Effect.ONCE else link.call(request))
+        except LinkError as error:
+            return await self._insist(keys[0], request, effect, link, error, source=script.send(keys, *args))
+        if reply.__class__ is ReplyError:
+            return await self._insist(keys[0], request, effect, link, reply, source=script.send(keys, *args))
+        return reply
+
+    async def _insist(
+        self,
+        address: bytes,
+        request: bytes,
+        effect: Effect,
+        link: AsyncLink,
+        trouble: object,
+        *,
+        source: bytes | None = None,
+        deadline: float | None = None,
+    ) -> object:
+        """Go on with a request that met trouble, until it is answered, hopeless, or past its deadline."""
+        if deadline is None:
+            deadline = time.monotonic() + self._target.timeout
+        slot = slot_of(address)
+        for attempt in itertools.count():
+            assert isinstance(trouble, Exception)  # noqa: S101 - an error reply, or a broken link
+            advice = advise(trouble, effect, link.endpoint)
+            if advice.step is Step.FAIL and advice.error is not None:
+                raise advice.error from trouble
+            if time.monotonic() >= deadline:
+                raise _too_late(self._target.timeout, link, trouble) from trouble
+            if effect is Effect.READ and isinstance(trouble, LinkError):
+                reply = await self._from_replica(slot, request)
+                if reply.__class__ is not ReplyError:
+                    return reply
+            if advice.step in (Step.WAIT, Step.LEARN):
+                await sleep(pause_before(attempt, random.random()))  # noqa: S311 - spreads retries, hides nothing
+            if advice.step is Step.TEACH and source is not None:
+                request = source
+            elif advice.step is Step.LEARN:
+                await self._routing.learn(avoid=link.endpoint)
+                link = self._owners[slot]
+            elif advice.endpoint is not None:
+                link = self._routing.link(advice.endpoint)
+                if advice.step is Step.MOVE:
+                    self._owners[slot] = link
+                    await self._routing.learn()
+            try:
+                if advice.step is Step.ASK:
+                    reply = (await (await link.begin(pack(b"ASKING") + request, 2)).finish())[1]
+                else:
+                    reply = await link.call(request)
+            except LinkError as error:
+                trouble = error
+                continue
+            if reply.__class__ is not ReplyError:
+                return reply
+            trouble = reply
+        raise AssertionError  # pragma: no cover - the loop ends by return or raise
+
+    async def _from_replica(self, slot: int, request: bytes) -> object:
+        """The answer of a replica to a read while the owner is away; an error reply if there is none."""
+        for link in self._routing.replicas_of(slot):
+            try:
+                reply = await link.call(request)
+            except LinkError:
+                continue
+            if reply.__class__ is not ReplyError:
+                return reply
+        return ReplyError("MASTERDOWN no replica answers")
+
+    async def _call_at(self, link: AsyncLink, request: bytes) -> object:
+        """One request to one member, whatever it owns; repeated while its connection breaks."""
+        deadline = time.monotonic() + self._target.timeout
+        for attempt in itertools.count():
+            try:
+                reply = await link.call(request)
+            except LinkError as error:
+                if time.monotonic() >= deadline:
+                    raise _too_late(self._target.timeout, link, error) from error
+                await sleep(pause_before(attempt, random.random()))  # noqa: S311
+                continue
+            if isinstance(reply, ReplyError):
+                raise ServerRefused(f"{link.endpoint} refused: {reply}", where=str(link.endpoint))
+            return reply
+        raise AssertionError  # pragma: no cover - the loop ends by return or raise
+
+    async def _copy_to_replica(self, key: bytes) -> None:
+        """Give what was just written time to be on a replica, so that a failover does not undo it."""
+        if self._routing.replicas_of(slot_of(key)):
+            await self._call(key, pack(b"WAIT", b"1", b"%d" % _EPOCH_COPIES_MS), Effect.REPEATABLE)
+
+    async def _ring(self) -> None:
+        """Ring the bell at every owner; a bell that stays behind would be an entry, so it is taken away at once."""
+        rung: set[AsyncLink] = set()
+        # Ringing may find that an owner was replaced: then whoever owns its slots now is rung too.
+        while missing := [link for link in self._routing.owner_links() if link not in rung]:
+            for link in missing:
+                rung.add(link)
+                bell = commands.BELL_PREFIX + b"{" + tag_in(self._routing.slots_of(link)) + b"}"
+                await self._call(bell, pack(b"SET", bell, b"", b"PX", b"1000"), Effect.REPEATABLE)
+                await self._call(bell, pack(b"UNLINK", bell), Effect.REPEATABLE)
+
+
+def _bytes(reply: object) -> bytes | None:
+    if reply is None or isinstance(reply, bytes):
+        return reply
+    raise EngineError(f"the server answered {reply!r:.80} where bytes were asked for")
+
+
+def _int(reply: object) -> int:
+    if isinstance(reply, (int, bytes)):
+        return int(reply)
+    raise EngineError(f"the server answered {reply!r:.80} where a number was asked for")
+
+
+def _ms(ttl: int | None) -> bytes:
+    return b"" if ttl is None else b"%d" % ttl
+
+
+def _set_if(address: bytes, frame: bytes, ttl: int | None, condition: bytes) -> bytes:
+    words = (b"SET", address, frame, condition)
+    return pack(*words) if ttl is None else pack(*words, b"PX", b"%d" % ttl)
+
+
+def _lease_keys(name: bytes) -> tuple[bytes, bytes]:
+    return b"cg!lease:{" + name + b"}", b"cg!fence:{" + name + b"}"
+
+
+def _epoch_key(name: bytes) -> bytes:
+    return b"cg!epoch:{" + name + b"}"
+
+
+def _literally(prefix: bytes) -> bytes:
+    """A glob pattern that matches the prefix itself and nothing else."""
+    return b"".join(b"\\" + bytes([byte]) if byte in b"*?[]^-\\" else bytes([byte]) for byte in prefix)
+
+
+def _scanned(reply: object) -> tuple[bytes, list[bytes]]:
+    match reply:
+        case [bytes(cursor), list(page)]:
+            return cursor, page
+        case _:
+            raise EngineError(f"SCAN answered {reply!r:.80}")
+
+
+def _too_late(timeout: float, link: AsyncLink, trouble: Exception) -> EngineTimeout:
+    return EngineTimeout(
+        f"no answer within {timeout:g} s; last, {link.endpoint} said: {trouble}. Look at `cachegrid status`, "
+        "or give calls more time with timeout=",
+        where=str(link.endpoint),
+    )

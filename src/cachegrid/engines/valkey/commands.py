@@ -1,0 +1,235 @@
+"""Requests as bytes, and the scripts that run at an entry's owner where one command cannot do it."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Final, NamedTuple
+
+__all__ = [
+    "ACQUIRE",
+    "ADD",
+    "BELL_PREFIX",
+    "DROP_IF_VERSION",
+    "FETCH_IDLE",
+    "INSPECT",
+    "MAKE_EPOCH",
+    "RAISE_EPOCH",
+    "RELEASE",
+    "RENEW",
+    "STORE_IF_VERSION",
+    "TOUCH",
+    "Script",
+    "fetch",
+    "pack",
+    "store",
+]
+
+BELL_PREFIX: Final = b"cg!bell:"
+
+
+def pack(*words: bytes) -> bytes:
+    """One request in RESP, from its words."""
+    parts = [b"*%d\r\n" % len(words)]
+    parts += [b"$%d\r\n%b\r\n" % (len(word), word) for word in words]
+    return b"".join(parts)
+
+
+def fetch(address: bytes) -> bytes:
+    """GET."""
+    return b"*2\r\n$3\r\nGET\r\n$%d\r\n%b\r\n" % (len(address), address)
+
+
+def store(address: bytes, frame: bytes, ttl: int | None) -> bytes:
+    """SET, with PX where the entry has an end."""
+    if ttl is None:
+        return b"*3\r\n$3\r\nSET\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n" % (len(address), address, len(frame), frame)
+    end = b"%d" % ttl
+    return b"*5\r\n$3\r\nSET\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n$2\r\nPX\r\n$%d\r\n%b\r\n" % (
+        len(address),
+        address,
+        len(frame),
+        frame,
+        len(end),
+        end,
+    )
+
+
+class Script(NamedTuple):
+    """A script, called by its digest; `source` is sent only to a member that does not know it yet."""
+
+    source: bytes
+    digest: bytes
+
+    def call(self, keys: tuple[bytes, ...], *args: bytes) -> bytes:
+        """EVALSHA."""
+        return pack(b"EVALSHA", self.digest, b"%d" % len(keys), *keys, *args)
+
+    def send(self, keys: tuple[bytes, ...], *args: bytes) -> bytes:
+        """EVAL, with the whole source."""
+        return pack(b"EVAL", self.source, b"%d" % len(keys), *keys, *args)
+
+
+def _script(source: str) -> Script:
+    raw = source.strip().encode()
+    return Script(raw, hashlib.sha1(raw, usedforsecurity=False).hexdigest().encode())
+
+
+# The version of an entry is bytes 10..18 of a frame (magic 0xC9), or all of an integer's digits.
+_VERSION = """
+local head = redis.call('GETRANGE', KEYS[1], 0, 23)
+if string.byte(head, 1) == 201 then head = string.sub(head, 11, 18) end
+"""
+
+STORE_IF_VERSION: Final = _script(
+    _VERSION
+    + """
+if head == '' or head ~= ARGV[1] then return 0 end
+if ARGV[3] == '' then redis.call('SET', KEYS[1], ARGV[2])
+else redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) end
+return 1
+"""
+)
+
+DROP_IF_VERSION: Final = _script(
+    _VERSION
+    + """
+if head == '' or head ~= ARGV[1] then return 0 end
+return redis.call('UNLINK', KEYS[1])
+"""
+)
+
+# The sum is read back as text: a script's numbers are doubles, and would lose the low bits of a large one.
+ADD: Final = _script("""
+local fresh = redis.call('EXISTS', KEYS[1]) == 0
+if fresh then redis.call('SET', KEYS[1], ARGV[1]) end
+local sum = redis.pcall('INCRBY', KEYS[1], ARGV[2])
+if type(sum) == 'table' and sum.err then
+  if fresh then redis.call('DEL', KEYS[1]) end
+  return sum
+end
+if fresh and ARGV[3] ~= '' then redis.call('PEXPIRE', KEYS[1], ARGV[3]) end
+return redis.call('GET', KEYS[1])
+""")
+
+# A number of 48 bits, big-endian, at 1-based position `at`; all ones mean that there is none.
+_NUMBER = """
+local function number(text, at)
+  local a, b, c, d, e, f = string.byte(text, at, at + 5)
+  return ((((a * 256 + b) * 256 + c) * 256 + d) * 256 + e) * 256 + f
+end
+local NONE = 281474976710655
+"""
+
+FETCH_IDLE: Final = _script(
+    _NUMBER
+    + """
+local frame = redis.call('GET', KEYS[1])
+if not frame then return false end
+local idle = tonumber(ARGV[1])
+if string.byte(frame, 1) == 201 and #frame >= 24 then
+  local ttl = number(frame, 19)
+  if math.floor(string.byte(frame, 10) / 2) % 2 == 1 and #frame >= 30 then idle = number(frame, 25) end
+  if ttl ~= NONE then
+    local clock = redis.call('TIME')
+    local left = number(frame, 3) + ttl - (clock[1] * 1000 + math.floor(clock[2] / 1000))
+    if left < idle then idle = left end
+  end
+end
+if idle < 1 then idle = 1 end
+redis.call('PEXPIRE', KEYS[1], string.format('%.0f', idle))
+return frame
+"""
+)
+
+# ARGV: the new time to live ('' for none), and the time of the call, both in ms. An entry with an idle time
+# ends at whichever comes first; its header is changed in place, so a large value is not copied.
+TOUCH: Final = _script(
+    _NUMBER
+    + """
+local head = redis.call('GETRANGE', KEYS[1], 0, 29)
+if head == '' then return 0 end
+local ttl = tonumber(ARGV[1])
+local last = ttl
+if string.byte(head, 1) == 201 and #head >= 24 then
+  local kept = NONE
+  if ttl then kept = tonumber(ARGV[2]) + ttl - number(head, 3) end
+  if kept < 0 then kept = 0 end
+  local text, rest = '', kept
+  for _ = 1, 6 do
+    text = string.char(rest % 256) .. text
+    rest = math.floor(rest / 256)
+  end
+  redis.call('SETRANGE', KEYS[1], 18, text)
+  if math.floor(string.byte(head, 10) / 2) % 2 == 1 and #head >= 30 then
+    local idle = number(head, 25)
+    if not last or idle < last then last = idle end
+  end
+end
+if last then redis.call('PEXPIRE', KEYS[1], string.format('%.0f', last)) else redis.call('PERSIST', KEYS[1]) end
+return 1
+"""
+)
+
+INSPECT: Final = _script("""
+local frame = redis.call('GET', KEYS[1])
+if not frame then return false end
+return {redis.call('PTTL', KEYS[1]), frame}
+""")
+
+# KEYS: the lease and its fencing number. The number is the owner's clock in microseconds, and more than the last
+# one while that is remembered, so it grows even when a lease was lost with its owner.
+ACQUIRE: Final = _script("""
+local held = redis.call('GET', KEYS[1])
+if held and held ~= ARGV[1] then return false end
+if held then
+  redis.call('PEXPIRE', KEYS[1], ARGV[2])
+  return redis.call('GET', KEYS[2])
+end
+local clock = redis.call('TIME')
+local number = clock[1] * 1000000 + clock[2]
+local last = tonumber(redis.call('GET', KEYS[2]) or '0')
+if last >= number then number = last + 1 end
+local text = string.format('%.0f', number)
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+redis.call('SET', KEYS[2], text, 'PX', ARGV[3])
+return text
+""")
+
+RENEW: Final = _script("""
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+redis.call('PEXPIRE', KEYS[2], ARGV[3])
+return redis.call('PEXPIRE', KEYS[1], ARGV[2])
+""")
+
+RELEASE: Final = _script("""
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+redis.call('PEXPIRE', KEYS[2], 1000)
+return redis.call('DEL', KEYS[1])
+""")
+
+_NOW = """
+local clock = redis.call('TIME')
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+"""
+
+MAKE_EPOCH: Final = _script(
+    _NOW
+    + """
+local epoch = redis.call('GET', KEYS[1])
+if epoch then return epoch end
+epoch = string.format('%.0f', now)
+redis.call('SET', KEYS[1], epoch)
+return epoch
+"""
+)
+
+RAISE_EPOCH: Final = _script(
+    _NOW
+    + """
+local last = tonumber(redis.call('GET', KEYS[1]) or '0')
+local asked = tonumber(ARGV[1])
+local epoch = string.format('%.0f', math.max(last + 1, now, asked))
+redis.call('SET', KEYS[1], epoch)
+return epoch
+"""
+)

@@ -1,0 +1,108 @@
+"""Which of the 16,384 slots of a cluster an address belongs to, and who owns them."""
+
+from __future__ import annotations
+
+import binascii
+from collections.abc import Iterator
+from typing import NamedTuple
+
+__all__ = ["SLOTS", "Endpoint", "Routes", "read_routes", "single_route", "slot_of", "tag_in"]
+
+SLOTS = 16_384
+
+_crc = binascii.crc_hqx  # the same CRC16 (XMODEM) that the cluster specification asks for
+
+
+def slot_of(address: bytes) -> int:
+    """
+    The cluster slot of an address. Only the part in `{}` counts, if there is one.
+
+    >>> slot_of(b"cart:{42}:items") == slot_of(b"cart:{42}:total")
+    True
+    """
+    start = address.find(b"{")
+    if start >= 0:
+        end = address.find(b"}", start + 1)
+        if end > start + 1:
+            return _crc(address[start + 1 : end], 0) & 16383
+    return _crc(address, 0) & 16383
+
+
+class Endpoint(NamedTuple):
+    """Where a member listens. For a unix socket, `host` is its path and `port` is 0."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}" if self.port else self.host
+
+
+class Routes(NamedTuple):
+    """Who owns each slot, and who keeps a replica of it."""
+
+    owners: dict[Endpoint, list[tuple[int, int]]]  # the ranges of slots, ends included
+    replicas: dict[Endpoint, list[Endpoint]]  # by owner
+    clustered: bool = True
+
+    def endpoints(self) -> list[Endpoint]:
+        """Every member, owners first."""
+        followers = [replica for replicas in self.replicas.values() for replica in replicas]
+        return list(dict.fromkeys([*self.owners, *followers]))
+
+    def covered(self) -> int:
+        """How many slots have an owner."""
+        return sum(last - first + 1 for ranges in self.owners.values() for first, last in ranges)
+
+
+def single_route(endpoint: Endpoint) -> Routes:
+    """The routes of a server that is no cluster: it owns everything."""
+    return Routes({endpoint: [(0, SLOTS - 1)]}, {endpoint: []}, clustered=False)
+
+
+def read_routes(reply: object, asked: Endpoint) -> Routes:
+    """
+    The routes in a reply to CLUSTER SLOTS.
+
+    A member that does not know its own address gives an empty one: then it is the one that was asked.
+    Raises ValueError when the reply has another form.
+    """
+    owners: dict[Endpoint, list[tuple[int, int]]] = {}
+    replicas: dict[Endpoint, list[Endpoint]] = {}
+    for first, last, members in _ranges(reply):
+        owner, *followers = [_endpoint(member, asked) for member in members]
+        owners.setdefault(owner, []).append((first, last))
+        replicas[owner] = followers
+    return Routes(owners, replicas)
+
+
+def _ranges(reply: object) -> Iterator[tuple[int, int, list[object]]]:
+    if not isinstance(reply, list):
+        raise ValueError(f"CLUSTER SLOTS answered {reply!r}")
+    for row in reply:
+        match row:
+            case [int(first), int(last), *members] if members:
+                yield first, last, members
+            case _:
+                raise ValueError(f"CLUSTER SLOTS answered a row {row!r}")
+
+
+def _endpoint(member: object, asked: Endpoint) -> Endpoint:
+    match member:
+        case [bytes(host), int(port), *_]:
+            return Endpoint(host.decode() or asked.host, port)
+        case [None, int(port), *_]:
+            return Endpoint(asked.host, port)
+        case _:
+            raise ValueError(f"CLUSTER SLOTS answered a member {member!r}")
+
+
+def tag_in(ranges: list[tuple[int, int]]) -> bytes:
+    """A short tag whose slot lies in one of the ranges: a way to name a key that a given owner has."""
+    number = 0
+    while True:
+        tag = b"%d" % number
+        slot = _crc(tag, 0) & 16383
+        if any(first <= slot <= last for first, last in ranges):
+            return tag
+        number += 1

@@ -1,0 +1,120 @@
+"""How members are reached: what a URL and the settings say about connections."""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import dataclass
+from functools import cached_property
+
+from libvalkey import ReplyError
+
+from cachegrid.engines.valkey.commands import BELL_PREFIX, pack
+from cachegrid.engines.valkey.slots import Endpoint
+from cachegrid.engines.valkey.trouble import LinkError, refusal
+from cachegrid.errors import AccessDenied, ConfigError, Unsupported
+
+__all__ = ["OLDEST", "Hello", "Target", "TlsFiles", "read_greeting"]
+
+OLDEST = 7  # the first version that keeps script effects, RESP3 and GETEX as we need them
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TlsFiles:
+    """Files in PEM form; without `ca` the system's authorities are trusted."""
+
+    ca: str | None = None
+    cert: str | None = None
+    key: str | None = None
+    verify_host: bool = True
+
+    def context(self) -> ssl.SSLContext:
+        """A client's context. Raises ConfigError when a file cannot be used."""
+        try:
+            context = ssl.create_default_context(cafile=self.ca)
+            context.check_hostname = self.verify_host
+            if self.cert is not None:
+                context.load_cert_chain(self.cert, self.key)
+        except (OSError, ssl.SSLError) as error:
+            named = ", ".join(name for name in (self.ca, self.cert, self.key) if name)
+            raise ConfigError("tls", named, f"readable PEM files that belong together ({error})") from error
+        return context
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """Where to begin, and what to say to each member on connecting. Times are in seconds."""
+
+    seeds: tuple[Endpoint, ...]
+    username: str | None = None
+    password: str | None = None
+    database: int = 0
+    tls: TlsFiles | None = None
+    timeout: float = 5.0  # the deadline of a call, all its retries included
+    patience: float = 1.0  # for one answer, or one connection, before another way is tried
+
+    @cached_property
+    def context(self) -> ssl.SSLContext | None:
+        """The TLS context, made once; None without TLS."""
+        return self.tls.context() if self.tls else None
+
+    def greeting(self, *, readonly: bool) -> tuple[bytes, int]:
+        """What is sent first on a connection, and how many answers it has; the first one is to HELLO."""
+        hello = [b"HELLO", b"3"]
+        if self.password is not None:
+            hello += [b"AUTH", (self.username or "default").encode(), self.password.encode()]
+        words = [hello, [b"CLIENT", b"TRACKING", b"ON", b"BCAST", b"PREFIX", BELL_PREFIX]]
+        if self.database:
+            words.append([b"SELECT", b"%d" % self.database])
+        if readonly:
+            words.append([b"READONLY"])
+        return b"".join(pack(*line) for line in words), len(words)
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """What a member says of itself on connecting."""
+
+    server: str
+    version: str
+    clustered: bool
+
+
+def read_greeting(replies: list[object], asked: Endpoint) -> Hello:
+    """
+    What the answers to the greeting tell.
+
+    Raises AccessDenied, Unsupported or ServerRefused where the member will not serve, and LinkError where
+    it cannot at the moment.
+    """
+    for reply in replies:
+        if isinstance(reply, ReplyError):
+            raise _unwelcome(reply, asked)
+    match replies[0]:
+        case {b"server": bytes(server), b"version": bytes(version), b"mode": bytes(mode)}:
+            _check_version(server, version, asked)
+            return Hello(server.decode(), version.decode(), mode == b"cluster")
+        case other:
+            raise Unsupported(f"{asked} greets like no Valkey or Redis: {other!r}", where=str(asked))
+
+
+def _unwelcome(reply: ReplyError, asked: Endpoint) -> Exception:
+    text = str(reply)
+    if "max number of clients" in text:
+        return LinkError(asked, text, sent=False)
+    if text.startswith("DENIED"):
+        return AccessDenied(
+            f"{asked} is in protected mode and talks only to its own host; set a password there, "
+            "and put it into the URL",
+            where=str(asked),
+        )
+    return refusal(reply, asked)
+
+
+def _check_version(server: bytes, version: bytes, asked: Endpoint) -> None:
+    major = int(version.partition(b".")[0]) if version[:1].isdigit() else 0
+    if major < OLDEST:
+        raise Unsupported(
+            f"{asked} runs {server.decode()} {version.decode()}, which is too old; "
+            f"use Valkey, or Redis {OLDEST}.0 or newer",
+            where=str(asked),
+        )

@@ -1,0 +1,144 @@
+"""
+What to do when a request met trouble: a pure decision, taken from what went wrong and what the request does.
+
+Requests differ in what repeating them would do. READ changes nothing and may be answered by a replica. REPEATABLE may be
+applied twice without harm (`set`, `delete`, and scripts that recognise their own token). ONCE may not:
+when it is not known whether it was applied, the caller has to be told.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import NamedTuple
+
+from libvalkey import ReplyError
+
+from cachegrid.engines.valkey.slots import Endpoint
+from cachegrid.errors import (
+    AccessDenied,
+    CacheError,
+    GridFull,
+    NotANumber,
+    OutcomeUnknown,
+    ServerRefused,
+    Unreachable,
+    Unsupported,
+)
+
+__all__ = ["Advice", "Effect", "LinkError", "Step", "advise", "pause_before", "refusal"]
+
+
+class Effect(enum.Enum):
+    """What repeating a request would do."""
+
+    READ = "read"
+    REPEATABLE = "repeatable"
+    ONCE = "once"
+
+
+class LinkError(Exception):
+    """A link broke: `sent` is False only if the member certainly did not see the request."""
+
+    def __init__(self, endpoint: Endpoint, reason: str, *, sent: bool) -> None:
+        super().__init__(f"{endpoint}: {reason}")
+        self.endpoint, self.reason, self.sent = endpoint, reason, sent
+
+
+class Step(enum.Enum):
+    """The next thing to do for a request that met trouble."""
+
+    WAIT = "wait"  # the member will be able soon: the same again, after a pause
+    LEARN = "learn"  # the routes are out of date: learn them, after a pause, then again
+    MOVE = "move"  # the slot has another owner, named in the answer: there, at once
+    ASK = "ask"  # this one request belongs to another member, named in the answer: there, at once
+    TEACH = "teach"  # the member does not know the script: send its source
+    FAIL = "fail"  # tell the caller
+
+
+class Advice(NamedTuple):
+    """A step, with where to go or what to raise."""
+
+    step: Step
+    endpoint: Endpoint | None = None
+    error: CacheError | None = None
+
+
+_WAITS = ("TRYAGAIN", "LOADING", "BUSY", "REPLICATING")
+_LEARNS = ("CLUSTERDOWN", "READONLY", "MASTERDOWN", "PRIMARYDOWN", "NOREPLICAS", "UNBLOCKED")
+
+
+def advise(trouble: Exception, effect: Effect, asked: Endpoint) -> Advice:
+    """The next step for a request with this effect, after this trouble with the member `asked`."""
+    if isinstance(trouble, LinkError):
+        if trouble.sent and effect is Effect.ONCE:
+            return Advice(Step.FAIL, error=_unknown(trouble))
+        return Advice(Step.LEARN)
+    if not isinstance(trouble, ReplyError):
+        raise trouble
+    word, _, rest = str(trouble).partition(" ")
+    if word in ("MOVED", "ASK"):
+        return Advice(Step.MOVE if word == "MOVED" else Step.ASK, _target(rest, asked))
+    if word == "NOSCRIPT":
+        return Advice(Step.TEACH)
+    if word in _WAITS:
+        return Advice(Step.WAIT)
+    if word in _LEARNS:
+        return Advice(Step.LEARN)
+    return Advice(Step.FAIL, error=refusal(trouble, asked))
+
+
+def refusal(reply: ReplyError, asked: Endpoint) -> CacheError:
+    """The error to raise for an error reply that trying again does not help."""
+    text = str(reply)
+    word = text.partition(" ")[0]
+    where = str(asked)
+    if word in ("WRONGPASS", "NOAUTH", "NOPERM") or "invalid username-password" in text:
+        return AccessDenied(_access(word, where, text), where=where)
+    if word == "OOM":
+        return GridFull(
+            f"{where} has no memory left and evicts nothing ({text}); give the grid more memory or members, "
+            "set a time to live, or choose an eviction policy such as allkeys-lru",
+            where=where,
+        )
+    if word == "MISCONF":
+        return ServerRefused(
+            f"{where} takes no writes because it cannot keep its data on disk ({text}); free space on its disk, "
+            "or look into its log",
+            where=where,
+        )
+    if "not an integer" in text or "would overflow" in text:
+        return NotANumber("the entry holds no integer, or the sum leaves 64 bits; nothing was changed")
+    if "unknown command" in text or "syntax error" in text:
+        return Unsupported(f"{where} is too old for this ({text}); use Valkey 7.2 or Redis 7.0, or newer", where=where)
+    return ServerRefused(f"{where} refused: {text}", where=where)
+
+
+def _access(word: str, where: str, text: str) -> str:
+    if word == "NOAUTH":
+        return f"{where} asks for a password and none was given; put it into the URL (valkey://user:password@host:port)"
+    if word == "NOPERM":
+        return f"{where} does not let this user do that ({text}); give the user the commands that docs/access.md lists"
+    return f"{where} does not accept the user or password; check the URL, or CACHEGRID_URL"
+
+
+def _unknown(trouble: LinkError) -> OutcomeUnknown:
+    return OutcomeUnknown(
+        f"the connection to {trouble.endpoint} broke ({trouble.reason}) after a write was sent that must not be "
+        "repeated: it may have been applied; read the entry, then decide",
+        where=str(trouble.endpoint),
+    )
+
+
+def _target(rest: str, asked: Endpoint) -> Endpoint:
+    """The member in `3999 127.0.0.1:6381`; with no host it is the host that was asked."""
+    host, _, port = rest.partition(" ")[2].rpartition(":")
+    if not port.isdigit():
+        raise Unreachable(f"{asked} sent a redirection that cannot be read: {rest!r}", where=str(asked))
+    return Endpoint(host or asked.host, int(port))
+
+
+def pause_before(attempt: int, chance: float) -> float:
+    """Seconds to wait before trying again: none, then growing to 0.2 s, spread by `chance` (0 to 1)."""
+    if attempt == 0:
+        return 0.0
+    return min(0.2, 0.005 * 2**min(attempt, 10)) * (0.5 + chance / 2)

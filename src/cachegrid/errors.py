@@ -1,0 +1,173 @@
+"""The error tree: one root, facts in fields, and messages that say what, where and what to do."""
+
+from __future__ import annotations
+
+__all__ = [
+    "AccessDenied",
+    "CacheError",
+    "ConfigError",
+    "EngineError",
+    "EngineTimeout",
+    "EntryNotFound",
+    "FrameError",
+    "GridError",
+    "GridFull",
+    "GridNotFound",
+    "GridRunning",
+    "KeyRefused",
+    "LoadTimeout",
+    "LockLost",
+    "LockTimeout",
+    "NotANumber",
+    "OutcomeUnknown",
+    "ServerMissing",
+    "ServerRefused",
+    "StartFailed",
+    "Unreachable",
+    "Unsupported",
+    "ValueRefused",
+    "ValueTooLarge",
+]
+
+
+class CacheError(Exception):
+    """Root of every error this package raises; `retryable` says whether trying again may help."""
+
+    retryable = False
+
+
+# What the caller said.
+
+
+class ConfigError(CacheError, ValueError):
+    """A setting cannot be used."""
+
+    def __init__(self, name: str, got: object, want: str) -> None:
+        super().__init__(f"{name} is {got!r}; it must be {want}")
+        self.name, self.got, self.want = name, got, want
+
+
+class KeyRefused(CacheError, TypeError, ValueError):
+    """A key is of a type, or of a length, that no entry can have."""
+
+
+class EntryNotFound(CacheError, KeyError):
+    """`cache[key]` found no live entry."""
+
+    def __init__(self, cache: str, key: object) -> None:
+        super().__init__(f"cache {cache!r} has no entry for {key!r}")
+        self.cache, self.key = cache, key
+
+    def __str__(self) -> str:  # KeyError would show the repr of the message
+        return str(self.args[0])
+
+
+class ValueRefused(CacheError, TypeError):
+    """The codec cannot keep a value exactly; `path` says where in the value, `kind` which type."""
+
+    def __init__(self, message: str, *, path: str = "", kind: type | None = None) -> None:
+        super().__init__(message)
+        self.path, self.kind = path, kind
+
+
+class ValueTooLarge(CacheError, ValueError):
+    """An encoded value is over the cache's size limit; nothing was stored."""
+
+    def __init__(self, cache: str, key: object, size: int, limit: int) -> None:
+        super().__init__(
+            f"the value for {key!r} takes {size:,} bytes encoded, and cache {cache!r} takes at most {limit:,}; "
+            "store it in parts, or raise the cache's max_value"
+        )
+        self.cache, self.key, self.size, self.limit = cache, key, size, limit
+
+
+class NotANumber(CacheError, TypeError):
+    """`incr` met an entry that holds no integer; it is as it was."""
+
+
+class FrameError(CacheError, ValueError):
+    """Bytes that are no frame of ours, or a damaged one. Reads count it as a miss and never raise it."""
+
+
+# What happened on the way.
+
+
+class EngineError(CacheError):
+    """The engine could not do what was asked; `where` names the member, or the grid."""
+
+    def __init__(self, message: str, *, where: str = "") -> None:
+        super().__init__(message)
+        self.where = where
+
+
+class Unreachable(EngineError):
+    """No connection can be made, or it broke before anything was sent."""
+
+    retryable = True
+
+
+class EngineTimeout(EngineError):
+    """The deadline passed without an answer."""
+
+    retryable = True
+
+
+class OutcomeUnknown(EngineError):
+    """The connection broke after a write was sent that must not be repeated: it may have been applied."""
+
+
+class AccessDenied(EngineError):
+    """The user or the password is wrong, or the user may not do this."""
+
+
+class GridFull(EngineError):
+    """The owner of the entry has no memory left and its policy evicts nothing; the old entry is as it was."""
+
+    retryable = True
+
+
+class Unsupported(EngineError):
+    """The server is too old, or the engine lacks the ability that was asked for."""
+
+
+class ServerRefused(EngineError):
+    """The server answered with an error that has no class of its own."""
+
+
+class LoadTimeout(CacheError):
+    """Another caller was loading the entry for longer than this one would wait."""
+
+    retryable = True
+
+
+class LockTimeout(CacheError):
+    """The lock was held by another for longer than this caller would wait."""
+
+    retryable = True
+
+
+class LockLost(CacheError):
+    """The lease ended, or was lost with its owner, while the lock was believed held."""
+
+
+# Operating a grid.
+
+
+class GridError(CacheError):
+    """Starting, stopping or finding a grid failed."""
+
+
+class GridNotFound(GridError):
+    """No grid of that name runs here."""
+
+
+class GridRunning(GridError):
+    """A grid of that name runs already, and in another shape than was asked for."""
+
+
+class ServerMissing(GridError):
+    """No server program was found that could run a member."""
+
+
+class StartFailed(GridError):
+    """A member did not come up; the message carries the reason its server gave."""
