@@ -1,0 +1,122 @@
+"""The face of a memory grid in one colour: it passes every call to the store, which never waits."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+
+from cachegrid.engines.facts import MemberFacts
+from cachegrid.engines.memory.store import Store
+
+__all__ = ["AsyncMemoryEngine"]
+
+_PAGE = 1000  # addresses that a walk looks at before others may have the store
+
+
+class AsyncMemoryEngine:
+    """
+    An engine with every ability, on a store of this process; engines on one store are one grid.
+
+    A forked child goes on with a copy of the store as it was at the fork.
+    """
+
+    __slots__ = ("_store",)
+
+    def __init__(self, store: Store | None = None) -> None:
+        self._store = Store() if store is None else store
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._store!r})"
+
+    @property
+    def doubt(self) -> int:
+        """Changes whenever an epoch is raised."""
+        return self._store.doubt
+
+    async def fetch(self, address: bytes) -> bytes | None:
+        """The frame at an address, or None."""
+        return self._store.fetch(address)
+
+    async def store(self, address: bytes, frame: bytes, ttl: int | None) -> None:
+        """Put a frame at an address; raises `GridFull` for one that is larger than the whole grid."""
+        self._store.store(address, frame, ttl)
+
+    async def drop(self, address: bytes) -> bool:
+        """Remove what is at an address; True if something was."""
+        return self._store.drop(address)
+
+    async def aclose(self) -> None:
+        """Nothing has to be released: the entries go with the last engine on their store, unless it has a name."""
+
+    async def fetch_many(self, addresses: Sequence[bytes]) -> list[bytes | None]:
+        """The frames, in the order asked for; None where there is none."""
+        return self._store.fetch_many(addresses)
+
+    async def store_many(self, items: Sequence[tuple[bytes, bytes, int | None]]) -> None:
+        """Put each (address, frame, ttl)."""
+        self._store.store_many(items)
+
+    async def drop_many(self, addresses: Sequence[bytes]) -> int:
+        """Remove each; how many there were."""
+        return self._store.drop_many(addresses)
+
+    async def store_if_absent(self, address: bytes, frame: bytes, ttl: int | None) -> bool:
+        """Put the frame if nothing is there; whether it was put."""
+        return self._store.store_if_absent(address, frame, ttl)
+
+    async def store_if_present(self, address: bytes, frame: bytes, ttl: int | None) -> bool:
+        """Put the frame if something is there; whether it was put."""
+        return self._store.store_if_present(address, frame, ttl)
+
+    async def store_if_version(self, address: bytes, version: bytes, frame: bytes, ttl: int | None) -> bool:
+        """Put the frame if the version of what is there is `version`; whether it was put."""
+        return self._store.store_if_version(address, version, frame, ttl)
+
+    async def drop_if_version(self, address: bytes, version: bytes) -> bool:
+        """Remove what is there if its version is `version`; whether it was removed."""
+        return self._store.drop_if_version(address, version)
+
+    async def add(self, address: bytes, by: int, start: int, ttl: int | None) -> int:
+        """Add `by` to the integer there, or to `start`; raises `NotANumber`, and leaves all as it was."""
+        return self._store.add(address, by, start, ttl)
+
+    async def fetch_idle(self, address: bytes, idle: int) -> bytes | None:
+        """Fetch, and start the idle time anew; the frame's own goes before `idle`."""
+        return self._store.fetch_idle(address, idle)
+
+    async def touch(self, address: bytes, ttl: int | None, now: int) -> bool:
+        """Give what is there a new time to live from `now` (ms since 1970); whether something was there."""
+        return self._store.touch(address, ttl, now)
+
+    async def inspect(self, address: bytes) -> tuple[bytes, int | None] | None:
+        """The frame and the milliseconds it has left (None: without end)."""
+        return self._store.inspect(address)
+
+    async def acquire(self, name: bytes, token: bytes, lease: int) -> int | None:
+        """Take the lease for `lease` ms, or get it again if `token` has it: its fencing number."""
+        return self._store.acquire(name, token, lease)
+
+    async def renew(self, name: bytes, token: bytes, lease: int) -> bool:
+        """Let the lease end `lease` ms from now; False if `token` no longer has it."""
+        return self._store.renew(name, token, lease)
+
+    async def release(self, name: bytes, token: bytes) -> bool:
+        """End the lease; False if `token` no longer has it."""
+        return self._store.release(name, token)
+
+    async def epoch(self, name: bytes) -> int:
+        """The epoch of a name."""
+        return self._store.epoch(name)
+
+    async def raise_epoch(self, name: bytes) -> int:
+        """Raise it."""
+        return self._store.raise_epoch(name)
+
+    async def walk(self, prefix: bytes) -> AsyncIterator[list[bytes]]:
+        """Pages of the addresses that begin with `prefix`."""
+        found = self._store.listed(prefix)
+        for at in range(0, len(found), _PAGE):
+            yield self._store.present(found[at : at + _PAGE])
+
+    async def members(self) -> list[MemberFacts]:
+        """The only member: this process."""
+        return self._store.members()
