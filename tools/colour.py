@@ -58,6 +58,7 @@ FIXES = "F401,I001,PYI016,RUF022,UP034"
 _PREFIX = re.compile(r"(_*)Async(?=[A-Z])")
 _NAME = re.compile(r"\b[A-Za-z_]\w*\b")
 _KEYWORD = re.compile(r"\bawait (?=[\w(\[{'\"])|\basync (?=def\b|with\b|for\b)")
+_ARTICLE = re.compile(r"\b([Aa])n( `*_*Sync[A-Z])")
 _WRAPPER = re.compile(rf"\b(?:[\w.]+\.)?(?:{'|'.join(WRAPPERS)})\[")
 
 
@@ -256,9 +257,10 @@ def _unwrap_edits(pieces: Sequence[Piece]) -> Iterator[Edit]:
             p.kind in {tokenize.NL, tokenize.COMMENT} for p in pieces[commas[-1] + 1 : last]
         )
         inner = commas[:-1] if trailing else commas
-        opening = pieces[inner[-1] if inner else at + 1]
+        opening = inner[-1] if inner else at + 1
         is_split = any(p.kind == tokenize.NL for p in pieces[at:last])  # then it needs brackets of some kind
-        yield Edit(pieces[first].start, opening.end, "(" if is_split else "")
+        end = pieces[opening].end if is_split else pieces[opening + 1].start
+        yield Edit(pieces[first].start, end, "(" if is_split else "")
         if trailing:
             yield Edit(pieces[commas[-1]].start, pieces[commas[-1]].end, "")
         yield Edit(pieces[last].start, pieces[last].end, ")" if is_split else "")
@@ -291,7 +293,8 @@ def _sync_text(text: str) -> str:
     text = _KEYWORD.sub("", text)
     while (match := _WRAPPER.search(text)) is not None:
         text = text[: match.start()] + _unwrapped(text[match.end() :])
-    return _NAME.sub(lambda match: _sync_word(match[0]), text)
+    text = _NAME.sub(lambda match: _sync_word(match[0]), text)
+    return _ARTICLE.sub(r"\1\2", text)
 
 
 def _unwrapped(rest: str) -> str:

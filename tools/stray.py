@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # Each pattern is written so that it does not match itself: this file is looked at, too.
 STRAY = {
     r"(?<![\w.])/(?:wor[k]|roo[t]|home/\w+|User[s]/\w+)/": "a path of one machine",
-    r"\bpyp[i]\.org|pythonhoste[d]\.org|npmj[s]\.|crate[s]\.io|prox[y]\.golang|de[b]\.debian\.org": "an address of a registry",
+    r"\bpyp[i]\.org|pythonhoste[d]\.org|npmj[s]\.|crate[s]\.io|prox[y]\.golang|de[b]\.debian": "a registry's address",
     r"--(?:extra-)?inde[x]-url|--trusted-hos[t]|--find-link[s]": "a choice of registry, which is the machine's",
     r"\bTOD[O]\b|\bFIXM[E]\b|\bXX[X]\b|\bHAC[K]\b": "a note of unfinished work",
     r"\bissues? #?\d+": "a number that only a tracker knows",
@@ -34,8 +34,8 @@ def stray_words(text: str) -> Iterator[tuple[int, str, str]]:
     """
     The number of each line with a stray word, the word, and why it is one.
 
-    >>> list(stray_words("fine\\nmade in /srv/x, TO" + "DO tidy"))
-    [(2, 'TODO', 'a note of unfinished work')]
+    >>> [(number, reason) for number, _, reason in stray_words("TO" + "DO: tidy")]
+    [(1, 'a note of unfinished work')]
     """
     for number, line in enumerate(text.splitlines(), start=1):
         for match in SCANNED.finditer(line):

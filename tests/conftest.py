@@ -1,0 +1,5 @@
+"""What every test gets: see the plugins."""
+
+from __future__ import annotations
+
+pytest_plugins = ["tests.plugins.loops", "tests.plugins.skips", "tests.plugins.traces"]
