@@ -1,0 +1,8 @@
+"""What tests of cachegrid and of its plug-ins are made of: contracts for engines, and a clock that obeys."""
+
+from __future__ import annotations
+
+from cachegrid.testing.clock import FakeClock
+from cachegrid.testing.engine_contract import AsyncEngineContract, SyncEngineContract
+
+__all__ = ["AsyncEngineContract", "FakeClock", "SyncEngineContract"]

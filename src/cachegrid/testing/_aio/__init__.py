@@ -1,0 +1,1 @@
+"""The parts of the engine contract, one for each ability."""

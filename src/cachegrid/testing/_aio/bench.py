@@ -1,0 +1,180 @@
+# ruff: noqa: S101 - a contract asserts
+"""What every part of the contract stands on: engines that are closed again, addresses of its own, and honest clocks."""
+
+from __future__ import annotations
+
+import functools
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import AsyncExitStack
+from typing import Any, ClassVar, Protocol, TypeVar, cast
+
+from cachegrid._core.frame import VERSION_END, VERSION_START, pack
+from cachegrid.engines._aio.protocol import (
+    AsyncBatches,
+    AsyncConditions,
+    AsyncCounts,
+    AsyncEngine,
+    AsyncEpochs,
+    AsyncLeases,
+    AsyncMembers,
+    AsyncTimes,
+    AsyncWalks,
+)
+from cachegrid.testing._aio import waits
+
+__all__ = ["ABILITIES", "AsyncBench", "AsyncWholeEngine", "frame_of", "promise", "version_in", "wall_ms"]
+
+ABILITIES: dict[str, type] = {
+    "Batches": AsyncBatches,
+    "Conditions": AsyncConditions,
+    "Counts": AsyncCounts,
+    "Epochs": AsyncEpochs,
+    "Leases": AsyncLeases,
+    "Members": AsyncMembers,
+    "Times": AsyncTimes,
+    "Walks": AsyncWalks,
+}
+
+B = TypeVar("B", bound="AsyncBench")
+
+_needs: dict[object, frozenset[str]] = {}  # of each test, the abilities it uses
+
+
+class AsyncWholeEngine(
+    AsyncEngine,
+    AsyncBatches,
+    AsyncConditions,
+    AsyncCounts,
+    AsyncEpochs,
+    AsyncLeases,
+    AsyncMembers,
+    AsyncTimes,
+    AsyncWalks,
+    Protocol,
+):
+    """An engine with every ability: what a test may use once it has named what it needs."""
+
+
+def promise(*needs: str) -> Callable[[Callable[[B], Coroutine[Any, Any, None]]], Callable[[B], None]]:
+    """Make a test of a check that uses the abilities in `needs`; any test runner can call it."""
+
+    def test_of(check: Callable[[B], Coroutine[Any, Any, None]]) -> Callable[[B], None]:
+        @functools.wraps(check)
+        def test(self: B) -> None:
+            waits.run(lambda: self.keep(lambda: check(self)))
+
+        _needs[test] = frozenset(needs)
+        return test
+
+    return test_of
+
+
+class AsyncBench:
+    """
+    Opens engines for one test, and closes them after it.
+
+    A class that derives from this does not have the tests of what it `lacks`; one test holds it to that.
+    """
+
+    lacks: ClassVar[frozenset[str]] = frozenset()
+    """Names of the abilities that the engine does not have; "Outages" if its grid cannot be cut off."""
+
+    tolerance: ClassVar[int] = 5
+    """Milliseconds by which the clock that ends entries may differ from this process's."""
+
+    engine: AsyncWholeEngine
+    _opened: AsyncExitStack
+    _space: bytes
+
+    def __init_subclass__(cls) -> None:
+        """Take away the tests of what is lacking: a skipped one would ask to be looked at in every run."""
+        super().__init_subclass__()
+        for name in [name for name in dir(cls) if name.startswith("test_")]:
+            if cls.lacks & _needs.get(getattr(cls, name), frozenset()):
+                setattr(cls, name, None)
+
+    async def open_engine(self) -> AsyncEngine:
+        """Open one more engine on the grid under test, which should be there for this alone."""
+        raise NotImplementedError(f"{type(self).__name__}.open_engine must open an engine")
+
+    async def open_cut_off(self) -> AsyncEngine:
+        """Open an engine whose grid does not answer, with a short deadline; not needed if `lacks` has "Outages"."""
+        raise NotImplementedError(f"{type(self).__name__}.open_cut_off must open an engine, or lacks name 'Outages'")
+
+    async def keep(self, check: Callable[[], Awaitable[None]]) -> None:
+        """Run a check on an engine that is opened for it; whatever was opened is closed at the end."""
+        self._space = f"cg:contract-{secrets.token_hex(4)}:".encode()
+        async with AsyncExitStack() as self._opened:
+            self.engine = await self.another()
+            await check()
+
+    async def another(self) -> AsyncWholeEngine:
+        """One more engine on the same grid."""
+        return await self.closing(self.open_engine)
+
+    async def closing(self, opener: Callable[[], Awaitable[AsyncEngine]]) -> AsyncWholeEngine:
+        """What `opener` opens; it is closed after the test."""
+        engine = await opener()
+        self._opened.push_async_callback(engine.aclose)
+        return cast("AsyncWholeEngine", engine)
+
+    def address(self, name: bytes = b"one") -> bytes:
+        """An address that no other test uses."""
+        return self._space + name
+
+    def addresses(self, count: int) -> list[bytes]:
+        """So many addresses; on a cluster they belong to many owners."""
+        return [self.address(b"%d" % number) for number in range(count)]
+
+    async def ends(self, there: Callable[[], Awaitable[object]], began: float, ttl: int) -> None:
+        """
+        Assert that `there` finds something until its `ttl` ms are over, and nothing afterwards.
+
+        `began` is `time.monotonic()` from before the life began; this is called when it has begun.
+        """
+        begun = time.monotonic()
+        while True:
+            before = time.monotonic()
+            found = await there()
+            after = time.monotonic()
+            if found is None or found is False:
+                assert _ms(after - began) >= ttl - self.tolerance, "ended too early"
+                return
+            assert _ms(before - begun) <= ttl + self.tolerance, "is there after its end"
+            await waits.pause(0.001)
+
+    async def passes(self, ttl: int) -> None:
+        """Wait until an entry that is stored now for `ttl` ms has ended."""
+        began, address = time.monotonic(), self.address(b"hourglass")
+        await self.engine.store(address, b"", ttl)
+        await self.ends(lambda: self.engine.fetch(address), began, ttl)
+
+    async def refuses(self, error: type[Exception], request: Callable[[], Awaitable[object]]) -> bool:
+        """Whether `request` raises `error`."""
+        try:
+            await request()
+        except error:
+            return True
+        return False
+
+
+def frame_of(payload: bytes, *, ttl: int | None = None, idle: int | None = None, created: int | None = None) -> bytes:
+    """A frame with a version of its own, created now if nothing else is said."""
+    created = wall_ms() if created is None else created
+    return pack(payload, codec=0, created=created, version=secrets.randbits(64), ttl=ttl, idle=idle)
+
+
+def version_in(frame: bytes) -> bytes:
+    """The 8 bytes in a frame's header that are its version."""
+    return frame[VERSION_START:VERSION_END]
+
+
+def wall_ms() -> int:
+    """Milliseconds since 1970."""
+    return time.time_ns() // 1_000_000
+
+
+def _ms(seconds: float) -> float:
+    return seconds * 1000

@@ -1,0 +1,182 @@
+# ruff: noqa: S101, SIM300 - a contract asserts, and what it expects comes first
+"""The promises of the ability Times."""
+
+from __future__ import annotations
+
+import time
+from typing import Final
+
+from cachegrid._core.frame import unpack
+from cachegrid.testing._aio.bench import AsyncBench, frame_of, promise, wall_ms
+
+__all__ = ["AsyncTimesContract"]
+
+SECOND: Final = 1000
+MINUTE: Final = 60_000
+SLACK: Final = 10_000  # ms that a slow machine may take between two lines of a test
+
+
+class AsyncTimesContract(AsyncBench):
+    """Idle times, and times to live that are read and changed."""
+
+    @promise("Times")
+    async def test_inspect_tells_what_is_left(self) -> None:
+        """
+        The frame comes with the milliseconds it has left, or None where it has no end; nothing is None.
+        """
+        assert await self.engine.inspect(self.address()) is None
+        await self.engine.store(self.address(), b"endless", None)
+        assert (b"endless", None) == await self.engine.inspect(self.address())
+        await self.engine.store(self.address(), b"", MINUTE)
+        assert b"" == await self._has_left(MINUTE)
+
+    @promise("Times")
+    async def test_inspect_does_not_touch(self) -> None:
+        """
+        Looking at an entry keeps it no longer, also if it has an idle time.
+        """
+        began = time.monotonic()
+        await self.engine.store(self.address(), frame_of(b"idle", idle=MINUTE), 50)
+        await self.ends(lambda: self.engine.inspect(self.address()), began, 50)
+
+    @promise("Times")
+    async def test_fetch_idle_fetches(self) -> None:
+        """
+        The frame comes back as it was; nothing is None, and so is what has ended.
+        """
+        frame = frame_of(b"idle", idle=MINUTE, ttl=MINUTE)
+        assert await self.engine.fetch_idle(self.address(), MINUTE) is None
+        await self.engine.store(self.address(), frame, 50)
+        assert frame == await self.engine.fetch_idle(self.address(), SECOND)
+        assert frame == await self.engine.fetch(self.address())
+        await self.engine.store(self.address(), frame, 5)
+        await self.passes(5)
+        await self.passes(self.tolerance)
+        assert await self.engine.fetch_idle(self.address(), MINUTE) is None
+
+    @promise("Times")
+    async def test_fetch_idle_starts_the_frames_idle_time(self) -> None:
+        """
+        A frame that names an idle time has that much left from now on, whatever the caller names.
+        """
+        await self.engine.store(self.address(), frame_of(b"", idle=MINUTE), SLACK)
+        await self.engine.fetch_idle(self.address(), SECOND)
+        await self._has_left(MINUTE)
+
+    @promise("Times")
+    async def test_fetch_idle_starts_the_callers_idle_time(self) -> None:
+        """
+        A frame that names none, an integer too, has the time left that the caller named.
+        """
+        for frame in (frame_of(b"plain"), b"42"):
+            await self.engine.store(self.address(), frame, SLACK)
+            assert frame == await self.engine.fetch_idle(self.address(), MINUTE)
+            await self._has_left(MINUTE)
+            await self.engine.fetch_idle(self.address(), 2 * SLACK)
+            await self._has_left(2 * SLACK)
+
+    @promise("Times")
+    async def test_an_idle_time_ends(self) -> None:
+        """
+        An entry that nobody reads is gone when its idle time is over.
+        """
+        await self.engine.store(self.address(), frame_of(b"", idle=50), None)
+        began = time.monotonic()
+        await self.engine.fetch_idle(self.address(), MINUTE)
+        await self.ends(lambda: self.engine.inspect(self.address()), began, 50)
+
+    @promise("Times")
+    async def test_reading_never_outlives_the_time_to_live(self) -> None:
+        """
+        However often it is read, an entry ends when the absolute time to live in its header does.
+        """
+        began = time.monotonic()
+        frame = frame_of(b"", idle=MINUTE, ttl=60)
+        await self.engine.store(self.address(), frame, 60)
+        await self.ends(lambda: self.engine.fetch_idle(self.address(), MINUTE), began, 60)
+
+    @promise("Times")
+    async def test_the_time_to_live_counts_from_creation(self) -> None:
+        """
+        The absolute time to live began when the header says, not when the frame was stored.
+        """
+        frame = frame_of(b"", idle=10 * MINUTE, ttl=3 * MINUTE, created=wall_ms() - MINUTE)
+        await self.engine.store(self.address(), frame, None)
+        await self.engine.fetch_idle(self.address(), MINUTE)
+        await self._has_left(2 * MINUTE)
+
+    @promise("Times")
+    async def test_touch_needs_an_entry(self) -> None:
+        """
+        Where nothing is, nothing is touched, and nothing is put.
+        """
+        assert await self.engine.touch(self.address(), MINUTE, wall_ms()) is False
+        assert await self.engine.fetch(self.address()) is None
+
+    @promise("Times")
+    async def test_touch_gives_a_new_time_to_live(self) -> None:
+        """
+        A touched entry has the new time to live from now on, shorter or longer, or none.
+        """
+        for frame in (frame_of(b"frame", ttl=SLACK), b"42", b"no frame of ours, and longer than a header"):
+            await self.engine.store(self.address(), frame, SLACK)
+            assert await self.engine.touch(self.address(), 2 * MINUTE, wall_ms()) is True
+            await self._has_left(2 * MINUTE)
+            assert await self.engine.touch(self.address(), MINUTE, wall_ms()) is True
+            await self._has_left(MINUTE)
+            assert await self.engine.touch(self.address(), None, wall_ms()) is True
+            await self._has_left(None)
+
+    @promise("Times")
+    async def test_touch_ends_an_entry_in_time(self) -> None:
+        """
+        A touched entry ends by its new time to live, to the millisecond.
+        """
+        await self.engine.store(self.address(), frame_of(b"endless"), None)
+        began = time.monotonic()
+        await self.engine.touch(self.address(), 50, wall_ms())
+        await self.ends(lambda: self.engine.fetch(self.address()), began, 50)
+
+    @promise("Times")
+    async def test_touch_changes_the_header_along(self) -> None:
+        """
+        The header's time to live counts to the new end from creation; every other byte stays.
+        """
+        now = wall_ms()
+        frame = frame_of(b"x" * 100_000, ttl=MINUTE, idle=5 * MINUTE, created=now - SECOND)
+        await self.engine.store(self.address(), frame, MINUTE)
+        for ttl, kept in ((MINUTE, MINUTE + SECOND), (1 << 40, (1 << 40) + SECOND), (None, None)):
+            await self.engine.touch(self.address(), ttl, now)
+            touched = await self.engine.fetch(self.address()) or b""
+            assert unpack(frame)._replace(ttl=kept) == unpack(touched)
+            assert frame[24:] == touched[24:]
+
+    @promise("Times")
+    async def test_touch_leaves_other_bytes_alone(self) -> None:
+        """
+        An integer has no header that could be changed, nor have bytes that are no frame of ours.
+        """
+        for frame in (b"9223372036854775807", b"-1", b"", b"no frame of ours, and longer than a header"):
+            await self.engine.store(self.address(), frame, None)
+            assert await self.engine.touch(self.address(), MINUTE, wall_ms()) is True
+            assert frame == await self.engine.fetch(self.address())
+
+    @promise("Times")
+    async def test_touch_lets_the_idle_time_go_on(self) -> None:
+        """
+        A touched entry ends with its new time to live, or with the idle time that had begun before.
+        """
+        frame = frame_of(b"", idle=5 * MINUTE)
+        for ttl, left in ((None, 2 * MINUTE), (3 * MINUTE, 2 * MINUTE), (MINUTE, MINUTE)):
+            await self.engine.store(self.address(), frame, 2 * MINUTE)  # as if 3 of the 5 minutes were over
+            await self.engine.touch(self.address(), ttl, wall_ms())
+            await self._has_left(left)
+
+    async def _has_left(self, expected: int | None) -> bytes:
+        """The frame of an entry that has just been given so much time."""
+        found = await self.engine.inspect(self.address())
+        assert found is not None
+        frame, left = found
+        assert (left is None) == (expected is None)
+        assert left is None or expected is None or expected - SLACK < left <= expected + self.tolerance
+        return frame
