@@ -2,4 +2,4 @@
 
 from __future__ import annotations
 
-pytest_plugins = ["tests.plugins.loops", "tests.plugins.skips", "tests.plugins.traces"]
+pytest_plugins = ["pytester", "tests.plugins.loops", "tests.plugins.skips", "tests.plugins.traces"]
