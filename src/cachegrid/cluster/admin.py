@@ -1,0 +1,108 @@
+"""A small blocking connection to one member, for the few commands by which a grid is started, asked and ended."""
+
+from __future__ import annotations
+
+import socket
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from libvalkey import ProtocolError, Reader, ReplyError, pack_command
+
+from cachegrid.errors import AccessDenied, EngineError, EngineTimeout, ServerRefused, Unreachable
+
+if TYPE_CHECKING:
+    from cachegrid.cluster.state import GridState, MemberState
+
+__all__ = ["Admin", "connect_to"]
+
+DENIED = ("NOAUTH", "WRONGPASS", "NOPERM")
+
+
+class Admin:
+    """One connection to one member: one command at a time, each answered within `timeout` seconds or an error."""
+
+    def __init__(self, sock: socket.socket, where: str) -> None:
+        self._socket, self._where, self._reader = sock, where, Reader()
+
+    def run(self, *words: str | bytes | int) -> object:
+        """Send one command and return its answer: bytes, int, list or None. Raises an `EngineError`."""
+        self.send(*words)
+        while (answer := self._reader.gets()) is False:
+            self._receive()
+        if isinstance(answer, ReplyError):
+            raise self._refusal(str(answer), str(words[0]))
+        return answer
+
+    def text(self, *words: str | bytes | int) -> str:
+        """`run`, for commands that answer with text."""
+        answer = self.run(*words)
+        return answer.decode(errors="replace") if isinstance(answer, bytes) else str(answer)
+
+    def send(self, *words: str | bytes | int) -> None:
+        """Send one command and wait for nothing: for SHUTDOWN, which a server answers by leaving."""
+        try:
+            self._socket.sendall(pack_command(words))
+        except OSError as error:
+            raise Unreachable(f"member {self._where} cannot be reached: {error}", where=self._where) from error
+
+    def facts(self, *sections: str) -> dict[str, str]:
+        """The lines of `INFO` for some sections, by name."""
+        lines = (line.partition(":") for line in self.text("INFO", *sections).splitlines())
+        return {name: value for name, colon, value in lines if colon}
+
+    def close(self) -> None:
+        """End the connection."""
+        self._socket.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _receive(self) -> None:
+        try:
+            received = self._socket.recv(65536)
+            self._reader.feed(received)
+        except TimeoutError as error:
+            raise EngineTimeout(f"member {self._where} does not answer", where=self._where) from error
+        except (OSError, ProtocolError) as error:
+            raise Unreachable(f"the connection to member {self._where} broke: {error}", where=self._where) from error
+        if not received:
+            raise Unreachable(f"member {self._where} closed the connection", where=self._where)
+
+    def _refusal(self, said: str, command: str) -> EngineError:
+        if said.startswith(DENIED):
+            return AccessDenied(f"member {self._where} refuses {command}: {said}", where=self._where)
+        if said.startswith("LOADING"):
+            return Unreachable(f"member {self._where} is still loading its data", where=self._where)
+        return ServerRefused(f"member {self._where} refuses {command}: {said}", where=self._where)
+
+
+def connect_to(state: GridState, member: MemberState, *, timeout: float = 1.0) -> Admin:
+    """A connection to a member with the grid's password; raises `Unreachable`, `EngineTimeout` or `AccessDenied`."""
+    where = f"{member.host}:{member.port}"
+    try:
+        sock = socket.create_connection((member.host, member.port), timeout)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if state.tls:
+            import ssl
+
+            context = ssl.create_default_context(cafile=state.tls.ca)
+            # Members are named by address, and the members themselves check the CA alone.
+            context.check_hostname = False
+            context.load_cert_chain(state.tls.cert, state.tls.key)
+            sock = context.wrap_socket(sock)
+    except TimeoutError as error:
+        raise EngineTimeout(f"member {where} does not answer", where=where) from error
+    except OSError as error:
+        raise Unreachable(f"member {where} cannot be reached: {error}", where=where) from error
+    admin = Admin(sock, where)
+    try:
+        admin.run("AUTH", state.password)
+    except BaseException:
+        admin.close()
+        raise
+    return admin

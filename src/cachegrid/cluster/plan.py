@@ -1,0 +1,270 @@
+"""What a grid will look like, decided before anything is started: slots, placement, and the members' files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+
+from cachegrid.errors import ConfigError
+
+__all__ = [
+    "SLOTS",
+    "GridPlan",
+    "MemberPlan",
+    "Shape",
+    "TlsFiles",
+    "conf_text",
+    "lay_out",
+    "nodes_text",
+    "quoted",
+    "slot_ranges",
+]
+
+SLOTS = 16384
+MOST_MEMBERS = 1000
+LEAST_MEMORY = 8 << 20  # bytes per owner: an empty server already takes 3 MB of them
+MIB = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TlsFiles:
+    """PEM files by which the members of a grid know each other, and clients know them."""
+
+    ca: Path
+    cert: Path
+    key: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shape:
+    """How large a grid is: what must be the same for two starts to mean the same grid."""
+
+    owners: int = 3
+    replicas: int = 1  # of each owner
+    memory: int | None = None  # bytes of the whole grid, split over its owners; None: no limit
+    persist: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse what no grid can be."""
+        if self.owners < 1:
+            raise ConfigError("members", self.owners, "1 or more")
+        if self.replicas < 0:
+            raise ConfigError("replicas", self.replicas, "0 or more")
+        if self.members > MOST_MEMBERS:
+            want = f"so few that owners and their replicas are {MOST_MEMBERS} members or less"
+            raise ConfigError("members", self.owners, want)
+        if self.memory is not None and self.memory < LEAST_MEMORY * self.owners:
+            want = f"at least {LEAST_MEMORY // MIB} MB for each of the {self.owners} owners"
+            raise ConfigError("memory", self.memory, want)
+
+    @property
+    def members(self) -> int:
+        """Owners and replicas together."""
+        return self.owners * (1 + self.replicas)
+
+    def __str__(self) -> str:
+        """In words, as messages and people need it."""
+        words = [_count(self.owners, "owner"), f"{_count(self.replicas, 'replica')} each"]
+        words.append("no memory limit" if self.memory is None else f"{self.memory:,} bytes of memory")
+        return ", ".join([*words, "kept on disk" if self.persist else "not kept on disk"])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemberPlan:
+    """One member to be: `follows` is the index of the owner that a replica copies, None for an owner."""
+
+    index: int
+    id: str  # 40 hex digits, as the cluster's members name each other
+    host: str
+    port: int
+    bus_port: int
+    slots: range
+    follows: int | None
+    shard: str
+    phantom: str  # the id of a member that never is: see `nodes_text`
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GridPlan:
+    """All members to be, owners first."""
+
+    shape: Shape
+    members: tuple[MemberPlan, ...] = field(default=())
+
+    @property
+    def owners(self) -> tuple[MemberPlan, ...]:
+        """The members that will own slots."""
+        return self.members[: self.shape.owners]
+
+    @property
+    def replicas(self) -> tuple[MemberPlan, ...]:
+        """The members that will copy an owner."""
+        return self.members[self.shape.owners :]
+
+
+def slot_ranges(owners: int) -> list[range]:
+    """
+    The slots of each owner: all of them, in order, and no two owners differ by more than one.
+
+    >>> slot_ranges(3)
+    [range(0, 5461), range(5461, 10922), range(10922, 16384)]
+    """
+    bounds = [index * SLOTS // owners for index in range(owners + 1)]
+    return [range(start, end) for start, end in pairwise(bounds)]
+
+
+def lay_out(shape: Shape, host: str, ports: Sequence[tuple[int, int]], new_id: Callable[[], str]) -> GridPlan:
+    """Give every member its ports (client, bus), its slots, or the owner it follows; `new_id` makes 40 hex digits."""
+    ranges = slot_ranges(shape.owners)
+    shards = [new_id() for _ in ranges]
+    members = [
+        MemberPlan(
+            index=index,
+            id=new_id(),
+            host=host,
+            port=port,
+            bus_port=bus_port,
+            slots=ranges[index] if index < shape.owners else range(0),
+            follows=None if index < shape.owners else index % shape.owners,
+            shard=shards[index % shape.owners],
+            phantom=new_id() if index < shape.owners else "",
+        )
+        for index, (port, bus_port) in enumerate(ports)
+    ]
+    return GridPlan(shape=shape, members=tuple(members))
+
+
+def nodes_text(plan: GridPlan, me: int, *, shards: bool) -> str:
+    """
+    What member `me` shall believe about the grid when it starts: its `nodes.conf`.
+
+    An owner believes that every owner is a replica of a phantom, which owns its slots. A server that
+    starts as an owner refuses writes for two seconds; one that takes over from a phantom serves at once.
+    A replica starts after that, and is told what is then true. `shards` for servers that know shard ids.
+    """
+    count = plan.shape.owners
+    own_view = plan.members[me].follows is None
+    lines: list[str] = []
+    for member in plan.members:
+        flags = "myself," if member.index == me else ""
+        if member.follows is not None:
+            follows = plan.members[member.follows]
+            epoch = 0 if own_view else _epoch(follows, count)
+            lines.append(_line(member, f"{flags}slave {follows.id} 0 0 {epoch} connected", shards))
+        elif own_view:
+            lines.append(_line(member, f"{flags}slave {member.phantom} 0 0 0 connected", shards))
+            lines.append(_phantom_line(member, shards))
+        else:
+            state = f"master - 0 0 {_epoch(member, count)} connected {_span(member.slots)}"
+            lines.append(_line(member, state, shards))
+    # Taking over raises the epoch by one: to what the replicas were told already.
+    epoch = _epoch(plan.members[me], count) - 1 if own_view else 2 * count
+    return "\n".join([*lines, f"vars currentEpoch {epoch} lastVoteEpoch 0", ""])
+
+
+def conf_text(
+    member: MemberPlan,
+    shape: Shape,
+    folder: Path,
+    *,
+    password: str,
+    tls: TlsFiles | None = None,
+    node_timeout_ms: int = 1000,
+    settings: Mapping[str, str] | None = None,
+) -> str:
+    """The server's settings file; `settings` come last and so win over ours."""
+    lines = {
+        **_where(member, folder, tls),
+        **_cluster(node_timeout_ms),
+        **_memory(shape),
+        "requirepass": quoted(password),
+        "masterauth": quoted(password),  # the name that Redis and Valkey both know
+        "appendonly": "yes" if shape.persist else "no",
+        "save": '""',
+        **{name: quoted(value) for name, value in (settings or {}).items()},
+    }
+    return "".join(f"{name} {value}\n" for name, value in lines.items())
+
+
+def quoted(value: str | Path) -> str:
+    r"""
+    A value as the server's settings file takes it, whatever is in it.
+
+    >>> print(quoted('/home/O"Hara/my grids'))
+    "/home/O\"Hara/my grids"
+    """
+    escaped = str(value).replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\r", "\\r")
+    return f'"{escaped}"'
+
+
+def _where(member: MemberPlan, folder: Path, tls: TlsFiles | None) -> dict[str, str]:
+    hosts = dict.fromkeys(["127.0.0.1", member.host])  # each once, in order
+    lines = {
+        "bind": " ".join(hosts),
+        "port": str(0 if tls else member.port),
+        "cluster-port": str(member.bus_port),
+        "dir": quoted(folder),
+        "logfile": quoted(folder / "log"),
+        "pidfile": quoted(folder / "pid"),
+        "daemonize": "no",  # the starter detaches it, and so knows its pid from the first moment
+        "set-proc-title": "no",  # the command line goes on naming the settings file: how we know our own
+    }
+    if tls:
+        lines |= {
+            "tls-port": str(member.port),
+            "tls-ca-cert-file": quoted(tls.ca),
+            "tls-cert-file": quoted(tls.cert),
+            "tls-key-file": quoted(tls.key),
+            "tls-auth-clients": "optional",  # the password says who may; a certificate is welcome
+            "tls-cluster": "yes",
+            "tls-replication": "yes",
+        }
+    return lines
+
+
+def _cluster(node_timeout_ms: int) -> dict[str, str]:
+    return {
+        "cluster-enabled": "yes",
+        "cluster-config-file": "nodes.conf",
+        "cluster-node-timeout": str(node_timeout_ms),
+        "cluster-require-full-coverage": "no",  # a lost part does not stop the others
+        "cluster-allow-reads-when-down": "yes",  # a replica answers while its owner is being replaced
+        "repl-diskless-sync": "yes",
+        "repl-diskless-sync-delay": "0",  # else every replica waits 5 s for others to join it
+        "repl-diskless-load": "on-empty-db",  # else it goes through a file, and a timer of 1 s
+    }
+
+
+def _memory(shape: Shape) -> dict[str, str]:
+    if shape.memory is None:
+        return {}
+    each = shape.memory // shape.owners
+    # The backlog counts as used memory: a small owner must not spend most of it there.
+    backlog = max(MIB, min(10 * MIB, each // 16))
+    return {"maxmemory": str(each), "maxmemory-policy": "allkeys-lru", "repl-backlog-size": str(backlog)}
+
+
+def _line(member: MemberPlan, state: str, shards: bool) -> str:  # noqa: FBT001 - private, and read beside its callers
+    shard = f",,shard-id={member.shard}" if shards else ""
+    return f"{member.id} {member.host}:{member.port}@{member.bus_port}{shard} {state}"
+
+
+def _phantom_line(owner: MemberPlan, shards: bool) -> str:  # noqa: FBT001
+    # The port of a phantom is one where nothing listens; without any address the grid counts it as lost.
+    shard = f",,shard-id={owner.shard}" if shards else ""
+    return f"{owner.phantom} 127.0.0.1:1@1{shard} master - 0 0 0 connected {_span(owner.slots)}"
+
+
+def _epoch(owner: MemberPlan, owners: int) -> int:
+    """The configuration epoch an owner has after it took over: each its own, or the grid would settle it by vote."""
+    return owners + owner.index + 1
+
+
+def _span(slots: range) -> str:
+    return f"{slots.start}-{slots.stop - 1}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -1,0 +1,84 @@
+"""Ports for members: chosen where nobody listens; and who listens on one that is taken."""
+
+from __future__ import annotations
+
+import random
+import socket
+from collections.abc import Sequence
+from pathlib import Path
+
+from cachegrid.errors import ConfigError, StartFailed
+
+__all__ = ["free_pairs", "is_free", "pairs_from", "user_of"]
+
+# Below the ports that systems give to outgoing connections: those come and go, and a restarted member would
+# find its port taken.
+LOWEST, HIGHEST = 20000, 32000
+BUS_OFFSET = 10000  # where servers put the bus by default, as long as it is a port
+LAST_PORT = 65535
+
+
+def free_pairs(count: int, host: str, chance: random.Random | None = None) -> list[tuple[int, int]]:
+    """As many pairs of ports (client, bus) on which nobody listens right now; chosen by chance."""
+    chance = chance or random.SystemRandom()
+    found: list[int] = []
+    for port in chance.sample(range(LOWEST, HIGHEST), HIGHEST - LOWEST):
+        if is_free(host, port):
+            found.append(port)
+        if len(found) == 2 * count:
+            found.sort()
+            return list(zip(found[:count], found[count:], strict=True))
+    raise StartFailed(f"{host} has no {2 * count} free ports between {LOWEST} and {HIGHEST}")
+
+
+def pairs_from(base: int, count: int, host: str) -> list[tuple[int, int]]:
+    """Pairs of ports for members from `base` on; `StartFailed` names one that is taken, and by whom."""
+    bus = base + BUS_OFFSET if base + BUS_OFFSET + count <= LAST_PORT else base + count
+    if base < 1 or bus + count - 1 > LAST_PORT:
+        raise ConfigError("port", base, f"1 to {LAST_PORT - 2 * count + 1}, for {count} members")
+    pairs = [(base + index, bus + index) for index in range(count)]
+    refuse_taken(host, pairs)
+    return pairs
+
+
+def refuse_taken(host: str, pairs: Sequence[tuple[int, int]]) -> None:
+    """Raise `StartFailed` for the first port that is taken."""
+    for port in (port for pair in pairs for port in pair):
+        if not is_free(host, port):
+            user = user_of(port)
+            raise StartFailed(f"port {port} on {host} is in use{f' by {user}' if user else ''}; choose another")
+
+
+def is_free(host: str, port: int) -> bool:
+    """Whether a server could listen there now."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as sock:
+        # As servers do: a port is free although old connections to it have not all died.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            sock.bind((host, port))
+        except OSError:
+            return False
+    return True
+
+
+def user_of(port: int) -> str:
+    """Who listens on a port, such as "redis-server (process 71)"; empty if it cannot be known."""
+    inodes = {f"socket:[{inode}]" for inode in _listeners(port)}
+    for folder in Path("/proc").glob("[0-9]*") if inodes else ():
+        try:
+            if any(str(link.readlink()) in inodes for link in (folder / "fd").iterdir()):
+                return f"{(folder / 'comm').read_text().strip()} (process {folder.name})"
+        except OSError:  # another user's, or it ended meanwhile
+            continue
+    return ""
+
+
+def _listeners(port: int) -> list[str]:
+    found: list[str] = []
+    for table in (Path("/proc/net/tcp"), Path("/proc/net/tcp6")):
+        try:
+            rows = [line.split() for line in table.read_text().splitlines()[1:]]
+        except OSError:
+            continue
+        found += [row[9] for row in rows if row[3] == "0A" and int(row[1].rpartition(":")[2], 16) == port]
+    return found

@@ -1,0 +1,190 @@
+"""The state folder: what is known about the grids of this user, kept in files that only the user can read."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+import sys
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from cachegrid.cluster.plan import Shape, TlsFiles
+from cachegrid.errors import ConfigError, GridError
+
+__all__ = ["GridState", "MemberState", "checked_name", "load", "names", "save", "state_root", "write_atomically"]
+
+NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,62}")
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemberState:
+    """One member as it was started; what it is now, the member itself says (see `members`)."""
+
+    index: int
+    id: str
+    host: str
+    port: int
+    bus_port: int
+    role: str  # "owner" or "replica", as planned: a failover changes it
+    folder: Path
+    pid: int = 0
+
+    @property
+    def conf(self) -> Path:
+        """Its settings file, which its command line names."""
+        return self.folder / "member.conf"
+
+    @property
+    def log(self) -> Path:
+        """What the server says."""
+        return self.folder / "log"
+
+    @property
+    def address(self) -> str:
+        """`host:port`, as URLs take it."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GridState:
+    """A grid of this user on this host: its members, where it is kept, and its secrets."""
+
+    name: str
+    folder: Path
+    shape: Shape
+    members: tuple[MemberState, ...]
+    password: str = field(repr=False)
+    secret: bytes = field(repr=False)  # 32 bytes: signs what must come from this grid's programs
+    server: Path  # the program its members run
+    version: str  # of that program, such as "Valkey 9.1.2"
+    created: float  # seconds since 1970
+    machine: str  # the host name it was started on: process ids mean nothing elsewhere
+    tls: TlsFiles | None = None
+    ready: bool = True  # False while it is being started for the first time
+
+    @property
+    def persist(self) -> bool:
+        """Whether its entries are kept on disk."""
+        return self.shape.persist
+
+    @property
+    def memory(self) -> int | None:
+        """Bytes that its entries may take, all owners together; None: no limit."""
+        return self.shape.memory
+
+    @property
+    def url(self) -> str:
+        """For people, and for programs of this user: the password is found by the name."""
+        return self._url("", f"grid={quote(self.name)}")
+
+    @property
+    def full_url(self) -> str:
+        """With the password, and so not for logs."""
+        files = "&".join(f"{key}={quote(str(value))}" for key, value in asdict(self.tls).items()) if self.tls else ""
+        return self._url(f":{quote(self.password, safe='')}@", files)
+
+    def _url(self, user: str, query: str) -> str:
+        scheme = "valkeys" if self.tls else "valkey"
+        addresses = ",".join(member.address for member in self.members)
+        return f"{scheme}://{user}{addresses}{'?' if query else ''}{query}"
+
+
+def state_root() -> Path:
+    """Where the grids of this user are kept: `CACHEGRID_STATE`, else the system's place for a program's state."""
+    if chosen := os.environ.get("CACHEGRID_STATE"):
+        return Path(chosen).expanduser().absolute()
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Application Support" / "cachegrid"
+    if chosen := os.environ.get("XDG_STATE_HOME"):
+        return Path(chosen).absolute() / "cachegrid"
+    return Path.home() / ".local" / "state" / "cachegrid"
+
+
+def checked_name(name: str) -> str:
+    """The name, if a grid may have it; it becomes the name of a folder."""
+    if not NAME.fullmatch(name):
+        raise ConfigError("name", name, "1 to 63 of a-z, 0-9, '_', '.' and '-', and begin with a letter or digit")
+    return name
+
+
+def names(root: Path) -> list[str]:
+    """The names of all grids that have a folder, sorted."""
+    try:
+        found = [entry.name for entry in os.scandir(root) if entry.is_dir() and NAME.fullmatch(entry.name)]
+    except FileNotFoundError:
+        return []
+    return sorted(found)
+
+
+def save(state: GridState) -> None:
+    """Write grid.json and secrets.json; a crash leaves the old ones or the new ones, never a half."""
+    facts = asdict(state)
+    hidden = {"password": facts.pop("password"), "secret": facts.pop("secret").hex()}
+    del facts["folder"], facts["name"]
+    for member in facts["members"]:
+        del member["folder"]
+    write_atomically(state.folder / "secrets.json", json.dumps(hidden))
+    write_atomically(state.folder / "grid.json", json.dumps({"format": FORMAT, **facts}, default=str, indent=1))
+
+
+def load(root: Path, name: str) -> GridState | None:
+    """The grid of that name as it was last written, running or not; None if there is none."""
+    folder = root / checked_name(name)
+    try:
+        facts = json.loads((folder / "grid.json").read_bytes())
+        hidden = json.loads((folder / "secrets.json").read_bytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise GridError(f"the state of grid {name!r} in {folder} cannot be read: {error}") from error
+    try:
+        return _from_json(facts, hidden, folder)
+    except (KeyError, TypeError, ValueError) as error:
+        raise GridError(f"the state of grid {name!r} in {folder} is damaged, or of another version: {error}") from error
+
+
+def machine_name() -> str:
+    """The name of this host."""
+    return socket.gethostname()
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Replace a file so that readers, and a crash, see all of the old or all of the new; only its owner can read it."""
+    draft = path.with_name(f"{path.name}.{os.getpid()}.new")
+    try:
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
+
+
+def _from_json(facts: dict[str, Any], hidden: dict[str, Any], folder: Path) -> GridState:
+    tls = facts["tls"]
+    return GridState(
+        name=folder.name,
+        folder=folder,
+        shape=Shape(**facts["shape"]),
+        members=_members(facts["members"], folder),
+        password=hidden["password"],
+        secret=bytes.fromhex(hidden["secret"]),
+        server=Path(facts["server"]),
+        version=facts["version"],
+        created=facts["created"],
+        machine=facts["machine"],
+        tls=TlsFiles(**{key: Path(value) for key, value in tls.items()}) if tls else None,
+        ready=facts["ready"],
+    )
+
+
+def _members(rows: Iterable[dict[str, Any]], folder: Path) -> tuple[MemberState, ...]:
+    return tuple(MemberState(**row, folder=folder / f"m{row['index'] + 1}") for row in rows)
