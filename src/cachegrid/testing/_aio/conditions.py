@@ -85,7 +85,8 @@ class AsyncConditionsContract(AsyncBench):
         """
         first, second = frame_of(b"first"), frame_of(b"second")
         endless, short = self.addresses(2)
-        await self.engine.store_many([(endless, first, None), (short, first, None)])
+        await self.engine.store(endless, first, None)
+        await self.engine.store(short, first, None)
         assert await self.engine.store_if_version(endless, version_in(second), second, 5) is False
         began = time.monotonic()
         assert await self.engine.store_if_version(short, version_in(first), second, 50) is True

@@ -31,7 +31,7 @@ class AsyncLeasesContract(AsyncBench):
         assert await other.acquire(self.address(), YOURS, MINUTE) is None
 
     @promise("Leases")
-    async def test_names_are_apart(self) -> None:
+    async def test_a_name_has_a_lease_of_its_own(self) -> None:
         """
         A lease keeps nobody from one of another name.
         """

@@ -59,15 +59,17 @@ class AsyncWalksContract(AsyncBench):
         """
         What comes and goes during a walk keeps nothing that stays from being listed.
         """
-        staying, going = self.addresses(1200), [self.address(b"going:%d" % number) for number in range(600)]
-        for address in staying + going:
-            await self.engine.store(address, b"", None)
+        staying = self.addresses(1200)
+        going = [address + b":goes" for address in reversed(staying)]
+        for stays, goes in zip(staying, reversed(going), strict=True):
+            await self.engine.store(stays, b"", None)
+            await self.engine.store(goes, b"", None)
         seen: set[bytes] = set()
         async for page in self.engine.walk(self.address(b"")):
             seen.update(page)
             for _ in range(min(50, len(going))):
                 await self.engine.drop(going.pop())
-                await self.engine.store(self.address(b"coming:%d" % len(going)), b"", None)
+                await self.engine.store(self.address(b"comes:%d" % len(going)), b"", None)
         assert set(staying) <= seen
 
     @promise("Walks")

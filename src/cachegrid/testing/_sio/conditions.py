@@ -86,7 +86,8 @@ class SyncConditionsContract(SyncBench):
         """
         first, second = frame_of(b"first"), frame_of(b"second")
         endless, short = self.addresses(2)
-        self.engine.store_many([(endless, first, None), (short, first, None)])
+        self.engine.store(endless, first, None)
+        self.engine.store(short, first, None)
         assert self.engine.store_if_version(endless, version_in(second), second, 5) is False
         began = time.monotonic()
         assert self.engine.store_if_version(short, version_in(first), second, 50) is True

@@ -32,7 +32,7 @@ class SyncLeasesContract(SyncBench):
         assert other.acquire(self.address(), YOURS, MINUTE) is None
 
     @promise("Leases")
-    def test_names_are_apart(self) -> None:
+    def test_a_name_has_a_lease_of_its_own(self) -> None:
         """
         A lease keeps nobody from one of another name.
         """
