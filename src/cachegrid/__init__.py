@@ -1,0 +1,104 @@
+"""
+A distributed cache for Python: a grid of cached data, partitioned over the members of a cluster.
+
+    grid = cachegrid.connect()
+    prices = grid.cache("prices", ttl="5m")
+    prices["sku-1"] = 9.90
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from cachegrid import errors
+
+if TYPE_CHECKING:
+    from cachegrid._aio.cache import AsyncCache
+    from cachegrid._aio.grid import AsyncGrid
+    from cachegrid._core.entry import Entry
+    from cachegrid._core.stats import CacheStats
+    from cachegrid._sio.cache import SyncCache
+    from cachegrid._sio.grid import SyncGrid
+    from cachegrid.codecs.registry import register
+    from cachegrid.config import CachePolicy, Settings
+    from cachegrid.errors import CacheError
+
+__all__ = [
+    "AsyncCache",
+    "AsyncGrid",
+    "CacheError",
+    "CachePolicy",
+    "CacheStats",
+    "Entry",
+    "Settings",
+    "SyncCache",
+    "SyncGrid",
+    "aconnect",
+    "connect",
+    "errors",
+    "register",
+]
+
+__version__ = "0.1.0"
+
+# Where each name is; loaded when it is asked for, so that `import cachegrid` costs next to nothing.
+_HOMES = {
+    "AsyncCache": "cachegrid._aio.cache",
+    "AsyncGrid": "cachegrid._aio.grid",
+    "CacheError": "cachegrid.errors",
+    "CachePolicy": "cachegrid.config",
+    "CacheStats": "cachegrid._core.stats",
+    "Entry": "cachegrid._core.entry",
+    "Settings": "cachegrid.config",
+    "SyncCache": "cachegrid._sio.cache",
+    "SyncGrid": "cachegrid._sio.grid",
+    "register": "cachegrid.codecs.registry",
+}
+
+
+def connect(
+    url: str | None = None,
+    *,
+    name: str | None = None,
+    config: Settings | Mapping[str, Any] | str | os.PathLike[str] | None = None,
+) -> SyncGrid:
+    """
+    Connect to a grid: the one at `url`, the one called `name` on this host, or the one that the settings name.
+
+    With none of these it is the grid that runs on this host, else a one-member grid that is started now and shared by every
+    program of this user. Settings come from `config` (a file, a mapping or `Settings`), `CACHEGRID_*` variables and
+    `cachegrid.toml`. Raises ConfigError, GridNotFound, Unreachable or AccessDenied.
+    """
+    from cachegrid.config import load_settings  # noqa: PLC0415 - loaded when it is needed
+    from cachegrid.opening._sio import make_grid  # noqa: PLC0415
+
+    return make_grid(load_settings(url, name, config)).connect()
+
+
+def aconnect(
+    url: str | None = None,
+    *,
+    name: str | None = None,
+    config: Settings | Mapping[str, Any] | str | os.PathLike[str] | None = None,
+) -> AsyncGrid:
+    """
+    The same for async code: `async with aconnect() as grid`, or `grid = await aconnect()`.
+
+    Without either, the grid connects at its first use, and so may be made at import time.
+    """
+    from cachegrid.config import load_settings  # noqa: PLC0415 - loaded when it is needed
+    from cachegrid.opening._aio import make_grid  # noqa: PLC0415
+
+    return make_grid(load_settings(url, name, config))
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'cachegrid' has no attribute {name!r}")
+    from importlib import import_module  # noqa: PLC0415
+
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value

@@ -5,14 +5,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import ParamSpec
+from typing import ParamSpec, TypeVar
 
-__all__ = ["AsyncEvent", "AsyncLock", "AsyncTasks", "sleep"]
+__all__ = ["AsyncEvent", "AsyncLock", "AsyncTasks", "aside", "sleep"]
 
 P = ParamSpec("P")
+T = TypeVar("T")
 
 sleep = asyncio.sleep
 AsyncLock = asyncio.Lock
+
+
+async def aside(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Run what blocks without holding up the loop: in a thread."""
+    return await asyncio.to_thread(work, *args, **kwargs)
 
 
 class AsyncEvent:

@@ -6,14 +6,20 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from typing import ParamSpec
+from typing import ParamSpec, TypeVar
 
-__all__ = ["SyncEvent", "SyncLock", "SyncTasks", "sleep"]
+__all__ = ["SyncEvent", "SyncLock", "SyncTasks", "aside", "sleep"]
 
 P = ParamSpec("P")
+T = TypeVar("T")
 
 sleep = time.sleep
 SyncLock = threading.Lock
+
+
+def aside(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Run what blocks: here and now."""
+    return work(*args, **kwargs)
 
 
 class SyncEvent:

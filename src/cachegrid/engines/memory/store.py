@@ -156,7 +156,7 @@ class Store(ForkSafe):
                 idle = idle if header.idle is None else header.idle
                 idle = idle if header.ttl is None else min(idle, header.created + header.ttl - self._wall_ms())
             self._end_in(address, entry, idle)
-            return entry.frame
+            return entry.frame if idle > 0 else None
 
     def touch(self, address: bytes, ttl: int | None, now: int) -> bool:
         """Give what is there a new time to live from `now` (ms since 1970); whether something was there."""

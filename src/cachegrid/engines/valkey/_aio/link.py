@@ -122,13 +122,13 @@ class _Wire(asyncio.Protocol):
                     self._bell()
                     continue
                 waiter = waiting[0]
-                if waiter.__class__ is AsyncExchange:
+                if isinstance(waiter, AsyncExchange):
                     if waiter.add(reply):
                         waiting.popleft()
                 else:
                     waiting.popleft()
                     if not waiter.done():  # else its task was cancelled: the reply is for nobody
-                        waiter.set_result(reply)  # type: ignore[union-attr] # a future: not an exchange
+                        waiter.set_result(reply)
         except (ProtocolError, IndexError) as error:
             self.fail(f"bytes that are no reply to anything asked: {error}")
 

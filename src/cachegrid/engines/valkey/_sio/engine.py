@@ -16,7 +16,7 @@ from cachegrid.engines.valkey import commands
 from cachegrid.engines.valkey._sio.link import SyncLink
 from cachegrid.engines.valkey._sio.routing import SyncRouting
 from cachegrid.engines.valkey.commands import Script, pack
-from cachegrid.engines.valkey.facts import read_facts
+from cachegrid.engines.valkey.facts import Node, count_lag, read_facts, silent_facts
 from cachegrid.engines.valkey.slots import slot_of, tag_in
 from cachegrid.engines.valkey.target import Target
 from cachegrid.engines.valkey.trouble import Effect, LinkError, Step, advise, pause_before
@@ -67,7 +67,7 @@ class SyncValkeyEngine:
 
     def fetch_many(self, addresses: Sequence[bytes]) -> list[bytes | None]:
         replies = self._call_many(addresses, [commands.fetch(address) for address in addresses], Effect.READ)
-        return replies  # type: ignore[return-value] # GET answers bytes or None
+        return [_bytes(reply) for reply in replies]
 
     def store_many(self, items: Sequence[tuple[bytes, bytes, int | None]]) -> None:
         requests = [commands.store(address, frame, ttl) for address, frame, ttl in items]
@@ -158,15 +158,14 @@ class SyncValkeyEngine:
 
     def members(self) -> list[MemberFacts]:
         self._routing.learn()
-        found: list[MemberFacts] = []
-        for endpoint, role, slots in self._routing.roles():
-            link = self._routing.link(endpoint)
+        found: list[tuple[Node, MemberFacts]] = []
+        for node in self._routing.nodes():
             try:
-                exchange = link.begin(pack(b"INFO") + pack(b"DBSIZE"), 2)
-                found.append(read_facts(endpoint, role, slots, exchange.finish()))
+                exchange = self._routing.link(node.endpoint).begin(pack(b"INFO") + pack(b"DBSIZE"), 2)
+                found.append(read_facts(node, exchange.finish()))
             except LinkError:
-                found.append(MemberFacts(host=endpoint.host, port=endpoint.port, role=role, slots=slots, up=False))
-        return found
+                found.append(silent_facts(node))
+        return count_lag(found)
 
     # Inside.
 
@@ -222,7 +221,7 @@ class SyncValkeyEngine:
             for index, answer in zip(indexes, answers, strict=True):
                 replies[index] = answer
                 if answer.__class__ is ReplyError:
-                    troubles.append((index, link, answer))  # type: ignore[arg-type] # it is one
+                    troubles.append((index, link, answer))
         # After the first of them has waited out a failover, the others pass at once.
         deadline = time.monotonic() + self._target.timeout
         for index, link, trouble in troubles:

@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from libvalkey import ReplyError
 
 from cachegrid.engines.valkey._sio.link import SyncLink
 from cachegrid.engines.valkey.commands import pack
+from cachegrid.engines.valkey.facts import Node, read_nodes
 from cachegrid.engines.valkey.slots import SLOTS, Endpoint, Routes, read_routes, single_route
 from cachegrid.engines.valkey.target import Target
 from cachegrid.engines.valkey.trouble import LinkError
@@ -78,13 +79,21 @@ class SyncRouting:
         endpoints = self._routes.replicas.get(self.owners[slot].endpoint, [])
         return [self._reader(endpoint) for endpoint in endpoints]
 
-    def roles(self) -> Iterator[tuple[Endpoint, str, int]]:
-        """Each member with its role and how many slots it owns."""
-        for endpoint, ranges in self._routes.owners.items():
-            yield endpoint, "owner", sum(last - first + 1 for first, last in ranges)
-        for replicas in self._routes.replicas.values():
-            for endpoint in replicas:
-                yield endpoint, "replica", 0
+    def nodes(self) -> list[Node]:
+        """Every member that the first owner who answers knows of; raises Unreachable when none answers."""
+        if not self._routes.clustered:
+            return [Node(endpoint, slots=SLOTS) for endpoint in self._routes.owners]
+        for endpoint in self._routes.owners:
+            try:
+                reply = self.link(endpoint).call(pack(b"CLUSTER", b"NODES"))
+            except LinkError as error:
+                self._trouble = error
+                continue
+            if isinstance(reply, bytes):
+                return list(read_nodes(reply, endpoint))
+        raise Unreachable(
+            f"no owner answers ({self._trouble}); try again when the grid has recovered"
+        ) from self._trouble
 
     def close(self) -> None:
         """Close all links."""

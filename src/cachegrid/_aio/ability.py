@@ -1,0 +1,132 @@
+"""An engine with every ability: what it lacks is done another way, or refused with a sentence."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Final, NoReturn, Protocol, cast
+
+from cachegrid.engines._aio.protocol import (
+    AsyncBatches,
+    AsyncConditions,
+    AsyncCounts,
+    AsyncEngine,
+    AsyncEpochs,
+    AsyncLeases,
+    AsyncMembers,
+    AsyncTimes,
+    AsyncWalks,
+)
+from cachegrid.engines.facts import MemberFacts
+from cachegrid.errors import Unsupported
+
+__all__ = ["AsyncAbleEngine", "able"]
+
+_ABILITIES: Final[dict[str, type]] = {
+    "batches": AsyncBatches,
+    "conditions": AsyncConditions,
+    "counts": AsyncCounts,
+    "epochs": AsyncEpochs,
+    "leases": AsyncLeases,
+    "members": AsyncMembers,
+    "times": AsyncTimes,
+    "walks": AsyncWalks,
+}
+
+
+class AsyncAbleEngine(
+    AsyncBatches,
+    AsyncConditions,
+    AsyncCounts,
+    AsyncEpochs,
+    AsyncLeases,
+    AsyncMembers,
+    AsyncTimes,
+    AsyncWalks,
+    AsyncEngine,
+    Protocol,
+):
+    """An engine with every ability, as the flow sees it."""
+
+
+def able(engine: AsyncEngine) -> AsyncAbleEngine:
+    """The engine, with stand-ins for the abilities it lacks. Looked up here, once; never per call."""
+    lacking = [name for name, ability in _ABILITIES.items() if not isinstance(engine, ability)]
+    return cast("AsyncAbleEngine", _Stood(engine, lacking) if lacking else engine)
+
+
+class _Stood:
+    """An engine with stand-ins: batches become single calls; what cannot be had refuses when it is asked for."""
+
+    doubt = 0
+
+    def __init__(self, engine: AsyncEngine, lacking: Sequence[str]) -> None:
+        self._engine, self._lacking = engine, lacking
+
+    def __getattribute__(self, name: str) -> object:
+        # The engine's own method where it has one, else the stand-in of this class.
+        engine = object.__getattribute__(self, "_engine")
+        if not name.startswith("_") and hasattr(engine, name):
+            return getattr(engine, name)
+        return object.__getattribute__(self, name)
+
+    async def fetch_many(self, addresses: Sequence[bytes]) -> list[bytes | None]:
+        return [await self._engine.fetch(address) for address in addresses]
+
+    async def store_many(self, items: Sequence[tuple[bytes, bytes, int | None]]) -> None:
+        for address, frame, ttl in items:
+            await self._engine.store(address, frame, ttl)
+
+    async def drop_many(self, addresses: Sequence[bytes]) -> int:
+        return sum([await self._engine.drop(address) for address in addresses])
+
+    async def epoch(self, name: bytes) -> int:  # noqa: ARG002 - without epochs there is one for ever
+        return 0
+
+    async def raise_epoch(self, name: bytes) -> int:  # noqa: ARG002
+        self._refuse("epochs", "clear() and invalidate_all()")
+
+    async def store_if_absent(self, address: bytes, frame: bytes, ttl: int | None) -> bool:  # noqa: ARG002
+        self._refuse("conditions", "add()")
+
+    async def store_if_present(self, address: bytes, frame: bytes, ttl: int | None) -> bool:  # noqa: ARG002
+        self._refuse("conditions", "replace()")
+
+    async def store_if_version(self, address: bytes, version: bytes, frame: bytes, ttl: int | None) -> bool:  # noqa: ARG002
+        self._refuse("conditions", "compare_and_set() and update()")
+
+    async def drop_if_version(self, address: bytes, version: bytes) -> bool:  # noqa: ARG002
+        self._refuse("conditions", "a conditional delete")
+
+    async def add(self, address: bytes, by: int, start: int, ttl: int | None) -> int:  # noqa: ARG002
+        self._refuse("counts", "incr()")
+
+    async def fetch_idle(self, address: bytes, idle: int) -> bytes | None:  # noqa: ARG002
+        self._refuse("times", "idle=")
+
+    async def touch(self, address: bytes, ttl: int | None, now: int) -> bool:  # noqa: ARG002
+        self._refuse("times", "touch()")
+
+    async def inspect(self, address: bytes) -> tuple[bytes, int | None] | None:
+        frame = await self._engine.fetch(address)
+        return None if frame is None else (frame, None)
+
+    async def acquire(self, name: bytes, token: bytes, lease: int) -> int | None:  # noqa: ARG002
+        self._refuse("leases", "lock()")
+
+    async def renew(self, name: bytes, token: bytes, lease: int) -> bool:  # noqa: ARG002
+        self._refuse("leases", "lock()")
+
+    async def release(self, name: bytes, token: bytes) -> bool:  # noqa: ARG002
+        self._refuse("leases", "lock()")
+
+    async def walk(self, prefix: bytes) -> AsyncIterator[list[bytes]]:  # noqa: ARG002
+        for ability in ("walks",):  # in a loop, so that this is a generator like any walk
+            self._refuse(ability, "keys()")
+            yield []
+
+    async def members(self) -> list[MemberFacts]:
+        return []
+
+    def _refuse(self, ability: str, asked: str) -> NoReturn:
+        name = type(self._engine).__name__
+        raise Unsupported(f"{asked} needs an engine with {ability}, which {name} has not", where=name)

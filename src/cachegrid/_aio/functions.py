@@ -1,0 +1,116 @@
+"""Functions whose results are kept: called as before, and asked for their key, or to forget."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar, cast, overload
+
+from cachegrid._core.address import Key
+from cachegrid._core.miss import MISS
+from cachegrid.errors import ConfigError
+
+if TYPE_CHECKING:
+    from cachegrid._aio.cache import AsyncCache
+
+__all__ = ["AsyncBoundFunction", "AsyncCachedFunction", "check_colour"]
+
+P = ParamSpec("P")
+Q = ParamSpec("Q")
+S = TypeVar("S")
+T = TypeVar("T")
+
+
+class AsyncCachedFunction(Generic[P, T]):
+    """A function whose results are entries of `cache`; calls with the same arguments share one load in the grid."""
+
+    __wrapped__: Callable[P, Awaitable[T]]
+
+    def __init__(
+        self,
+        function: Callable[P, Awaitable[T]],
+        cache: AsyncCache,
+        make_key: Callable[[tuple[Any, ...], dict[str, Any]], Key],
+        binds: type | None = None,
+    ) -> None:
+        self._function, self._make_key, self._binds = function, make_key, binds
+        self.cache = cache
+        functools.update_wrapper(self, function)
+
+    async def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
+        key = self._make_key(args, kwargs)
+        value = await self.cache._read(key)  # noqa: SLF001 - the cache hands itself to its functions
+        if value is not MISS:
+            return cast("T", value)
+
+        async def load() -> T:
+            return await self._function(*args, **kwargs)
+
+        return cast("T", await self.cache.get_or_load(key, load))
+
+    def key(self, *args: P.args, **kwargs: P.kwargs) -> Key:
+        """The key of a call's entry in `cache`. Raises KeyRefused for arguments that cannot be in a key."""
+        return self._make_key(args, kwargs)
+
+    async def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> bool:
+        """Drop the result of one call for everybody; whether there was one."""
+        return await self.cache.delete(self._make_key(args, kwargs))
+
+    async def invalidate_all(self) -> None:
+        """Drop the results of all calls for everybody, at the cost of one."""
+        await self.cache.clear()
+
+    async def uncached(self, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call the function itself; nothing is looked up or kept."""
+        return await self._function(*args, **kwargs)
+
+    @overload
+    def __get__(self, instance: None, owner: type | None = None) -> AsyncCachedFunction[P, T]: ...
+    @overload
+    def __get__(
+        self: AsyncCachedFunction[Concatenate[S, Q], T], instance: S, owner: type | None = None
+    ) -> AsyncBoundFunction[Q, T]: ...
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        if self._binds is staticmethod:
+            return self
+        if self._binds is classmethod:
+            return AsyncBoundFunction(self, owner if owner is not None else type(instance))
+        return self if instance is None else AsyncBoundFunction(self, instance)
+
+
+class AsyncBoundFunction(Generic[P, T]):
+    """A cached method of one object, or of a class."""
+
+    def __init__(self, method: AsyncCachedFunction[..., T], owner: object) -> None:
+        self._method, self._owner = method, owner
+        self.cache = method.cache
+        functools.update_wrapper(self, method)
+
+    async def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
+        return await self._method(self._owner, *args, **kwargs)
+
+    def key(self, *args: P.args, **kwargs: P.kwargs) -> Key:
+        """The key of a call's entry in `cache`."""
+        return self._method.key(self._owner, *args, **kwargs)
+
+    async def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> bool:
+        """Drop the result of one call for everybody; whether there was one."""
+        return await self._method.invalidate(self._owner, *args, **kwargs)
+
+    async def invalidate_all(self) -> None:
+        """Drop the results of all calls, of all objects, for everybody."""
+        await self._method.invalidate_all()
+
+    async def uncached(self, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call the method itself; nothing is looked up or kept."""
+        return await self._method.uncached(self._owner, *args, **kwargs)
+
+
+def check_colour(function: Callable[..., object], cache: AsyncCache) -> None:
+    """Refuse what this colour of cache cannot call. Raises ConfigError."""
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise ConfigError("cached", function, "a function that returns its result; collect a generator's into a list")
+    if inspect.iscoroutinefunction(function) is not cache.is_async:
+        ways = ("an async function, or one from cachegrid.connect()", "a sync function, or one from cachegrid.aconnect()")
+        raise ConfigError(f"cached function of the cache {cache.name!r}", function, ways[not cache.is_async])

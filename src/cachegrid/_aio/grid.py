@@ -1,0 +1,98 @@
+"""A grid of cached data, as an application sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+from typing import Any, Self
+
+from cachegrid._aio.cache import AsyncCache
+from cachegrid._aio.cell import AsyncCell
+from cachegrid._aio.face import AsyncGridFace
+from cachegrid._aio.hub import AsyncHub, AsyncOpened
+from cachegrid._aio.lock import AsyncGridLock
+from cachegrid._core.address import Key, check_name
+from cachegrid._core.stats import CacheStats
+from cachegrid._core.units import Duration, milliseconds, seconds_of
+from cachegrid.config import CachePolicy, Settings
+from cachegrid.engines.facts import MemberFacts
+from cachegrid.errors import ConfigError
+
+__all__ = ["AsyncGrid"]
+
+
+class AsyncGrid(AsyncGridFace):
+    """
+    A grid: named caches, partitioned over its members. One object serves all tasks and threads of a process.
+
+    It may be made before it is needed, at import time for example: it connects at its first use. Close it with
+    `aclose`, or use it as a context manager. In a forked child it goes on with connections of its own.
+    """
+
+    def __init__(self, opener: Callable[[], Awaitable[AsyncOpened]], settings: Settings) -> None:
+        self._hub = AsyncHub(opener, settings)
+        self._caches: dict[str, AsyncCache] = {}
+        self._locks = AsyncCell(self._hub, "locks", CachePolicy())
+
+    def cache(self, name: str = "default", **policy: Any) -> AsyncCache:
+        """
+        The cache of a name, with its policy: what the settings say of it, changed by `policy` (see `CachePolicy`).
+
+        The same name gives the same object. Asked for again with another policy, it is a ConfigError: two places of the
+        program would disagree on what holds.
+        """
+        known = self._caches.get(name)
+        if known is None:
+            declared = self._hub.settings.caches.get(name, CachePolicy())
+            made = AsyncCache(self._hub, check_name("cache name", name), declared.changed(**policy))
+            return self._caches.setdefault(name, made)
+        if policy and known.policy.changed(**policy) != known.policy:
+            raise ConfigError(f"the policy of cache {name!r}", policy, f"the same everywhere; it was opened with {known.policy}")
+        return known
+
+    def lock(self, name: Key, *, lease: Duration = "10s", wait: Duration = "30s") -> AsyncGridLock:
+        """
+        A lock in the grid, to be used with `async with`, or `acquire` and `release`.
+
+        It ends `lease` after its holder died; `wait` is how long `acquire` waits for another holder.
+        """
+        return self._locks.make_lock(name, milliseconds("lease", lease), seconds_of("wait", wait))
+
+    async def members(self) -> list[MemberFacts]:
+        """What each member tells of itself, owners first; one that does not answer has `up=False`."""
+        return await (await self._hub.open()).members()
+
+    def stats(self) -> dict[str, CacheStats]:
+        """What this process counted on each cache that it opened."""
+        return {name: cache.stats() for name, cache in self._caches.items()}
+
+    @property
+    def name(self) -> str:
+        """The grid's name; empty until it is connected."""
+        return self._hub.opened.name if self._hub.opened else ""
+
+    @property
+    def url(self) -> str:
+        """Where the grid is, without a password; empty until it is connected."""
+        return self._hub.opened.url if self._hub.opened else ""
+
+    async def connect(self) -> Self:
+        """Connect now, and not at the first use."""
+        await self._hub.open()
+        return self
+
+    async def settle(self) -> None:
+        """Wait until background work, such as freeing the memory of cleared entries, is done."""
+        await self._hub.tasks.settle()
+
+    async def aclose(self) -> None:
+        """Close all connections and end all background work. May be called twice."""
+        await self._hub.aclose()
+
+    async def __aenter__(self) -> Self:
+        return await self.connect()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()

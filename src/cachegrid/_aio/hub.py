@@ -1,0 +1,99 @@
+"""What the caches of one grid share: the engine, opened when it is first needed, and everything that works behind."""
+
+from __future__ import annotations
+
+import os
+import weakref
+from collections.abc import Awaitable, Callable
+from typing import Final, NamedTuple, cast
+
+from cachegrid._aio.ability import AsyncAbleEngine, able
+from cachegrid._aio.flights import AsyncFlights
+from cachegrid._aio.keeper import AsyncKeeper
+from cachegrid.config import Settings
+from cachegrid.engines._aio.protocol import AsyncEngine, AsyncLeases
+from cachegrid.errors import EngineError
+from cachegrid.waits._aio import AsyncLock, AsyncTasks
+
+__all__ = ["UNOPENED", "AsyncHub", "AsyncOpened"]
+
+_hubs: weakref.WeakSet[AsyncHub] = weakref.WeakSet()  # for what has to be done in a forked child
+
+
+class AsyncOpened(NamedTuple):
+    """An engine that answers, with what was learned while opening it."""
+
+    engine: AsyncEngine
+    name: str  # of the grid, for people
+    url: str  # without a password
+    secret: bytes | None  # signs pickled values
+
+
+class _Unopened:
+    """Stands for the engine until it is opened; its doubt equals no space's, so that nothing is asked of it."""
+
+    doubt = -1
+
+
+UNOPENED: Final = cast("AsyncAbleEngine", _Unopened())
+
+
+class _Closed:
+    """Stands for the engine after `aclose`."""
+
+    doubt = -2
+
+
+class AsyncHub:
+    """Opens the engine once, whoever asks first, and closes it with all background work."""
+
+    def __init__(self, opener: Callable[[], Awaitable[AsyncOpened]], settings: Settings) -> None:
+        self.settings = settings
+        self.engine = UNOPENED
+        self.opened: AsyncOpened | None = None
+        self.has_leases = False
+        self.tasks = AsyncTasks()
+        self.keeper = AsyncKeeper(self.tasks)
+        self.flights = AsyncFlights(self.keeper)
+        self._opener = opener
+        self._opening = AsyncLock()
+        _hubs.add(self)
+
+    async def open(self) -> AsyncAbleEngine:
+        """The engine; the first caller opens it. Raises EngineError, GridError or ConfigError when that fails."""
+        if self.opened is None:
+            async with self._opening:
+                if self.opened is None:
+                    if isinstance(self.engine, _Closed):
+                        raise EngineError("the grid was closed here; connect again")
+                    opened = await self._opener()
+                    self.has_leases = isinstance(opened.engine, AsyncLeases)
+                    self.engine = able(opened.engine)
+                    self.opened = opened
+        return self.engine
+
+    async def aclose(self) -> None:
+        """End background work, then close the engine. May be called twice."""
+        opened, self.opened = self.opened, None
+        self.engine = cast("AsyncAbleEngine", _Closed())
+        await self.tasks.aclose()
+        if opened is not None:
+            await opened.engine.aclose()
+
+    def forget(self) -> None:
+        """In a forked child: what was under way is the parent's; connections are made anew."""
+        self.tasks.forget()
+        self.keeper.forget()
+        self.flights.forget()
+        self._opening = AsyncLock()
+        if self.opened is not None and hasattr(self.opened.engine, "forget"):
+            self.opened.engine.forget()
+
+
+def _forget_all() -> None:
+    for hub in list(_hubs):
+        hub.forget()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
+    os.register_at_fork(after_in_child=_forget_all)

@@ -1,0 +1,171 @@
+"""From the arguments of a call to a key: bound to the parameters, defaults applied, types kept apart."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import decimal
+import enum
+import hashlib
+import inspect
+import uuid
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+from cachegrid._core.address import Key
+from cachegrid.errors import ConfigError, KeyRefused
+
+__all__ = ["Binder"]
+
+_SIMPLE: Final = frozenset({str, int, bytes})
+_BY_REPR: Final = (
+    datetime.datetime,
+    datetime.date,
+    datetime.time,
+    datetime.timedelta,
+    decimal.Decimal,
+    uuid.UUID,
+    float,
+    complex,
+    range,
+)
+_LONGEST: Final = 200  # bytes of readable arguments; longer ones become a digest
+
+
+class Binder:
+    """
+    Makes the keys of one function's calls.
+
+    Calls that mean the same have the same key: by position or by name, with a default said or left out.
+    """
+
+    def __init__(self, function: Callable[..., object], ignore: Iterable[str] = ()) -> None:
+        self._name = getattr(function, "__qualname__", repr(function))
+        self._signature = inspect.signature(function)
+        parameters = list(self._signature.parameters.values())
+        self._ignored = frozenset(ignore)
+        for name in self._ignored:
+            if name not in self._signature.parameters:
+                raise ConfigError("ignore", name, f"a parameter of {self._name}{self._signature}")
+        plain = inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD
+        self._is_plain = not self._ignored and all(parameter.kind in plain for parameter in parameters)
+        self._count = len(parameters)
+        self._defaults = tuple(p.default for p in parameters if p.default is not inspect.Parameter.empty)
+        self._required = self._count - len(self._defaults)
+
+    def key(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Key:
+        """The key of a call. Raises KeyRefused for what cannot be in one, and TypeError as the call itself would."""
+        if self._is_plain and not kwargs and self._required <= len(args) <= self._count:
+            # The common call, without the cost of binding.
+            values = args + self._defaults[len(args) - self._required :] if len(args) < self._count else args
+        else:
+            values = self._bound(args, kwargs)
+        for value in values:
+            if value.__class__ not in _SIMPLE:
+                return self._digest(values)
+        if sum([len(value) if value.__class__ is not int else 8 for value in values]) > _LONGEST:
+            return self._digest(values)
+        return values
+
+    def _bound(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
+        bound = self._signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        kinds = inspect.Parameter
+        values: list[Any] = []
+        for name, value in bound.arguments.items():
+            kind = self._signature.parameters[name].kind
+            if name in self._ignored:
+                continue
+            if kind is kinds.VAR_KEYWORD:
+                # Names sorted: their order in the call means nothing.
+                values += [(key, value[key]) for key in sorted(value) if key not in self._ignored]
+            elif kind is kinds.VAR_POSITIONAL:
+                values.append(tuple(value))
+            else:
+                values.append(value)
+        return tuple(values)
+
+    def _digest(self, values: tuple[Any, ...]) -> Key:
+        digest = hashlib.blake2b(digest_size=16)
+        for number, value in enumerate(values):
+            try:
+                _feed(value, digest.update, 0)
+            except _NoKey as error:
+                raise KeyRefused(
+                    f"argument {number + 1} of {self._name} holds {error.value!r:.60} of type "
+                    f"{type(error.value).__qualname__}, which cannot be part of a key; leave the argument out with ignore=, "
+                    "make the key with key=, or give the class a __cache_key__() that returns a key"
+                ) from None
+        # Bytes alone: no call with simple arguments has a key of this form, since theirs are tuples.
+        return digest.digest()
+
+
+class _NoKey(Exception):  # noqa: N818 - a signal inside this module, not an error that anybody sees
+    def __init__(self, value: object) -> None:
+        super().__init__()
+        self.value = value
+
+
+def _feed(value: Any, update: Callable[[bytes], None], depth: int) -> None:
+    """Tell a digest a value, so that different values, and types, are told differently."""
+    if depth > 50:
+        raise _NoKey(value)
+    kind = value.__class__
+    if value is None or kind in (bool, int):
+        _tell(update, kind.__name__, repr(value).encode())
+    elif kind is str:
+        _tell(update, "str", value.encode("utf-8", "surrogatepass"))
+    elif kind in (bytes, bytearray):
+        _tell(update, kind.__name__, bytes(value))
+    elif kind in (list, tuple):
+        _tell_all(update, kind.__name__, value, depth)
+    elif kind in (set, frozenset):
+        _tell_sorted(update, kind.__name__, value, depth)
+    elif kind is dict:
+        _tell_sorted(update, "dict", value.items(), depth)
+    elif kind in _BY_REPR:
+        _tell(update, kind.__name__, repr(value).encode())
+    else:
+        _feed_object(value, update, depth)
+
+
+def _feed_object(value: Any, update: Callable[[bytes], None], depth: int) -> None:
+    kind = value.__class__
+    name = f"{kind.__module__}.{kind.__qualname__}"
+    if isinstance(value, type):
+        _tell(update, "class", f"{value.__module__}.{value.__qualname__}".encode())
+    elif hasattr(kind, "__cache_key__"):
+        _tell(update, "key", name.encode())
+        _feed(value.__cache_key__(), update, depth + 1)
+    elif isinstance(value, enum.Enum):
+        _tell(update, "enum", f"{name}.{value.name}".encode())
+    elif dataclasses.is_dataclass(value):
+        _tell(update, "dataclass", name.encode())
+        fields = [(field.name, getattr(value, field.name)) for field in dataclasses.fields(value)]
+        _tell_all(update, "fields", fields, depth)
+    elif isinstance(value, tuple) and hasattr(kind, "_fields"):
+        _tell_all(update, name, value, depth)
+    else:
+        raise _NoKey(value)
+
+
+def _tell(update: Callable[[bytes], None], kind: str, raw: bytes) -> None:
+    # With its length, so that no two parts can slide into one another.
+    update(f"{kind}:{len(raw)}:".encode())
+    update(raw)
+
+
+def _tell_all(update: Callable[[bytes], None], kind: str, values: Iterable[Any], depth: int) -> None:
+    values = list(values)
+    _tell(update, kind, str(len(values)).encode())
+    for value in values:
+        _feed(value, update, depth + 1)
+
+
+def _tell_sorted(update: Callable[[bytes], None], kind: str, values: Iterable[Any], depth: int) -> None:
+    digests = []
+    for value in values:
+        digest = hashlib.blake2b(digest_size=16)
+        _feed(value, digest.update, depth + 1)
+        digests.append(digest.digest())
+    _tell(update, kind, b"".join(sorted(digests)))

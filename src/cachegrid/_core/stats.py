@@ -1,0 +1,41 @@
+"""What a cache counts in this process."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["CacheStats", "Counters"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheStats:
+    """A cache's counters in this process, since it was opened here."""
+
+    hits: int
+    misses: int
+    stores: int
+    drops: int
+    loads: int
+    load_failures: int
+    load_waits: int  # callers who waited for somebody else's load
+    damaged: int  # reads that met bytes which are no frame of ours; each is a miss too
+
+    @property
+    def hit_ratio(self) -> float:
+        """Hits among the reads; 0 before the first read."""
+        reads = self.hits + self.misses
+        return self.hits / reads if reads else 0.0
+
+
+class Counters:
+    """The counters themselves, raised in place."""
+
+    __slots__ = ("damaged", "drops", "hits", "load_failures", "load_waits", "loads", "misses", "stores")
+
+    def __init__(self) -> None:
+        self.hits = self.misses = self.stores = self.drops = 0
+        self.loads = self.load_failures = self.load_waits = self.damaged = 0
+
+    def snapshot(self) -> CacheStats:
+        """The counters as they are now."""
+        return CacheStats(**{name: getattr(self, name) for name in self.__slots__})

@@ -1,0 +1,76 @@
+"""Times and sizes as people write them."""
+
+from __future__ import annotations
+
+import math
+import re
+from datetime import timedelta
+from functools import lru_cache
+from typing import TypeAlias
+
+from cachegrid.errors import ConfigError
+
+__all__ = ["Duration", "Size", "bytes_of", "milliseconds", "seconds_of"]
+
+Duration: TypeAlias = float | int | timedelta | str
+Size: TypeAlias = int | str
+
+_SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+_BYTES = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
+_BYTES |= {"kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40}
+_LONGEST_MS = 2**48 - 2  # what a frame can say; 8,900 years
+
+
+def seconds_of(name: str, value: Duration) -> float:
+    """
+    A time in seconds. `name` is the setting, for the error.
+
+    >>> seconds_of("ttl", "1h30m"), seconds_of("ttl", timedelta(minutes=2)), seconds_of("ttl", 0.5)
+    (5400.0, 120.0, 0.5)
+    """
+    said: object = value
+    if isinstance(said, timedelta):
+        seconds = said.total_seconds()
+    elif isinstance(said, str):
+        seconds = _parsed(name, said)
+    elif isinstance(said, (int, float)) and not isinstance(said, bool):
+        seconds = float(said)
+    else:
+        raise ConfigError(name, value, 'a time: seconds, a timedelta, or text such as "5m"')
+    if not math.isfinite(seconds) or not 0 < seconds * 1000 <= _LONGEST_MS:
+        raise ConfigError(name, value, "a time of more than 0 (None means no end; delete drops at once)")
+    return seconds
+
+
+@lru_cache(maxsize=1024)
+def milliseconds(name: str, value: Duration) -> int:
+    """
+    A time in whole milliseconds, 1 or more.
+
+    >>> milliseconds("ttl", "1.5s")
+    1500
+    """
+    return max(1, round(seconds_of(name, value) * 1000))
+
+
+def bytes_of(name: str, value: Size) -> int:
+    """
+    A size in bytes. `name` is the setting, for the error.
+
+    >>> bytes_of("max_value", "64MB"), bytes_of("max_value", "2 MiB"), bytes_of("max_value", 10)
+    (64000000, 2097152, 10)
+    """
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
+    if isinstance(value, str):
+        match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-zA-Z]*)\s*", value)
+        if match and match[2].lower() in _BYTES:
+            return int(float(match[1]) * _BYTES[match[2].lower()])
+    raise ConfigError(name, value, 'a size: bytes, or text such as "64MB"')
+
+
+def _parsed(name: str, text: str) -> float:
+    parts = re.findall(r"\s*(\d+(?:\.\d+)?)\s*(ms|[smhdw])\s*", text)
+    if parts and re.fullmatch(r"(\s*\d+(\.\d+)?\s*(ms|[smhdw])\s*)+", text):
+        return float(sum(float(number) * _SECONDS[unit] for number, unit in parts))
+    raise ConfigError(name, text, 'a time such as "500ms", "30s", "5m", "1h30m" or "7d"')

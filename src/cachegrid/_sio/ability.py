@@ -1,0 +1,133 @@
+# Generated from src/cachegrid/_aio/ability.py by tools/colour.py. Edit that file, then run `make colour`.
+"""An engine with every ability: what it lacks is done another way, or refused with a sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final, NoReturn, Protocol, cast
+
+from cachegrid.engines._sio.protocol import (
+    SyncBatches,
+    SyncConditions,
+    SyncCounts,
+    SyncEngine,
+    SyncEpochs,
+    SyncLeases,
+    SyncMembers,
+    SyncTimes,
+    SyncWalks,
+)
+from cachegrid.engines.facts import MemberFacts
+from cachegrid.errors import Unsupported
+
+__all__ = ["SyncAbleEngine", "able"]
+
+_ABILITIES: Final[dict[str, type]] = {
+    "batches": SyncBatches,
+    "conditions": SyncConditions,
+    "counts": SyncCounts,
+    "epochs": SyncEpochs,
+    "leases": SyncLeases,
+    "members": SyncMembers,
+    "times": SyncTimes,
+    "walks": SyncWalks,
+}
+
+
+class SyncAbleEngine(
+    SyncBatches,
+    SyncConditions,
+    SyncCounts,
+    SyncEpochs,
+    SyncLeases,
+    SyncMembers,
+    SyncTimes,
+    SyncWalks,
+    SyncEngine,
+    Protocol,
+):
+    """An engine with every ability, as the flow sees it."""
+
+
+def able(engine: SyncEngine) -> SyncAbleEngine:
+    """The engine, with stand-ins for the abilities it lacks. Looked up here, once; never per call."""
+    lacking = [name for name, ability in _ABILITIES.items() if not isinstance(engine, ability)]
+    return cast("SyncAbleEngine", _Stood(engine, lacking) if lacking else engine)
+
+
+class _Stood:
+    """An engine with stand-ins: batches become single calls; what cannot be had refuses when it is asked for."""
+
+    doubt = 0
+
+    def __init__(self, engine: SyncEngine, lacking: Sequence[str]) -> None:
+        self._engine, self._lacking = engine, lacking
+
+    def __getattribute__(self, name: str) -> object:
+        # The engine's own method where it has one, else the stand-in of this class.
+        engine = object.__getattribute__(self, "_engine")
+        if not name.startswith("_") and hasattr(engine, name):
+            return getattr(engine, name)
+        return object.__getattribute__(self, name)
+
+    def fetch_many(self, addresses: Sequence[bytes]) -> list[bytes | None]:
+        return [self._engine.fetch(address) for address in addresses]
+
+    def store_many(self, items: Sequence[tuple[bytes, bytes, int | None]]) -> None:
+        for address, frame, ttl in items:
+            self._engine.store(address, frame, ttl)
+
+    def drop_many(self, addresses: Sequence[bytes]) -> int:
+        return sum([self._engine.drop(address) for address in addresses])
+
+    def epoch(self, name: bytes) -> int:  # noqa: ARG002 - without epochs there is one for ever
+        return 0
+
+    def raise_epoch(self, name: bytes) -> int:  # noqa: ARG002
+        self._refuse("epochs", "clear() and invalidate_all()")
+
+    def store_if_absent(self, address: bytes, frame: bytes, ttl: int | None) -> bool:  # noqa: ARG002
+        self._refuse("conditions", "add()")
+
+    def store_if_present(self, address: bytes, frame: bytes, ttl: int | None) -> bool:  # noqa: ARG002
+        self._refuse("conditions", "replace()")
+
+    def store_if_version(self, address: bytes, version: bytes, frame: bytes, ttl: int | None) -> bool:  # noqa: ARG002
+        self._refuse("conditions", "compare_and_set() and update()")
+
+    def drop_if_version(self, address: bytes, version: bytes) -> bool:  # noqa: ARG002
+        self._refuse("conditions", "a conditional delete")
+
+    def add(self, address: bytes, by: int, start: int, ttl: int | None) -> int:  # noqa: ARG002
+        self._refuse("counts", "incr()")
+
+    def fetch_idle(self, address: bytes, idle: int) -> bytes | None:  # noqa: ARG002
+        self._refuse("times", "idle=")
+
+    def touch(self, address: bytes, ttl: int | None, now: int) -> bool:  # noqa: ARG002
+        self._refuse("times", "touch()")
+
+    def inspect(self, address: bytes) -> tuple[bytes, int | None] | None:
+        frame = self._engine.fetch(address)
+        return None if frame is None else (frame, None)
+
+    def acquire(self, name: bytes, token: bytes, lease: int) -> int | None:  # noqa: ARG002
+        self._refuse("leases", "lock()")
+
+    def renew(self, name: bytes, token: bytes, lease: int) -> bool:  # noqa: ARG002
+        self._refuse("leases", "lock()")
+
+    def release(self, name: bytes, token: bytes) -> bool:  # noqa: ARG002
+        self._refuse("leases", "lock()")
+
+    def walk(self, prefix: bytes) -> Iterator[list[bytes]]:  # noqa: ARG002
+        for ability in ("walks",):  # in a loop, so that this is a generator like any walk
+            self._refuse(ability, "keys()")
+            yield []
+
+    def members(self) -> list[MemberFacts]:
+        return []
+
+    def _refuse(self, ability: str, asked: str) -> NoReturn:
+        name = type(self._engine).__name__
+        raise Unsupported(f"{asked} needs an engine with {ability}, which {name} has not", where=name)

@@ -1,0 +1,402 @@
+# Generated from src/cachegrid/_aio/cache.py by tools/colour.py. Edit that file, then run `make colour`.
+"""A named cache: from keys to addresses, from values to frames, and to the engine that owns the entry."""
+
+from __future__ import annotations
+
+import fnmatch
+import random
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, ParamSpec, TypeVar, overload
+
+from cachegrid._core.address import Key, Space
+from cachegrid._core.binding import Binder
+from cachegrid._core.entry import Entry
+from cachegrid._core.miss import MISS, UNSAID, Unsaid
+from cachegrid._core.stats import CacheStats
+from cachegrid._core.units import Duration, milliseconds, seconds_of
+from cachegrid._sio.cell import SyncCell
+from cachegrid._sio.face import SyncFace
+from cachegrid._sio.flights import is_loading
+from cachegrid._sio.functions import SyncCachedFunction, check_colour
+from cachegrid._sio.lock import SyncGridLock
+from cachegrid.errors import EngineTimeout, EntryNotFound, NotANumber
+from cachegrid.waits._sio import sleep
+
+__all__ = ["SyncCache"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class SyncCache(SyncCell, SyncFace):
+    """
+    A named cache of a grid: the same entries for every process that opens it by this name.
+
+    Values are kept by value: what comes out is a fresh copy. None is a value. `ttl` and `idle` are seconds, a timedelta
+    or text such as "5m"; left out, the cache's policy holds, and None means without end. Every method may raise
+    EngineTimeout when the deadline of the grid passes, KeyRefused and ValueRefused for what cannot be kept.
+    """
+
+    # Reading.
+
+    def get(self, key: Key, default: Any = None) -> Any:
+        """The value of an entry, or `default` where there is none."""
+        value = self._read(key)
+        return default if value is MISS else value
+
+    def get_many(self, keys: Iterable[Key]) -> dict[Key, Any]:
+        """The values of those entries that are there, in the order asked for; one trip to each member."""
+        keys = list(dict.fromkeys(keys))
+
+        def act(space: Space) -> tuple[list[bytes], list[bytes | None]]:
+            addresses = [space.address(key) for key in keys]
+            if self._idle is not None:
+                return addresses, [self._engine.fetch_idle(address, self._idle) for address in addresses]
+            return addresses, self._engine.fetch_many(addresses)
+
+        addresses, frames = self._steadily(act)
+        return self._thaw_many(keys, addresses, frames)
+
+    def has(self, key: Key) -> bool:
+        """Whether there is an entry; reading it counts as a read."""
+        return self._read(key) is not MISS
+
+    def entry(self, key: Key) -> Entry | None:
+        """An entry with its version, times and size, or None. Counts as no read, and does not touch its idle time."""
+
+        def act(space: Space) -> Entry | None:
+            address = space.address(key)
+            found = self._engine.inspect(address)
+            return None if found is None else self._entry(key, address, *found)
+
+        return self._steadily(act)
+
+    def keys(self, match: str | None = None) -> Iterator[Key]:
+        """
+        Every key, each once; with `match`, those str keys that fit a pattern such as "user:*".
+
+        Walks all members page by page and remembers what it has seen: for operators, not for a request.
+        """
+        space = self._settle()
+        seen: set[Key] = set()
+        for page in self._engine.walk(space.prefix):
+            for address in page:
+                key = space.key(address)
+                if key is None or key in seen:
+                    continue
+                if match is None or (isinstance(key, str) and fnmatch.fnmatchcase(key, match)):
+                    seen.add(key)
+                    yield key
+
+    def items(self) -> Iterator[tuple[Key, Any]]:
+        """Every entry's key and value; an entry that comes or goes meanwhile may be missing."""
+        for key in self.keys():
+            value = self._read(key)
+            if value is not MISS:
+                yield key, value
+
+    def __iter__(self) -> Iterator[Key]:
+        return self.keys()
+
+    # Writing.
+
+    def set(
+        self, key: Key, value: Any, *, ttl: Duration | None | Unsaid = UNSAID, idle: Duration | None | Unsaid = UNSAID
+    ) -> None:
+        """Store a value, whatever was there. Raises ValueTooLarge; the old entry is as it was then."""
+        ends = self._ends(ttl, idle)
+
+        def act(space: Space) -> None:
+            address = space.address(key)
+            self._engine.store(address, self._freeze(address, key, value, ends), ends.engine)
+
+        self._steadily(act)
+        self._counters.stores += 1
+
+    def set_many(
+        self,
+        values: Mapping[Key, Any],
+        *,
+        ttl: Duration | None | Unsaid = UNSAID,
+        idle: Duration | None | Unsaid = UNSAID,
+    ) -> None:
+        """Store many values, one trip to each member; not one atomic step. Encodes all before it stores any."""
+        ends = self._ends(ttl, idle)
+
+        def act(space: Space) -> None:
+            addressed = [(space.address(key), key, value) for key, value in values.items()]
+            items = [
+                (address, self._freeze(address, key, value, ends), ends.engine) for address, key, value in addressed
+            ]
+            self._engine.store_many(items)
+
+        self._steadily(act)
+        self._counters.stores += len(values)
+
+    def add(
+        self, key: Key, value: Any, *, ttl: Duration | None | Unsaid = UNSAID, idle: Duration | None | Unsaid = UNSAID
+    ) -> bool:
+        """Store a value if there is no entry; whether it was stored. Of several callers at once one stores."""
+        ends = self._ends(ttl, idle)
+
+        def act(space: Space) -> bool:
+            address = space.address(key)
+            frame = self._freeze(address, key, value, ends)
+            return self._engine.store_if_absent(address, frame, ends.engine)
+
+        return self._stored(self._steadily(act))
+
+    def replace(
+        self, key: Key, value: Any, *, ttl: Duration | None | Unsaid = UNSAID, idle: Duration | None | Unsaid = UNSAID
+    ) -> bool:
+        """Store a value if there is an entry; whether it was stored."""
+        ends = self._ends(ttl, idle)
+
+        def act(space: Space) -> bool:
+            address = space.address(key)
+            frame = self._freeze(address, key, value, ends)
+            return self._engine.store_if_present(address, frame, ends.engine)
+
+        return self._stored(self._steadily(act))
+
+    def compare_and_set(
+        self,
+        key: Key,
+        version: bytes,
+        value: Any,
+        *,
+        ttl: Duration | None | Unsaid = UNSAID,
+        idle: Duration | None | Unsaid = UNSAID,
+    ) -> bool:
+        """
+        Store a value if the entry still has this `version` (from `entry`); whether it was stored.
+
+        The version of an integer is the integer: another one that was there in between is not noticed.
+        """
+        ends = self._ends(ttl, idle)
+
+        def act(space: Space) -> bool:
+            address = space.address(key)
+            frame = self._freeze(address, key, value, ends)
+            return self._engine.store_if_version(address, version, frame, ends.engine)
+
+        return self._stored(self._steadily(act))
+
+    def update(
+        self,
+        key: Key,
+        fn: Callable[[Any], T],
+        *,
+        default: Any = UNSAID,
+        ttl: Duration | None | Unsaid = UNSAID,
+        idle: Duration | None | Unsaid = UNSAID,
+    ) -> T:
+        """
+        Replace a value by `fn(value)`, atomically: `fn` is called again when another write came in between.
+
+        Where there is no entry, `fn(default)` is stored; without `default` it is EntryNotFound. Returns the new value.
+        """
+        deadline = time.monotonic() + seconds_of("timeout", self._hub.settings.timeout)
+        while True:
+            entry = self.entry(key)
+            if entry is None and isinstance(default, Unsaid):
+                raise EntryNotFound(self.name, key)
+            value = fn(default if entry is None else entry.value)
+            if entry is None:
+                done = self.add(key, value, ttl=ttl, idle=idle)
+            else:
+                done = self.compare_and_set(key, entry.version, value, ttl=ttl, idle=idle)
+            if done:
+                return value
+            if time.monotonic() >= deadline:
+                raise EngineTimeout(f"others changed {key!r} of cache {self.name!r} all the time; it was not updated")
+            sleep(random.random() * 0.003)  # noqa: S311 - spreads those who contend, hides nothing
+
+    def incr(self, key: Key, by: int = 1, *, start: int = 0, ttl: Duration | None | Unsaid = UNSAID) -> int:
+        """
+        Add to an integer, atomically, and return the sum; where there is no entry, begin at `start`.
+
+        An entry that is there keeps its time to live. Raises NotANumber where no integer is, or where the sum
+        leaves 64 bits, and OutcomeUnknown when the connection broke after it was sent: it may have been added.
+        """
+        if self._idle is not None:
+            return self.update(key, self._adder(key, by), default=start, ttl=ttl)
+        ends = self._ends(ttl, None)
+
+        def act(space: Space) -> int:
+            return self._engine.add(space.address(key), by, start, ends.engine)
+
+        try:
+            return self._steadily(act)
+        except NotANumber as error:
+            raise self._no_number(key) from error
+
+    def touch(self, key: Key, ttl: Duration | None | Unsaid = UNSAID) -> bool:
+        """Give an entry a new time to live from now; whether there is one. Its idle time goes on."""
+        ms = self._ends(ttl, None).ttl
+
+        def act(space: Space) -> bool:
+            return self._engine.touch(space.address(key), ms, time.time_ns() // 1_000_000)
+
+        return self._steadily(act)
+
+    def delete(self, key: Key) -> bool:
+        """Drop an entry; whether there was one."""
+
+        def act(space: Space) -> bool:
+            return self._engine.drop(space.address(key))
+
+        dropped = self._steadily(act)
+        self._counters.drops += dropped
+        return dropped
+
+    def delete_many(self, keys: Iterable[Key]) -> int:
+        """Drop entries, one trip to each member; how many there were."""
+        keys = list(dict.fromkeys(keys))
+
+        def act(space: Space) -> int:
+            return self._engine.drop_many([space.address(key) for key in keys])
+
+        dropped = self._steadily(act)
+        self._counters.drops += dropped
+        return dropped
+
+    def clear(self) -> None:
+        """
+        Drop all entries, for everybody, at a cost that does not depend on how many there are.
+
+        On return no read that begins later, in any process, sees an entry from before. Their memory is freed
+        in the background.
+        """
+        self._settle()
+        self._engine.raise_epoch(self._epoch_names[-1])
+        self._settle()
+        self._sweep_soon()
+
+    # Loading.
+
+    def get_or_load(
+        self,
+        key: Key,
+        loader: Callable[[], T],
+        *,
+        ttl: Duration | None | Unsaid = UNSAID,
+        idle: Duration | None | Unsaid = UNSAID,
+    ) -> T:
+        """
+        The value of an entry; where there is none, `loader()` is called and its result stored.
+
+        However many callers in however many processes miss at once, one of them loads and the others wait for it, at
+        most `wait` of the cache's policy (then LoadTimeout). If it fails its caller gets the error and another
+        caller's loader is tried; if its process dies, another takes over when the lease has ended.
+        """
+        space, address, value = self._locate(key)
+        if value is not MISS:
+            return value  # type: ignore[no-any-return] # what the loader stored
+        if is_loading(address):
+            return loader()  # the loader asks for its own key: it must not wait for itself
+        ends = self._ends(ttl, idle)
+        loaded: list[T] = []
+
+        def look() -> bytes | None:
+            frame = self._fetch(address)
+            return frame if frame is not None and self._is_sound(address, frame) else None
+
+        def load() -> bytes:
+            loaded.append(self._count_load(loader))
+            frame = self._freeze(address, key, loaded[0], ends)
+            # At the address of before the load: if the cache was cleared meanwhile, nobody looks there.
+            self._engine.store(address, frame, ends.engine)
+            self._counters.stores += 1
+            return frame
+
+        frame = self._hub.flights.land(
+            address,
+            leases=self._engine if self._hub.has_leases else None,
+            look=look,
+            load=load,
+            lease=self._lease,
+            wait=self._wait,
+        )
+        if loaded:
+            return loaded[0]
+        self._counters.load_waits += 1
+        return self._thaw_quietly(address, frame)  # type: ignore[no-any-return] # what another loader stored
+
+    @overload
+    def cached(self, function: Callable[P, T], /) -> SyncCachedFunction[P, T]: ...
+    @overload
+    def cached(
+        self,
+        function: None = None,
+        /,
+        *,
+        ttl: Duration | None | Unsaid = UNSAID,
+        idle: Duration | None | Unsaid = UNSAID,
+        version: int | str = 1,
+        ignore: Iterable[str] = (),
+        key: Callable[..., Key] | None = None,
+        name: str | None = None,
+    ) -> Callable[[Callable[P, T]], SyncCachedFunction[P, T]]: ...
+    def cached(
+        self,
+        function: Any = None,
+        /,
+        *,
+        ttl: Duration | None | Unsaid = UNSAID,
+        idle: Duration | None | Unsaid = UNSAID,
+        version: int | str = 1,
+        ignore: Iterable[str] = (),
+        key: Callable[..., Key] | None = None,
+        name: str | None = None,
+    ) -> Any:
+        """
+        Keep the results of a function in this cache; the decorated one loads once for all callers in the grid.
+
+        A key is made from the function's module and qualified name (or `name`), its `version`, and the arguments bound to its
+        parameters with defaults applied, but for those in `ignore`; or by `key(*args, **kwargs)`. Raise `version`
+        when the meaning of results changes. Works on functions, methods and class methods.
+        """
+        if function is None:
+            return lambda f: self.cached_as(f, ttl=ttl, idle=idle, version=version, ignore=ignore, key=key, name=name)
+        return self.cached_as(function, ttl=ttl, idle=idle, version=version, ignore=ignore, key=key, name=name)
+
+    def cached_as(
+        self,
+        function: Any,
+        *,
+        ttl: Duration | None | Unsaid,
+        idle: Duration | None | Unsaid,
+        version: int | str,
+        ignore: Iterable[str],
+        key: Callable[..., Key] | None,
+        name: str | None,
+    ) -> SyncCachedFunction[..., Any]:
+        """What `cached` does, with everything said."""
+        binds = type(function) if isinstance(function, (classmethod, staticmethod)) else None
+        if binds is not None:
+            function = function.__func__
+        check_colour(function, self)
+        make_key = Binder(function, ignore).key if key is None else _spread(key)
+        label = name or f"{function.__module__}.{function.__qualname__}"
+        changes = {what: value for what, value in (("ttl", ttl), ("idle", idle)) if not isinstance(value, Unsaid)}
+        return SyncCachedFunction(function, self._inner(f"{label}-{version}", changes), make_key, binds)
+
+    # Around.
+
+    def lock(self, key: Key, *, lease: Duration = "10s", wait: Duration = "30s") -> SyncGridLock:
+        """A lock in the grid, named by a key; it has nothing to do with an entry of that key."""
+        return self.make_lock(key, milliseconds("lease", lease), seconds_of("wait", wait))
+
+    def stats(self) -> CacheStats:
+        """What this process counted on this cache, and on the functions it keeps results of."""
+        return self._counters.snapshot()
+
+    def _inner(self, name: str, changes: dict[str, Any]) -> SyncCache:
+        """A cache inside this one: with epochs of its own, and cleared along with this one."""
+        return SyncCache(self._hub, self.name, self.policy.changed(**changes), inside=name, counters=self._counters)
+
+
+def _spread(key: Callable[..., Key]) -> Callable[[tuple[Any, ...], dict[str, Any]], Key]:
+    return lambda args, kwargs: key(*args, **kwargs)

@@ -1,0 +1,314 @@
+# Generated from src/cachegrid/_aio/cell.py by tools/colour.py. Edit that file, then run `make colour`.
+"""What a named cache is made of: its policy, its space at the current epoch, and the way between values and frames."""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple, TypeVar
+
+from cachegrid._core import frame as frames
+from cachegrid._core.address import NEVER, Key, Space, epoch_in
+from cachegrid._core.entry import Entry
+from cachegrid._core.miss import MISS, Unsaid
+from cachegrid._core.stats import Counters
+from cachegrid._core.units import Duration, bytes_of, milliseconds, seconds_of
+from cachegrid._sio.hub import UNOPENED, SyncHub
+from cachegrid._sio.lock import SyncGridLock
+from cachegrid.codecs import compose
+from cachegrid.config import CachePolicy
+from cachegrid.errors import ConfigError, EngineError, FrameError, NotANumber
+
+__all__ = ["Ends", "SyncCell"]
+
+T = TypeVar("T")
+
+# A generator of our own: seeding the shared one, as tests do, must not make versions equal in two processes.
+_versions = random.Random()  # noqa: S311 - versions must differ, not be secret
+if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
+    os.register_at_fork(after_in_child=_versions.seed)
+
+_IDLE_SINCE = frames.IDLE
+_FLAGS_AT = 9
+
+
+class Ends(NamedTuple):
+    """When an entry ends, in ms: its time to live, its idle time, and what the engine is told."""
+
+    ttl: int | None
+    idle: int | None
+    engine: int | None
+
+
+class SyncCell:
+    """The inside of a named cache. `_space` is replaced as a whole, never changed while others may read it."""
+
+    def __init__(
+        self,
+        hub: SyncHub,
+        name: str,
+        policy: CachePolicy,
+        *,
+        inside: str | None = None,
+        counters: Counters | None = None,
+    ) -> None:
+        self.name, self.policy = name, policy
+        self._hub = hub
+        self._counters = counters or Counters()
+        self._names = [name] if inside is None else [name, _checked_label(inside)]
+        namespace = hub.settings.namespace
+        self._epoch_names = [f"{namespace}:{'/'.join(self._names[: i + 1])}".encode() for i in range(len(self._names))]
+        self._space = Space(namespace, self._names, [0] * len(self._names), doubt=NEVER)
+        self._ends_by_policy = _ends(policy.ttl, policy.idle)
+        self._idle = self._ends_by_policy.idle
+        self._lease = milliseconds("lease", policy.lease)
+        self._wait = seconds_of("wait", policy.wait)
+        self._engine = UNOPENED
+        self._sweeping = False
+
+    # The space.
+
+    def _settle(self) -> Space:
+        """The space at epochs that can be trusted; opens the grid at the first call."""
+        engine = self._engine
+        if engine is not self._hub.engine or self._hub.opened is None:
+            engine = self._hub.open()
+            self._bind()
+        # Noted before the epochs are read: whatever is raised from here on changes it.
+        doubt = engine.doubt
+        space = self._space
+        if space.doubt != doubt:
+            epochs = [self._epoch(index) for index in range(len(self._epoch_names))]
+            space = Space(self._hub.settings.namespace, self._names, epochs, doubt)
+            self._space = space
+        return space
+
+    def _epoch(self, index: int) -> int:
+        epoch = self._engine.epoch(self._epoch_names[index])
+        if epoch < self._space.epochs[index]:
+            # The raise was lost with an owner: without another one, dead entries would live again.
+            epoch = self._engine.raise_epoch(self._epoch_names[index])
+        return epoch
+
+    def _bind(self) -> None:
+        """Take over the engine that was opened, with the codec that needs its secret."""
+        hub = self._hub
+        assert hub.opened is not None  # noqa: S101 - called when it is
+        policy = self.policy
+        self._pipeline = compose(
+            policy.codec,
+            compress=None if policy.compress is None else bytes_of("compress", policy.compress),
+            cache=self.name,
+            secret=hub.opened.secret,
+            max_value=bytes_of("max_value", policy.max_value),
+        )
+        self._engine = hub.engine
+
+    def _steadily(self, act: Callable[[Space], T]) -> T:
+        """Do something in the current space; and again when the space was given up meanwhile, so that it counts."""
+        space = self._space
+        if space.doubt != self._engine.doubt:
+            space = self._settle()
+        while True:
+            result = act(space)
+            if space.doubt == self._engine.doubt:
+                return result
+            fresh = self._settle()
+            if fresh.prefix == space.prefix:
+                return result
+            space = fresh
+
+    # Reading.
+
+    def _read(self, key: Key) -> Any:
+        """The value of an entry, or MISS. The hot path: `_steadily` and `_fetch` written out."""
+        space = self._space
+        if space.doubt != self._engine.doubt:
+            space = self._settle()
+        address = space.address(key)
+        if self._idle is None:
+            raw = self._engine.fetch(address)
+        else:
+            raw = self._engine.fetch_idle(address, self._idle)
+        if space.doubt != self._engine.doubt:
+            fresh = self._settle()
+            if fresh.prefix != space.prefix:
+                return self._read(key)
+        if raw is None:
+            self._counters.misses += 1
+            return MISS
+        try:
+            value = self._pipeline.thaw(address, raw)
+        except FrameError:
+            return self._damaged()
+        self._counters.hits += 1
+        if self._idle is None and len(raw) > _FLAGS_AT and raw[_FLAGS_AT] & _IDLE_SINCE and raw[0] == frames.MAGIC:
+            self._engine.fetch_idle(address, 1)  # an idle time of its own: it starts anew
+        return value
+
+    def _locate(self, key: Key) -> tuple[Space, bytes, Any]:
+        """The space and the address of a key, and its value or MISS."""
+
+        def act(space: Space) -> tuple[Space, bytes, bytes | None]:
+            address = space.address(key)
+            return space, address, self._fetch(address)
+
+        space, address, raw = self._steadily(act)
+        return space, address, self._thaw(address, raw)
+
+    def _fetch(self, address: bytes) -> bytes | None:
+        if self._idle is None:
+            return self._engine.fetch(address)
+        return self._engine.fetch_idle(address, self._idle)
+
+    def _thaw(self, address: bytes, raw: bytes | None) -> Any:
+        if raw is None:
+            self._counters.misses += 1
+            return MISS
+        try:
+            value = self._pipeline.thaw(address, raw)
+        except FrameError:
+            return self._damaged()
+        self._counters.hits += 1
+        return value
+
+    def _thaw_many(self, keys: list[Key], addresses: list[bytes], raws: Sequence[bytes | None]) -> dict[Key, Any]:
+        found: dict[Key, Any] = {}
+        thaw = self._pipeline.thaw
+        for key, address, raw in zip(keys, addresses, raws, strict=True):
+            if raw is not None:
+                try:
+                    found[key] = thaw(address, raw)
+                except FrameError:
+                    self._counters.damaged += 1
+        self._counters.hits += len(found)
+        self._counters.misses += len(keys) - len(found)
+        return found
+
+    def _thaw_quietly(self, address: bytes, raw: bytes) -> Any:
+        return self._pipeline.thaw(address, raw)
+
+    def _is_sound(self, address: bytes, raw: bytes) -> bool:
+        """Whether the bytes are a frame of ours that can be read."""
+        try:
+            self._pipeline.thaw(address, raw)
+        except FrameError:
+            return False
+        return True
+
+    def _damaged(self) -> Any:
+        self._counters.damaged += 1
+        self._counters.misses += 1
+        return MISS
+
+    def _entry(self, key: Key, address: bytes, raw: bytes, left: int | None) -> Entry | None:
+        try:
+            value, frame = self._pipeline.thaw_entry(address, raw)
+        except FrameError:
+            self._counters.damaged += 1
+            return None
+        now = datetime.now(UTC)
+        return Entry(
+            key=key,
+            value=value,
+            version=frame.version,
+            created=datetime.fromtimestamp(frame.created / 1000, UTC) if frame.created else None,
+            expires=None if left is None else now + timedelta(milliseconds=left),
+            idle=None if frame.idle is None else timedelta(milliseconds=frame.idle),
+            size=len(raw),
+        )
+
+    # Writing.
+
+    def _freeze(self, address: bytes, key: Key, value: Any, ends: Ends) -> bytes:
+        return self._pipeline.freeze(
+            address,
+            key,
+            value,
+            created=time.time_ns() // 1_000_000,
+            version=_versions.getrandbits(64),
+            ttl=ends.ttl,
+            idle=ends.idle,
+        )
+
+    def _ends(self, ttl: Duration | None | Unsaid, idle: Duration | None | Unsaid) -> Ends:
+        if isinstance(ttl, Unsaid) and isinstance(idle, Unsaid):
+            return self._ends_by_policy
+        return _ends(
+            self.policy.ttl if isinstance(ttl, Unsaid) else ttl, self.policy.idle if isinstance(idle, Unsaid) else idle
+        )
+
+    def _stored(self, stored: bool) -> bool:  # noqa: FBT001 - the answer of a condition
+        self._counters.stores += stored
+        return stored
+
+    def _adder(self, key: Key, by: int) -> Callable[[Any], int]:
+        def add(value: Any) -> int:
+            if value.__class__ is not int or not frames.INT_MIN <= value + by <= frames.INT_MAX:
+                raise self._no_number(key)
+            return int(value + by)
+
+        return add
+
+    def _no_number(self, key: Key) -> NotANumber:
+        return NotANumber(
+            f"{key!r} of cache {self.name!r} holds no integer, or the sum leaves 64 bits; nothing was changed"
+        )
+
+    def _count_load(self, loader: Callable[[], T]) -> T:
+        self._counters.loads += 1
+        try:
+            return loader()
+        except BaseException:
+            self._counters.load_failures += 1
+            raise
+
+    # Sweeping: entries of earlier epochs are out of reach, and still take memory.
+
+    def _sweep_soon(self) -> None:
+        if not self._sweeping:
+            self._sweeping = True
+            self._hub.tasks.spawn(self._sweep)
+
+    def _sweep(self) -> None:
+        """Free the memory of what was cleared. What an outage leaves behind is freed after the next clear."""
+        try:
+            swept = None
+            while swept != self._space.epochs:  # raised meanwhile: once more
+                swept = self._space.epochs
+                self._sweep_before(self._space)
+        except EngineError:
+            return
+        finally:
+            self._sweeping = False
+
+    def _sweep_before(self, space: Space) -> None:
+        parent, current = space.parents[-1], space.epochs[-1]
+        for page in self._engine.walk(parent):
+            dead = [address for address in page if (epoch := epoch_in(address, parent)) is not None and epoch < current]
+            if dead:
+                self._engine.drop_many(dead)
+            if not self._hub.tasks.pause(0):
+                return
+
+    def make_lock(self, key: Key, lease: int, wait: float) -> SyncGridLock:
+        """A lock named by a key, with a lease in ms."""
+        # At epoch 0, which no entry has: a lock outlives clear().
+        space = Space(self._hub.settings.namespace, self._names, [0] * len(self._names), doubt=NEVER)
+        return SyncGridLock(self._hub, b"lock:" + space.address(key), label=repr(key), lease=lease, wait=wait)
+
+
+def _ends(ttl: Duration | None, idle: Duration | None) -> Ends:
+    ttl_ms = None if ttl is None else milliseconds("ttl", ttl)
+    idle_ms = None if idle is None else milliseconds("idle", idle)
+    both = [ms for ms in (ttl_ms, idle_ms) if ms is not None]
+    return Ends(ttl_ms, idle_ms, min(both) if both else None)
+
+
+def _checked_label(label: str) -> str:
+    if any(mark in label for mark in ":{}/ ") or not label.isprintable():
+        raise ConfigError("name or version of a cached function", label, "text without spaces and ':', '/', '{', '}'")
+    return label

@@ -1,0 +1,140 @@
+# Generated from src/cachegrid/_aio/flights.py by tools/colour.py. Edit that file, then run `make colour`.
+"""Loads: one flight per address in this process, one lease per address in the grid."""
+
+from __future__ import annotations
+
+import contextvars
+import os
+import time
+from collections.abc import Callable
+
+from cachegrid._sio.keeper import SyncKeeper
+from cachegrid.engines._sio.protocol import SyncLeases
+from cachegrid.errors import LoadTimeout
+from cachegrid.waits._sio import SyncEvent, sleep
+
+__all__ = ["SyncFlights", "is_loading"]
+
+# What this task, or thread, is loading at the moment: a loader that asks for its own key must not wait for itself.
+_loading: contextvars.ContextVar[tuple[bytes, ...]] = contextvars.ContextVar("cachegrid_loading", default=())
+
+
+def is_loading(address: bytes) -> bool:
+    """Whether this very task or thread is in the middle of loading an address."""
+    return address in _loading.get()
+
+
+class _Flight:
+    """One load in this process, that others wait for."""
+
+    __slots__ = ("frame", "landed")
+
+    def __init__(self) -> None:
+        self.landed = SyncEvent()
+        self.frame: bytes | None = None
+
+
+class SyncFlights:
+    """
+    Runs each load once, in this process and in the grid.
+
+    If whoever loads is cancelled or fails, the next one who waits takes over; a process that dies while
+    loading is followed by another when its lease has ended.
+    """
+
+    def __init__(self, keeper: SyncKeeper) -> None:
+        self._keeper = keeper
+        self._flights: dict[bytes, _Flight] = {}
+
+    def land(
+        self,
+        address: bytes,
+        *,
+        leases: SyncLeases | None,
+        look: Callable[[], bytes | None],
+        load: Callable[[], bytes],
+        lease: int,
+        wait: float,
+    ) -> bytes:
+        """
+        The frame for an address: from the grid if it is there by now (`look`), else from `load`, which also stores it.
+
+        `lease` is in ms. Raises LoadTimeout after waiting `wait` seconds for others, and whatever `load` raises.
+        """
+        deadline = time.monotonic() + wait
+        while True:
+            mine = _Flight()
+            flight = self._flights.setdefault(address, mine)
+            if flight is mine:
+                return self._lead(address, mine, leases, look, load, lease, deadline)
+            if not flight.landed.wait(deadline - time.monotonic()):
+                raise _waited_too_long(wait)
+            if flight.frame is not None:
+                return flight.frame
+
+    def forget(self) -> None:
+        """In a forked child: the flights are the parent's."""
+        self._flights = {}
+
+    def _lead(
+        self,
+        address: bytes,
+        flight: _Flight,
+        leases: SyncLeases | None,
+        look: Callable[[], bytes | None],
+        load: Callable[[], bytes],
+        lease: int,
+        deadline: float,
+    ) -> bytes:
+        before = _loading.set((*_loading.get(), address))
+        try:
+            if leases is None:
+                # Looked up again although the caller just missed: a flight that landed in between has
+                # stored the value, and the origin must not be asked twice for it.
+                frame = look()
+                flight.frame = frame if frame is not None else load()
+            else:
+                flight.frame = self._lead_in_grid(address, leases, look, load, lease, deadline)
+            return flight.frame
+        finally:
+            _loading.reset(before)
+            self._flights.pop(address, None)
+            flight.landed.set()
+
+    def _lead_in_grid(
+        self,
+        address: bytes,
+        leases: SyncLeases,
+        look: Callable[[], bytes | None],
+        load: Callable[[], bytes],
+        lease: int,
+        deadline: float,
+    ) -> bytes:
+        token = os.urandom(16)
+        pause = 0.002
+        started = time.monotonic()
+        while True:
+            got = leases.acquire(address, token, lease) is not None
+            try:
+                # After the lease was asked for: whoever had it before has stored its value by then.
+                frame = look()
+                if frame is not None:
+                    return frame
+                if got:
+                    self._keeper.hold(leases, address, token, lease)
+                    return load()
+            finally:
+                if got:
+                    self._keeper.let_go(address)
+                    leases.release(address, token)
+            if time.monotonic() >= deadline:
+                raise _waited_too_long(time.monotonic() - started)
+            sleep(pause)
+            pause = min(pause * 1.5, 0.05)
+
+
+def _waited_too_long(seconds: float) -> LoadTimeout:
+    return LoadTimeout(
+        f"somebody else has been loading this entry for more than {seconds:.3g} s; "
+        "give callers more time with wait=, or the loader less work"
+    )

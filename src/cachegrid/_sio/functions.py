@@ -1,0 +1,120 @@
+# Generated from src/cachegrid/_aio/functions.py by tools/colour.py. Edit that file, then run `make colour`.
+"""Functions whose results are kept: called as before, and asked for their key, or to forget."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar, cast, overload
+
+from cachegrid._core.address import Key
+from cachegrid._core.miss import MISS
+from cachegrid.errors import ConfigError
+
+if TYPE_CHECKING:
+    from cachegrid._sio.cache import SyncCache
+
+__all__ = ["SyncBoundFunction", "SyncCachedFunction", "check_colour"]
+
+P = ParamSpec("P")
+Q = ParamSpec("Q")
+S = TypeVar("S")
+T = TypeVar("T")
+
+
+class SyncCachedFunction(Generic[P, T]):
+    """A function whose results are entries of `cache`; calls with the same arguments share one load in the grid."""
+
+    __wrapped__: Callable[P, T]
+
+    def __init__(
+        self,
+        function: Callable[P, T],
+        cache: SyncCache,
+        make_key: Callable[[tuple[Any, ...], dict[str, Any]], Key],
+        binds: type | None = None,
+    ) -> None:
+        self._function, self._make_key, self._binds = function, make_key, binds
+        self.cache = cache
+        functools.update_wrapper(self, function)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
+        key = self._make_key(args, kwargs)
+        value = self.cache._read(key)  # noqa: SLF001 - the cache hands itself to its functions
+        if value is not MISS:
+            return cast("T", value)
+
+        def load() -> T:
+            return self._function(*args, **kwargs)
+
+        return cast("T", self.cache.get_or_load(key, load))
+
+    def key(self, *args: P.args, **kwargs: P.kwargs) -> Key:
+        """The key of a call's entry in `cache`. Raises KeyRefused for arguments that cannot be in a key."""
+        return self._make_key(args, kwargs)
+
+    def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> bool:
+        """Drop the result of one call for everybody; whether there was one."""
+        return self.cache.delete(self._make_key(args, kwargs))
+
+    def invalidate_all(self) -> None:
+        """Drop the results of all calls for everybody, at the cost of one."""
+        self.cache.clear()
+
+    def uncached(self, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call the function itself; nothing is looked up or kept."""
+        return self._function(*args, **kwargs)
+
+    @overload
+    def __get__(self, instance: None, owner: type | None = None) -> SyncCachedFunction[P, T]: ...
+    @overload
+    def __get__(
+        self: SyncCachedFunction[Concatenate[S, Q], T], instance: S, owner: type | None = None
+    ) -> SyncBoundFunction[Q, T]: ...
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        if self._binds is staticmethod:
+            return self
+        if self._binds is classmethod:
+            return SyncBoundFunction(self, owner if owner is not None else type(instance))
+        return self if instance is None else SyncBoundFunction(self, instance)
+
+
+class SyncBoundFunction(Generic[P, T]):
+    """A cached method of one object, or of a class."""
+
+    def __init__(self, method: SyncCachedFunction[..., T], owner: object) -> None:
+        self._method, self._owner = method, owner
+        self.cache = method.cache
+        functools.update_wrapper(self, method)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
+        return self._method(self._owner, *args, **kwargs)
+
+    def key(self, *args: P.args, **kwargs: P.kwargs) -> Key:
+        """The key of a call's entry in `cache`."""
+        return self._method.key(self._owner, *args, **kwargs)
+
+    def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> bool:
+        """Drop the result of one call for everybody; whether there was one."""
+        return self._method.invalidate(self._owner, *args, **kwargs)
+
+    def invalidate_all(self) -> None:
+        """Drop the results of all calls, of all objects, for everybody."""
+        self._method.invalidate_all()
+
+    def uncached(self, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call the method itself; nothing is looked up or kept."""
+        return self._method.uncached(self._owner, *args, **kwargs)
+
+
+def check_colour(function: Callable[..., object], cache: SyncCache) -> None:
+    """Refuse what this colour of cache cannot call. Raises ConfigError."""
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise ConfigError("cached", function, "a function that returns its result; collect a generator's into a list")
+    if inspect.iscoroutinefunction(function) is not cache.is_async:
+        ways = (
+            "an async function, or one from cachegrid.connect()",
+            "a sync function, or one from cachegrid.connect()",
+        )
+        raise ConfigError(f"cached function of the cache {cache.name!r}", function, ways[not cache.is_async])

@@ -1,0 +1,100 @@
+# Generated from src/cachegrid/_aio/hub.py by tools/colour.py. Edit that file, then run `make colour`.
+"""What the caches of one grid share: the engine, opened when it is first needed, and everything that works behind."""
+
+from __future__ import annotations
+
+import os
+import weakref
+from collections.abc import Callable
+from typing import Final, NamedTuple, cast
+
+from cachegrid._sio.ability import SyncAbleEngine, able
+from cachegrid._sio.flights import SyncFlights
+from cachegrid._sio.keeper import SyncKeeper
+from cachegrid.config import Settings
+from cachegrid.engines._sio.protocol import SyncEngine, SyncLeases
+from cachegrid.errors import EngineError
+from cachegrid.waits._sio import SyncLock, SyncTasks
+
+__all__ = ["UNOPENED", "SyncHub", "SyncOpened"]
+
+_hubs: weakref.WeakSet[SyncHub] = weakref.WeakSet()  # for what has to be done in a forked child
+
+
+class SyncOpened(NamedTuple):
+    """An engine that answers, with what was learned while opening it."""
+
+    engine: SyncEngine
+    name: str  # of the grid, for people
+    url: str  # without a password
+    secret: bytes | None  # signs pickled values
+
+
+class _Unopened:
+    """Stands for the engine until it is opened; its doubt equals no space's, so that nothing is asked of it."""
+
+    doubt = -1
+
+
+UNOPENED: Final = cast("SyncAbleEngine", _Unopened())
+
+
+class _Closed:
+    """Stands for the engine after `close`."""
+
+    doubt = -2
+
+
+class SyncHub:
+    """Opens the engine once, whoever asks first, and closes it with all background work."""
+
+    def __init__(self, opener: Callable[[], SyncOpened], settings: Settings) -> None:
+        self.settings = settings
+        self.engine = UNOPENED
+        self.opened: SyncOpened | None = None
+        self.has_leases = False
+        self.tasks = SyncTasks()
+        self.keeper = SyncKeeper(self.tasks)
+        self.flights = SyncFlights(self.keeper)
+        self._opener = opener
+        self._opening = SyncLock()
+        _hubs.add(self)
+
+    def open(self) -> SyncAbleEngine:
+        """The engine; the first caller opens it. Raises EngineError, GridError or ConfigError when that fails."""
+        if self.opened is None:
+            with self._opening:
+                if self.opened is None:
+                    if isinstance(self.engine, _Closed):
+                        raise EngineError("the grid was closed here; connect again")
+                    opened = self._opener()
+                    self.has_leases = isinstance(opened.engine, SyncLeases)
+                    self.engine = able(opened.engine)
+                    self.opened = opened
+        return self.engine
+
+    def close(self) -> None:
+        """End background work, then close the engine. May be called twice."""
+        opened, self.opened = self.opened, None
+        self.engine = cast("SyncAbleEngine", _Closed())
+        self.tasks.close()
+        if opened is not None:
+            opened.engine.close()
+
+    def forget(self) -> None:
+        """In a forked child: what was under way is the parent's; connections are made anew."""
+        self.tasks.forget()
+        self.keeper.forget()
+        self.flights.forget()
+        self._opening = SyncLock()
+        if self.opened is not None and hasattr(self.opened.engine, "forget"):
+            self.opened.engine.forget()
+
+
+def _forget_all() -> None:
+    for hub in list(_hubs):
+        hub.forget()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
+    os.register_at_fork(after_in_child=_forget_all)

@@ -1,0 +1,168 @@
+# Generated from src/cachegrid/engines/_aio/protocol.py by tools/colour.py. Edit that file, then run `make colour`.
+"""
+What an engine is: four methods that every engine has, and abilities that some have besides.
+
+An engine stores frames at addresses. It never looks inside a frame, but for the header fields that
+`Conditions` and `Times` name (see `cachegrid._core.frame`), and never decides about freshness. An outage
+never looks like a miss: it raises an `EngineError`. Times to live are whole milliseconds, 1 or more;
+None means without end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Protocol, runtime_checkable
+
+from cachegrid.engines.facts import MemberFacts
+
+__all__ = [
+    "SyncBatches",
+    "SyncConditions",
+    "SyncCounts",
+    "SyncEngine",
+    "SyncEpochs",
+    "SyncLeases",
+    "SyncMembers",
+    "SyncTimes",
+    "SyncWalks",
+]
+
+
+class SyncEngine(Protocol):
+    """Stores frames at addresses."""
+
+    def fetch(self, address: bytes) -> bytes | None:
+        """The frame at an address, or None."""
+
+    def store(self, address: bytes, frame: bytes, ttl: int | None) -> None:
+        """Put a frame at an address, whatever was there."""
+
+    def drop(self, address: bytes) -> bool:
+        """Remove what is at an address; True if something was."""
+
+    def close(self) -> None:
+        """Release every connection, task and thread. May be called twice."""
+
+
+@runtime_checkable
+class SyncBatches(Protocol):
+    """Ability: many addresses in one trip to each member."""
+
+    def fetch_many(self, addresses: Sequence[bytes]) -> list[bytes | None]:
+        """The frames, in the order asked for; None where there is none."""
+
+    def store_many(self, items: Sequence[tuple[bytes, bytes, int | None]]) -> None:
+        """Put each (address, frame, ttl)."""
+
+    def drop_many(self, addresses: Sequence[bytes]) -> int:
+        """Remove each; how many there were."""
+
+
+@runtime_checkable
+class SyncConditions(Protocol):
+    """Ability: store only if the entry is absent, present or unchanged, decided at its owner."""
+
+    def store_if_absent(self, address: bytes, frame: bytes, ttl: int | None) -> bool:
+        """Put the frame if nothing is there; whether it was put."""
+
+    def store_if_present(self, address: bytes, frame: bytes, ttl: int | None) -> bool:
+        """Put the frame if something is there; whether it was put."""
+
+    def store_if_version(self, address: bytes, version: bytes, frame: bytes, ttl: int | None) -> bool:
+        """
+        Put the frame if the version of what is there is `version`; whether it was put.
+
+        The version of a frame is the 8 bytes in its header; of an integer entry, its digits.
+        """
+
+    def drop_if_version(self, address: bytes, version: bytes) -> bool:
+        """Remove what is there if its version is `version`; whether it was removed."""
+
+
+@runtime_checkable
+class SyncCounts(Protocol):
+    """Ability: add to an integer at its owner, atomically."""
+
+    def add(self, address: bytes, by: int, start: int, ttl: int | None) -> int:
+        """
+        Add `by` to the integer there, and return the sum; where nothing is, start from `start` with `ttl`.
+
+        An existing entry keeps its time to live. Raises `NotANumber` where no integer is, or where the
+        sum leaves 64 bits.
+        """
+
+
+@runtime_checkable
+class SyncTimes(Protocol):
+    """Ability: idle times, and times to live that can be read and changed."""
+
+    def fetch_idle(self, address: bytes, idle: int) -> bytes | None:
+        """
+        Fetch, and start the idle time anew in the same trip.
+
+        A frame that names an idle time of its own uses that, else `idle`. The entry never outlives
+        the absolute time to live in its header.
+        """
+
+    def touch(self, address: bytes, ttl: int | None, now: int) -> bool:
+        """
+        Give what is there a new time to live from `now` (ms since 1970); whether something was there.
+
+        The header's time to live is changed along; the idle time goes on.
+        """
+
+    def inspect(self, address: bytes) -> tuple[bytes, int | None] | None:
+        """The frame and the milliseconds it has left (None: without end), without touching its idle time."""
+
+
+@runtime_checkable
+class SyncLeases(Protocol):
+    """Ability: a lock that ends by itself, with a fencing number that only grows."""
+
+    def acquire(self, name: bytes, token: bytes, lease: int) -> int | None:
+        """Take the lease for `lease` ms, or get it again if `token` has it: its fencing number; None if another has it."""
+
+    def renew(self, name: bytes, token: bytes, lease: int) -> bool:
+        """Let the lease end `lease` ms from now; False if `token` no longer has it."""
+
+    def release(self, name: bytes, token: bytes) -> bool:
+        """End the lease; False if `token` no longer has it."""
+
+
+@runtime_checkable
+class SyncEpochs(Protocol):
+    """
+    Ability: numbers by which many entries die at once.
+
+    `doubt` changes, before the answer to any later request is seen, whenever an epoch may have been
+    raised by anybody since it was last read. A caller notes it, reads the epoch, and trusts that for as
+    long as `doubt` stays the same.
+    """
+
+    doubt: int
+
+    def epoch(self, name: bytes) -> int:
+        """The epoch of a name; a name that has none gets one that no earlier one equals."""
+
+    def raise_epoch(self, name: bytes) -> int:
+        """Raise it. On return, no request of any client that begins later trusts the old one."""
+
+
+@runtime_checkable
+class SyncWalks(Protocol):
+    """Ability: list the addresses that are there."""
+
+    def walk(self, prefix: bytes) -> Iterator[list[bytes]]:
+        """
+        Pages of the addresses that begin with `prefix`.
+
+        What is there throughout the walk is listed once at least; what comes or goes meanwhile, maybe.
+        """
+
+
+@runtime_checkable
+class SyncMembers(Protocol):
+    """Ability: tell what servers the grid is made of."""
+
+    def members(self) -> list[MemberFacts]:
+        """Every member, owners first; one that does not answer is listed with `up=False`."""

@@ -1,0 +1,136 @@
+"""Finding the grid that is meant: by URL, by name, the one that runs here, else a new one."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, urlsplit
+
+from cachegrid._core.units import bytes_of, seconds_of
+from cachegrid.config import DEFAULT_NAME, Settings
+from cachegrid.errors import ConfigError, GridError, GridNotFound, ServerMissing
+
+if TYPE_CHECKING:
+    from cachegrid.cluster.state import GridState
+    from cachegrid.engines.memory.store import Store
+    from cachegrid.engines.valkey.target import Target
+
+__all__ = ["Place", "locate"]
+
+_SHORTEST_SECRET = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a grid is, ready to be opened in either colour: exactly one of the last three is set."""
+
+    name: str
+    url: str  # without a password
+    secret: bytes | None
+    target: Target | None = None
+    store: Store | None = None
+    plug_in: Callable[..., Any] | None = None
+
+
+def locate(settings: Settings) -> Place:
+    """
+    The place that the settings mean.
+
+    With neither URL nor name it is the grid that runs here, else a one-member grid that is started now and that other
+    programs of this user share. Raises ConfigError, GridNotFound, GridError or StartFailed.
+    """
+    if settings.url is not None:
+        return _by_url(settings, settings.url)
+    # Loaded only here: with a URL, nothing that starts servers is needed.
+    from cachegrid.cluster import embedded, find, running  # noqa: PLC0415
+
+    if settings.name is not None:
+        state = find(settings.name)
+        if state is None:
+            raise GridNotFound(_not_found(settings.name, [grid.name for grid in running()]))
+        return _by_state(settings, state)
+    state = find(DEFAULT_NAME)
+    if state is not None:
+        return _by_state(settings, state)
+    others = running()
+    if len(others) > 1:
+        names = ", ".join(grid.name for grid in others)
+        raise GridError(f"several grids run here ({names}); say which one with name=, or CACHEGRID_NAME")
+    try:
+        return _by_state(settings, others[0] if others else embedded(DEFAULT_NAME))
+    except ServerMissing as error:
+        warnings.warn(f"{error}; using memory://, which this process shares with no other", stacklevel=2)
+        return _in_memory(settings, "memory://")
+
+
+def _by_url(settings: Settings, url: str) -> Place:
+    from cachegrid.engines.valkey import url as valkey  # noqa: PLC0415 - not needed for memory://
+
+    scheme = urlsplit(url).scheme
+    if scheme == "memory":
+        return _in_memory(settings, url)
+    if scheme not in valkey.SCHEMES:
+        return _by_plug_in(settings, url, scheme)
+    name = valkey.grid_in(url)
+    if name is not None:
+        from cachegrid.cluster import find  # noqa: PLC0415
+
+        state = find(name)
+        if state is None:
+            raise GridNotFound(_not_found(name, []))
+        return _by_state(settings, state)
+    target = valkey.parse(url, timeout=seconds_of("timeout", settings.timeout), tls=_tls(settings))
+    return Place(
+        name=settings.name or "", url=valkey.without_password(url), secret=_secret(settings), target=target
+    )
+
+
+def _by_state(settings: Settings, state: GridState) -> Place:
+    from cachegrid.engines.valkey import url as valkey  # noqa: PLC0415
+
+    target = valkey.parse(state.full_url, timeout=seconds_of("timeout", settings.timeout))
+    return Place(name=state.name, url=state.url, secret=_secret(settings) or state.secret, target=target)
+
+
+def _in_memory(settings: Settings, url: str) -> Place:
+    from cachegrid.engines.memory.named import store_for  # noqa: PLC0415
+
+    parts = urlsplit(url)
+    options = dict(parse_qsl(parts.query))
+    limit = bytes_of("max_bytes", options.pop("max_bytes", 0))
+    if options:
+        raise ConfigError("the options in the url", url, "max_bytes only")
+    store = store_for(parts.netloc, limit)
+    return Place(name=parts.netloc or "memory", url=url, secret=_secret(settings), store=store)
+
+
+def _by_plug_in(settings: Settings, url: str, scheme: str) -> Place:
+    known = {point.name: point for point in entry_points(group="cachegrid.engines")}
+    if scheme not in known:
+        from cachegrid.engines.valkey.url import SCHEMES, without_password  # noqa: PLC0415
+
+        names = ", ".join(sorted({*SCHEMES, *known, "memory"}))
+        raise ConfigError("url", without_password(url), f"one whose scheme is known: {names}")
+    return Place(name=settings.name or "", url=url, secret=_secret(settings), plug_in=known[scheme].load())
+
+
+def _tls(settings: Settings) -> Any:
+    from cachegrid.engines.valkey.target import TlsFiles  # noqa: PLC0415
+
+    return TlsFiles(ca=settings.ca, cert=settings.cert, key=settings.key)
+
+
+def _secret(settings: Settings) -> bytes | None:
+    if settings.secret is None:
+        return None
+    if len(settings.secret) < _SHORTEST_SECRET:
+        raise ConfigError("secret", "***", f"{_SHORTEST_SECRET} characters or more, such as secrets.token_hex(32) gives")
+    return settings.secret.encode()
+
+
+def _not_found(name: str, running: list[str]) -> str:
+    others = f" (running are: {', '.join(running)})" if running else ""
+    return f"no grid named {name!r} runs on this host{others}; start it with: cachegrid up --name {name}"
