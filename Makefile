@@ -7,6 +7,8 @@
 #   make bench    measure cachegrid beside other clients
 #   make colour   write the sync flow from the async one
 #   make fix      let ruff put right what it can
+#   make pin      resolve constraints.txt anew
+#   make changelog VERSION=0.2.0   gather changelog.d into CHANGELOG.md
 #   make clean    remove the environment and every cache
 
 VENV ?= .venv
@@ -14,7 +16,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install --constraint constraints.txt
 
-.PHONY: demo test fast check lint format types layers twins stray pins bench colour fix clean env
+.PHONY: demo test fast check lint format types layers twins stray pins bench colour fix pin changelog clean env
 .DEFAULT_GOAL := test
 
 demo: $(VENV)/demo.stamp
@@ -58,6 +60,12 @@ colour: env
 
 fix: env
 	@$(BIN)/ruff check --fix --quiet; $(BIN)/ruff format --quiet
+
+pin: env
+	@$(BIN)/python tools/constraints.py
+
+changelog: env
+	@$(BIN)/python tools/changelog.py $(VERSION)
 
 env: $(VENV)/dev.stamp
 

@@ -31,15 +31,13 @@ def test_stray_words_are_found(line: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "line",
-    ["the root/branch of a tree", "network/work/here", "todo: lower case is a word", "=======", "no issues 4 us"],
+    "line", ["the root/branch of a tree", "network/work/here", "todo: in small letters", "==========", "an issue of 12"]
 )
 def test_words_that_only_resemble_them_stay(line: str) -> None:
     """
     A rule that cries wolf is soon switched off.
     """
-    found = [word for _, word, _ in stray.stray_words(line)]
-    assert [line] * (line == "=======") + ["issues 4"] * ("issues" in line) == found
+    assert [] == list(stray.stray_words(line))
 
 
 def test_files_that_version_control_ignores_are_not_looked_at(
