@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple, TypeVar
 
+from cachegrid._aio.ability import AsyncAbleEngine
 from cachegrid._aio.hub import UNOPENED, AsyncHub
 from cachegrid._aio.lock import AsyncGridLock
 from cachegrid._core import frame as frames
@@ -67,6 +68,11 @@ class AsyncCell:
         self._wait = seconds_of("wait", policy.wait)
         self._engine = UNOPENED
         self._sweeping = False
+        hub.enter(self)
+
+    def give_up(self, engine: AsyncAbleEngine) -> None:
+        """The grid was closed: `engine` stands for none."""
+        self._engine = engine
 
     # The space.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import weakref
 from collections.abc import Awaitable, Callable
-from typing import Final, NamedTuple, cast
+from typing import Final, NamedTuple, Protocol, cast
 
 from cachegrid._aio.ability import AsyncAbleEngine, able
 from cachegrid._aio.flights import AsyncFlights
@@ -15,7 +15,7 @@ from cachegrid.engines._aio.protocol import AsyncEngine, AsyncLeases
 from cachegrid.errors import EngineError
 from cachegrid.waits._aio import AsyncLock, AsyncTasks
 
-__all__ = ["UNOPENED", "AsyncHub", "AsyncOpened"]
+__all__ = ["UNOPENED", "AsyncBoundToEngine", "AsyncHub", "AsyncOpened"]
 
 _hubs: weakref.WeakSet[AsyncHub] = weakref.WeakSet()  # for what has to be done in a forked child
 
@@ -39,9 +39,19 @@ UNOPENED: Final = cast("AsyncAbleEngine", _Unopened())
 
 
 class _Closed:
-    """Stands for the engine after `aclose`."""
+    """Stands for the engine after `aclose`; its doubt equals no space's either."""
 
     doubt = -2
+
+
+CLOSED: Final = cast("AsyncAbleEngine", _Closed())
+
+
+class AsyncBoundToEngine(Protocol):
+    """What uses the engine directly, and has to be told when it is closed."""
+
+    def give_up(self, engine: AsyncAbleEngine) -> None:
+        """Use this one from now on, which stands for none."""
 
 
 class AsyncHub:
@@ -57,14 +67,19 @@ class AsyncHub:
         self.flights = AsyncFlights(self.keeper)
         self._opener = opener
         self._opening = AsyncLock()
+        self._cells: weakref.WeakSet[AsyncBoundToEngine] = weakref.WeakSet()
         _hubs.add(self)
+
+    def enter(self, cell: AsyncBoundToEngine) -> None:
+        """Tell a cell when the grid is closed."""
+        self._cells.add(cell)
 
     async def open(self) -> AsyncAbleEngine:
         """The engine; the first caller opens it. Raises EngineError, GridError or ConfigError when that fails."""
         if self.opened is None:
             async with self._opening:
                 if self.opened is None:
-                    if isinstance(self.engine, _Closed):
+                    if self.engine is CLOSED:
                         raise EngineError("the grid was closed here; connect again")
                     opened = await self._opener()
                     self.has_leases = isinstance(opened.engine, AsyncLeases)
@@ -75,7 +90,9 @@ class AsyncHub:
     async def aclose(self) -> None:
         """End background work, then close the engine. May be called twice."""
         opened, self.opened = self.opened, None
-        self.engine = cast("AsyncAbleEngine", _Closed())
+        self.engine = CLOSED
+        for cell in list(self._cells):
+            cell.give_up(CLOSED)
         await self.tasks.aclose()
         if opened is not None:
             await opened.engine.aclose()

@@ -16,6 +16,7 @@ from cachegrid._core.entry import Entry
 from cachegrid._core.miss import MISS, Unsaid
 from cachegrid._core.stats import Counters
 from cachegrid._core.units import Duration, bytes_of, milliseconds, seconds_of
+from cachegrid._sio.ability import SyncAbleEngine
 from cachegrid._sio.hub import UNOPENED, SyncHub
 from cachegrid._sio.lock import SyncGridLock
 from cachegrid.codecs import compose
@@ -68,6 +69,11 @@ class SyncCell:
         self._wait = seconds_of("wait", policy.wait)
         self._engine = UNOPENED
         self._sweeping = False
+        hub.enter(self)
+
+    def give_up(self, engine: SyncAbleEngine) -> None:
+        """The grid was closed: `engine` stands for none."""
+        self._engine = engine
 
     # The space.
 

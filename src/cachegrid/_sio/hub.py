@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import weakref
 from collections.abc import Callable
-from typing import Final, NamedTuple, cast
+from typing import Final, NamedTuple, Protocol, cast
 
 from cachegrid._sio.ability import SyncAbleEngine, able
 from cachegrid._sio.flights import SyncFlights
@@ -16,7 +16,7 @@ from cachegrid.engines._sio.protocol import SyncEngine, SyncLeases
 from cachegrid.errors import EngineError
 from cachegrid.waits._sio import SyncLock, SyncTasks
 
-__all__ = ["UNOPENED", "SyncHub", "SyncOpened"]
+__all__ = ["UNOPENED", "SyncBoundToEngine", "SyncHub", "SyncOpened"]
 
 _hubs: weakref.WeakSet[SyncHub] = weakref.WeakSet()  # for what has to be done in a forked child
 
@@ -40,9 +40,19 @@ UNOPENED: Final = cast("SyncAbleEngine", _Unopened())
 
 
 class _Closed:
-    """Stands for the engine after `close`."""
+    """Stands for the engine after `close`; its doubt equals no space's either."""
 
     doubt = -2
+
+
+CLOSED: Final = cast("SyncAbleEngine", _Closed())
+
+
+class SyncBoundToEngine(Protocol):
+    """What uses the engine directly, and has to be told when it is closed."""
+
+    def give_up(self, engine: SyncAbleEngine) -> None:
+        """Use this one from now on, which stands for none."""
 
 
 class SyncHub:
@@ -58,14 +68,19 @@ class SyncHub:
         self.flights = SyncFlights(self.keeper)
         self._opener = opener
         self._opening = SyncLock()
+        self._cells: weakref.WeakSet[SyncBoundToEngine] = weakref.WeakSet()
         _hubs.add(self)
+
+    def enter(self, cell: SyncBoundToEngine) -> None:
+        """Tell a cell when the grid is closed."""
+        self._cells.add(cell)
 
     def open(self) -> SyncAbleEngine:
         """The engine; the first caller opens it. Raises EngineError, GridError or ConfigError when that fails."""
         if self.opened is None:
             with self._opening:
                 if self.opened is None:
-                    if isinstance(self.engine, _Closed):
+                    if self.engine is CLOSED:
                         raise EngineError("the grid was closed here; connect again")
                     opened = self._opener()
                     self.has_leases = isinstance(opened.engine, SyncLeases)
@@ -76,7 +91,9 @@ class SyncHub:
     def close(self) -> None:
         """End background work, then close the engine. May be called twice."""
         opened, self.opened = self.opened, None
-        self.engine = cast("SyncAbleEngine", _Closed())
+        self.engine = CLOSED
+        for cell in list(self._cells):
+            cell.give_up(CLOSED)
         self.tasks.close()
         if opened is not None:
             opened.engine.close()

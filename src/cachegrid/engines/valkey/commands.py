@@ -212,14 +212,15 @@ local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 """
 
+# Answers the epoch, and whether it was made just now.
 MAKE_EPOCH: Final = _script(
     _NOW
     + """
 local epoch = redis.call('GET', KEYS[1])
-if epoch then return epoch end
+if epoch then return {epoch, 0} end
 epoch = string.format('%.0f', now)
 redis.call('SET', KEYS[1], epoch)
-return epoch
+return {epoch, 1}
 """
 )
 
@@ -227,8 +228,7 @@ RAISE_EPOCH: Final = _script(
     _NOW
     + """
 local last = tonumber(redis.call('GET', KEYS[1]) or '0')
-local asked = tonumber(ARGV[1])
-local epoch = string.format('%.0f', math.max(last + 1, now, asked))
+local epoch = string.format('%.0f', math.max(last + 1, now))
 redis.call('SET', KEYS[1], epoch)
 return epoch
 """

@@ -131,12 +131,17 @@ class AsyncValkeyEngine:
     async def epoch(self, name: bytes) -> int:
         key = _epoch_key(name)
         # Not from a replica, which may lag: a script that may write is answered by the owner only.
-        return _int(await self._run(commands.MAKE_EPOCH, Effect.REPEATABLE, (key,)))
+        match await self._run(commands.MAKE_EPOCH, Effect.REPEATABLE, (key,)):
+            case [bytes(epoch), int(is_new)]:
+                if is_new:  # somebody may still trust one that was evicted, or flushed
+                    await self._ring()
+                return int(epoch)
+            case other:
+                raise _unexpected(other)
 
     async def raise_epoch(self, name: bytes) -> int:
         key = _epoch_key(name)
-        raised = _int(await self._run(commands.RAISE_EPOCH, Effect.REPEATABLE, (key,), b"0"))
-        await self._copy_to_replica(key)
+        raised = await self._raise_at_owner(key)
         await self._ring()
         self._bell()
         return raised
@@ -319,10 +324,20 @@ class AsyncValkeyEngine:
             return reply
         raise AssertionError  # pragma: no cover - the loop ends by return or raise
 
-    async def _copy_to_replica(self, key: bytes) -> None:
-        """Give what was just written time to be on a replica, so that a failover does not undo it."""
-        if self._routing.replicas_of(slot_of(key)):
-            await self._call(key, pack(b"WAIT", b"1", b"%d" % _EPOCH_COPIES_MS), Effect.REPEATABLE)
+    async def _raise_at_owner(self, key: bytes) -> int:
+        """Raise an epoch, and give it time to be on a replica too, so that a failover does not undo it."""
+        slot = slot_of(key)
+        if self._routing.replicas_of(slot):
+            # WAIT speaks of what its own connection wrote, and holds that up: it has a connection to itself.
+            link = self._routing.side_link(self._owners[slot].endpoint)
+            request = commands.RAISE_EPOCH.send((key,)) + pack(b"WAIT", b"1", b"%d" % _EPOCH_COPIES_MS)
+            try:
+                raised, _ = await (await link.begin(request, 2)).finish()
+            except LinkError:
+                raised = None  # perhaps raised: once more does no harm
+            if isinstance(raised, bytes):
+                return int(raised)
+        return _int(await self._run(commands.RAISE_EPOCH, Effect.REPEATABLE, (key,)))
 
     async def _ring(self) -> None:
         """Ring the bell at every owner; a bell that stays behind would be an entry, so it is taken away at once."""
@@ -339,13 +354,17 @@ class AsyncValkeyEngine:
 def _bytes(reply: object) -> bytes | None:
     if reply is None or isinstance(reply, bytes):
         return reply
-    raise EngineError(f"the server answered {reply!r:.80} where bytes were asked for")
+    raise _unexpected(reply)
 
 
 def _int(reply: object) -> int:
     if isinstance(reply, (int, bytes)):
         return int(reply)
-    raise EngineError(f"the server answered {reply!r:.80} where a number was asked for")
+    raise _unexpected(reply)
+
+
+def _unexpected(reply: object) -> EngineError:
+    return EngineError(f"the server answered what it was not asked for: {reply!r:.80}")
 
 
 def _ms(ttl: int | None) -> bytes:
@@ -375,7 +394,7 @@ def _scanned(reply: object) -> tuple[bytes, list[bytes]]:
         case [bytes(cursor), list(page)]:
             return cursor, page
         case _:
-            raise EngineError(f"SCAN answered {reply!r:.80}")
+            raise _unexpected(reply)
 
 
 def _too_late(timeout: float, link: AsyncLink, trouble: Exception) -> EngineTimeout:

@@ -27,6 +27,7 @@ class AsyncRouting:
         self._routes = Routes({}, {})
         self._links: dict[Endpoint, AsyncLink] = {}
         self._readers: dict[Endpoint, AsyncLink] = {}  # links on which replicas answer reads
+        self._sides: dict[Endpoint, AsyncLink] = {}  # links for what holds up its connection
         self._learning = AsyncLock()
         self._learned = 0  # how often
         self._trouble: Exception | None = None  # what kept the last member that was asked from telling
@@ -65,6 +66,13 @@ class AsyncRouting:
         except KeyError:
             return self._links.setdefault(endpoint, AsyncLink(endpoint, self._target, self._bell))
 
+    def side_link(self, endpoint: Endpoint) -> AsyncLink:
+        """Another link to a member, for requests that hold up their connection."""
+        try:
+            return self._sides[endpoint]
+        except KeyError:
+            return self._sides.setdefault(endpoint, AsyncLink(endpoint, self._target, self._bell))
+
     def owner_links(self) -> list[AsyncLink]:
         """A link to each owner."""
         return [self.link(endpoint) for endpoint in self._routes.owners]
@@ -94,14 +102,17 @@ class AsyncRouting:
 
     async def aclose(self) -> None:
         """Close all links."""
-        for link in [*self._links.values(), *self._readers.values()]:
+        for link in self._all_links():
             await link.aclose()
 
     def forget(self) -> None:
         """In a forked child: keep what is known, and let go of the parent's connections and locks."""
-        for link in [*self._links.values(), *self._readers.values()]:
+        for link in self._all_links():
             link.forget()
         self._learning = AsyncLock()
+
+    def _all_links(self) -> list[AsyncLink]:
+        return [*self._links.values(), *self._readers.values(), *self._sides.values()]
 
     def _reader(self, endpoint: Endpoint) -> AsyncLink:
         try:

@@ -28,6 +28,7 @@ class SyncRouting:
         self._routes = Routes({}, {})
         self._links: dict[Endpoint, SyncLink] = {}
         self._readers: dict[Endpoint, SyncLink] = {}  # links on which replicas answer reads
+        self._sides: dict[Endpoint, SyncLink] = {}  # links for what holds up its connection
         self._learning = SyncLock()
         self._learned = 0  # how often
         self._trouble: Exception | None = None  # what kept the last member that was asked from telling
@@ -66,6 +67,13 @@ class SyncRouting:
         except KeyError:
             return self._links.setdefault(endpoint, SyncLink(endpoint, self._target, self._bell))
 
+    def side_link(self, endpoint: Endpoint) -> SyncLink:
+        """Another link to a member, for requests that hold up their connection."""
+        try:
+            return self._sides[endpoint]
+        except KeyError:
+            return self._sides.setdefault(endpoint, SyncLink(endpoint, self._target, self._bell))
+
     def owner_links(self) -> list[SyncLink]:
         """A link to each owner."""
         return [self.link(endpoint) for endpoint in self._routes.owners]
@@ -97,14 +105,17 @@ class SyncRouting:
 
     def close(self) -> None:
         """Close all links."""
-        for link in [*self._links.values(), *self._readers.values()]:
+        for link in self._all_links():
             link.close()
 
     def forget(self) -> None:
         """In a forked child: keep what is known, and let go of the parent's connections and locks."""
-        for link in [*self._links.values(), *self._readers.values()]:
+        for link in self._all_links():
             link.forget()
         self._learning = SyncLock()
+
+    def _all_links(self) -> list[SyncLink]:
+        return [*self._links.values(), *self._readers.values(), *self._sides.values()]
 
     def _reader(self, endpoint: Endpoint) -> SyncLink:
         try:
