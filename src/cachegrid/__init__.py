@@ -67,12 +67,12 @@ def connect(
     """
     Connect to a grid: the one at `url`, the one called `name` on this host, or the one that the settings name.
 
-    With none of these it is the grid that runs on this host, else a one-member grid that is started now and shared by every
-    program of this user. Settings come from `config` (a file, a mapping or `Settings`), `CACHEGRID_*` variables and
-    `cachegrid.toml`. Raises ConfigError, GridNotFound, Unreachable or AccessDenied.
+    With none of these it is the grid that runs on this host, else a one-member grid that is started now and that
+    every program of this user shares. Settings come from `config` (a file, a mapping or `Settings`), `CACHEGRID_*`
+    variables and `cachegrid.toml`. Raises ConfigError, GridNotFound, Unreachable or AccessDenied.
     """
-    from cachegrid.config import load_settings  # noqa: PLC0415 - loaded when it is needed
-    from cachegrid.opening._sio import make_grid  # noqa: PLC0415
+    from cachegrid.config import load_settings
+    from cachegrid.opening._sio import make_grid
 
     return make_grid(load_settings(url, name, config)).connect()
 
@@ -84,12 +84,13 @@ def aconnect(
     config: Settings | Mapping[str, Any] | str | os.PathLike[str] | None = None,
 ) -> AsyncGrid:
     """
-    The same for async code: `async with aconnect() as grid`, or `grid = await aconnect()`.
+    Connect from async code.
 
+    Use it as `async with aconnect() as grid`, or `grid = await aconnect()`.
     Without either, the grid connects at its first use, and so may be made at import time.
     """
-    from cachegrid.config import load_settings  # noqa: PLC0415 - loaded when it is needed
-    from cachegrid.opening._aio import make_grid  # noqa: PLC0415
+    from cachegrid.config import load_settings
+    from cachegrid.opening._aio import make_grid
 
     return make_grid(load_settings(url, name, config))
 
@@ -97,7 +98,7 @@ def aconnect(
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'cachegrid' has no attribute {name!r}")
-    from importlib import import_module  # noqa: PLC0415
+    from importlib import import_module
 
     value = getattr(import_module(_HOMES[name]), name)
     globals()[name] = value

@@ -2,8 +2,8 @@
 Settings: frozen, checked once, from one of four places.
 
 What an argument says wins, then the environment (`CACHEGRID_*`), then `cachegrid.toml` (or `[tool.cachegrid]` in
-`pyproject.toml`) in the working folder or the nearest folder above it, then the defaults. A name that nobody knows is an
-error that names the nearest known one.
+`pyproject.toml`) in the working folder or the nearest folder above it, then the defaults. A name that nobody knows is
+an error that names the nearest known one.
 """
 
 from __future__ import annotations

@@ -79,47 +79,47 @@ class _Stood:
     async def drop_many(self, addresses: Sequence[bytes]) -> int:
         return sum([await self._engine.drop(address) for address in addresses])
 
-    async def epoch(self, name: bytes) -> int:  # noqa: ARG002 - without epochs there is one for ever
+    async def epoch(self, name: bytes) -> int:
         return 0
 
-    async def raise_epoch(self, name: bytes) -> int:  # noqa: ARG002
+    async def raise_epoch(self, name: bytes) -> int:
         self._refuse("epochs", "clear() and invalidate_all()")
 
-    async def store_if_absent(self, address: bytes, frame: bytes, ttl: int | None) -> bool:  # noqa: ARG002
+    async def store_if_absent(self, address: bytes, frame: bytes, ttl: int | None) -> bool:
         self._refuse("conditions", "add()")
 
-    async def store_if_present(self, address: bytes, frame: bytes, ttl: int | None) -> bool:  # noqa: ARG002
+    async def store_if_present(self, address: bytes, frame: bytes, ttl: int | None) -> bool:
         self._refuse("conditions", "replace()")
 
-    async def store_if_version(self, address: bytes, version: bytes, frame: bytes, ttl: int | None) -> bool:  # noqa: ARG002
+    async def store_if_version(self, address: bytes, version: bytes, frame: bytes, ttl: int | None) -> bool:
         self._refuse("conditions", "compare_and_set() and update()")
 
-    async def drop_if_version(self, address: bytes, version: bytes) -> bool:  # noqa: ARG002
+    async def drop_if_version(self, address: bytes, version: bytes) -> bool:
         self._refuse("conditions", "a conditional delete")
 
-    async def add(self, address: bytes, by: int, start: int, ttl: int | None) -> int:  # noqa: ARG002
+    async def add(self, address: bytes, by: int, start: int, ttl: int | None) -> int:
         self._refuse("counts", "incr()")
 
-    async def fetch_idle(self, address: bytes, idle: int) -> bytes | None:  # noqa: ARG002
+    async def fetch_idle(self, address: bytes, idle: int) -> bytes | None:
         self._refuse("times", "idle=")
 
-    async def touch(self, address: bytes, ttl: int | None, now: int) -> bool:  # noqa: ARG002
+    async def touch(self, address: bytes, ttl: int | None, now: int) -> bool:
         self._refuse("times", "touch()")
 
     async def inspect(self, address: bytes) -> tuple[bytes, int | None] | None:
         frame = await self._engine.fetch(address)
         return None if frame is None else (frame, None)
 
-    async def acquire(self, name: bytes, token: bytes, lease: int) -> int | None:  # noqa: ARG002
+    async def acquire(self, name: bytes, token: bytes, lease: int) -> int | None:
         self._refuse("leases", "lock()")
 
-    async def renew(self, name: bytes, token: bytes, lease: int) -> bool:  # noqa: ARG002
+    async def renew(self, name: bytes, token: bytes, lease: int) -> bool:
         self._refuse("leases", "lock()")
 
-    async def release(self, name: bytes, token: bytes) -> bool:  # noqa: ARG002
+    async def release(self, name: bytes, token: bytes) -> bool:
         self._refuse("leases", "lock()")
 
-    async def walk(self, prefix: bytes) -> AsyncIterator[list[bytes]]:  # noqa: ARG002
+    async def walk(self, prefix: bytes) -> AsyncIterator[list[bytes]]:
         for ability in ("walks",):  # in a loop, so that this is a generator like any walk
             self._refuse(ability, "keys()")
             yield []

@@ -10,7 +10,7 @@ from typing import Any, ParamSpec, TypeVar, overload
 
 from cachegrid._aio.cell import AsyncCell
 from cachegrid._aio.face import AsyncFace
-from cachegrid._aio.flights import is_loading
+from cachegrid._aio.flights import AsyncLanding, is_loading
 from cachegrid._aio.functions import AsyncCachedFunction, check_colour
 from cachegrid._aio.lock import AsyncGridLock
 from cachegrid._core.address import Key, Space
@@ -18,7 +18,7 @@ from cachegrid._core.binding import Binder
 from cachegrid._core.entry import Entry
 from cachegrid._core.miss import MISS, UNSAID, Unsaid
 from cachegrid._core.stats import CacheStats
-from cachegrid._core.units import Duration, milliseconds, seconds_of
+from cachegrid._core.units import Duration, Span, milliseconds, seconds_of
 from cachegrid.errors import EngineTimeout, EntryNotFound, NotANumber
 from cachegrid.waits._aio import sleep
 
@@ -100,9 +100,7 @@ class AsyncCache(AsyncCell, AsyncFace):
 
     # Writing.
 
-    async def set(
-        self, key: Key, value: Any, *, ttl: Duration | None | Unsaid = UNSAID, idle: Duration | None | Unsaid = UNSAID
-    ) -> None:
+    async def set(self, key: Key, value: Any, *, ttl: Span = UNSAID, idle: Span = UNSAID) -> None:
         """Store a value, whatever was there. Raises ValueTooLarge; the old entry is as it was then."""
         ends = self._ends(ttl, idle)
 
@@ -117,23 +115,21 @@ class AsyncCache(AsyncCell, AsyncFace):
         self,
         values: Mapping[Key, Any],
         *,
-        ttl: Duration | None | Unsaid = UNSAID,
-        idle: Duration | None | Unsaid = UNSAID,
+        ttl: Span = UNSAID,
+        idle: Span = UNSAID,
     ) -> None:
         """Store many values, one trip to each member; not one atomic step. Encodes all before it stores any."""
         ends = self._ends(ttl, idle)
 
         async def act(space: Space) -> None:
             addressed = [(space.address(key), key, value) for key, value in values.items()]
-            items = [(address, self._freeze(address, key, value, ends), ends.engine) for address, key, value in addressed]
+            items = [(where, self._freeze(where, key, value, ends), ends.engine) for where, key, value in addressed]
             await self._engine.store_many(items)
 
         await self._steadily(act)
         self._counters.stores += len(values)
 
-    async def add(
-        self, key: Key, value: Any, *, ttl: Duration | None | Unsaid = UNSAID, idle: Duration | None | Unsaid = UNSAID
-    ) -> bool:
+    async def add(self, key: Key, value: Any, *, ttl: Span = UNSAID, idle: Span = UNSAID) -> bool:
         """Store a value if there is no entry; whether it was stored. Of several callers at once one stores."""
         ends = self._ends(ttl, idle)
 
@@ -144,9 +140,7 @@ class AsyncCache(AsyncCell, AsyncFace):
 
         return self._stored(await self._steadily(act))
 
-    async def replace(
-        self, key: Key, value: Any, *, ttl: Duration | None | Unsaid = UNSAID, idle: Duration | None | Unsaid = UNSAID
-    ) -> bool:
+    async def replace(self, key: Key, value: Any, *, ttl: Span = UNSAID, idle: Span = UNSAID) -> bool:
         """Store a value if there is an entry; whether it was stored."""
         ends = self._ends(ttl, idle)
 
@@ -163,8 +157,8 @@ class AsyncCache(AsyncCell, AsyncFace):
         version: bytes,
         value: Any,
         *,
-        ttl: Duration | None | Unsaid = UNSAID,
-        idle: Duration | None | Unsaid = UNSAID,
+        ttl: Span = UNSAID,
+        idle: Span = UNSAID,
     ) -> bool:
         """
         Store a value if the entry still has this `version` (from `entry`); whether it was stored.
@@ -186,8 +180,8 @@ class AsyncCache(AsyncCell, AsyncFace):
         fn: Callable[[Any], T],
         *,
         default: Any = UNSAID,
-        ttl: Duration | None | Unsaid = UNSAID,
-        idle: Duration | None | Unsaid = UNSAID,
+        ttl: Span = UNSAID,
+        idle: Span = UNSAID,
     ) -> T:
         """
         Replace a value by `fn(value)`, atomically: `fn` is called again when another write came in between.
@@ -210,7 +204,7 @@ class AsyncCache(AsyncCell, AsyncFace):
                 raise EngineTimeout(f"others changed {key!r} of cache {self.name!r} all the time; it was not updated")
             await sleep(random.random() * 0.003)  # noqa: S311 - spreads those who contend, hides nothing
 
-    async def incr(self, key: Key, by: int = 1, *, start: int = 0, ttl: Duration | None | Unsaid = UNSAID) -> int:
+    async def incr(self, key: Key, by: int = 1, *, start: int = 0, ttl: Span = UNSAID) -> int:
         """
         Add to an integer, atomically, and return the sum; where there is no entry, begin at `start`.
 
@@ -229,7 +223,7 @@ class AsyncCache(AsyncCell, AsyncFace):
         except NotANumber as error:
             raise self._no_number(key) from error
 
-    async def touch(self, key: Key, ttl: Duration | None | Unsaid = UNSAID) -> bool:
+    async def touch(self, key: Key, ttl: Span = UNSAID) -> bool:
         """Give an entry a new time to live from now; whether there is one. Its idle time goes on."""
         ms = self._ends(ttl, None).ttl
 
@@ -278,8 +272,8 @@ class AsyncCache(AsyncCell, AsyncFace):
         key: Key,
         loader: Callable[[], Awaitable[T]],
         *,
-        ttl: Duration | None | Unsaid = UNSAID,
-        idle: Duration | None | Unsaid = UNSAID,
+        ttl: Span = UNSAID,
+        idle: Span = UNSAID,
     ) -> T:
         """
         The value of an entry; where there is none, `loader()` is called and its result stored.
@@ -288,7 +282,7 @@ class AsyncCache(AsyncCell, AsyncFace):
         most `wait` of the cache's policy (then LoadTimeout). If it fails its caller gets the error and another
         caller's loader is tried; if its process dies, another takes over when the lease has ended.
         """
-        space, address, value = await self._locate(key)
+        address, value = await self._locate(key)
         if value is not MISS:
             return value  # type: ignore[no-any-return] # what the loader stored
         if is_loading(address):
@@ -308,14 +302,8 @@ class AsyncCache(AsyncCell, AsyncFace):
             self._counters.stores += 1
             return frame
 
-        frame = await self._hub.flights.land(
-            address,
-            leases=self._engine if self._hub.has_leases else None,
-            look=look,
-            load=load,
-            lease=self._lease,
-            wait=self._wait,
-        )
+        leases = self._engine if self._hub.has_leases else None
+        frame = await self._hub.flights.land(AsyncLanding(address, look, load, leases, self._lease, self._wait))
         if loaded:
             return loaded[0]
         self._counters.load_waits += 1
@@ -329,8 +317,8 @@ class AsyncCache(AsyncCell, AsyncFace):
         function: None = None,
         /,
         *,
-        ttl: Duration | None | Unsaid = UNSAID,
-        idle: Duration | None | Unsaid = UNSAID,
+        ttl: Span = UNSAID,
+        idle: Span = UNSAID,
         version: int | str = 1,
         ignore: Iterable[str] = (),
         key: Callable[..., Key] | None = None,
@@ -341,8 +329,8 @@ class AsyncCache(AsyncCell, AsyncFace):
         function: Any = None,
         /,
         *,
-        ttl: Duration | None | Unsaid = UNSAID,
-        idle: Duration | None | Unsaid = UNSAID,
+        ttl: Span = UNSAID,
+        idle: Span = UNSAID,
         version: int | str = 1,
         ignore: Iterable[str] = (),
         key: Callable[..., Key] | None = None,
@@ -351,22 +339,20 @@ class AsyncCache(AsyncCell, AsyncFace):
         """
         Keep the results of a function in this cache; the decorated one loads once for all callers in the grid.
 
-        A key is made from the function's module and qualified name (or `name`), its `version`, and the arguments bound to its
-        parameters with defaults applied, but for those in `ignore`; or by `key(*args, **kwargs)`. Raise `version`
-        when the meaning of results changes. Works on functions, methods and class methods.
+        A key is made from the function's module and qualified name (or `name`), its `version`, and the arguments bound
+        to its parameters with defaults applied, but for those in `ignore`; or by `key(*args, **kwargs)`. Raise
+        `version` when the meaning of results changes. Works on functions, methods and class methods.
         """
         if function is None:
             return lambda f: self.cached_as(f, ttl=ttl, idle=idle, version=version, ignore=ignore, key=key, name=name)
-        return self.cached_as(
-            function, ttl=ttl, idle=idle, version=version, ignore=ignore, key=key, name=name
-        )
+        return self.cached_as(function, ttl=ttl, idle=idle, version=version, ignore=ignore, key=key, name=name)
 
     def cached_as(
         self,
         function: Any,
         *,
-        ttl: Duration | None | Unsaid,
-        idle: Duration | None | Unsaid,
+        ttl: Span,
+        idle: Span,
         version: int | str,
         ignore: Iterable[str],
         key: Callable[..., Key] | None,

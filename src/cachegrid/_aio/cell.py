@@ -17,7 +17,7 @@ from cachegrid._core.address import NEVER, Key, Space, epoch_in
 from cachegrid._core.entry import Entry
 from cachegrid._core.miss import MISS, Unsaid
 from cachegrid._core.stats import Counters
-from cachegrid._core.units import Duration, bytes_of, milliseconds, seconds_of
+from cachegrid._core.units import Duration, Span, bytes_of, milliseconds, seconds_of
 from cachegrid.codecs import compose
 from cachegrid.config import CachePolicy
 from cachegrid.errors import ConfigError, EngineError, FrameError, NotANumber
@@ -154,15 +154,15 @@ class AsyncCell:
             await self._engine.fetch_idle(address, 1)  # an idle time of its own: it starts anew
         return value
 
-    async def _locate(self, key: Key) -> tuple[Space, bytes, Any]:
-        """The space and the address of a key, and its value or MISS."""
+    async def _locate(self, key: Key) -> tuple[bytes, Any]:
+        """The address of a key, and its value or MISS."""
 
-        async def act(space: Space) -> tuple[Space, bytes, bytes | None]:
+        async def act(space: Space) -> tuple[bytes, bytes | None]:
             address = space.address(key)
-            return space, address, await self._fetch(address)
+            return address, await self._fetch(address)
 
-        space, address, raw = await self._steadily(act)
-        return space, address, self._thaw(address, raw)
+        address, raw = await self._steadily(act)
+        return address, self._thaw(address, raw)
 
     async def _fetch(self, address: bytes) -> bytes | None:
         if self._idle is None:
@@ -239,7 +239,7 @@ class AsyncCell:
             idle=ends.idle,
         )
 
-    def _ends(self, ttl: Duration | None | Unsaid, idle: Duration | None | Unsaid) -> Ends:
+    def _ends(self, ttl: Span, idle: Span) -> Ends:
         if isinstance(ttl, Unsaid) and isinstance(idle, Unsaid):
             return self._ends_by_policy
         return _ends(

@@ -1,5 +1,5 @@
 # hand-written in both colours
-"""What only one colour has: an async cache is no mapping, since its reads are awaited, and an async grid can be awaited."""
+"""What only one colour has: an async cache is no mapping, since its reads are awaited; an async grid can be awaited."""
 
 from __future__ import annotations
 

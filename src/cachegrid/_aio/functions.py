@@ -112,5 +112,6 @@ def check_colour(function: Callable[..., object], cache: AsyncCache) -> None:
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
         raise ConfigError("cached", function, "a function that returns its result; collect a generator's into a list")
     if inspect.iscoroutinefunction(function) is not cache.is_async:
-        ways = ("an async function, or one from cachegrid.connect()", "a sync function, or one from cachegrid.aconnect()")
-        raise ConfigError(f"cached function of the cache {cache.name!r}", function, ways[not cache.is_async])
+        want = "an async function" if cache.is_async else "a sync function"
+        way = "connect" if cache.is_async else "aconnect"
+        raise ConfigError(f"what {cache.name!r} keeps", function, f"{want}; take the cache from cachegrid.{way}()")

@@ -1,9 +1,9 @@
 """
 From keys to addresses and back.
 
-An address is `<namespace>:<cache>:<epoch>:<kind><key>`. The epoch is part of it, so that raising the epoch makes every older
-entry unreachable at once, counters included, and a write that raced a clear lands where nobody looks. The kind
-keeps `1`, `"1"` and `b"1"` apart.
+An address is `<namespace>:<cache>:<epoch>:<kind><key>`. The epoch is part of it, so that raising the epoch makes
+every older entry unreachable at once, counters included, and a write that raced a clear lands where nobody looks.
+The kind keeps `1`, `"1"` and `b"1"` apart.
 """
 
 from __future__ import annotations

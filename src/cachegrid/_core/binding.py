@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import datetime
+import datetime as dt
 import decimal
 import enum
 import hashlib
@@ -19,10 +19,10 @@ __all__ = ["Binder"]
 
 _SIMPLE: Final = frozenset({str, int, bytes})
 _BY_REPR: Final = (
-    datetime.datetime,
-    datetime.date,
-    datetime.time,
-    datetime.timedelta,
+    dt.datetime,
+    dt.date,
+    dt.time,
+    dt.timedelta,
     decimal.Decimal,
     uuid.UUID,
     float,
@@ -93,14 +93,14 @@ class Binder:
             except _NoKey as error:
                 raise KeyRefused(
                     f"argument {number + 1} of {self._name} holds {error.value!r:.60} of type "
-                    f"{type(error.value).__qualname__}, which cannot be part of a key; leave the argument out with ignore=, "
-                    "make the key with key=, or give the class a __cache_key__() that returns a key"
+                    f"{type(error.value).__qualname__}, which cannot be part of a key; leave the argument out with "
+                    "ignore=, make the key with key=, or give the class a __cache_key__() that returns a key"
                 ) from None
         # Bytes alone: no call with simple arguments has a key of this form, since theirs are tuples.
         return digest.digest()
 
 
-class _NoKey(Exception):  # noqa: N818 - a signal inside this module, not an error that anybody sees
+class _NoKey(Exception):
     def __init__(self, value: object) -> None:
         super().__init__()
         self.value = value

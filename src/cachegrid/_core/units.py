@@ -8,12 +8,14 @@ from datetime import timedelta
 from functools import lru_cache
 from typing import TypeAlias
 
+from cachegrid._core.miss import Unsaid
 from cachegrid.errors import ConfigError
 
-__all__ = ["Duration", "Size", "bytes_of", "milliseconds", "seconds_of"]
+__all__ = ["Duration", "Size", "Span", "bytes_of", "milliseconds", "seconds_of"]
 
 Duration: TypeAlias = float | int | timedelta | str
 Size: TypeAlias = int | str
+Span: TypeAlias = Duration | Unsaid | None  # as an argument: None is without end, not said leaves it to the policy
 
 _SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _BYTES = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}

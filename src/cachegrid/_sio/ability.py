@@ -80,47 +80,47 @@ class _Stood:
     def drop_many(self, addresses: Sequence[bytes]) -> int:
         return sum([self._engine.drop(address) for address in addresses])
 
-    def epoch(self, name: bytes) -> int:  # noqa: ARG002 - without epochs there is one for ever
+    def epoch(self, name: bytes) -> int:
         return 0
 
-    def raise_epoch(self, name: bytes) -> int:  # noqa: ARG002
+    def raise_epoch(self, name: bytes) -> int:
         self._refuse("epochs", "clear() and invalidate_all()")
 
-    def store_if_absent(self, address: bytes, frame: bytes, ttl: int | None) -> bool:  # noqa: ARG002
+    def store_if_absent(self, address: bytes, frame: bytes, ttl: int | None) -> bool:
         self._refuse("conditions", "add()")
 
-    def store_if_present(self, address: bytes, frame: bytes, ttl: int | None) -> bool:  # noqa: ARG002
+    def store_if_present(self, address: bytes, frame: bytes, ttl: int | None) -> bool:
         self._refuse("conditions", "replace()")
 
-    def store_if_version(self, address: bytes, version: bytes, frame: bytes, ttl: int | None) -> bool:  # noqa: ARG002
+    def store_if_version(self, address: bytes, version: bytes, frame: bytes, ttl: int | None) -> bool:
         self._refuse("conditions", "compare_and_set() and update()")
 
-    def drop_if_version(self, address: bytes, version: bytes) -> bool:  # noqa: ARG002
+    def drop_if_version(self, address: bytes, version: bytes) -> bool:
         self._refuse("conditions", "a conditional delete")
 
-    def add(self, address: bytes, by: int, start: int, ttl: int | None) -> int:  # noqa: ARG002
+    def add(self, address: bytes, by: int, start: int, ttl: int | None) -> int:
         self._refuse("counts", "incr()")
 
-    def fetch_idle(self, address: bytes, idle: int) -> bytes | None:  # noqa: ARG002
+    def fetch_idle(self, address: bytes, idle: int) -> bytes | None:
         self._refuse("times", "idle=")
 
-    def touch(self, address: bytes, ttl: int | None, now: int) -> bool:  # noqa: ARG002
+    def touch(self, address: bytes, ttl: int | None, now: int) -> bool:
         self._refuse("times", "touch()")
 
     def inspect(self, address: bytes) -> tuple[bytes, int | None] | None:
         frame = self._engine.fetch(address)
         return None if frame is None else (frame, None)
 
-    def acquire(self, name: bytes, token: bytes, lease: int) -> int | None:  # noqa: ARG002
+    def acquire(self, name: bytes, token: bytes, lease: int) -> int | None:
         self._refuse("leases", "lock()")
 
-    def renew(self, name: bytes, token: bytes, lease: int) -> bool:  # noqa: ARG002
+    def renew(self, name: bytes, token: bytes, lease: int) -> bool:
         self._refuse("leases", "lock()")
 
-    def release(self, name: bytes, token: bytes) -> bool:  # noqa: ARG002
+    def release(self, name: bytes, token: bytes) -> bool:
         self._refuse("leases", "lock()")
 
-    def walk(self, prefix: bytes) -> Iterator[list[bytes]]:  # noqa: ARG002
+    def walk(self, prefix: bytes) -> Iterator[list[bytes]]:
         for ability in ("walks",):  # in a loop, so that this is a generator like any walk
             self._refuse(ability, "keys()")
             yield []

@@ -14,10 +14,10 @@ from cachegrid._core.binding import Binder
 from cachegrid._core.entry import Entry
 from cachegrid._core.miss import MISS, UNSAID, Unsaid
 from cachegrid._core.stats import CacheStats
-from cachegrid._core.units import Duration, milliseconds, seconds_of
+from cachegrid._core.units import Duration, Span, milliseconds, seconds_of
 from cachegrid._sio.cell import SyncCell
 from cachegrid._sio.face import SyncFace
-from cachegrid._sio.flights import is_loading
+from cachegrid._sio.flights import SyncLanding, is_loading
 from cachegrid._sio.functions import SyncCachedFunction, check_colour
 from cachegrid._sio.lock import SyncGridLock
 from cachegrid.errors import EngineTimeout, EntryNotFound, NotANumber
@@ -101,9 +101,7 @@ class SyncCache(SyncCell, SyncFace):
 
     # Writing.
 
-    def set(
-        self, key: Key, value: Any, *, ttl: Duration | None | Unsaid = UNSAID, idle: Duration | None | Unsaid = UNSAID
-    ) -> None:
+    def set(self, key: Key, value: Any, *, ttl: Span = UNSAID, idle: Span = UNSAID) -> None:
         """Store a value, whatever was there. Raises ValueTooLarge; the old entry is as it was then."""
         ends = self._ends(ttl, idle)
 
@@ -118,25 +116,21 @@ class SyncCache(SyncCell, SyncFace):
         self,
         values: Mapping[Key, Any],
         *,
-        ttl: Duration | None | Unsaid = UNSAID,
-        idle: Duration | None | Unsaid = UNSAID,
+        ttl: Span = UNSAID,
+        idle: Span = UNSAID,
     ) -> None:
         """Store many values, one trip to each member; not one atomic step. Encodes all before it stores any."""
         ends = self._ends(ttl, idle)
 
         def act(space: Space) -> None:
             addressed = [(space.address(key), key, value) for key, value in values.items()]
-            items = [
-                (address, self._freeze(address, key, value, ends), ends.engine) for address, key, value in addressed
-            ]
+            items = [(where, self._freeze(where, key, value, ends), ends.engine) for where, key, value in addressed]
             self._engine.store_many(items)
 
         self._steadily(act)
         self._counters.stores += len(values)
 
-    def add(
-        self, key: Key, value: Any, *, ttl: Duration | None | Unsaid = UNSAID, idle: Duration | None | Unsaid = UNSAID
-    ) -> bool:
+    def add(self, key: Key, value: Any, *, ttl: Span = UNSAID, idle: Span = UNSAID) -> bool:
         """Store a value if there is no entry; whether it was stored. Of several callers at once one stores."""
         ends = self._ends(ttl, idle)
 
@@ -147,9 +141,7 @@ class SyncCache(SyncCell, SyncFace):
 
         return self._stored(self._steadily(act))
 
-    def replace(
-        self, key: Key, value: Any, *, ttl: Duration | None | Unsaid = UNSAID, idle: Duration | None | Unsaid = UNSAID
-    ) -> bool:
+    def replace(self, key: Key, value: Any, *, ttl: Span = UNSAID, idle: Span = UNSAID) -> bool:
         """Store a value if there is an entry; whether it was stored."""
         ends = self._ends(ttl, idle)
 
@@ -166,8 +158,8 @@ class SyncCache(SyncCell, SyncFace):
         version: bytes,
         value: Any,
         *,
-        ttl: Duration | None | Unsaid = UNSAID,
-        idle: Duration | None | Unsaid = UNSAID,
+        ttl: Span = UNSAID,
+        idle: Span = UNSAID,
     ) -> bool:
         """
         Store a value if the entry still has this `version` (from `entry`); whether it was stored.
@@ -189,8 +181,8 @@ class SyncCache(SyncCell, SyncFace):
         fn: Callable[[Any], T],
         *,
         default: Any = UNSAID,
-        ttl: Duration | None | Unsaid = UNSAID,
-        idle: Duration | None | Unsaid = UNSAID,
+        ttl: Span = UNSAID,
+        idle: Span = UNSAID,
     ) -> T:
         """
         Replace a value by `fn(value)`, atomically: `fn` is called again when another write came in between.
@@ -213,7 +205,7 @@ class SyncCache(SyncCell, SyncFace):
                 raise EngineTimeout(f"others changed {key!r} of cache {self.name!r} all the time; it was not updated")
             sleep(random.random() * 0.003)  # noqa: S311 - spreads those who contend, hides nothing
 
-    def incr(self, key: Key, by: int = 1, *, start: int = 0, ttl: Duration | None | Unsaid = UNSAID) -> int:
+    def incr(self, key: Key, by: int = 1, *, start: int = 0, ttl: Span = UNSAID) -> int:
         """
         Add to an integer, atomically, and return the sum; where there is no entry, begin at `start`.
 
@@ -232,7 +224,7 @@ class SyncCache(SyncCell, SyncFace):
         except NotANumber as error:
             raise self._no_number(key) from error
 
-    def touch(self, key: Key, ttl: Duration | None | Unsaid = UNSAID) -> bool:
+    def touch(self, key: Key, ttl: Span = UNSAID) -> bool:
         """Give an entry a new time to live from now; whether there is one. Its idle time goes on."""
         ms = self._ends(ttl, None).ttl
 
@@ -281,8 +273,8 @@ class SyncCache(SyncCell, SyncFace):
         key: Key,
         loader: Callable[[], T],
         *,
-        ttl: Duration | None | Unsaid = UNSAID,
-        idle: Duration | None | Unsaid = UNSAID,
+        ttl: Span = UNSAID,
+        idle: Span = UNSAID,
     ) -> T:
         """
         The value of an entry; where there is none, `loader()` is called and its result stored.
@@ -291,7 +283,7 @@ class SyncCache(SyncCell, SyncFace):
         most `wait` of the cache's policy (then LoadTimeout). If it fails its caller gets the error and another
         caller's loader is tried; if its process dies, another takes over when the lease has ended.
         """
-        space, address, value = self._locate(key)
+        address, value = self._locate(key)
         if value is not MISS:
             return value  # type: ignore[no-any-return] # what the loader stored
         if is_loading(address):
@@ -311,14 +303,8 @@ class SyncCache(SyncCell, SyncFace):
             self._counters.stores += 1
             return frame
 
-        frame = self._hub.flights.land(
-            address,
-            leases=self._engine if self._hub.has_leases else None,
-            look=look,
-            load=load,
-            lease=self._lease,
-            wait=self._wait,
-        )
+        leases = self._engine if self._hub.has_leases else None
+        frame = self._hub.flights.land(SyncLanding(address, look, load, leases, self._lease, self._wait))
         if loaded:
             return loaded[0]
         self._counters.load_waits += 1
@@ -332,8 +318,8 @@ class SyncCache(SyncCell, SyncFace):
         function: None = None,
         /,
         *,
-        ttl: Duration | None | Unsaid = UNSAID,
-        idle: Duration | None | Unsaid = UNSAID,
+        ttl: Span = UNSAID,
+        idle: Span = UNSAID,
         version: int | str = 1,
         ignore: Iterable[str] = (),
         key: Callable[..., Key] | None = None,
@@ -344,8 +330,8 @@ class SyncCache(SyncCell, SyncFace):
         function: Any = None,
         /,
         *,
-        ttl: Duration | None | Unsaid = UNSAID,
-        idle: Duration | None | Unsaid = UNSAID,
+        ttl: Span = UNSAID,
+        idle: Span = UNSAID,
         version: int | str = 1,
         ignore: Iterable[str] = (),
         key: Callable[..., Key] | None = None,
@@ -354,9 +340,9 @@ class SyncCache(SyncCell, SyncFace):
         """
         Keep the results of a function in this cache; the decorated one loads once for all callers in the grid.
 
-        A key is made from the function's module and qualified name (or `name`), its `version`, and the arguments bound to its
-        parameters with defaults applied, but for those in `ignore`; or by `key(*args, **kwargs)`. Raise `version`
-        when the meaning of results changes. Works on functions, methods and class methods.
+        A key is made from the function's module and qualified name (or `name`), its `version`, and the arguments bound
+        to its parameters with defaults applied, but for those in `ignore`; or by `key(*args, **kwargs)`. Raise
+        `version` when the meaning of results changes. Works on functions, methods and class methods.
         """
         if function is None:
             return lambda f: self.cached_as(f, ttl=ttl, idle=idle, version=version, ignore=ignore, key=key, name=name)
@@ -366,8 +352,8 @@ class SyncCache(SyncCell, SyncFace):
         self,
         function: Any,
         *,
-        ttl: Duration | None | Unsaid,
-        idle: Duration | None | Unsaid,
+        ttl: Span,
+        idle: Span,
         version: int | str,
         ignore: Iterable[str],
         key: Callable[..., Key] | None,

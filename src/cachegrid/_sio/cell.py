@@ -15,7 +15,7 @@ from cachegrid._core.address import NEVER, Key, Space, epoch_in
 from cachegrid._core.entry import Entry
 from cachegrid._core.miss import MISS, Unsaid
 from cachegrid._core.stats import Counters
-from cachegrid._core.units import Duration, bytes_of, milliseconds, seconds_of
+from cachegrid._core.units import Duration, Span, bytes_of, milliseconds, seconds_of
 from cachegrid._sio.ability import SyncAbleEngine
 from cachegrid._sio.hub import UNOPENED, SyncHub
 from cachegrid._sio.lock import SyncGridLock
@@ -155,15 +155,15 @@ class SyncCell:
             self._engine.fetch_idle(address, 1)  # an idle time of its own: it starts anew
         return value
 
-    def _locate(self, key: Key) -> tuple[Space, bytes, Any]:
-        """The space and the address of a key, and its value or MISS."""
+    def _locate(self, key: Key) -> tuple[bytes, Any]:
+        """The address of a key, and its value or MISS."""
 
-        def act(space: Space) -> tuple[Space, bytes, bytes | None]:
+        def act(space: Space) -> tuple[bytes, bytes | None]:
             address = space.address(key)
-            return space, address, self._fetch(address)
+            return address, self._fetch(address)
 
-        space, address, raw = self._steadily(act)
-        return space, address, self._thaw(address, raw)
+        address, raw = self._steadily(act)
+        return address, self._thaw(address, raw)
 
     def _fetch(self, address: bytes) -> bytes | None:
         if self._idle is None:
@@ -240,7 +240,7 @@ class SyncCell:
             idle=ends.idle,
         )
 
-    def _ends(self, ttl: Duration | None | Unsaid, idle: Duration | None | Unsaid) -> Ends:
+    def _ends(self, ttl: Span, idle: Span) -> Ends:
         if isinstance(ttl, Unsaid) and isinstance(idle, Unsaid):
             return self._ends_by_policy
         return _ends(

@@ -7,13 +7,14 @@ import contextvars
 import os
 import time
 from collections.abc import Callable
+from typing import NamedTuple
 
 from cachegrid._sio.keeper import SyncKeeper
 from cachegrid.engines._sio.protocol import SyncLeases
 from cachegrid.errors import LoadTimeout
 from cachegrid.waits._sio import SyncEvent, sleep
 
-__all__ = ["SyncFlights", "is_loading"]
+__all__ = ["SyncFlights", "SyncLanding", "is_loading"]
 
 # What this task, or thread, is loading at the moment: a loader that asks for its own key must not wait for itself.
 _loading: contextvars.ContextVar[tuple[bytes, ...]] = contextvars.ContextVar("cachegrid_loading", default=())
@@ -22,6 +23,17 @@ _loading: contextvars.ContextVar[tuple[bytes, ...]] = contextvars.ContextVar("ca
 def is_loading(address: bytes) -> bool:
     """Whether this very task or thread is in the middle of loading an address."""
     return address in _loading.get()
+
+
+class SyncLanding(NamedTuple):
+    """How an address gets its frame."""
+
+    address: bytes
+    look: Callable[[], bytes | None]  # asks the grid
+    load: Callable[[], bytes]  # asks the origin, and stores
+    leases: SyncLeases | None  # None: the engine has none, and only this process loads once
+    lease: int  # ms
+    wait: float  # seconds
 
 
 class _Flight:
@@ -46,29 +58,21 @@ class SyncFlights:
         self._keeper = keeper
         self._flights: dict[bytes, _Flight] = {}
 
-    def land(
-        self,
-        address: bytes,
-        *,
-        leases: SyncLeases | None,
-        look: Callable[[], bytes | None],
-        load: Callable[[], bytes],
-        lease: int,
-        wait: float,
-    ) -> bytes:
+    def land(self, landing: SyncLanding) -> bytes:
         """
-        The frame for an address: from the grid if it is there by now (`look`), else from `load`, which also stores it.
+        The frame for an address: from the grid if it is there by now, else loaded.
 
-        `lease` is in ms. Raises LoadTimeout after waiting `wait` seconds for others, and whatever `load` raises.
+        Raises LoadTimeout after waiting for others for too long, and whatever `load` raises.
         """
-        deadline = time.monotonic() + wait
+        address = landing.address
+        deadline = time.monotonic() + landing.wait
         while True:
             mine = _Flight()
             flight = self._flights.setdefault(address, mine)
             if flight is mine:
-                return self._lead(address, mine, leases, look, load, lease, deadline)
+                return self._lead(landing, mine, deadline)
             if not flight.landed.wait(deadline - time.monotonic()):
-                raise _waited_too_long(wait)
+                raise _waited_too_long(landing.wait)
             if flight.frame is not None:
                 return flight.frame
 
@@ -76,53 +80,38 @@ class SyncFlights:
         """In a forked child: the flights are the parent's."""
         self._flights = {}
 
-    def _lead(
-        self,
-        address: bytes,
-        flight: _Flight,
-        leases: SyncLeases | None,
-        look: Callable[[], bytes | None],
-        load: Callable[[], bytes],
-        lease: int,
-        deadline: float,
-    ) -> bytes:
+    def _lead(self, landing: SyncLanding, flight: _Flight, deadline: float) -> bytes:
+        address = landing.address
         before = _loading.set((*_loading.get(), address))
         try:
-            if leases is None:
+            if landing.leases is None:
                 # Looked up again although the caller just missed: a flight that landed in between has
                 # stored the value, and the origin must not be asked twice for it.
-                frame = look()
-                flight.frame = frame if frame is not None else load()
+                frame = landing.look()
+                flight.frame = frame if frame is not None else landing.load()
             else:
-                flight.frame = self._lead_in_grid(address, leases, look, load, lease, deadline)
+                flight.frame = self._lead_in_grid(landing, landing.leases, deadline)
             return flight.frame
         finally:
             _loading.reset(before)
             self._flights.pop(address, None)
             flight.landed.set()
 
-    def _lead_in_grid(
-        self,
-        address: bytes,
-        leases: SyncLeases,
-        look: Callable[[], bytes | None],
-        load: Callable[[], bytes],
-        lease: int,
-        deadline: float,
-    ) -> bytes:
+    def _lead_in_grid(self, landing: SyncLanding, leases: SyncLeases, deadline: float) -> bytes:
+        address = landing.address
         token = os.urandom(16)
         pause = 0.002
         started = time.monotonic()
         while True:
-            got = leases.acquire(address, token, lease) is not None
+            got = leases.acquire(address, token, landing.lease) is not None
             try:
                 # After the lease was asked for: whoever had it before has stored its value by then.
-                frame = look()
+                frame = landing.look()
                 if frame is not None:
                     return frame
                 if got:
-                    self._keeper.hold(leases, address, token, lease)
-                    return load()
+                    self._keeper.hold(leases, address, token, landing.lease)
+                    return landing.load()
             finally:
                 if got:
                     self._keeper.let_go(address)

@@ -48,9 +48,8 @@ class SyncGrid(SyncGridFace):
             made = SyncCache(self._hub, check_name("cache name", name), declared.changed(**policy))
             return self._caches.setdefault(name, made)
         if policy and known.policy.changed(**policy) != known.policy:
-            raise ConfigError(
-                f"the policy of cache {name!r}", policy, f"the same everywhere; it was opened with {known.policy}"
-            )
+            want = f"the same everywhere; it was opened with {known.policy}"
+            raise ConfigError(f"the policy of cache {name!r}", policy, want)
         return known
 
     def lock(self, name: Key, *, lease: Duration = "10s", wait: Duration = "30s") -> SyncGridLock:

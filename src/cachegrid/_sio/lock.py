@@ -20,9 +20,9 @@ class SyncGridLock:
     """
     One holder at a time in the whole grid, for as long as the holder lives and its lease is renewed.
 
-    While held, the lease is renewed in the background. It can still be lost (the process was paused for longer than the
-    lease, the owner's data was lost): pass `fence` along to what the lock protects, and let that refuse a
-    number smaller than one it has seen.
+    While held, the lease is renewed in the background. It can still be lost (the process was paused for longer than
+    the lease, the owner's data was lost): pass `fence` along to what the lock protects, and let that refuse
+    a number smaller than one it has seen.
     """
 
     def __init__(self, hub: SyncHub, address: bytes, *, label: str, lease: int, wait: float) -> None:
@@ -34,9 +34,7 @@ class SyncGridLock:
     def acquire(self) -> int:
         """Wait for the lock and take it: its fencing number. Raises LockTimeout after `wait` seconds."""
         if self._token:
-            raise RuntimeError(
-                f"the lock {self._label} is held by this object already; make another one to wait for it"
-            )
+            raise RuntimeError(f"this object holds the lock {self._label} already; make another one to wait for it")
         leases = self._hub.open()
         token = os.urandom(16)
         deadline = time.monotonic() + self._wait
@@ -80,6 +78,6 @@ class SyncGridLock:
 
     def _lost(self) -> LockLost:
         return LockLost(
-            f"the lock {self._label} is no longer held here: its lease of {self._lease} ms ended, or its owner was lost; "
-            "what was done since then may have met another holder"
+            f"the lock {self._label} is no longer held here: its lease of {self._lease} ms ended, or its owner was "
+            "lost; what was done since then may have met another holder"
         )

@@ -45,7 +45,7 @@ def locate(settings: Settings) -> Place:
     if settings.url is not None:
         return _by_url(settings, settings.url)
     # Loaded only here: with a URL, nothing that starts servers is needed.
-    from cachegrid.cluster import embedded, find, running  # noqa: PLC0415
+    from cachegrid.cluster import embedded, find, running
 
     if settings.name is not None:
         state = find(settings.name)
@@ -67,7 +67,7 @@ def locate(settings: Settings) -> Place:
 
 
 def _by_url(settings: Settings, url: str) -> Place:
-    from cachegrid.engines.valkey import url as valkey  # noqa: PLC0415 - not needed for memory://
+    from cachegrid.engines.valkey import url as valkey
 
     scheme = urlsplit(url).scheme
     if scheme == "memory":
@@ -76,27 +76,25 @@ def _by_url(settings: Settings, url: str) -> Place:
         return _by_plug_in(settings, url, scheme)
     name = valkey.grid_in(url)
     if name is not None:
-        from cachegrid.cluster import find  # noqa: PLC0415
+        from cachegrid.cluster import find
 
         state = find(name)
         if state is None:
             raise GridNotFound(_not_found(name, []))
         return _by_state(settings, state)
     target = valkey.parse(url, timeout=seconds_of("timeout", settings.timeout), tls=_tls(settings))
-    return Place(
-        name=settings.name or "", url=valkey.without_password(url), secret=_secret(settings), target=target
-    )
+    return Place(name=settings.name or "", url=valkey.without_password(url), secret=_secret(settings), target=target)
 
 
 def _by_state(settings: Settings, state: GridState) -> Place:
-    from cachegrid.engines.valkey import url as valkey  # noqa: PLC0415
+    from cachegrid.engines.valkey import url as valkey
 
     target = valkey.parse(state.full_url, timeout=seconds_of("timeout", settings.timeout))
     return Place(name=state.name, url=state.url, secret=_secret(settings) or state.secret, target=target)
 
 
 def _in_memory(settings: Settings, url: str) -> Place:
-    from cachegrid.engines.memory.named import store_for  # noqa: PLC0415
+    from cachegrid.engines.memory.named import store_for
 
     parts = urlsplit(url)
     options = dict(parse_qsl(parts.query))
@@ -110,7 +108,7 @@ def _in_memory(settings: Settings, url: str) -> Place:
 def _by_plug_in(settings: Settings, url: str, scheme: str) -> Place:
     known = {point.name: point for point in entry_points(group="cachegrid.engines")}
     if scheme not in known:
-        from cachegrid.engines.valkey.url import SCHEMES, without_password  # noqa: PLC0415
+        from cachegrid.engines.valkey.url import SCHEMES, without_password
 
         names = ", ".join(sorted({*SCHEMES, *known, "memory"}))
         raise ConfigError("url", without_password(url), f"one whose scheme is known: {names}")
@@ -118,7 +116,7 @@ def _by_plug_in(settings: Settings, url: str, scheme: str) -> Place:
 
 
 def _tls(settings: Settings) -> Any:
-    from cachegrid.engines.valkey.target import TlsFiles  # noqa: PLC0415
+    from cachegrid.engines.valkey.target import TlsFiles
 
     return TlsFiles(ca=settings.ca, cert=settings.cert, key=settings.key)
 
@@ -127,7 +125,8 @@ def _secret(settings: Settings) -> bytes | None:
     if settings.secret is None:
         return None
     if len(settings.secret) < _SHORTEST_SECRET:
-        raise ConfigError("secret", "***", f"{_SHORTEST_SECRET} characters or more, such as secrets.token_hex(32) gives")
+        want = f"{_SHORTEST_SECRET} characters or more, such as secrets.token_hex(32) gives"
+        raise ConfigError("secret", "***", want)
     return settings.secret.encode()
 
 

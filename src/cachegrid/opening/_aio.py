@@ -27,11 +27,11 @@ async def _open(settings: Settings) -> AsyncOpened:
 async def _engine(place: Place) -> AsyncEngine:
     # Each engine is loaded when it is asked for.
     if place.store is not None:
-        from cachegrid.engines.memory._aio import AsyncMemoryEngine  # noqa: PLC0415
+        from cachegrid.engines.memory._aio import AsyncMemoryEngine
 
         return AsyncMemoryEngine(place.store)
     if place.target is not None:
-        from cachegrid.engines.valkey._aio.engine import AsyncValkeyEngine  # noqa: PLC0415
+        from cachegrid.engines.valkey._aio.engine import AsyncValkeyEngine
 
         engine = AsyncValkeyEngine(place.target)
         try:

@@ -28,11 +28,11 @@ def _open(settings: Settings) -> SyncOpened:
 def _engine(place: Place) -> SyncEngine:
     # Each engine is loaded when it is asked for.
     if place.store is not None:
-        from cachegrid.engines.memory._sio import SyncMemoryEngine  # noqa: PLC0415
+        from cachegrid.engines.memory._sio import SyncMemoryEngine
 
         return SyncMemoryEngine(place.store)
     if place.target is not None:
-        from cachegrid.engines.valkey._sio.engine import SyncValkeyEngine  # noqa: PLC0415
+        from cachegrid.engines.valkey._sio.engine import SyncValkeyEngine
 
         engine = SyncValkeyEngine(place.target)
         try:

@@ -1,1 +1,1 @@
-"""Everything that waits and is not a socket: sleep, locks, events, background tasks. Written by hand in both colours."""
+"""Everything that waits and is not a socket: sleep, locks, events, background tasks. By hand in both colours."""

@@ -120,7 +120,11 @@ class SyncLeases(Protocol):
     """Ability: a lock that ends by itself, with a fencing number that only grows."""
 
     def acquire(self, name: bytes, token: bytes, lease: int) -> int | None:
-        """Take the lease for `lease` ms, or get it again if `token` has it: its fencing number; None if another has it."""
+        """
+        Take the lease for `lease` ms, or get it again if `token` has it.
+
+        Its fencing number, which is larger than every earlier holder's; None if another token has it.
+        """
 
     def renew(self, name: bytes, token: bytes, lease: int) -> bool:
         """Let the lease end `lease` ms from now; False if `token` no longer has it."""

@@ -78,7 +78,7 @@ def read_routes(reply: object, asked: Endpoint) -> Routes:
 
 def _ranges(reply: object) -> Iterator[tuple[int, int, list[object]]]:
     if not isinstance(reply, list):
-        raise ValueError(f"CLUSTER SLOTS answered {reply!r}")
+        raise ValueError(f"CLUSTER SLOTS answered {reply!r}")  # noqa: TRY004 - what a server said, not a caller
     for row in reply:
         match row:
             case [int(first), int(last), *members] if members:

@@ -1,9 +1,9 @@
 """
 What to do when a request met trouble: a pure decision, taken from what went wrong and what the request does.
 
-Requests differ in what repeating them would do. READ changes nothing and may be answered by a replica. REPEATABLE may be
-applied twice without harm (`set`, `delete`, and scripts that recognise their own token). ONCE may not:
-when it is not known whether it was applied, the caller has to be told.
+Requests differ in what repeating them would do. READ changes nothing and may be answered by a replica. REPEATABLE may
+be applied twice without harm (`set`, `delete`, and scripts that recognise their own token). ONCE may not: when it
+is not known whether it was applied, the caller has to be told.
 """
 
 from __future__ import annotations
@@ -63,8 +63,13 @@ class Advice(NamedTuple):
     error: CacheError | None = None
 
 
-_WAITS = ("TRYAGAIN", "LOADING", "BUSY", "REPLICATING")
-_LEARNS = ("CLUSTERDOWN", "READONLY", "MASTERDOWN", "PRIMARYDOWN", "NOREPLICAS", "UNBLOCKED")
+_STEPS = {
+    "MOVED": Step.MOVE,
+    "ASK": Step.ASK,
+    "NOSCRIPT": Step.TEACH,
+    **dict.fromkeys(("TRYAGAIN", "LOADING", "BUSY"), Step.WAIT),
+    **dict.fromkeys(("CLUSTERDOWN", "READONLY", "MASTERDOWN", "PRIMARYDOWN", "NOREPLICAS"), Step.LEARN),
+}
 
 
 def advise(trouble: Exception, effect: Effect, asked: Endpoint) -> Advice:
@@ -76,15 +81,10 @@ def advise(trouble: Exception, effect: Effect, asked: Endpoint) -> Advice:
     if not isinstance(trouble, ReplyError):
         raise trouble
     word, _, rest = str(trouble).partition(" ")
-    if word in ("MOVED", "ASK"):
-        return Advice(Step.MOVE if word == "MOVED" else Step.ASK, _target(rest, asked))
-    if word == "NOSCRIPT":
-        return Advice(Step.TEACH)
-    if word in _WAITS:
-        return Advice(Step.WAIT)
-    if word in _LEARNS:
-        return Advice(Step.LEARN)
-    return Advice(Step.FAIL, error=refusal(trouble, asked))
+    step = _STEPS.get(word, Step.FAIL)
+    if step in (Step.MOVE, Step.ASK):
+        return Advice(step, _target(rest, asked))
+    return Advice(step, error=refusal(trouble, asked) if step is Step.FAIL else None)
 
 
 def refusal(reply: ReplyError, asked: Endpoint) -> CacheError:

@@ -77,7 +77,8 @@ def grid_in(url: str) -> str | None:
 
 
 def without_password(url: str) -> str:
-    """A URL as it may be shown.
+    """
+    A URL as it may be shown.
 
     >>> without_password("valkey://app:secret@h:1")
     'valkey://app:***@h:1'

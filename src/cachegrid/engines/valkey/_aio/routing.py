@@ -1,4 +1,4 @@
-"""Links to the members, and which of them owns what: learned from the members themselves."""
+"""Links to the members, and who owns what: learned from the members themselves."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class AsyncRouting:
         if not self.owners:
             seeds = ", ".join(map(str, self._target.seeds))
             raise Unreachable(
-                f"no grid answers at {seeds} ({self._trouble}); is it started (cachegrid status), and is the URL right?",
+                f"no grid answers at {seeds} ({self._trouble}); is it started (cachegrid status), is the URL right?",
                 where=seeds,
             ) from self._trouble
 
@@ -98,7 +98,8 @@ class AsyncRouting:
                 continue
             if isinstance(reply, bytes):
                 return list(read_nodes(reply, endpoint))
-        raise Unreachable(f"no owner answers ({self._trouble}); try again when the grid has recovered") from self._trouble
+        message = f"no owner answers ({self._trouble}); try again when the grid has recovered"
+        raise Unreachable(message) from self._trouble
 
     async def aclose(self) -> None:
         """Close all links."""

@@ -19,7 +19,7 @@ from cachegrid.engines.valkey.commands import Script, pack
 from cachegrid.engines.valkey.facts import Node, count_lag, read_facts, silent_facts
 from cachegrid.engines.valkey.slots import slot_of, tag_in
 from cachegrid.engines.valkey.target import Target
-from cachegrid.engines.valkey.trouble import Effect, LinkError, Step, advise, pause_before
+from cachegrid.engines.valkey.trouble import Advice, Effect, LinkError, Step, advise, pause_before
 from cachegrid.errors import EngineError, EngineTimeout, ServerRefused
 from cachegrid.waits._sio import sleep
 
@@ -181,10 +181,7 @@ class SyncValkeyEngine:
         """One request to the owner of an address. This is the hot path: what can go wrong is looked at elsewhere."""
         link = self._owners[slot_of(address)]
         try:
-            if effect is Effect.ONCE:
-                reply = link.call_once(request)
-            else:
-                reply = link.call(request)
+            reply = link.call_once(request) if effect is Effect.ONCE else link.call(request)
         except LinkError as error:
             return self._insist(address, request, effect, link, error)
         if reply.__class__ is ReplyError:
@@ -263,47 +260,42 @@ class SyncValkeyEngine:
         for attempt in itertools.count():
             assert isinstance(trouble, Exception)  # noqa: S101 - an error reply, or a broken link
             advice = advise(trouble, effect, link.endpoint)
-            if advice.step is Step.FAIL and advice.error is not None:
+            if advice.error is not None:
                 raise advice.error from trouble
             if time.monotonic() >= deadline:
                 raise _too_late(self._target.timeout, link, trouble) from trouble
             if effect is Effect.READ and isinstance(trouble, LinkError):
                 reply = self._from_replica(slot, request)
-                if reply.__class__ is not ReplyError:
+                if not isinstance(reply, Exception):
                     return reply
-            if advice.step in (Step.WAIT, Step.LEARN):
-                sleep(pause_before(attempt, random.random()))  # noqa: S311 - spreads retries, hides nothing
             if advice.step is Step.TEACH and source is not None:
                 request = source
-            elif advice.step is Step.LEARN:
-                self._routing.learn(avoid=link.endpoint)
-                link = self._owners[slot]
-            elif advice.endpoint is not None:
-                link = self._routing.link(advice.endpoint)
-                if advice.step is Step.MOVE:
-                    self._owners[slot] = link
-                    self._routing.learn()
-            try:
-                if advice.step is Step.ASK:
-                    reply = ((link.begin(pack(b"ASKING") + request, 2)).finish())[1]
-                else:
-                    reply = link.call(request)
-            except LinkError as error:
-                trouble = error
-                continue
-            if reply.__class__ is not ReplyError:
+            link = self._next_link(advice, link, slot, attempt)
+            reply = _answer(link, request, asking=advice.step is Step.ASK)
+            if not isinstance(reply, Exception):
                 return reply
             trouble = reply
         raise AssertionError  # pragma: no cover - the loop ends by return or raise
 
+    def _next_link(self, advice: Advice, link: SyncLink, slot: int, attempt: int) -> SyncLink:
+        """Where to go next with a request that met trouble, after the pause that it takes."""
+        if advice.step in (Step.WAIT, Step.LEARN):
+            sleep(pause_before(attempt, random.random()))  # noqa: S311 - spreads retries, hides nothing
+        if advice.step is Step.LEARN:
+            self._routing.learn(avoid=link.endpoint)
+            return self._owners[slot]
+        if advice.endpoint is None:
+            return link
+        if advice.step is Step.MOVE:
+            self._routing.learn()
+            self._owners[slot] = self._routing.link(advice.endpoint)
+        return self._routing.link(advice.endpoint)
+
     def _from_replica(self, slot: int, request: bytes) -> object:
         """The answer of a replica to a read while the owner is away; an error reply if there is none."""
         for link in self._routing.replicas_of(slot):
-            try:
-                reply = link.call(request)
-            except LinkError:
-                continue
-            if reply.__class__ is not ReplyError:
+            reply = _answer(link, request)
+            if not isinstance(reply, Exception):
                 return reply
         return ReplyError("MASTERDOWN no replica answers")
 
@@ -348,6 +340,16 @@ class SyncValkeyEngine:
                 bell = commands.BELL_PREFIX + b"{" + tag_in(self._routing.slots_of(link)) + b"}"
                 self._call(bell, pack(b"SET", bell, b"", b"PX", b"1000"), Effect.REPEATABLE)
                 self._call(bell, pack(b"UNLINK", bell), Effect.REPEATABLE)
+
+
+def _answer(link: SyncLink, request: bytes, *, asking: bool = False) -> object:
+    """A member's reply, or the trouble with it as a value; `asking` is for a slot that the member is being given."""
+    try:
+        if asking:
+            return ((link.begin(pack(b"ASKING") + request, 2)).finish())[1]
+        return link.call(request)
+    except LinkError as error:
+        return error
 
 
 def _bytes(reply: object) -> bytes | None:

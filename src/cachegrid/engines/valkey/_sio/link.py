@@ -239,5 +239,3 @@ def _reason(error: BaseException) -> str:
     if isinstance(error, (BlockingIOError, TimeoutError)):
         return "no answer in time"
     return str(error) or type(error).__name__
-
-

@@ -1,5 +1,5 @@
 # Generated from src/cachegrid/engines/valkey/_aio/routing.py by tools/colour.py. Edit that file, then run `make colour`.
-"""Links to the members, and which of them owns what: learned from the members themselves."""
+"""Links to the members, and who owns what: learned from the members themselves."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class SyncRouting:
         if not self.owners:
             seeds = ", ".join(map(str, self._target.seeds))
             raise Unreachable(
-                f"no grid answers at {seeds} ({self._trouble}); is it started (cachegrid status), and is the URL right?",
+                f"no grid answers at {seeds} ({self._trouble}); is it started (cachegrid status), is the URL right?",
                 where=seeds,
             ) from self._trouble
 
@@ -99,9 +99,8 @@ class SyncRouting:
                 continue
             if isinstance(reply, bytes):
                 return list(read_nodes(reply, endpoint))
-        raise Unreachable(
-            f"no owner answers ({self._trouble}); try again when the grid has recovered"
-        ) from self._trouble
+        message = f"no owner answers ({self._trouble}); try again when the grid has recovered"
+        raise Unreachable(message) from self._trouble
 
     def close(self) -> None:
         """Close all links."""
