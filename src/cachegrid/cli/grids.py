@@ -1,0 +1,206 @@
+"""Grids on this host: up, down, status, url."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cachegrid.cli.exits import Exit, fail
+from cachegrid.cli.options import Config, Json, Name, Url
+
+if TYPE_CHECKING:
+    from cachegrid.engines.facts import MemberFacts
+
+__all__ = ["down", "status", "up", "url"]
+
+
+def up(
+    *,
+    members: Annotated[int, typer.Option(metavar="N", help="How many owners, which share the entries.")] = 3,
+    replicas: Annotated[int, typer.Option(metavar="N", help="How many replicas each owner has.")] = 1,
+    memory: Annotated[
+        str | None, typer.Option(metavar="SIZE", help='For entries, all owners together, such as "2GB"; oldest go first.')
+    ] = None,
+    name: Name = None,
+    persist: Annotated[bool, typer.Option("--persist", help="Keep entries on disk, through down and up.")] = False,
+    base_port: Annotated[
+        int | None, typer.Option(metavar="PORT", help="The first of consecutive ports; else free ones are found.")
+    ] = None,
+    server: Annotated[
+        str | None, typer.Option(metavar="PROGRAM", help="The valkey-server or redis-server to run. [CACHEGRID_SERVER]")
+    ] = None,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """
+    Start a grid on this host.
+
+    It outlives this command. One that runs in this shape already is left as it is, but for dead members, which are started again.
+    """
+    from cachegrid._core.units import bytes_of
+    from cachegrid.cluster import find, start
+    from cachegrid.config import DEFAULT_NAME, load_settings
+
+    chosen = load_settings(None, name, config).name or DEFAULT_NAME
+    limit = None if memory is None else bytes_of("--memory", memory)
+    begun = time.monotonic()
+    before = find(chosen)
+    with _progress(quiet=as_json) as progress:
+        state = start(
+            chosen,
+            owners=members,
+            replicas=replicas,
+            memory=limit,
+            persist=persist,
+            base_port=base_port,
+            server=server,
+            progress=progress,
+        )
+    seconds = time.monotonic() - begun
+    from cachegrid.cluster import members as look
+
+    facts = look(state)
+    if as_json:
+        _print_json(_told(state.name, state.url, facts) | {"started": before is None, "seconds": round(seconds, 3)})
+        return
+    from cachegrid.cli import show
+
+    show.console().print(show.up_panel(state.name, state.url, facts, seconds, is_new=before is None))
+
+
+def down(
+    *,
+    name: Name = None,
+    purge: Annotated[bool, typer.Option("--purge", help="Remove also what --persist kept on disk.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="All grids of this user on this host.")] = False,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """
+    Stop a grid on this host.
+
+    Of one that was started without --persist nothing is left.
+    """
+    from cachegrid.cli.reach import local_name
+    from cachegrid.cluster import stop
+    from cachegrid.cluster.state import names, state_root
+    from cachegrid.errors import GridError
+
+    stopped, failed = [], False
+    for chosen in names(state_root()) if every else [local_name(name, config)]:
+        try:
+            stop(chosen, purge=purge)
+            stopped.append(chosen)
+        except GridError as error:
+            if not every:
+                raise
+            fail(str(error))
+            failed = True
+    if as_json:
+        _print_json({"stopped": stopped})
+    else:
+        print("\n".join(f"grid {chosen} is stopped" for chosen in stopped) or "no grid is there")
+    if failed:
+        raise typer.Exit(Exit.REFUSED)
+
+
+def status(
+    *,
+    url: Url = None,
+    name: Name = None,
+    config: Config = None,
+    as_json: Json = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Exit with 1 unless all members are up and all slots are owned.")
+    ] = False,
+) -> None:
+    """
+    Show the members of a grid.
+
+    Their roles, slots, entries, memory, how far replicas lag behind their owners, and who is dead.
+    """
+    from cachegrid.cli import show
+
+    known, where, facts = _looked_at(url, name, config)
+    whole = show.is_whole(facts)
+    if as_json:
+        _print_json(_told(known, where, facts))
+    else:
+        out = show.console()
+        out.print(f"grid [bold]{known or where}[/]: {show.summary(facts)}")
+        out.print(show.members_table(facts))
+        if known and not all(member.up for member in facts):
+            out.print(f"Dead members start again with: cachegrid up --name {known}, and the shape it was started in")
+    if check and not whole:
+        raise typer.Exit(Exit.NO)
+
+
+def url(
+    *,
+    name: Name = None,
+    show_password: Annotated[
+        bool, typer.Option("--show-password", help="With the password in it, for programs on other hosts.")
+    ] = False,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """
+    Print the URL of a grid on this host.
+
+    For `connect(url)` and CACHEGRID_URL. Without the password, programs of this user on this host find it by themselves.
+    """
+    import dataclasses
+
+    from cachegrid.cli.reach import local_state, said
+
+    state = local_state(dataclasses.replace(said(None, name, config), url=None))
+    text = state.full_url if show_password else state.url
+    if as_json:
+        _print_json({"name": state.name, "url": text})
+    else:
+        print(text)
+
+
+def _looked_at(url: str | None, name: str | None, config: str | None) -> tuple[str, str, list[MemberFacts]]:
+    """The name, the URL and the members of the grid that is meant."""
+    from cachegrid.cli.reach import local_state, reached, said
+    from cachegrid.cluster import members as look
+
+    settings = said(url, name, config)
+    if settings.url is None:
+        state = local_state(settings)
+        return state.name, state.url, look(state)
+    with reached(url, name, config) as grid:
+        return grid.name, grid.url, grid.members()
+
+
+def _told(name: str, url: str, members: list[MemberFacts]) -> dict[str, Any]:
+    from cachegrid.cli import show
+
+    return {"name": name, "url": url, "whole": show.is_whole(members), "members": [asdict(member) for member in members]}
+
+
+def _print_json(told: object) -> None:
+    print(json.dumps(told, indent=2))
+
+
+@contextmanager
+def _progress(*, quiet: bool) -> Iterator[Callable[[str, int, int], None] | None]:
+    """How far the start is, on a terminal."""
+    from cachegrid.cli import show
+
+    out = show.console(stderr=True)
+    if quiet or not out.is_terminal:
+        yield None
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    with Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), console=out, transient=True) as bar:
+        task = bar.add_task("starting", total=None)
+        yield lambda what, done, total: bar.update(task, description=what, completed=done, total=total)

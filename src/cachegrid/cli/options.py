@@ -1,0 +1,26 @@
+"""The options that several commands share."""
+
+from __future__ import annotations
+
+from typing import Annotated, TypeAlias
+
+import typer
+
+from cachegrid.cli.words import KeyType
+
+__all__ = ["CacheName", "Config", "Json", "KeyKind", "KeyText", "Name", "Url"]
+
+Url: TypeAlias = Annotated[
+    str | None, typer.Option(metavar="URL", help="The grid at this address, such as valkey://host:port. [CACHEGRID_URL]")
+]
+Name: TypeAlias = Annotated[str | None, typer.Option(metavar="NAME", help="The grid of this name on this host. [CACHEGRID_NAME]")]
+Config: TypeAlias = Annotated[
+    str | None, typer.Option(metavar="FILE", help="Settings, instead of the nearest cachegrid.toml. [CACHEGRID_CONFIG]")
+]
+Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+CacheName: TypeAlias = Annotated[str, typer.Argument(help="The name of the cache.")]
+KeyText: TypeAlias = Annotated[str, typer.Argument(help="The key; text, unless --key-type says otherwise.")]
+KeyKind: TypeAlias = Annotated[
+    KeyType,
+    typer.Option("--key-type", "-k", help='What KEY is: "5" the text or 5 the number? json: ["a", 5] is a tuple.'),
+]

@@ -1,0 +1,67 @@
+"""Which grid a command means; unlike `connect`, none of this ever starts one."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from cachegrid import connect
+from cachegrid.cluster import find, running
+from cachegrid.cluster.state import GridState, load, names, state_root
+from cachegrid.config import DEFAULT_NAME, Settings, load_settings
+from cachegrid.errors import ConfigError, GridNotFound
+
+if TYPE_CHECKING:
+    from cachegrid._sio.grid import SyncGrid
+
+__all__ = ["local_name", "local_state", "reached", "said"]
+
+
+def said(url: str | None, name: str | None, config: str | None) -> Settings:
+    """The settings that hold, with the name of a grid on this host where neither URL nor name is said."""
+    settings = load_settings(url, name, config)
+    if settings.url is not None or settings.name is not None:
+        return settings
+    return dataclasses.replace(settings, name=_only_name([state.name for state in running()]))
+
+
+@contextmanager
+def reached(url: str | None, name: str | None, config: str | None) -> Iterator[SyncGrid]:
+    """The grid that is meant, connected. Raises GridNotFound, Unreachable, AccessDenied or ConfigError."""
+    settings = said(url, name, config)
+    if settings.url is None:
+        local_state(settings)
+    with connect(config=settings) as grid:
+        yield grid
+
+
+def local_state(settings: Settings) -> GridState:
+    """The running grid on this host that the settings name. Raises GridNotFound."""
+    name = settings.name or DEFAULT_NAME
+    if state := find(name):
+        return state
+    kept = load(state_root(), name)
+    what = f"grid {name!r} does not run" if kept else f"there is no grid {name!r} on this host"
+    if kept and not kept.persist:
+        what += f" any more: all its {len(kept.members)} members are dead"
+    others = [state.name for state in running()]
+    hint = f"; running are: {', '.join(others)}" if others else ""
+    option = "" if name == DEFAULT_NAME else f" --name {name}"
+    raise GridNotFound(f"{what}{hint}; start it with: cachegrid up{option}")
+
+
+def local_name(name: str | None, config: str | None) -> str:
+    """The name of a grid that has a folder on this host, running or not. Raises GridNotFound if nothing has."""
+    return load_settings(None, name, config).name or _only_name(names(state_root()))
+
+
+def _only_name(found: list[str]) -> str:
+    if DEFAULT_NAME in found:
+        return DEFAULT_NAME
+    if not found:
+        raise GridNotFound("no grid runs on this host; start one with: cachegrid up")
+    if len(found) > 1:
+        raise ConfigError("--name", "", f"said, as there are several grids on this host: {', '.join(found)}")
+    return found[0]
