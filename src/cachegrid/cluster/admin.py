@@ -13,9 +13,13 @@ from cachegrid.errors import AccessDenied, EngineError, EngineTimeout, ServerRef
 if TYPE_CHECKING:
     from cachegrid.cluster.state import GridState, MemberState
 
-__all__ = ["Admin", "connect_to"]
+__all__ = ["Admin", "Loading", "connect_to"]
 
 DENIED = ("NOAUTH", "WRONGPASS", "NOPERM")
+
+
+class Loading(Unreachable):
+    """The member is there, and reads its data from disk before it answers."""
 
 
 class Admin:
@@ -77,7 +81,7 @@ class Admin:
         if said.startswith(DENIED):
             return AccessDenied(f"member {self._where} refuses {command}: {said}", where=self._where)
         if said.startswith("LOADING"):
-            return Unreachable(f"member {self._where} is still loading its data", where=self._where)
+            return Loading(f"member {self._where} is still loading its data", where=self._where)
         return ServerRefused(f"member {self._where} refuses {command}: {said}", where=self._where)
 
 

@@ -1,4 +1,4 @@
-"""Bring members up: write their files, start them, let the owners take over, and wait until the grid is whole."""
+"""Bring members up: start them, let the owners take over, and wait until the grid is whole."""
 
 from __future__ import annotations
 
@@ -8,18 +8,24 @@ import time
 from binascii import crc_hqx
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
+from types import TracebackType
+from typing import Self
 
-from cachegrid.cluster.admin import Admin, connect_to
+from cachegrid.cluster.admin import Admin, Loading, connect_to
 from cachegrid.cluster.plan import SLOTS, GridPlan
-from cachegrid.cluster.processes import is_running, send_signal, spawn
+from cachegrid.cluster.processes import is_running, send_signal, spawn, wait_gone
 from cachegrid.cluster.state import GridState, MemberState
-from cachegrid.errors import EngineError, EngineTimeout, ServerRefused, StartFailed, Unreachable
+from cachegrid.errors import EngineError, ServerRefused, StartFailed
 
 __all__ = ["Launch", "PortTaken", "Progress"]
 
-Progress = Callable[[str, int, int], None]  # what was done, how many of them, of how many
+Progress = Callable[[str, int, int], None]  # what is done, of how many of them, of how many
 
 PAUSE = 0.001  # seconds between two looks at a member that is starting
+SHORTEST_WAIT = 0.05  # seconds for an answer, however near the deadline
+LOADING_GRACE = 10.0  # seconds that a member gets once its data is loaded, however long that took
+NUDGE_AFTER, NUDGE_AGAIN = 0.02, 1.5  # seconds until a replica that copies nothing is made to ask again
 TAKEN = ("address already in use", "failed listening on port")
 REASON_LINES = 4
 
@@ -29,13 +35,17 @@ class PortTaken(StartFailed):
 
 
 class Launch:
-    """The members of one grid while they are being started; every wait ends at `deadline` (monotonic seconds)."""
+    """
+    The members of one grid while they are being started; every wait ends at `deadline` (monotonic seconds).
+
+    A context manager: whatever ends it with an error ends the servers that it started.
+    """
 
     def __init__(self, state: GridState, *, deadline: float, progress: Progress | None = None) -> None:
         self._state, self._deadline = state, deadline
         self._progress = progress or (lambda *_: None)
         self._pids = {member.index: member.pid for member in state.members}
-        self._spawned: set[int] = set()
+        self._spawned: list[MemberState] = []
         self._admins: dict[int, Admin] = {}
 
     @property
@@ -44,103 +54,147 @@ class Launch:
         members = tuple(replace(member, pid=self._pids[member.index]) for member in self._state.members)
         return replace(self._state, members=members)
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for admin in self._admins.values():
+            admin.close()
+        if error is not None:
+            self._abandon()
+
+    def bring_up(self, plan: GridPlan) -> None:
+        """
+        Start all members of a grid whose files are written, and wait until it serves.
+
+        Replicas start when their owners serve already: an owner that does not yet sends them away, and they
+        would only ask again a second later.
+        """
+        self.start([self._state.members[owner.index] for owner in plan.owners], "owners")
+        self._take_over(plan)
+        if plan.replicas:
+            self.start([self._state.members[replica.index] for replica in plan.replicas], "replicas")
+        self.wait_whole()
+        self._check_writes(plan)
+        self._check_copies(plan)
+
     def start(self, members: Sequence[MemberState], what: str) -> None:
         """Start servers for these members and wait until each answers."""
         pids = spawn(self._state.server, [(member.conf, member.log) for member in members])
-        for member, pid in zip(members, pids, strict=True):
-            self._pids[member.index] = pid
-            self._spawned.add(member.index)
+        self._pids |= {member.index: pid for member, pid in zip(members, pids, strict=True)}
+        self._spawned += members
         for done, member in enumerate(members, 1):
-            self.admin(member)
+            self._admin(member)
             self._progress(what, done, len(members))
-
-    def take_over(self, plan: GridPlan) -> None:
-        """Make every owner the owner of its phantom's slots, and forget the phantoms."""
-        for owner in plan.owners:
-            # One that takes over before it has seen its cluster as `ok` would be held back like any new owner.
-            self._wait_ok(self._state.members[owner.index])
-            self._admins[owner.index].run("CLUSTER", "FAILOVER", "TAKEOVER")
-        for owner, phantom in itertools.product(plan.owners, plan.owners):
-            self._forget(self._admins[owner.index], phantom.phantom)
-
-    def admin(self, member: MemberState) -> Admin:
-        """A connection to a member; waits for one that is starting, and fails as soon as its process is gone."""
-        while member.index not in self._admins:
-            try:
-                self._admins[member.index] = connect_to(self._state, member, timeout=max(0.05, self._left()))
-            except EngineError as error:
-                # Before it answers there may be nothing, or a stranger on the port of a member that is about to fail.
-                self._check_alive(member, error)
-                time.sleep(PAUSE)
-        return self._admins[member.index]
 
     def wait_whole(self) -> None:
         """Wait until all members agree: every slot is owned, nobody is missing, and replicas follow their owners."""
         for done, member in enumerate(self._state.members, 1):
-            while not self._is_whole(member):
-                self._check_alive(member)
-                time.sleep(PAUSE)
+            self._wait_for(member, self._is_whole)
             self._progress("members agree", done, len(self._state.members))
 
-    def check_writes(self, plan: GridPlan) -> None:
+    def _take_over(self, plan: GridPlan) -> None:
+        for owner in plan.owners:
+            # One that takes over before it has seen its grid as `ok` would be held back like any new owner.
+            self._wait_for(self._state.members[owner.index], _is_ok)
+            self._admins[owner.index].run("CLUSTER", "FAILOVER", "TAKEOVER")
+        for owner, other in itertools.product(plan.owners, plan.owners):
+            self._wait_for(self._state.members[owner.index], partial(_has_forgotten, other.phantom))
+
+    def _check_writes(self, plan: GridPlan) -> None:
         """Write, read and remove an entry at every owner: what only a write shows, such as a full disk, shows now."""
         for owner in plan.owners:
-            admin = self._admins[owner.index]
-            probe = _address_in(owner.slots)
-            admin.run("SET", probe, b"1", "PX", 60_000)
-            if admin.run("GET", probe) != b"1":
-                raise StartFailed(f"member {owner.host}:{owner.port} does not keep what is written to it")
-            admin.run("DEL", probe)
-
-    def abandon(self) -> None:
-        """End every server that was started here."""
-        self.close()
-        for member in self._state.members:
-            if member.index in self._spawned:
-                _kill(member, self._pids[member.index])
-
-    def close(self) -> None:
-        """End the connections; the members go on."""
-        for admin in self._admins.values():
-            admin.close()
-        self._admins.clear()
-
-    def _forget(self, admin: Admin, phantom: str) -> None:
-        while True:
+            admin, probe = self._admins[owner.index], _address_in(owner.slots[0])
             try:
-                admin.run("CLUSTER", "FORGET", phantom)
-                return
-            except ServerRefused:
-                if self._left() <= 0:
-                    raise
+                admin.run("SET", probe, b"1", "PX", 60_000)
+                admin.run("DEL", probe)
+            except ServerRefused as error:
+                where = f"{owner.host}:{owner.port}"
+                raise StartFailed(f"member {where} of grid {self._state.name!r} takes no writes: {error}") from error
+
+    def _check_copies(self, plan: GridPlan) -> None:
+        """Wait until what was just written has reached every replica."""
+        for replica in plan.replicas:
+            member, owner = self._state.members[replica.index], self._admins[replica.follows or 0]
+            target = int(owner.facts("replication")["master_repl_offset"])
+            nudge_at = time.monotonic() + NUDGE_AFTER
+            while not self._holds(member, partial(_has_copied, target)):
+                if time.monotonic() > nudge_at:
+                    # An owner that missed the replica's first sign of life sends nothing until the next, up to a
+                    # second later. A new connection goes on where this one stands, at once.
+                    owner.run("CLIENT", "KILL", "TYPE", "replica")
+                    nudge_at = time.monotonic() + NUDGE_AGAIN
                 time.sleep(PAUSE)
 
-    def _wait_ok(self, member: MemberState) -> None:
-        while "cluster_state:ok" not in self.admin(member).text("CLUSTER", "INFO"):
-            self._check_alive(member)
+    def _admin(self, member: MemberState) -> Admin:
+        """A connection to a member; waits for one that is starting."""
+        while member.index not in self._admins:
+            try:
+                wait = max(SHORTEST_WAIT, self._left())
+                self._admins[member.index] = connect_to(self._state, member, timeout=wait)
+            except EngineError as error:
+                # Before it answers there may be nothing, or a stranger on the port of a member about to fail.
+                self._check_alive(member, error)
+                time.sleep(PAUSE)
+        return self._admins[member.index]
+
+    def _wait_for(self, member: MemberState, condition: Callable[[Admin], bool]) -> None:
+        while not self._holds(member, condition):
             time.sleep(PAUSE)
 
-    def _is_whole(self, member: MemberState) -> bool:
+    def _holds(self, member: MemberState, condition: Callable[[Admin], bool]) -> bool:
+        cause: EngineError | None = None
         try:
-            admin = self.admin(member)
-            facts = dict(line.split(":", 1) for line in admin.text("CLUSTER", "INFO").splitlines() if ":" in line)
-            agreed = facts["cluster_state"] == "ok" and int(facts["cluster_slots_ok"]) == SLOTS
-            if not agreed or int(facts["cluster_known_nodes"]) != len(self._state.members):
-                return False
-            role = admin.facts("replication")
-        except (Unreachable, EngineTimeout):
+            if condition(self._admin(member)):
+                return True
+        except Loading as error:
+            cause, self._deadline = error, max(self._deadline, time.monotonic() + LOADING_GRACE)
+        except EngineError as error:
+            cause = error
             self._admins.pop(member.index).close()
+        self._check_alive(member, cause)
+        return False
+
+    def _is_whole(self, admin: Admin) -> bool:
+        facts = dict(line.split(":", 1) for line in admin.text("CLUSTER", "INFO").splitlines() if ":" in line)
+        if facts["cluster_state"] != "ok" or int(facts["cluster_slots_ok"]) != SLOTS:
             return False
+        if int(facts["cluster_known_nodes"]) != len(self._state.members):
+            return False
+        role = admin.facts("replication")
         return role["role"] == "master" or role.get("master_link_status") == "up"
 
-    def _check_alive(self, member: MemberState, cause: EngineError | None = None) -> None:
+    def _check_alive(self, member: MemberState, cause: EngineError | None) -> None:
         if not is_running(self._pids[member.index], member.conf):
             raise _failure(self._state, member, "ended as soon as it was started") from cause
         if self._left() <= 0:
-            raise _failure(self._state, member, "was not ready in time") from cause
+            raise _failure(self._state, member, f"was not ready in time ({cause or 'it waits for others'})") from cause
 
     def _left(self) -> float:
         return self._deadline - time.monotonic()
+
+    def _abandon(self) -> None:
+        for member in self._spawned:
+            send_signal(self._pids[member.index], member.conf, signal.SIGKILL)
+        wait_gone((self._pids[member.index], member.conf) for member in self._spawned)
+
+
+def _is_ok(admin: Admin) -> bool:
+    return "cluster_state:ok" in admin.text("CLUSTER", "INFO")
+
+
+def _has_copied(offset: int, admin: Admin) -> bool:
+    return int(admin.facts("replication").get("slave_repl_offset", "0")) >= offset
+
+
+def _has_forgotten(phantom: str, admin: Admin) -> bool:
+    try:
+        admin.run("CLUSTER", "FORGET", phantom)
+    except ServerRefused as error:
+        return "unknown node" in str(error).lower()
+    return True
 
 
 def _failure(state: GridState, member: MemberState, what: str) -> StartFailed:
@@ -158,13 +212,6 @@ def _last_words(member: MemberState) -> str:
     # "71:M 22 Nov 2026 10:00:00.000 # Failed ...": who and when do not help; the mark tells warnings.
     lines = [line.partition(" # ")[2] or line for line in lines if line.strip() and "Memory overcommit" not in line]
     return " / ".join(line.strip() for line in lines[-REASON_LINES:])
-
-
-def _kill(member: MemberState, pid: int) -> None:
-    send_signal(pid, member.conf, signal.SIGKILL)
-    give_up = time.monotonic() + 10
-    while is_running(pid, member.conf) and time.monotonic() < give_up:
-        time.sleep(PAUSE)
 
 
 def _address_in(slots: range) -> bytes:

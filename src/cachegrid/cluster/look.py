@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from cachegrid.cluster.admin import Admin, connect_to
@@ -10,7 +11,7 @@ from cachegrid.cluster.state import GridState, MemberState
 from cachegrid.engines.facts import MemberFacts
 from cachegrid.errors import EngineError
 
-__all__ = ["NodeRow", "members", "node_rows"]
+__all__ = ["NodeRow", "members", "node_rows", "parse_rows"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +46,12 @@ def members(state: GridState, *, timeout: float = 0.5) -> list[MemberFacts]:
 
 def node_rows(admin: Admin) -> dict[str, NodeRow]:
     """The grid as one member sees it, by member id."""
-    rows = [_row(line.split()) for line in admin.text("CLUSTER", "NODES").splitlines() if line.strip()]
+    return parse_rows(admin.text("CLUSTER", "NODES").splitlines())
+
+
+def parse_rows(lines: Iterable[str]) -> dict[str, NodeRow]:
+    """The members that lines of `CLUSTER NODES` name, by id; a nodes.conf has such lines too."""
+    rows = [_row(line.split()) for line in lines if line.strip()]
     return {row.id: row for row in rows}
 
 

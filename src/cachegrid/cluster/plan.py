@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
@@ -80,28 +80,28 @@ class MemberPlan:
     host: str
     port: int
     bus_port: int
-    slots: range
+    slots: tuple[range, ...]
     follows: int | None
     shard: str
-    phantom: str  # the id of a member that never is: see `nodes_text`
+    phantom: str  # of an owner, the id of a member that never is: see `nodes_text`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GridPlan:
-    """All members to be, owners first."""
+    """All members to be, by their index."""
 
     shape: Shape
-    members: tuple[MemberPlan, ...] = field(default=())
+    members: tuple[MemberPlan, ...]
 
     @property
     def owners(self) -> tuple[MemberPlan, ...]:
         """The members that will own slots."""
-        return self.members[: self.shape.owners]
+        return tuple(member for member in self.members if member.follows is None)
 
     @property
     def replicas(self) -> tuple[MemberPlan, ...]:
         """The members that will copy an owner."""
-        return self.members[self.shape.owners :]
+        return tuple(member for member in self.members if member.follows is not None)
 
 
 def slot_ranges(owners: int) -> list[range]:
@@ -126,7 +126,7 @@ def lay_out(shape: Shape, host: str, ports: Sequence[tuple[int, int]], new_id: C
             host=host,
             port=port,
             bus_port=bus_port,
-            slots=ranges[index] if index < shape.owners else range(0),
+            slots=(ranges[index],) if index < shape.owners else (),
             follows=None if index < shape.owners else index % shape.owners,
             shard=shards[index % shape.owners],
             phantom=new_id() if index < shape.owners else "",
@@ -144,7 +144,7 @@ def nodes_text(plan: GridPlan, me: int, *, shards: bool) -> str:
     starts as an owner refuses writes for two seconds; one that takes over from a phantom serves at once.
     A replica starts after that, and is told what is then true. `shards` for servers that know shard ids.
     """
-    count = plan.shape.owners
+    count = len(plan.members)
     own_view = plan.members[me].follows is None
     lines: list[str] = []
     for member in plan.members:
@@ -257,13 +257,13 @@ def _phantom_line(owner: MemberPlan, shards: bool) -> str:  # noqa: FBT001
     return f"{owner.phantom} 127.0.0.1:1@1{shard} master - 0 0 0 connected {_span(owner.slots)}"
 
 
-def _epoch(owner: MemberPlan, owners: int) -> int:
-    """The configuration epoch an owner has after it took over: each its own, or the grid would settle it by vote."""
-    return owners + owner.index + 1
+def _epoch(owner: MemberPlan, members: int) -> int:
+    """The configuration epoch an owner has after it took over: each its own, or they would settle it among them."""
+    return members + owner.index + 1
 
 
-def _span(slots: range) -> str:
-    return f"{slots.start}-{slots.stop - 1}"
+def _span(slots: tuple[range, ...]) -> str:
+    return " ".join(f"{span.start}-{span.stop - 1}" for span in slots)
 
 
 def _count(number: int, noun: str) -> str:

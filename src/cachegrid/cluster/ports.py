@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import random
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 from cachegrid.errors import ConfigError, StartFailed
 
-__all__ = ["free_pairs", "is_free", "pairs_from", "user_of"]
+__all__ = ["free_pairs", "is_free", "pairs_from", "refuse_taken", "user_of"]
 
 # Below the ports that systems give to outgoing connections: those come and go, and a restarted member would
 # find its port taken.
@@ -37,16 +37,16 @@ def pairs_from(base: int, count: int, host: str) -> list[tuple[int, int]]:
     if base < 1 or bus + count - 1 > LAST_PORT:
         raise ConfigError("port", base, f"1 to {LAST_PORT - 2 * count + 1}, for {count} members")
     pairs = [(base + index, bus + index) for index in range(count)]
-    refuse_taken(host, pairs)
+    refuse_taken([(host, port) for pair in pairs for port in pair])
     return pairs
 
 
-def refuse_taken(host: str, pairs: Sequence[tuple[int, int]]) -> None:
-    """Raise `StartFailed` for the first port that is taken."""
-    for port in (port for pair in pairs for port in pair):
+def refuse_taken(addresses: Iterable[tuple[str, int]]) -> None:
+    """Raise `StartFailed` for the first address that is taken."""
+    for host, port in addresses:
         if not is_free(host, port):
             user = user_of(port)
-            raise StartFailed(f"port {port} on {host} is in use{f' by {user}' if user else ''}; choose another")
+            raise StartFailed(f"port {port} on {host} is in use{f' by {user}' if user else ''}")
 
 
 def is_free(host: str, port: int) -> bool:

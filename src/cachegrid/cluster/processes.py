@@ -6,16 +6,20 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-__all__ = ["command_of", "is_running", "send_signal", "spawn"]
+__all__ = ["command_of", "is_gone", "is_running", "send_signal", "spawn", "wait_gone"]
+
+PAUSE = 0.002  # seconds between two looks at processes that are ending
+KILL_WAIT = 10.0  # seconds until a killed process is gone: the system may be writing its memory away
 
 # The shell starts each server in the background and ends: the servers then belong to init and not to the
 # starter, whom a grid outlives; and yet their ids are known at once. Only the log is open in them.
 SCRIPT = 'server=$1; shift; while [ $# -gt 0 ]; do "$server" "$1" </dev/null >>"$2" 2>&1 & echo $!; shift 2; done'
 # What a server may need of the starter's environment; nothing else of it lives on in them.
-PASSED_ON = ("PATH", "HOME", "TZ", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "LD_PRELOAD", "DYLD_LIBRARY_PATH", "TMPDIR")
+PASSED_ON = ("PATH", "HOME", "TZ", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "TMPDIR")
 
 
 def spawn(program: Path, jobs: Sequence[tuple[Path, Path]]) -> list[int]:
@@ -42,13 +46,32 @@ def command_of(pid: int) -> str:
             return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="surrogateescape")
         except OSError:
             return ""
-    words = ["/bin/ps", "-ww", "-o", "command=", "-p", str(pid)]
-    return subprocess.run(words, capture_output=True, text=True, check=False).stdout.strip()
+    return _asked_of_ps(pid, "command=")
 
 
 def is_running(pid: int, conf: Path) -> bool:
     """Whether process `pid` is the server with that settings file: a number alone may be another's by now."""
     return pid > 0 and str(conf) in command_of(pid)
+
+
+def is_gone(pid: int, conf: Path) -> bool:
+    """
+    Whether the server with that settings file has let go of everything, its ports too.
+
+    A killed process has no command line for a while before that.
+    """
+    command = command_of(pid)
+    return str(conf) not in command if command else _is_over(pid)
+
+
+def wait_gone(jobs: Iterable[tuple[int, Path]], timeout: float = KILL_WAIT) -> bool:
+    """Wait until the servers (process id, settings file) are gone; False if some are not after `timeout` seconds."""
+    left, give_up = list(jobs), time.monotonic() + timeout
+    while left := [(pid, conf) for pid, conf in left if not is_gone(pid, conf)]:
+        if time.monotonic() > give_up:
+            return False
+        time.sleep(PAUSE)
+    return True
 
 
 def send_signal(pid: int, conf: Path, number: signal.Signals) -> bool:
@@ -60,3 +83,20 @@ def send_signal(pid: int, conf: Path, number: signal.Signals) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+
+def _is_over(pid: int) -> bool:
+    """Whether there is no such process, or only its entry in the table is left, until its parent looks."""
+    if sys.platform != "linux":
+        return _asked_of_ps(pid, "state=")[:1] in {"", "Z"}
+    try:
+        stage, *numbers = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return True
+    # The first thread may end before the others, who then still hold the ports.
+    return stage in {"Z", "X"} and int(numbers[16]) <= 1
+
+
+def _asked_of_ps(pid: int, column: str) -> str:
+    words = ["/bin/ps", "-ww", "-o", column, "-p", str(pid)]
+    return subprocess.run(words, capture_output=True, text=True, check=False).stdout.strip()

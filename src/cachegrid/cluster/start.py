@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 import shutil
 import time
@@ -10,19 +9,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from cachegrid.cluster.files import has_entries, sweep, write_new
 from cachegrid.cluster.find import find, pid_of
 from cachegrid.cluster.launch import Launch, PortTaken, Progress
 from cachegrid.cluster.lock import locked
-from cachegrid.cluster.plan import GridPlan, MemberPlan, Shape, TlsFiles, conf_text, lay_out, nodes_text
+from cachegrid.cluster.plan import GridPlan, MemberPlan, Shape, TlsFiles, lay_out
 from cachegrid.cluster.ports import free_pairs, pairs_from
+from cachegrid.cluster.revive import heal, resume
 from cachegrid.cluster.server import ServerProgram, find_server
 from cachegrid.cluster.state import GridState, MemberState, checked_name, load, machine_name, save, state_root
-from cachegrid.cluster.stop import end_members
-from cachegrid.errors import GridRunning, StartFailed
+from cachegrid.errors import GridError, GridRunning, StartFailed
 
 __all__ = ["embedded", "start"]
 
 PORT_TRIES = 5
+REMOVE = "remove it with `cachegrid down --purge`"
 ONE_MEMBER = Shape(owners=1, replicas=0)
 
 
@@ -106,17 +107,49 @@ def _start(wish: Wish) -> GridState:
 
 
 def _start_locked(wish: Wish) -> GridState:
-    state = load(wish.root, wish.name)
-    if state and any(pid_of(member) for member in state.members) and state.ready:
-        if wish.shape not in (None, state.shape):
-            raise GridRunning(f"a grid {wish.name!r} runs already ({state.shape}): stop it, or choose another name")
+    state, folder = _known(wish), wish.root / wish.name
+    if state is None:
+        if folder.exists():
+            sweep(folder)
+        return _start_new(wish)
+    if wish.shape not in (None, state.shape):
+        raise _other_shape(state)
+    alive = sum(1 for member in state.members if pid_of(member))
+    if alive == len(state.members):
         return state
+    if alive:
+        return heal(state, timeout=wish.timeout, progress=wish.progress)
+    program = find_server(wish.server, tls=state.tls is not None)
+    return resume(state, program, timeout=wish.timeout, progress=wish.progress)
+
+
+def _known(wish: Wish) -> GridState | None:
+    """The grid of that name if it runs, or has entries on disk; None if there is none, or nothing left of one."""
     folder = wish.root / wish.name
-    if folder.exists():
-        if state:
-            end_members(state, state.members)
-        shutil.rmtree(folder)
-    return _start_new(wish)
+    try:
+        state = load(wish.root, wish.name)
+    except GridError:
+        state = None
+    if state is None and has_entries(folder):
+        raise StartFailed(f"{folder} holds entries on disk, and its grid.json cannot be read: {REMOVE}")
+    if state is None or not state.ready:  # its start was cut short: nobody has put anything there
+        return None
+    if state.machine != machine_name():
+        raise GridRunning(
+            f"grid {wish.name!r} in {wish.root} was started on host {state.machine!r}, and may be running there: "
+            f"name another state folder in CACHEGRID_STATE, or, if that host is gone, {REMOVE}"
+        )
+    is_there = state.persist or any(pid_of(member) for member in state.members)
+    return state if is_there else None
+
+
+def _other_shape(state: GridState) -> GridError:
+    if any(pid_of(member) for member in state.members):
+        return GridRunning(f"a grid {state.name!r} runs already ({state.shape}): stop it first, or choose another name")
+    return StartFailed(
+        f"grid {state.name!r} has entries on disk in another shape ({state.shape}): "
+        f"start it in that shape to resume it, choose another name, or {REMOVE}"
+    )
 
 
 def _start_new(wish: Wish) -> GridState:
@@ -138,28 +171,16 @@ def _try_new(wish: Wish, program: ServerProgram) -> GridState:
         ports = pairs_from(wish.base_port, shape.members, wish.host)
     plan = lay_out(shape, wish.host, ports, lambda: secrets.token_hex(20))
     state = _new_state(wish, plan, program)
-    launch = Launch(state, deadline=time.monotonic() + wish.timeout, progress=wish.progress)
     try:
-        _write_files(wish, plan, state, program)
-        _bring_up(launch, plan, state)
-        state = replace(launch.state, ready=True)
-        save(state)
+        write_new(state, plan, program, settings=wish.settings, node_timeout_ms=wish.node_timeout_ms)
+        with Launch(state, deadline=time.monotonic() + wish.timeout, progress=wish.progress) as launch:
+            launch.bring_up(plan)
+            state = replace(launch.state, ready=True)
+            save(state)
     except BaseException:
-        launch.abandon()
         shutil.rmtree(state.folder, ignore_errors=True)
         raise
-    launch.close()
     return state
-
-
-def _bring_up(launch: Launch, plan: GridPlan, state: GridState) -> None:
-    owners = state.members[: plan.shape.owners]
-    launch.start(owners, "owners")
-    launch.take_over(plan)
-    if replicas := state.members[plan.shape.owners :]:
-        launch.start(replicas, "replicas")
-    launch.wait_whole()
-    launch.check_writes(plan)
 
 
 def _new_state(wish: Wish, plan: GridPlan, program: ServerProgram) -> GridState:
@@ -190,27 +211,3 @@ def _member_state(member: MemberPlan, folder: Path) -> MemberState:
         role="owner" if member.follows is None else "replica",
         folder=folder / f"m{member.index + 1}",
     )
-
-
-def _write_files(wish: Wish, plan: GridPlan, state: GridState, program: ServerProgram) -> None:
-    state.folder.mkdir(mode=0o700)
-    save(state)
-    for member, planned in zip(state.members, plan.members, strict=True):
-        member.folder.mkdir(mode=0o700)
-        conf = conf_text(
-            planned,
-            plan.shape,
-            member.folder,
-            password=state.password,
-            tls=state.tls,
-            node_timeout_ms=wish.node_timeout_ms,
-            settings=wish.settings,
-        )
-        _write(member.conf, conf)
-        _write(member.folder / "nodes.conf", nodes_text(plan, planned.index, shards=program.has_shards))
-        _write(member.log, "")
-
-
-def _write(path: Path, text: str) -> None:
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(text)

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import shutil
 import signal
 import time
 from collections.abc import Iterable
 from pathlib import Path
 
 from cachegrid.cluster.admin import connect_to
+from cachegrid.cluster.files import has_entries, sweep
 from cachegrid.cluster.find import pid_of
 from cachegrid.cluster.lock import locked
-from cachegrid.cluster.processes import is_running, send_signal
+from cachegrid.cluster.processes import is_gone, send_signal, wait_gone
 from cachegrid.cluster.state import GridState, MemberState, checked_name, load, machine_name, state_root
 from cachegrid.errors import EngineError, GridError, GridNotFound
 
 __all__ = ["end_members", "kill", "stop"]
 
-PAUSE = 0.002
-ASKED, TOLD, KILLED = 0.0, 5.0, 15.0  # seconds after which a member is asked to leave, told to, and killed
+ASK_AGAIN = 0.5  # seconds
+PATIENCE, PATIENCE_ON_DISK = 5.0, 60.0  # seconds until a member that does not leave is killed
+PURGE = "`cachegrid down --purge` removes it"
 
 
 def stop(name: str = "default", *, purge: bool = False, root: Path | None = None) -> None:
@@ -33,52 +34,61 @@ def stop(name: str = "default", *, purge: bool = False, root: Path | None = None
     if not folder.exists():
         raise GridNotFound(f"there is no grid {name!r} in {root}")
     with locked(root, name):
-        state = load(root, name)
-        if state is None:  # another process has just removed it, or its start did not get far
-            shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists():
+            return  # another process was faster
+        state = _read(root, name)
+        if state is None:
+            if has_entries(folder) and not purge:
+                raise GridError(f"the state of grid {name!r} in {folder} is damaged, and it has entries: {PURGE}")
+            sweep(folder)
             return
         if state.machine != machine_name() and not purge:
-            raise GridError(f"grid {name!r} was started on host {state.machine!r} and can only be stopped there")
+            raise GridError(f"grid {name!r} was started on host {state.machine!r}: stop it there; {PURGE} here")
         end_members(state, state.members)
         if purge or not state.persist or not state.ready:
-            shutil.rmtree(folder)
+            sweep(folder)
 
 
 def kill(state: GridState, index: int) -> bool:
-    """SIGKILL a member by its index, as a crash would; False if it was not running. Returns when the process is gone."""
+    """SIGKILL a member by its index, as a crash would, and wait until it is gone; False if it was not running."""
     member = state.members[index]
     pid = pid_of(member)
     if not send_signal(pid, member.conf, signal.SIGKILL):
         return False
-    while is_running(pid, member.conf):
-        time.sleep(PAUSE)
-    return True
+    return wait_gone([(pid, member.conf)])
 
 
 def end_members(state: GridState, members: Iterable[MemberState]) -> None:
     """Let members end, and wait until all are gone; whoever does not listen is told by signal, and then killed."""
     # Replicas first: an owner that left before them would have them elect another.
     order = sorted(members, key=lambda member: member.role == "owner")
-    left = {member.index: (member, pid) for member in order if (pid := pid_of(member))}
-    for member, pid in left.values():
-        send_signal(pid, member.conf, signal.SIGCONT)  # one that was stopped hears nothing
-        _ask_to_leave(state, member)
+    left = [(member, pid) for member in order if (pid := pid_of(member))]
     begun = time.monotonic()
-    escalation = [(TOLD, signal.SIGTERM), (KILLED, signal.SIGKILL)]
-    while left := {index: (member, pid) for index, (member, pid) in left.items() if is_running(pid, member.conf)}:
-        if escalation and time.monotonic() - begun > escalation[0][0]:
-            _, number = escalation.pop(0)
-            for member, pid in left.values():
-                send_signal(pid, member.conf, number)
-        time.sleep(PAUSE)
+    while left:
+        for member, pid in left:
+            send_signal(pid, member.conf, signal.SIGCONT)  # one that was stopped hears nothing
+            _ask_to_leave(state, member)
+        wait_gone([(pid, member.conf) for member, pid in left], ASK_AGAIN)
+        left = [(member, pid) for member, pid in left if not is_gone(pid, member.conf)]
+        if time.monotonic() - begun > (PATIENCE_ON_DISK if state.persist else PATIENCE):
+            for member, pid in left:
+                send_signal(pid, member.conf, signal.SIGKILL)
+
+
+def _read(root: Path, name: str) -> GridState | None:
+    try:
+        return load(root, name)
+    except GridError:
+        return None
 
 
 def _ask_to_leave(state: GridState, member: MemberState) -> None:
-    # NOW: replicas that lag are not waited for, they are ending too. Without FORCE a server that cannot
-    # write its last entries to disk stays, until it is told by signal.
-    words = ("SHUTDOWN", "NOW") if state.persist else ("SHUTDOWN", "NOSAVE", "NOW", "FORCE")
+    # NOW: replicas that lag are not waited for, they are ending too. Without FORCE an owner that cannot leave
+    # without losing entries stays: while it writes them out for the first time, for one.
     try:
         with connect_to(state, member) as admin:
-            admin.send(*words)
+            role = admin.run("ROLE")
+            keeps = state.persist and isinstance(role, list) and role[0] == b"master"
+            admin.send("SHUTDOWN", *([] if state.persist else ["NOSAVE"]), "NOW", *([] if keeps else ["FORCE"]))
     except EngineError:
-        send_signal(pid_of(member), member.conf, signal.SIGTERM)
+        send_signal(pid_of(member), member.conf, signal.SIGTERM)  # the same, for one that cannot be asked

@@ -1,0 +1,73 @@
+"""The folder of a grid: written before its members start, and cleared when nothing in it is worth keeping."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from collections.abc import Mapping
+from pathlib import Path
+
+from cachegrid.cluster.plan import GridPlan, conf_text, nodes_text
+from cachegrid.cluster.processes import send_signal, wait_gone
+from cachegrid.cluster.server import ServerProgram
+from cachegrid.cluster.state import GridState, save
+
+__all__ = ["has_entries", "rewrite_nodes", "sweep", "write_new"]
+
+DATA = "appendonlydir"
+
+
+def write_new(
+    state: GridState, plan: GridPlan, program: ServerProgram, *, settings: Mapping[str, str], node_timeout_ms: int
+) -> None:
+    """Write all that the members of a new grid need to start; whoever can read the secrets is their owner alone."""
+    state.folder.mkdir(mode=0o700)
+    save(state)
+    for member, planned in zip(state.members, plan.members, strict=True):
+        member.folder.mkdir(mode=0o700)
+        conf = conf_text(
+            planned,
+            plan.shape,
+            member.folder,
+            password=state.password,
+            tls=state.tls,
+            node_timeout_ms=node_timeout_ms,
+            settings=settings,
+        )
+        _write(member.conf, conf)
+        _write(member.log, "")
+    rewrite_nodes(state, plan, program)
+
+
+def rewrite_nodes(state: GridState, plan: GridPlan, program: ServerProgram) -> None:
+    """Tell every member, none of which may be running, what it shall believe about the grid when it starts."""
+    for member, planned in zip(state.members, plan.members, strict=True):
+        _write(member.folder / "nodes.conf", nodes_text(plan, planned.index, shards=program.has_shards))
+
+
+def has_entries(folder: Path) -> bool:
+    """Whether any member has kept entries on disk there."""
+    return any(folder.glob(f"m*/{DATA}/*"))
+
+
+def sweep(folder: Path) -> None:
+    """Remove a grid's folder, and end what still runs from it: members whose start was cut short, for one."""
+    confs = list(folder.glob("m*/member.conf"))
+    pids = {conf: pid for conf in confs if (pid := _noted_pid(conf.with_name("pid")))}
+    for conf, pid in pids.items():
+        send_signal(pid, conf, signal.SIGKILL)
+    wait_gone((pid, conf) for conf, pid in pids.items())
+    shutil.rmtree(folder)
+
+
+def _noted_pid(path: Path) -> int:
+    try:
+        return int(path.read_text())
+    except (OSError, ValueError):
+        return 0
+
+
+def _write(path: Path, text: str) -> None:
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.write(text)

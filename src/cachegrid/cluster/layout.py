@@ -1,0 +1,79 @@
+"""The layout of a grid that was kept on disk, read back from what its members wrote there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from itertools import groupby
+from pathlib import Path
+
+from cachegrid.cluster.look import NodeRow, parse_rows
+from cachegrid.cluster.plan import SLOTS, GridPlan, MemberPlan
+from cachegrid.cluster.state import GridState
+
+__all__ = ["read_back"]
+
+
+def read_back(state: GridState, new_id: Callable[[], str]) -> GridPlan | None:
+    """
+    Who owns what, by the members' own word: the owner with the latest epoch wins a slot that two claim.
+
+    None where that leaves a slot without an owner, or where a member left nothing that can be read: then only
+    the members themselves can find out, and each has to start with the file that it wrote.
+    """
+    try:
+        own = {member.index: _own_row(member.folder / "nodes.conf") for member in state.members}
+    except (OSError, ValueError, IndexError, StopIteration):
+        return None
+    held = _held(own)
+    if sum(map(len, held.values())) != SLOTS:
+        return None
+    owners = [index for index in own if held[index]]
+    shards = {index: new_id() for index in owners}
+    follows = _follows(own, owners)
+    members = [
+        MemberPlan(
+            index=member.index,
+            id=member.id,
+            host=member.host,
+            port=member.port,
+            bus_port=member.bus_port,
+            slots=_spans(held[member.index]),
+            follows=follows.get(member.index),
+            shard=shards[follows.get(member.index, member.index)],
+            phantom="" if member.index in follows else new_id(),
+        )
+        for member in state.members
+    ]
+    return GridPlan(shape=state.shape, members=tuple(members))
+
+
+def _own_row(path: Path) -> NodeRow:
+    lines = path.read_text().splitlines()
+    rows = parse_rows(line for line in lines if not line.startswith("vars "))
+    return next(row for row in rows.values() if "myself" in row.flags)
+
+
+def _held(own: Mapping[int, NodeRow]) -> dict[int, list[int]]:
+    """The slots of each member, in order."""
+    held: dict[int, list[int]] = {index: [] for index in own}
+    claims = sorted((row.epoch, index) for index, row in own.items() if row.is_owner)
+    winner = {slot: index for _, index in claims for span in own[index].slots for slot in span}
+    for slot in sorted(winner):
+        held[winner[slot]].append(slot)
+    return held
+
+
+def _follows(own: Mapping[int, NodeRow], owners: list[int]) -> dict[int, int]:
+    """The owner of every other member: the one it followed, else the one that took its slots, else any."""
+    by_id = {own[index].id: index for index in owners}
+    found: dict[int, int] = {}
+    for index in (index for index in own if index not in owners):
+        row = own[index]
+        took = next((o for o in owners for span in row.slots for mine in own[o].slots if span.start in mine), None)
+        found[index] = by_id.get(row.owner_id, owners[index % len(owners)] if took is None else took)
+    return found
+
+
+def _spans(slots: list[int]) -> tuple[range, ...]:
+    runs = (list(run) for _, run in groupby(enumerate(slots), lambda pair: pair[1] - pair[0]))
+    return tuple(range(run[0][1], run[-1][1] + 1) for run in runs)

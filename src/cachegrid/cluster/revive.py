@@ -1,0 +1,97 @@
+"""Start again what was there: the dead members of a grid that runs, or a whole grid that was kept on disk."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from dataclasses import replace
+
+from cachegrid.cluster.admin import connect_to
+from cachegrid.cluster.files import rewrite_nodes
+from cachegrid.cluster.find import pid_of
+from cachegrid.cluster.launch import Launch, Progress
+from cachegrid.cluster.layout import read_back
+from cachegrid.cluster.look import NodeRow, node_rows
+from cachegrid.cluster.plan import GridPlan
+from cachegrid.cluster.ports import refuse_taken
+from cachegrid.cluster.processes import wait_gone
+from cachegrid.cluster.server import ServerProgram
+from cachegrid.cluster.state import GridState, MemberState, save
+from cachegrid.errors import EngineError
+
+__all__ = ["heal", "resume"]
+
+
+def heal(state: GridState, *, timeout: float, progress: Progress | None = None) -> GridState:
+    """
+    Start the dead members of a grid again; they rejoin it, and what their replicas hold is not lost.
+
+    A member that comes back empty while the others still take it for an owner would have its replicas
+    copy nothing over what they have. So they replace it first.
+    """
+    dead = [member for member in state.members if not pid_of(member)]
+    for member in dead:
+        _replace_owner(state, member)
+    wait_gone((member.pid, member.conf) for member in dead)
+    refuse_taken([(member.host, port) for member in dead for port in (member.port, member.bus_port)])
+    with Launch(state, deadline=time.monotonic() + timeout, progress=progress) as launch:
+        launch.start(dead, "restarted")
+        launch.wait_whole()
+        save(launch.state)
+        return launch.state
+
+
+def resume(state: GridState, program: ServerProgram, *, timeout: float, progress: Progress | None = None) -> GridState:
+    """Start all members of a grid that was kept on disk, with their entries, on the ports they had."""
+    wait_gone((member.pid, member.conf) for member in state.members)
+    refuse_taken([(member.host, port) for member in state.members for port in (member.port, member.bus_port)])
+    plan = read_back(state, lambda: secrets.token_hex(20))
+    state = replace(state, server=program.path, version=f"{program.kind} {program.version}")
+    with Launch(state, deadline=time.monotonic() + timeout, progress=progress) as launch:
+        if plan is None:
+            launch.start(state.members, "members")
+            launch.wait_whole()
+        else:
+            rewrite_nodes(state, plan, program)
+            launch.bring_up(plan)
+        resumed = replace(launch.state, members=_with_roles(launch.state, plan))
+        save(resumed)
+    return resumed
+
+
+def _replace_owner(state: GridState, dead: MemberState) -> None:
+    """Let the best replica of a dead owner take over now, where the others have not elected one yet."""
+    followers = [
+        (offset, member)
+        for member in state.members
+        if (seen := _view(state, member)) and (offset := _offset_behind(seen, dead.id)) is not None
+    ]
+    if followers:
+        _, best = max(followers, key=lambda pair: pair[0])
+        with connect_to(state, best) as admin:
+            admin.run("CLUSTER", "FAILOVER", "TAKEOVER")
+
+
+def _view(state: GridState, member: MemberState) -> tuple[dict[str, NodeRow], int] | None:
+    """How a member sees the grid, and how many bytes of replication it has; None if it does not answer."""
+    try:
+        with connect_to(state, member) as admin:
+            return node_rows(admin), int(admin.facts("replication").get("slave_repl_offset", "0"))
+    except EngineError:
+        return None
+
+
+def _offset_behind(seen: tuple[dict[str, NodeRow], int], dead: str) -> int | None:
+    """The offset of a member that follows the dead one, which still owns slots; None for any other."""
+    rows, offset = seen
+    mine = next(row for row in rows.values() if "myself" in row.flags)
+    is_owner = dead in rows and rows[dead].is_owner and rows[dead].slots
+    return offset if is_owner and mine.owner_id == dead else None
+
+
+def _with_roles(state: GridState, plan: GridPlan | None) -> tuple[MemberState, ...]:
+    if plan is None:
+        return state.members
+    follows = [planned.follows for planned in plan.members]
+    pairs = zip(state.members, follows, strict=True)
+    return tuple(replace(member, role="owner" if follow is None else "replica") for member, follow in pairs)
