@@ -173,7 +173,7 @@ def test_a_thread_left_behind_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """
     A thread that runs on after its engine was closed fails the test.
     """
-    monkeypatch.setattr("cachegrid.testing._sio.waits.PATIENCE", 0.01)
+    monkeypatch.setattr("cachegrid.testing.waits._sio.PATIENCE", 0.01)
     stop = threading.Event()
 
     class Broken(SyncMemoryEngine):

@@ -7,20 +7,20 @@ import shutil
 import signal
 import tempfile
 import time
-from binascii import crc_hqx
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from cachegrid.cluster.admin import Admin, connect_to
-from cachegrid.cluster.find import pid_of
-from cachegrid.cluster.look import NodeRow, members, node_rows
-from cachegrid.cluster.plan import SLOTS, TlsFiles
-from cachegrid.cluster.start import start
+from cachegrid.cluster.presence import pid_of
+from cachegrid.cluster.view import NodeRow, members, node_rows
+from cachegrid.cluster.plan import TlsFiles
+from cachegrid.cluster.startup import start
 from cachegrid.cluster.state import GridState, MemberState
-from cachegrid.cluster.stop import kill, stop
+from cachegrid.cluster.shutdown import kill, stop
 from cachegrid.engines.facts import MemberFacts
+from cachegrid.engines.valkey.slots import SLOTS, slot_of
 from cachegrid.errors import EngineError
 
 __all__ = ["LoopbackGrid"]
@@ -81,7 +81,7 @@ class LoopbackGrid:
         return self.state.full_url
 
     def __enter__(self) -> Self:
-        self._root = Path(tempfile.mkdtemp(prefix="cachegrid-"))
+        self._root = _own_folder()
         try:
             self._state = self._start(self._root)
         except BaseException:
@@ -131,7 +131,7 @@ class LoopbackGrid:
 
     def owner_of(self, address: bytes) -> int:
         """The index of the member that owns an address now, as a majority of the living members sees it."""
-        slot = _slot_of(address)
+        slot = slot_of(address)
         votes = [owner for rows in self._views() if (owner := _owner_in(rows, slot))]
         if not votes:
             raise LookupError(f"no member knows who owns slot {slot}")
@@ -176,6 +176,15 @@ class LoopbackGrid:
         return bool(views) and all(_covered(rows, alive) == SLOTS for rows in views)
 
 
+def _own_folder() -> Path:
+    # Where `CACHEGRID_STATE` is set, inside it: whoever looks there for what tests leave behind sees this grid too.
+    # No grid's name begins with a dot, and so nobody takes the folder for one.
+    chosen = os.environ.get("CACHEGRID_STATE")
+    if chosen:
+        Path(chosen).mkdir(mode=0o700, parents=True, exist_ok=True)
+    return Path(tempfile.mkdtemp(prefix=".loopback-", dir=chosen))
+
+
 def _covered(rows: Mapping[str, NodeRow], alive: set[str]) -> int:
     """How many slots have an owner that lives, and that is not thought dead."""
     owners = [row for row in rows.values() if row.id in alive and not row.flags & {"fail", "fail?"}]
@@ -184,10 +193,3 @@ def _covered(rows: Mapping[str, NodeRow], alive: set[str]) -> int:
 
 def _owner_in(rows: Mapping[str, NodeRow], slot: int) -> str:
     return next((row.id for row in rows.values() if any(slot in span for span in row.slots)), "")
-
-
-def _slot_of(address: bytes) -> int:
-    start = address.find(b"{")
-    end = address.find(b"}", start + 1)
-    tag = address[start + 1 : end] if start >= 0 and end > start + 1 else address
-    return crc_hqx(tag, 0) % SLOTS

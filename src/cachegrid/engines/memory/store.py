@@ -50,6 +50,7 @@ class Store(ForkSafe):
         self._deadlines = Deadlines()
         self._leases = Leases(clock, self._wall_ms)
         self._epochs = Epochs(self._wall_ms)
+        self.doubt = 0  # grows whenever an epoch is raised
         self._bytes = self._hits = self._misses = 0
 
     # One entry.
@@ -210,11 +211,6 @@ class Store(ForkSafe):
         with self.lock:
             return self._leases.release(name, token)
 
-    @property
-    def doubt(self) -> int:
-        """How many epochs have been raised."""
-        return self._epochs.doubt
-
     def epoch(self, name: bytes) -> int:
         """The epoch of a name."""
         with self.lock:
@@ -223,6 +219,7 @@ class Store(ForkSafe):
     def raise_epoch(self, name: bytes) -> int:
         """Raise it."""
         with self.lock:
+            self.doubt += 1
             return self._epochs.raise_epoch(name)
 
     # Walks and members.

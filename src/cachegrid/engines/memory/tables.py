@@ -79,7 +79,6 @@ class Epochs:
     def __init__(self, wall_ms: Callable[[], int]) -> None:
         self._wall_ms = wall_ms
         self._epochs: dict[bytes, int] = {}
-        self.doubt = 0  # grows at each raise
 
     def epoch(self, name: bytes) -> int:
         """The epoch of a name, from the wall clock where it has none."""
@@ -89,5 +88,4 @@ class Epochs:
         """One that is greater than any before."""
         raised = max(self._epochs.get(name, 0) + 1, self._wall_ms())
         self._epochs[name] = raised
-        self.doubt += 1
         return raised

@@ -9,7 +9,7 @@ from typing import Final
 
 from cachegrid.errors import EngineError
 from cachegrid.testing._aio.bench import ABILITIES, AsyncBench, promise
-from cachegrid.testing._aio.waits import together
+from cachegrid.testing.waits._aio import together
 
 __all__ = ["AsyncBasicsContract"]
 

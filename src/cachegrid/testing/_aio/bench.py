@@ -22,7 +22,8 @@ from cachegrid.engines._aio.protocol import (
     AsyncTimes,
     AsyncWalks,
 )
-from cachegrid.testing._aio import waits
+from cachegrid.testing.waits._aio import run
+from cachegrid.waits._aio import sleep
 
 __all__ = ["ABILITIES", "AsyncBench", "AsyncWholeEngine", "frame_of", "promise", "version_in", "wall_ms"]
 
@@ -63,7 +64,7 @@ def promise(*needs: str) -> Callable[[Callable[[B], Coroutine[Any, Any, None]]],
     def test_of(check: Callable[[B], Coroutine[Any, Any, None]]) -> Callable[[B], None]:
         @functools.wraps(check)
         def test(self: B) -> None:
-            waits.run(lambda: self.keep(lambda: check(self)))
+            run(lambda: self.keep(lambda: check(self)))
 
         _needs[test] = frozenset(needs)
         return test
@@ -128,11 +129,14 @@ class AsyncBench:
         """So many addresses; on a cluster they belong to many owners."""
         return [self.address(b"%d" % number) for number in range(count)]
 
-    async def ends(self, there: Callable[[], Awaitable[object]], began: float, ttl: int) -> None:
+    async def ends(
+        self, there: Callable[[], Awaitable[object]], began: float, ttl: int, *, pause: float = 0.001
+    ) -> None:
         """
         Assert that `there` finds something until its `ttl` ms are over, and nothing afterwards.
 
-        `began` is `time.monotonic()` from before the life began; this is called when it has begun.
+        `began` is `time.monotonic()` from before the life began; this is called when it has begun. Between
+        two looks `pause` seconds go by.
         """
         begun = time.monotonic()
         while True:
@@ -143,7 +147,7 @@ class AsyncBench:
                 assert _ms(after - began) >= ttl - self.tolerance, "ended too early"
                 return
             assert _ms(before - begun) <= ttl + self.tolerance, "is there after its end"
-            await waits.pause(0.001)
+            await sleep(pause)
 
     async def passes(self, ttl: int) -> None:
         """Wait until an entry that is stored now for `ttl` ms has ended."""

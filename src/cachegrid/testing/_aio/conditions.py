@@ -7,7 +7,7 @@ import time
 from functools import partial
 
 from cachegrid.testing._aio.bench import AsyncBench, frame_of, promise, version_in
-from cachegrid.testing._aio.waits import together
+from cachegrid.testing.waits._aio import together
 
 __all__ = ["AsyncConditionsContract"]
 

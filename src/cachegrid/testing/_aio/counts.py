@@ -9,7 +9,7 @@ from typing import Final
 
 from cachegrid.errors import NotANumber
 from cachegrid.testing._aio.bench import AsyncBench, frame_of, promise
-from cachegrid.testing._aio.waits import together
+from cachegrid.testing.waits._aio import together
 
 __all__ = ["AsyncCountsContract"]
 

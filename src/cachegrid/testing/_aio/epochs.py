@@ -7,7 +7,8 @@ from functools import partial
 from typing import Final
 
 from cachegrid.testing._aio.bench import AsyncBench, AsyncWholeEngine, promise, wall_ms
-from cachegrid.testing._aio.waits import pause, together
+from cachegrid.testing.waits._aio import together
+from cachegrid.waits._aio import sleep
 
 __all__ = ["AsyncEpochsContract"]
 
@@ -93,7 +94,7 @@ class AsyncEpochsContract(AsyncBench):
             while len(raised) < 20:
                 turn += 1
                 doubt, epoch = await self._trust(busy)
-                await pause(0)
+                await sleep(0)
                 known = max(raised, default=0)  # raised before the next request begins
                 await busy.fetch(self.address(b"%d" % turn))
                 assert doubt != busy.doubt or known <= epoch
@@ -101,7 +102,7 @@ class AsyncEpochsContract(AsyncBench):
         async def clear() -> None:
             while len(raised) < 20:
                 raised.append(await self.engine.raise_epoch(self.address()))
-                await pause(0)
+                await sleep(0)
 
         await self.engine.epoch(self.address())
         await together(clear, read, read)

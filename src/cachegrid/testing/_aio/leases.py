@@ -8,7 +8,7 @@ from functools import partial
 from typing import Final
 
 from cachegrid.testing._aio.bench import AsyncBench, promise
-from cachegrid.testing._aio.waits import together
+from cachegrid.testing.waits._aio import together
 
 __all__ = ["AsyncLeasesContract"]
 

@@ -10,7 +10,7 @@ from typing import Final
 
 from cachegrid.errors import EngineError
 from cachegrid.testing._sio.bench import ABILITIES, SyncBench, promise
-from cachegrid.testing._sio.waits import together
+from cachegrid.testing.waits._sio import together
 
 __all__ = ["SyncBasicsContract"]
 

@@ -23,7 +23,8 @@ from cachegrid.engines._sio.protocol import (
     SyncTimes,
     SyncWalks,
 )
-from cachegrid.testing._sio import waits
+from cachegrid.testing.waits._sio import run
+from cachegrid.waits._sio import sleep
 
 __all__ = ["ABILITIES", "SyncBench", "SyncWholeEngine", "frame_of", "promise", "version_in", "wall_ms"]
 
@@ -64,7 +65,7 @@ def promise(*needs: str) -> Callable[[Callable[[B], None]], Callable[[B], None]]
     def test_of(check: Callable[[B], None]) -> Callable[[B], None]:
         @functools.wraps(check)
         def test(self: B) -> None:
-            waits.run(lambda: self.keep(lambda: check(self)))
+            run(lambda: self.keep(lambda: check(self)))
 
         _needs[test] = frozenset(needs)
         return test
@@ -129,11 +130,12 @@ class SyncBench:
         """So many addresses; on a cluster they belong to many owners."""
         return [self.address(b"%d" % number) for number in range(count)]
 
-    def ends(self, there: Callable[[], object], began: float, ttl: int) -> None:
+    def ends(self, there: Callable[[], object], began: float, ttl: int, *, pause: float = 0.001) -> None:
         """
         Assert that `there` finds something until its `ttl` ms are over, and nothing afterwards.
 
-        `began` is `time.monotonic()` from before the life began; this is called when it has begun.
+        `began` is `time.monotonic()` from before the life began; this is called when it has begun. Between
+        two looks `pause` seconds go by.
         """
         begun = time.monotonic()
         while True:
@@ -144,7 +146,7 @@ class SyncBench:
                 assert _ms(after - began) >= ttl - self.tolerance, "ended too early"
                 return
             assert _ms(before - begun) <= ttl + self.tolerance, "is there after its end"
-            waits.pause(0.001)
+            sleep(pause)
 
     def passes(self, ttl: int) -> None:
         """Wait until an entry that is stored now for `ttl` ms has ended."""

@@ -8,7 +8,7 @@ import time
 from functools import partial
 
 from cachegrid.testing._sio.bench import SyncBench, frame_of, promise, version_in
-from cachegrid.testing._sio.waits import together
+from cachegrid.testing.waits._sio import together
 
 __all__ = ["SyncConditionsContract"]
 

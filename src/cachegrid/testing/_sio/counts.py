@@ -10,7 +10,7 @@ from typing import Final
 
 from cachegrid.errors import NotANumber
 from cachegrid.testing._sio.bench import SyncBench, frame_of, promise
-from cachegrid.testing._sio.waits import together
+from cachegrid.testing.waits._sio import together
 
 __all__ = ["SyncCountsContract"]
 

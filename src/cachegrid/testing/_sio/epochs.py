@@ -8,7 +8,8 @@ from functools import partial
 from typing import Final
 
 from cachegrid.testing._sio.bench import SyncBench, SyncWholeEngine, promise, wall_ms
-from cachegrid.testing._sio.waits import pause, together
+from cachegrid.testing.waits._sio import together
+from cachegrid.waits._sio import sleep
 
 __all__ = ["SyncEpochsContract"]
 
@@ -94,7 +95,7 @@ class SyncEpochsContract(SyncBench):
             while len(raised) < 20:
                 turn += 1
                 doubt, epoch = self._trust(busy)
-                pause(0)
+                sleep(0)
                 known = max(raised, default=0)  # raised before the next request begins
                 busy.fetch(self.address(b"%d" % turn))
                 assert doubt != busy.doubt or known <= epoch
@@ -102,7 +103,7 @@ class SyncEpochsContract(SyncBench):
         def clear() -> None:
             while len(raised) < 20:
                 raised.append(self.engine.raise_epoch(self.address()))
-                pause(0)
+                sleep(0)
 
         self.engine.epoch(self.address())
         together(clear, read, read)

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Final
 
 from cachegrid.testing._sio.bench import SyncBench, promise
-from cachegrid.testing._sio.waits import together
+from cachegrid.testing.waits._sio import together
 
 __all__ = ["SyncLeasesContract"]
 

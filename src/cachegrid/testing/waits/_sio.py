@@ -1,20 +1,17 @@
 # hand-written in both colours
-"""What tests do with time: run to the end, run at once, wait a little."""
+"""Running work to its end, and many at once, for sync tests."""
 
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar
 
-__all__ = ["pause", "run", "together"]
+__all__ = ["run", "together"]
 
 T = TypeVar("T")
 PATIENCE: Final = 1.0  # seconds for what has been told to end
-
-pause = time.sleep
 
 
 def run(work: Callable[[], None]) -> None:

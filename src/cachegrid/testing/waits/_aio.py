@@ -1,5 +1,5 @@
 # hand-written in both colours
-"""What tests do with time: run to the end, run at once, wait a little."""
+"""Running work to its end, and many at once, for async tests."""
 
 from __future__ import annotations
 
@@ -7,12 +7,10 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final, TypeVar
 
-__all__ = ["pause", "run", "together"]
+__all__ = ["run", "together"]
 
 T = TypeVar("T")
 PATIENCE: Final = 1.0  # seconds for what has been told to end
-
-pause = asyncio.sleep
 
 
 def run(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
