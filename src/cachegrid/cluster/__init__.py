@@ -1,13 +1,22 @@
-"""Grids of real members on this host: started, found, described and ended."""
+"""
+Grids of real members on this host: started, found, described and ended.
+
+>>> from cachegrid.cluster import find
+>>> find("no-such-grid") is None
+True
+"""
 
 from __future__ import annotations
 
-from cachegrid.cluster.find import find, running
-from cachegrid.cluster.look import members
-from cachegrid.cluster.plan import Shape, TlsFiles
-from cachegrid.cluster.start import embedded, start
-from cachegrid.cluster.state import GridState, MemberState
-from cachegrid.cluster.stop import kill, stop
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cachegrid.cluster.plan import Shape, TlsFiles
+    from cachegrid.cluster.presence import find, running
+    from cachegrid.cluster.shutdown import kill, stop
+    from cachegrid.cluster.startup import embedded, start
+    from cachegrid.cluster.state import GridState, MemberState
+    from cachegrid.cluster.view import members
 
 __all__ = [
     "GridState",
@@ -22,3 +31,28 @@ __all__ = [
     "start",
     "stop",
 ]
+
+# Where each name is; loaded when it is asked for, so that who only finds a grid need not load what starts one.
+_HOMES = {
+    "GridState": "state",
+    "MemberState": "state",
+    "Shape": "plan",
+    "TlsFiles": "plan",
+    "embedded": "startup",
+    "find": "presence",
+    "kill": "shutdown",
+    "members": "view",
+    "running": "presence",
+    "start": "startup",
+    "stop": "shutdown",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'cachegrid.cluster' has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(f"cachegrid.cluster.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import signal
 import time
-from binascii import crc_hqx
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -13,9 +12,10 @@ from types import TracebackType
 from typing import Self
 
 from cachegrid.cluster.admin import Admin, Loading, connect_to
-from cachegrid.cluster.plan import SLOTS, GridPlan
+from cachegrid.cluster.plan import GridPlan
 from cachegrid.cluster.processes import is_running, send_signal, spawn, wait_gone
 from cachegrid.cluster.state import GridState, MemberState
+from cachegrid.engines.valkey.slots import SLOTS, slot_of
 from cachegrid.errors import EngineError, ServerRefused, StartFailed
 
 __all__ = ["Launch", "PortTaken", "Progress"]
@@ -216,4 +216,4 @@ def _last_words(member: MemberState) -> str:
 
 def _address_in(slots: range) -> bytes:
     names = (b"cg!probe:%d" % number for number in itertools.count())
-    return next(name for name in names if crc_hqx(name, 0) % SLOTS in slots)
+    return next(name for name in names if slot_of(name) in slots)

@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping
 from itertools import groupby
 from pathlib import Path
 
-from cachegrid.cluster.look import NodeRow, parse_rows
-from cachegrid.cluster.plan import SLOTS, GridPlan, MemberPlan
+from cachegrid.cluster.plan import GridPlan, MemberPlan
 from cachegrid.cluster.state import GridState
+from cachegrid.cluster.view import NodeRow, parse_rows
+from cachegrid.engines.valkey.slots import SLOTS
 
 __all__ = ["read_back"]
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
+from cachegrid.engines.valkey.slots import SLOTS
 from cachegrid.errors import ConfigError
 
 __all__ = [
-    "SLOTS",
     "GridPlan",
     "MemberPlan",
     "Shape",
@@ -22,7 +22,6 @@ __all__ = [
     "slot_ranges",
 ]
 
-SLOTS = 16384
 MOST_MEMBERS = 1000
 LEAST_MEMORY = 8 << 20  # bytes per owner: an empty server already takes 3 MB of them
 MIB = 1 << 20

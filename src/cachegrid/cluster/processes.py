@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Iterable, Sequence
@@ -24,6 +23,8 @@ PASSED_ON = ("PATH", "HOME", "TZ", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "DYLD_LI
 
 def spawn(program: Path, jobs: Sequence[tuple[Path, Path]]) -> list[int]:
     """Start `program` once for each (settings file, log file), detached from this process; their ids."""
+    import subprocess  # here: whoever only looks at processes does not need it
+
     words = [str(path) for job in jobs for path in job]
     done = subprocess.run(
         ["/bin/sh", "-c", SCRIPT, "sh", program, *words],
@@ -98,5 +99,7 @@ def _is_over(pid: int) -> bool:
 
 
 def _asked_of_ps(pid: int, column: str) -> str:
+    import subprocess
+
     words = ["/bin/ps", "-ww", "-o", column, "-p", str(pid)]
     return subprocess.run(words, capture_output=True, text=True, check=False).stdout.strip()

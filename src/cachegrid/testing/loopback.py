@@ -13,12 +13,12 @@ from types import TracebackType
 from typing import Self
 
 from cachegrid.cluster.admin import Admin, connect_to
-from cachegrid.cluster.presence import pid_of
-from cachegrid.cluster.view import NodeRow, members, node_rows
 from cachegrid.cluster.plan import TlsFiles
+from cachegrid.cluster.presence import pid_of
+from cachegrid.cluster.shutdown import kill, stop
 from cachegrid.cluster.startup import start
 from cachegrid.cluster.state import GridState, MemberState
-from cachegrid.cluster.shutdown import kill, stop
+from cachegrid.cluster.view import NodeRow, members, node_rows
 from cachegrid.engines.facts import MemberFacts
 from cachegrid.engines.valkey.slots import SLOTS, slot_of
 from cachegrid.errors import EngineError

@@ -10,12 +10,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from cachegrid.cluster.files import has_entries, sweep, write_new
-from cachegrid.cluster.find import find, pid_of
 from cachegrid.cluster.launch import Launch, PortTaken, Progress
 from cachegrid.cluster.lock import locked
 from cachegrid.cluster.plan import GridPlan, MemberPlan, Shape, TlsFiles, lay_out
 from cachegrid.cluster.ports import free_pairs, pairs_from
-from cachegrid.cluster.revive import heal, resume
+from cachegrid.cluster.presence import find, pid_of
+from cachegrid.cluster.revival import heal, resume
 from cachegrid.cluster.server import ServerProgram, find_server
 from cachegrid.cluster.state import GridState, MemberState, checked_name, load, machine_name, save, state_root
 from cachegrid.errors import GridError, GridRunning, StartFailed

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from cachegrid.cluster.admin import Admin, connect_to
-from cachegrid.cluster.plan import SLOTS
 from cachegrid.cluster.state import GridState, MemberState
 from cachegrid.engines.facts import MemberFacts
 from cachegrid.errors import EngineError
@@ -128,4 +127,4 @@ def _in_order(found: list[MemberFacts]) -> list[MemberFacts]:
     owners = [facts for facts in found if facts.role == "owner"]
     rank = {facts.id: index for index, facts in enumerate(owners)}
     replicas = [facts for facts in found if facts.role != "owner"]
-    return owners + sorted(replicas, key=lambda facts: rank.get(facts.owner_id, SLOTS))
+    return owners + sorted(replicas, key=lambda facts: rank.get(facts.owner_id, len(found)))

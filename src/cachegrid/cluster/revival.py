@@ -8,15 +8,15 @@ from dataclasses import replace
 
 from cachegrid.cluster.admin import connect_to
 from cachegrid.cluster.files import rewrite_nodes
-from cachegrid.cluster.find import pid_of
 from cachegrid.cluster.launch import Launch, Progress
 from cachegrid.cluster.layout import read_back
-from cachegrid.cluster.look import NodeRow, node_rows
 from cachegrid.cluster.plan import GridPlan
 from cachegrid.cluster.ports import refuse_taken
+from cachegrid.cluster.presence import pid_of
 from cachegrid.cluster.processes import wait_gone
 from cachegrid.cluster.server import ServerProgram
 from cachegrid.cluster.state import GridState, MemberState, save
+from cachegrid.cluster.view import NodeRow, node_rows
 from cachegrid.errors import EngineError
 
 __all__ = ["heal", "resume"]

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from cachegrid.cluster.admin import connect_to
 from cachegrid.cluster.files import has_entries, sweep
-from cachegrid.cluster.find import pid_of
 from cachegrid.cluster.lock import locked
+from cachegrid.cluster.presence import pid_of
 from cachegrid.cluster.processes import is_gone, send_signal, wait_gone
 from cachegrid.cluster.state import GridState, MemberState, checked_name, load, machine_name, state_root
 from cachegrid.errors import EngineError, GridError, GridNotFound
