@@ -94,7 +94,7 @@ async def _(self: Engine, address: bytes, frame: bytes, ttl: int | None) -> None
 
 @fault("store", "ends entries a little early", "a_time_to_live_ends_to_the_millisecond")
 async def _(self: Engine, address: bytes, frame: bytes, ttl: int | None) -> None:
-    self._store.store(address, frame, None if ttl is None else ttl * 4 // 5)
+    self._store.store(address, frame, None if ttl is None else ttl // 4)
 
 
 @fault("store", "has 32 bits for a time", "a_time_to_live_may_be_long")

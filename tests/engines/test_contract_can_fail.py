@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 
 import pytest
@@ -139,6 +140,31 @@ def test_engines_are_closed_after_each_test() -> None:
         contract_for(Watched).test_engines_on_one_grid_see_the_same()
     assert 2 == len(closed)
     assert set(opened) <= set(closed)
+
+
+async def test_a_slow_machine_is_no_broken_promise() -> None:
+    """
+    A check that failed after the life it looks at was over is run again; one that failed at once has failed.
+    """
+    contract, tries = contract_for(Engine), []
+
+    async def is_slow(address: bytes) -> None:
+        tries.append(address)
+        await asyncio.sleep(0.02)
+        assert len(tries) == 2
+
+    async def is_wrong(address: bytes) -> None:
+        tries.append(address)
+        assert len(tries) == 2
+
+    contract._space = b"here:"
+    address, _ = await contract.promptly(10, is_slow)
+    assert [b"here:promptly-0", b"here:promptly-1"] == tries
+    assert address == tries[1]
+    tries.clear()
+    with pytest.raises(AssertionError):
+        await contract.promptly(1000, is_wrong)
+    assert 1 == len(tries)
 
 
 class SyncContract(SyncEngineContract):

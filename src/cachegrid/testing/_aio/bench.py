@@ -8,7 +8,7 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack
-from typing import Any, ClassVar, Protocol, TypeVar, cast
+from typing import Any, ClassVar, Final, Protocol, TypeVar, cast
 
 from cachegrid._core.frame import VERSION_END, VERSION_START, pack
 from cachegrid.engines._aio.protocol import (
@@ -40,6 +40,7 @@ ABILITIES: dict[str, type] = {
 
 B = TypeVar("B", bound="AsyncBench")
 
+_TURNS: Final = 5  # a machine that is slow so often in a row is not the one to test on
 _needs: dict[object, frozenset[str]] = {}  # of each test, the abilities it uses
 
 
@@ -148,6 +149,22 @@ class AsyncBench:
                 return
             assert _ms(before - begun) <= ttl + self.tolerance, "is there after its end"
             await sleep(pause)
+
+    async def promptly(self, ttl: int, begin: Callable[[bytes], Awaitable[None]]) -> tuple[bytes, float]:
+        """
+        Run `begin` at an address of its own, where it starts a life of `ttl` ms; that address, and when it began.
+
+        If it fails after so long it is run again, elsewhere: the machine was slow, and the life was over.
+        """
+        for turn in range(_TURNS):
+            began, address = time.monotonic(), self.address(b"promptly-%d" % turn)
+            try:
+                await begin(address)
+                break
+            except AssertionError:
+                if turn == _TURNS - 1 or _ms(time.monotonic() - began) < ttl - self.tolerance:
+                    raise
+        return address, began
 
     async def passes(self, ttl: int) -> None:
         """Wait until an entry that is stored now for `ttl` ms has ended."""

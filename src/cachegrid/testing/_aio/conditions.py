@@ -23,13 +23,16 @@ class AsyncConditionsContract(AsyncBench):
         """
         The first is put and says so; the second is not, and the first stays, its time to live too.
         """
-        began = time.monotonic()
-        assert await self.engine.store_if_absent(self.address(), b"first", 50) is True
-        assert await self.engine.store_if_absent(self.address(), b"second", None) is False
-        assert b"first" == await self.engine.fetch(self.address())
-        await self.ends(lambda: self.engine.fetch(self.address()), began, 50)
-        assert await self.engine.store_if_absent(self.address(), b"third", None) is True
-        assert b"third" == await self.engine.fetch(self.address())
+
+        async def begin(address: bytes) -> None:
+            assert await self.engine.store_if_absent(address, b"first", 50) is True
+            assert await self.engine.store_if_absent(address, b"second", None) is False
+            assert b"first" == await self.engine.fetch(address)
+
+        address, began = await self.promptly(50, begin)
+        await self.ends(lambda: self.engine.fetch(address), began, 50)
+        assert await self.engine.store_if_absent(address, b"third", None) is True
+        assert b"third" == await self.engine.fetch(address)
 
     @promise("Conditions")
     async def test_an_empty_frame_is_something(self) -> None:
@@ -47,23 +50,30 @@ class AsyncConditionsContract(AsyncBench):
         """
         assert await self.engine.store_if_present(self.address(), b"never", None) is False
         assert await self.engine.fetch(self.address()) is None
-        await self.engine.store(self.address(), b"old", 60_000)
-        began = time.monotonic()
-        assert await self.engine.store_if_present(self.address(), b"new", 50) is True
-        assert b"new" == await self.engine.fetch(self.address())
-        await self.ends(lambda: self.engine.fetch(self.address()), began, 50)
-        assert await self.engine.store_if_present(self.address(), b"late", None) is False
+
+        async def begin(address: bytes) -> None:
+            await self.engine.store(address, b"old", 60_000)
+            assert await self.engine.store_if_present(address, b"new", 50) is True
+            assert b"new" == await self.engine.fetch(address)
+
+        address, began = await self.promptly(50, begin)
+        await self.ends(lambda: self.engine.fetch(address), began, 50)
+        assert await self.engine.store_if_present(address, b"late", None) is False
 
     @promise("Conditions")
     async def test_if_present_may_take_the_end_away(self) -> None:
         """
         Put without a time to live, the entry no longer ends.
         """
-        await self.engine.store(self.address(), b"old", 30)
-        assert await self.engine.store_if_present(self.address(), b"new", None) is True
+
+        async def begin(address: bytes) -> None:
+            await self.engine.store(address, b"old", 30)
+            assert await self.engine.store_if_present(address, b"new", None) is True
+
+        address, _ = await self.promptly(30, begin)
         await self.passes(30)
         await self.passes(self.tolerance)
-        assert b"new" == await self.engine.fetch(self.address())
+        assert b"new" == await self.engine.fetch(address)
 
     @promise("Conditions")
     async def test_if_version_puts_only_over_that_version(self) -> None:
@@ -99,11 +109,15 @@ class AsyncConditionsContract(AsyncBench):
         Put without a time to live, the entry no longer ends.
         """
         first, second = frame_of(b"first"), frame_of(b"second")
-        await self.engine.store(self.address(), first, 30)
-        assert await self.engine.store_if_version(self.address(), version_in(first), second, None) is True
+
+        async def begin(address: bytes) -> None:
+            await self.engine.store(address, first, 30)
+            assert await self.engine.store_if_version(address, version_in(first), second, None) is True
+
+        address, _ = await self.promptly(30, begin)
         await self.passes(30)
         await self.passes(self.tolerance)
-        assert second == await self.engine.fetch(self.address())
+        assert second == await self.engine.fetch(address)
 
     @promise("Conditions")
     async def test_an_integer_is_its_own_version(self) -> None:

@@ -62,14 +62,16 @@ class AsyncCountsContract(AsyncBench):
         """
         An entry that is there keeps its time to live, or its lack of one.
         """
-        endless, short = self.addresses(2)
-        await self.engine.store(endless, b"1", None)
-        began = time.monotonic()
-        await self.engine.store(short, b"1", 50)
-        assert 2 == await self.engine.add(endless, 1, 0, 5)
-        assert 2 == await self.engine.add(short, 1, 0, 60_000)
+
+        async def begin(short: bytes) -> None:
+            await self.engine.store(short, b"1", 50)
+            assert 2 == await self.engine.add(short, 1, 0, 60_000)
+
+        await self.engine.store(self.address(), b"1", None)
+        assert 2 == await self.engine.add(self.address(), 1, 0, 5)
+        short, began = await self.promptly(50, begin)
         await self.ends(lambda: self.engine.fetch(short), began, 50)
-        assert b"2" == await self.engine.fetch(endless)
+        assert b"2" == await self.engine.fetch(self.address())
 
     @promise("Counts")
     async def test_add_starts_anew_after_the_end(self) -> None:

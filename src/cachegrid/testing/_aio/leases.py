@@ -65,14 +65,18 @@ class AsyncLeasesContract(AsyncBench):
         """
         A renewed lease ends as long after the renewal as that says, sooner or later than before.
         """
-        one, two = self.addresses(2)
-        await self.engine.acquire(one, MINE, MINUTE)
-        await self.engine.acquire(two, MINE, 30)
-        assert await self.engine.renew(two, MINE, MINUTE) is True
+
+        async def begin(later: bytes) -> None:
+            await self.engine.acquire(later, MINE, 30)
+            assert await self.engine.renew(later, MINE, MINUTE) is True
+
+        sooner = self.address()
+        later, _ = await self.promptly(30, begin)
+        await self.engine.acquire(sooner, MINE, MINUTE)
         began = time.monotonic()
-        assert await self.engine.renew(one, MINE, 50) is True
-        await self.ends(lambda: self._is_held(one), began, 50)
-        assert await self._is_held(two)
+        assert await self.engine.renew(sooner, MINE, 50) is True
+        await self.ends(lambda: self._is_held(sooner), began, 50)
+        assert await self._is_held(later)
 
     @promise("Leases")
     async def test_only_its_token_renews_it(self) -> None:

@@ -46,7 +46,7 @@ class AsyncTimesContract(AsyncBench):
         """
         frame = frame_of(b"idle", idle=MINUTE, ttl=MINUTE)
         assert await self.engine.fetch_idle(self.address(), MINUTE) is None
-        await self.engine.store(self.address(), frame, 50)
+        await self.engine.store(self.address(), frame, SLACK)
         assert frame == await self.engine.fetch_idle(self.address(), SECOND)
         assert frame == await self.engine.fetch(self.address())
         await self.engine.store(self.address(), frame, 5)

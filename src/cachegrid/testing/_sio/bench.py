@@ -9,7 +9,7 @@ import secrets
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from typing import ClassVar, Protocol, TypeVar, cast
+from typing import ClassVar, Final, Protocol, TypeVar, cast
 
 from cachegrid._core.frame import VERSION_END, VERSION_START, pack
 from cachegrid.engines._sio.protocol import (
@@ -41,6 +41,7 @@ ABILITIES: dict[str, type] = {
 
 B = TypeVar("B", bound="SyncBench")
 
+_TURNS: Final = 5  # a machine that is slow so often in a row is not the one to test on
 _needs: dict[object, frozenset[str]] = {}  # of each test, the abilities it uses
 
 
@@ -147,6 +148,22 @@ class SyncBench:
                 return
             assert _ms(before - begun) <= ttl + self.tolerance, "is there after its end"
             sleep(pause)
+
+    def promptly(self, ttl: int, begin: Callable[[bytes], None]) -> tuple[bytes, float]:
+        """
+        Run `begin` at an address of its own, where it starts a life of `ttl` ms; that address, and when it began.
+
+        If it fails after so long it is run again, elsewhere: the machine was slow, and the life was over.
+        """
+        for turn in range(_TURNS):
+            began, address = time.monotonic(), self.address(b"promptly-%d" % turn)
+            try:
+                begin(address)
+                break
+            except AssertionError:
+                if turn == _TURNS - 1 or _ms(time.monotonic() - began) < ttl - self.tolerance:
+                    raise
+        return address, began
 
     def passes(self, ttl: int) -> None:
         """Wait until an entry that is stored now for `ttl` ms has ended."""

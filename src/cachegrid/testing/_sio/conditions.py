@@ -24,13 +24,16 @@ class SyncConditionsContract(SyncBench):
         """
         The first is put and says so; the second is not, and the first stays, its time to live too.
         """
-        began = time.monotonic()
-        assert self.engine.store_if_absent(self.address(), b"first", 50) is True
-        assert self.engine.store_if_absent(self.address(), b"second", None) is False
-        assert b"first" == self.engine.fetch(self.address())
-        self.ends(lambda: self.engine.fetch(self.address()), began, 50)
-        assert self.engine.store_if_absent(self.address(), b"third", None) is True
-        assert b"third" == self.engine.fetch(self.address())
+
+        def begin(address: bytes) -> None:
+            assert self.engine.store_if_absent(address, b"first", 50) is True
+            assert self.engine.store_if_absent(address, b"second", None) is False
+            assert b"first" == self.engine.fetch(address)
+
+        address, began = self.promptly(50, begin)
+        self.ends(lambda: self.engine.fetch(address), began, 50)
+        assert self.engine.store_if_absent(address, b"third", None) is True
+        assert b"third" == self.engine.fetch(address)
 
     @promise("Conditions")
     def test_an_empty_frame_is_something(self) -> None:
@@ -48,23 +51,30 @@ class SyncConditionsContract(SyncBench):
         """
         assert self.engine.store_if_present(self.address(), b"never", None) is False
         assert self.engine.fetch(self.address()) is None
-        self.engine.store(self.address(), b"old", 60_000)
-        began = time.monotonic()
-        assert self.engine.store_if_present(self.address(), b"new", 50) is True
-        assert b"new" == self.engine.fetch(self.address())
-        self.ends(lambda: self.engine.fetch(self.address()), began, 50)
-        assert self.engine.store_if_present(self.address(), b"late", None) is False
+
+        def begin(address: bytes) -> None:
+            self.engine.store(address, b"old", 60_000)
+            assert self.engine.store_if_present(address, b"new", 50) is True
+            assert b"new" == self.engine.fetch(address)
+
+        address, began = self.promptly(50, begin)
+        self.ends(lambda: self.engine.fetch(address), began, 50)
+        assert self.engine.store_if_present(address, b"late", None) is False
 
     @promise("Conditions")
     def test_if_present_may_take_the_end_away(self) -> None:
         """
         Put without a time to live, the entry no longer ends.
         """
-        self.engine.store(self.address(), b"old", 30)
-        assert self.engine.store_if_present(self.address(), b"new", None) is True
+
+        def begin(address: bytes) -> None:
+            self.engine.store(address, b"old", 30)
+            assert self.engine.store_if_present(address, b"new", None) is True
+
+        address, _ = self.promptly(30, begin)
         self.passes(30)
         self.passes(self.tolerance)
-        assert b"new" == self.engine.fetch(self.address())
+        assert b"new" == self.engine.fetch(address)
 
     @promise("Conditions")
     def test_if_version_puts_only_over_that_version(self) -> None:
@@ -100,11 +110,15 @@ class SyncConditionsContract(SyncBench):
         Put without a time to live, the entry no longer ends.
         """
         first, second = frame_of(b"first"), frame_of(b"second")
-        self.engine.store(self.address(), first, 30)
-        assert self.engine.store_if_version(self.address(), version_in(first), second, None) is True
+
+        def begin(address: bytes) -> None:
+            self.engine.store(address, first, 30)
+            assert self.engine.store_if_version(address, version_in(first), second, None) is True
+
+        address, _ = self.promptly(30, begin)
         self.passes(30)
         self.passes(self.tolerance)
-        assert second == self.engine.fetch(self.address())
+        assert second == self.engine.fetch(address)
 
     @promise("Conditions")
     def test_an_integer_is_its_own_version(self) -> None:

@@ -63,14 +63,16 @@ class SyncCountsContract(SyncBench):
         """
         An entry that is there keeps its time to live, or its lack of one.
         """
-        endless, short = self.addresses(2)
-        self.engine.store(endless, b"1", None)
-        began = time.monotonic()
-        self.engine.store(short, b"1", 50)
-        assert 2 == self.engine.add(endless, 1, 0, 5)
-        assert 2 == self.engine.add(short, 1, 0, 60_000)
+
+        def begin(short: bytes) -> None:
+            self.engine.store(short, b"1", 50)
+            assert 2 == self.engine.add(short, 1, 0, 60_000)
+
+        self.engine.store(self.address(), b"1", None)
+        assert 2 == self.engine.add(self.address(), 1, 0, 5)
+        short, began = self.promptly(50, begin)
         self.ends(lambda: self.engine.fetch(short), began, 50)
-        assert b"2" == self.engine.fetch(endless)
+        assert b"2" == self.engine.fetch(self.address())
 
     @promise("Counts")
     def test_add_starts_anew_after_the_end(self) -> None:

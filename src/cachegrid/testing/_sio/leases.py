@@ -66,14 +66,18 @@ class SyncLeasesContract(SyncBench):
         """
         A renewed lease ends as long after the renewal as that says, sooner or later than before.
         """
-        one, two = self.addresses(2)
-        self.engine.acquire(one, MINE, MINUTE)
-        self.engine.acquire(two, MINE, 30)
-        assert self.engine.renew(two, MINE, MINUTE) is True
+
+        def begin(later: bytes) -> None:
+            self.engine.acquire(later, MINE, 30)
+            assert self.engine.renew(later, MINE, MINUTE) is True
+
+        sooner = self.address()
+        later, _ = self.promptly(30, begin)
+        self.engine.acquire(sooner, MINE, MINUTE)
         began = time.monotonic()
-        assert self.engine.renew(one, MINE, 50) is True
-        self.ends(lambda: self._is_held(one), began, 50)
-        assert self._is_held(two)
+        assert self.engine.renew(sooner, MINE, 50) is True
+        self.ends(lambda: self._is_held(sooner), began, 50)
+        assert self._is_held(later)
 
     @promise("Leases")
     def test_only_its_token_renews_it(self) -> None:

@@ -47,7 +47,7 @@ class SyncTimesContract(SyncBench):
         """
         frame = frame_of(b"idle", idle=MINUTE, ttl=MINUTE)
         assert self.engine.fetch_idle(self.address(), MINUTE) is None
-        self.engine.store(self.address(), frame, 50)
+        self.engine.store(self.address(), frame, SLACK)
         assert frame == self.engine.fetch_idle(self.address(), SECOND)
         assert frame == self.engine.fetch(self.address())
         self.engine.store(self.address(), frame, 5)
