@@ -72,7 +72,7 @@ class SyncConditions(Protocol):
         """
         Put the frame if the version of what is there is `version`; whether it was put.
 
-        The version of a frame is the 8 bytes in its header; of an integer entry, its digits.
+        The version of a frame is the 8 bytes in its header; of an integer entry, its digits; other bytes have none.
         """
 
     def drop_if_version(self, address: bytes, version: bytes) -> bool:
@@ -88,7 +88,7 @@ class SyncCounts(Protocol):
         Add `by` to the integer there, and return the sum; where nothing is, start from `start` with `ttl`.
 
         An existing entry keeps its time to live. Raises `NotANumber` where no integer is, or where the
-        sum leaves 64 bits.
+        sum leaves 64 bits; then nothing has changed, and where nothing was, nothing is.
         """
 
 
@@ -143,7 +143,9 @@ class SyncEpochs(Protocol):
     long as `doubt` stays the same.
     """
 
-    doubt: int
+    @property
+    def doubt(self) -> int:
+        """A number that is never the same again once it has changed."""
 
     def epoch(self, name: bytes) -> int:
         """The epoch of a name; a name that has none gets one that no earlier one equals."""

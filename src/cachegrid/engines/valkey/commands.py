@@ -132,6 +132,10 @@ if string.byte(frame, 1) == 201 and #frame >= 24 then
   if ttl ~= NONE then
     local clock = redis.call('TIME')
     local left = number(frame, 3) + ttl - (clock[1] * 1000 + math.floor(clock[2] / 1000))
+    if left < 1 then -- or each read would give it another millisecond
+      redis.call('DEL', KEYS[1])
+      return false
+    end
     if left < idle then idle = left end
   end
 end
@@ -147,7 +151,7 @@ TOUCH: Final = _script(
     _NUMBER
     + """
 local head = redis.call('GETRANGE', KEYS[1], 0, 29)
-if head == '' then return 0 end
+if head == '' and redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
 local ttl = tonumber(ARGV[1])
 local last = ttl
 if string.byte(head, 1) == 201 and #head >= 24 then
@@ -161,7 +165,10 @@ if string.byte(head, 1) == 201 and #head >= 24 then
   end
   redis.call('SETRANGE', KEYS[1], 18, text)
   if math.floor(string.byte(head, 10) / 2) % 2 == 1 and #head >= 30 then
-    local idle = number(head, 25)
+    local idle, left, old = number(head, 25), redis.call('PTTL', KEYS[1]), number(head, 19)
+    if left >= 0 and left < idle and (old == NONE or left < number(head, 3) + old - tonumber(ARGV[2])) then
+      idle = left
+    end
     if not last or idle < last then last = idle end
   end
 end
