@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from typing import Annotated, Any
@@ -30,6 +31,9 @@ app = typer.Typer(
 
 def main() -> None:
     """Run the command that the program's arguments say, and exit with its code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # where a terminal cannot show a letter
     words = sys.argv[1:]
     end = words.index("--") if "--" in words else len(words)
     is_debug = DEBUG in words[:end]  # wherever it stands

@@ -15,7 +15,6 @@ from cachegrid.cli.words import KeyType, ValueType, duration_in, key_in, text_of
 
 if TYPE_CHECKING:
     from cachegrid._core.entry import Entry
-    from cachegrid._sio.cache import SyncCache
 
 __all__ = ["clear", "delete", "get", "keys", "set_", "stats"]
 
@@ -37,15 +36,21 @@ def get(
     """
     Print the value of an entry.
 
-    Text as it is, anything else as Python writes it. The exit code is 1 if there is no entry. With --json, what JSON has no
-    word for is an object such as {"$bytes": "aGk="}.
+    Text as it is, anything else as Python writes it. The exit code is 1 if there is no entry. With --json, what JSON
+    has no word for is an object such as {"$bytes": "aGk="}.
     """
     from cachegrid.cli.reach import reached
-    from cachegrid.errors import EntryNotFound
+    from cachegrid.errors import EntryNotFound, FrameError
 
     wanted = key_in(key, key_type)
     with reached(url, name, config) as grid:
-        entry = grid.cache(cache).entry(wanted)
+        opened = grid.cache(cache)
+        entry = opened.entry(wanted)
+    if entry is None and opened.stats().damaged:
+        raise FrameError(
+            f"the entry {key!r} of cache {cache!r} cannot be read: it is damaged, or of another codec; "
+            "with --config name the settings of the program that wrote it"
+        )
     if entry is None:
         raise EntryNotFound(cache, wanted)
     if raw:
@@ -61,10 +66,12 @@ def set_(
     key: KeyText,
     value: Annotated[str, typer.Argument(help="The value; - reads it from the standard input.")],
     *,
-    kind: Annotated[ValueType, typer.Option("--type", "-t", help='What VALUE is; json also for lists, true, null ...')]
-    = ValueType.TEXT,
-    ttl: Annotated[str | None, typer.Option(metavar="TIME", help='How long it lives: "90" seconds, "5m", "1h30m".')]
-    = None,
+    kind: Annotated[
+        ValueType, typer.Option("--type", "-t", help="What VALUE is; json also for lists, true, null ...")
+    ] = ValueType.TEXT,
+    ttl: Annotated[
+        str | None, typer.Option(metavar="TIME", help='How long it lives: "90" seconds, "5m", "1h30m".')
+    ] = None,
     idle: Annotated[str | None, typer.Option(metavar="TIME", help="How long it lives without being read.")] = None,
     key_type: KeyKind = KeyType.TEXT,
     url: Url = None,
@@ -183,7 +190,9 @@ def stats(
     if as_json:
         _print_json({"cache": cache, **totals} if cache else {"name": grid.name, **totals})
     else:
-        show.console().print(show.facts_table({name.replace("_", " "): f"{number:,}" for name, number in totals.items()}))
+        show.console().print(
+            show.facts_table({name.replace("_", " "): f"{number:,}" for name, number in totals.items()})
+        )
 
 
 def _show(entry: Entry, *, whole: bool) -> None:

@@ -25,7 +25,8 @@ def up(
     members: Annotated[int, typer.Option(metavar="N", help="How many owners, which share the entries.")] = 3,
     replicas: Annotated[int, typer.Option(metavar="N", help="How many replicas each owner has.")] = 1,
     memory: Annotated[
-        str | None, typer.Option(metavar="SIZE", help='For entries, all owners together, such as "2GB"; oldest go first.')
+        str | None,
+        typer.Option(metavar="SIZE", help='For entries, all owners together, such as "2GB"; oldest go first.'),
     ] = None,
     name: Name = None,
     persist: Annotated[bool, typer.Option("--persist", help="Keep entries on disk, through down and up.")] = False,
@@ -41,7 +42,7 @@ def up(
     """
     Start a grid on this host.
 
-    It outlives this command. One that runs in this shape already is left as it is, but for dead members, which are started again.
+    It outlives this command. Of one that runs in this shape already, only dead members are started again.
     """
     from cachegrid._core.units import bytes_of
     from cachegrid.cluster import find, start
@@ -153,7 +154,7 @@ def url(
     """
     Print the URL of a grid on this host.
 
-    For `connect(url)` and CACHEGRID_URL. Without the password, programs of this user on this host find it by themselves.
+    For `connect(url)` and CACHEGRID_URL. The password is not in it: programs of this user on this host find it.
     """
     import dataclasses
 
@@ -183,7 +184,12 @@ def _looked_at(url: str | None, name: str | None, config: str | None) -> tuple[s
 def _told(name: str, url: str, members: list[MemberFacts]) -> dict[str, Any]:
     from cachegrid.cli import show
 
-    return {"name": name, "url": url, "whole": show.is_whole(members), "members": [asdict(member) for member in members]}
+    return {
+        "name": name,
+        "url": url,
+        "whole": show.is_whole(members),
+        "members": [asdict(member) for member in members],
+    }
 
 
 def _print_json(told: object) -> None:
@@ -201,6 +207,8 @@ def _progress(*, quiet: bool) -> Iterator[Callable[[str, int, int], None] | None
         return
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-    with Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), console=out, transient=True) as bar:
+    with Progress(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), console=out, transient=True
+    ) as bar:
         task = bar.add_task("starting", total=None)
         yield lambda what, done, total: bar.update(task, description=what, completed=done, total=total)

@@ -11,9 +11,12 @@ from cachegrid.cli.words import KeyType
 __all__ = ["CacheName", "Config", "Json", "KeyKind", "KeyText", "Name", "Url"]
 
 Url: TypeAlias = Annotated[
-    str | None, typer.Option(metavar="URL", help="The grid at this address, such as valkey://host:port. [CACHEGRID_URL]")
+    str | None,
+    typer.Option(metavar="URL", help="The grid at this address, such as valkey://host:port. [CACHEGRID_URL]"),
 ]
-Name: TypeAlias = Annotated[str | None, typer.Option(metavar="NAME", help="The grid of this name on this host. [CACHEGRID_NAME]")]
+Name: TypeAlias = Annotated[
+    str | None, typer.Option(metavar="NAME", help="The grid of this name on this host. [CACHEGRID_NAME]")
+]
 Config: TypeAlias = Annotated[
     str | None, typer.Option(metavar="FILE", help="Settings, instead of the nearest cachegrid.toml. [CACHEGRID_CONFIG]")
 ]

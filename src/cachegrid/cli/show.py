@@ -48,6 +48,8 @@ def size(count: int) -> str:
 
 def counted(number: int, noun: str) -> str:
     """
+    A number of things.
+
     >>> counted(1, "entry"), counted(1200, "entry"), counted(2, "owner")
     ('1 entry', '1,200 entries', '2 owners')
     """

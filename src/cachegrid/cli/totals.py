@@ -15,7 +15,7 @@ __all__ = ["of_cache", "of_members"]
 
 
 def of_members(members: Sequence[MemberFacts]) -> dict[str, float]:
-    """What the members counted since they were started. Reads of our own bookkeeping are in the hits and misses, too."""
+    """What the members counted since they were started; reads of our own bookkeeping are in the hits and misses."""
     alive = [member for member in members if member.up]
     hits, misses = sum(member.hits for member in alive), sum(member.misses for member in alive)
     return {

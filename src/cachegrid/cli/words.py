@@ -47,7 +47,7 @@ def key_in(text: str, kind: KeyType) -> Key:
     ('5', 5, ('a', 5))
     """
     value = _typed("KEY", text, ValueType(kind))
-    return tuple(value) if isinstance(value, list) else value  # type: ignore[no-any-return] # the cache checks it
+    return tuple(value) if isinstance(value, list) else value
 
 
 def value_in(text: str, kind: ValueType) -> Any:

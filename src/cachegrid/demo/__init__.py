@@ -1,0 +1,1 @@
+"""The demo: a grid at work on real data. Begin to read in `worker`."""

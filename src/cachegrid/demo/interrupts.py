@@ -1,0 +1,46 @@
+"""Ctrl-C and its kin: noted at once, and obeyed where nothing that was begun is cut in half."""
+
+from __future__ import annotations
+
+import signal
+from types import FrameType, TracebackType
+from typing import Any, Self
+
+__all__ = ["Interrupted", "Interrupts"]
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Interrupted(Exception):
+    """The demo was told to stop by signal `number`."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"stopped by {signal.Signals(number).name}")
+        self.number = number
+
+
+class Interrupts:
+    """Holds back the signals that ask a program to end, for as long as the `with` lasts."""
+
+    def __init__(self) -> None:
+        self._number = 0
+        self._before: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> Self:
+        for number in SIGNALS:
+            self._before[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def look(self) -> None:
+        """Raise Interrupted if there was a signal."""
+        if self._number:
+            raise Interrupted(self._number)
+
+    def _note(self, number: int, _frame: FrameType | None) -> None:
+        self._number = number
