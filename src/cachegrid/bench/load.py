@@ -1,0 +1,62 @@
+"""What every contender is asked to do: the same keys, the same values, the same number of operations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final
+
+__all__ = ["FULL", "QUICK", "Calls", "Load", "Scenario"]
+
+
+class Scenario(StrEnum):
+    """What is timed."""
+
+    GET = "get"  # one after the other
+    SET = "set"
+    MANY = "get_many"  # 100 keys of mixed slots in one call
+    CALLERS = "callers"  # 50 tasks that get at once; async contenders only
+
+
+@dataclass(frozen=True, slots=True)
+class Calls:
+    """A client, ready to work. Of an async one the functions give awaitables."""
+
+    get: Callable[[str], Any]
+    set: Callable[[str, Any], Any]
+    get_many: Callable[[list[str]], Any]
+    value: bytes | str  # what is stored, and has to come back
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """How much is done. A slice is what one contender does before it is the next one's turn."""
+
+    rounds: int  # slices of each contender
+    singles: int  # operations in a slice of one GET or one SET after the other
+    batches: int  # calls in a slice of 100 keys
+    each: int  # operations of each caller in a slice of 50 callers
+    warm: int = 10  # operations before each slice that are not timed: the others have just had the caches
+    callers: int = 50
+    size: int = 200  # bytes of a value
+
+    @property
+    def keys(self) -> list[str]:
+        """100 keys; their slots are mixed, so every owner has some."""
+        return [f"bench:{number:04d}" for number in range(100)]
+
+    @property
+    def value(self) -> bytes:
+        """What is stored: bytes that no codec takes for anything else."""
+        return bytes(32 + number % 95 for number in range(self.size))
+
+    def operations(self, scenario: Scenario) -> int:
+        """How many operations a slice has; each key of a batch is one."""
+        if scenario is Scenario.MANY:
+            return self.batches * len(self.keys)
+        return self.callers * self.each if scenario is Scenario.CALLERS else self.singles
+
+
+FULL: Final = Load(rounds=60, singles=200, batches=5, each=20)
+QUICK: Final = Load(rounds=3, singles=20, batches=1, each=2)

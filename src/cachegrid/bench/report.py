@@ -1,0 +1,165 @@
+"""What a run found, for people and for programs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+from cachegrid.bench.contenders import BARE, CACHEGRID
+from cachegrid.bench.load import Scenario
+from cachegrid.bench.race import Result
+from cachegrid.bench.targets import Target, us_of
+
+if TYPE_CHECKING:
+    from cachegrid.bench.runs import Run
+
+__all__ = ["as_dict", "as_json", "print_table", "progress"]
+
+TITLES: Final = {
+    Scenario.GET: "One GET",
+    Scenario.SET: "One SET",
+    Scenario.MANY: "100 keys of mixed slots, for each key",
+    Scenario.CALLERS: "50 concurrent async callers, for each GET",
+}
+
+
+@contextmanager
+def progress(*, quiet: bool) -> Iterator[Callable[[str], None]]:
+    """Something that shows what is going on while it goes on, on a terminal only."""
+    from rich.console import Console
+
+    console = Console(stderr=True, quiet=quiet)
+    if not console.is_terminal:
+        yield lambda _: None
+        return
+    with console.status("") as status:
+        yield status.update
+
+
+def as_dict(run: Run) -> dict[str, Any]:
+    """The whole run, in names and numbers that JSON has."""
+    return {
+        "machine": run.machine,
+        "server": run.server,
+        "value_bytes": run.load.size,
+        "grid": {"owners": 3, "replicas": 3, "start_ms": round(run.grid_ms, 1)},
+        "embedded": None
+        if run.start is None
+        else {
+            "connect_ms": round(run.start.connect_ms, 1),
+            "first_value_ms": round(run.start.first_value_ms, 1),
+            "member_bytes": run.start.member_bytes,
+        },
+        "import": None
+        if run.imported is None
+        else {"ms": round(run.imported.ms, 2), "foreign_modules": run.imported.foreign},
+        "scenarios": {str(scenario): _scenario(run, scenario, results) for scenario, results in run.raced.items()},
+        "targets": [_target(target) for target in run.targets],
+        "troubles": run.troubles,
+    }
+
+
+def as_json(run: Run) -> str:
+    """The same as text."""
+    return json.dumps(as_dict(run), indent=2)
+
+
+def print_table(run: Run) -> None:
+    """Print tables: a scenario each, then what else was measured, then the targets."""
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    console = Console(soft_wrap=True)
+    console.print(f"{run.server}, 3 owners and 3 replicas on loopback; values of {run.load.size} bytes; {run.machine}")
+    for scenario, results in run.raced.items():
+        table = Table(title=TITLES[scenario], title_justify="left", box=SIMPLE_HEAD)
+        table.add_column("client", no_wrap=True)
+        table.add_column("", no_wrap=True)
+        for name in ("us", "median", "x bare", "x cachegrid"):
+            table.add_column(name, justify="right")
+        for result in results:
+            table.add_row(*_cells(scenario, result, results))
+        console.print(table)
+        for result in results:
+            if result.failed:
+                console.print(f"  [red]{result.contender.name} did not run:[/] {escape(result.failed)}")
+    for line in _facts(run):
+        console.print(line, markup=False)
+    table = Table("target", "limit", "here", "", title="Targets", title_justify="left", box=SIMPLE_HEAD)
+    for target in run.targets:
+        table.add_row(*_judged(target))
+    console.print(table)
+
+
+def _scenario(run: Run, scenario: Scenario, results: Sequence[Result]) -> dict[str, Any]:
+    return {
+        "rounds": run.load.rounds,
+        "operations_per_slice": run.load.operations(scenario),
+        "rows": [_row(scenario, result, results) for result in results],
+    }
+
+
+def _row(scenario: Scenario, result: Result, results: Sequence[Result]) -> dict[str, Any]:
+    contender = result.contender
+    named = {"contender": contender.name, "colour": contender.colour, "version": contender.version}
+    if scenario is Scenario.MANY:
+        named["way"] = contender.many
+    if result.failed:
+        return {**named, "failed": result.failed}
+    figures = {"us": result.us, "median_us": result.median, **_ratios(result, results)}
+    return named | {name: None if figure is None else round(figure, 3) for name, figure in figures.items()}
+
+
+def _ratios(result: Result, results: Sequence[Result]) -> dict[str, float | None]:
+    """Beside the bare socket, and beside cachegrid in the same colour."""
+    bare, ours = us_of(results, BARE, "sync"), us_of(results, CACHEGRID, result.contender.colour)
+    return {
+        "times_bare": None if bare is None else result.us / bare,
+        "times_cachegrid": None if ours is None else result.us / ours,
+    }
+
+
+def _target(target: Target) -> dict[str, Any]:
+    return {
+        "name": target.name,
+        "limit": target.limit,
+        "bound": "at least" if target.at_least else "at most",
+        "figure": None if target.figure is None else round(target.figure, 3),
+        "unit": target.unit,
+        "met": target.met,
+    }
+
+
+def _cells(scenario: Scenario, result: Result, results: Sequence[Result]) -> list[str]:
+    contender = result.contender
+    name = f"{contender.name} {contender.version}" if contender.name != BARE else contender.name
+    colour = f"{contender.colour}, {contender.many}" if scenario is Scenario.MANY else contender.colour
+    if result.failed:
+        return [name, colour, "[red]failed"]
+    ratios = [f"{ratio:.2f}" if ratio else "" for ratio in _ratios(result, results).values()]
+    return [name, colour, f"{result.us:.2f}", f"{result.median:.2f}", *ratios]
+
+
+def _facts(run: Run) -> Iterator[str]:
+    yield f"3 owners and 3 replicas ready after {run.grid_ms:.0f} ms"
+    if run.start is not None:
+        yield (
+            f"embedded grid: connected after {run.start.connect_ms:.0f} ms from nothing, first value after "
+            f"{run.start.first_value_ms:.0f} ms; its member takes {run.start.member_bytes / 1e6:.1f} MB"
+        )
+    if run.imported is not None:
+        loaded = ", ".join(run.imported.foreign) or "nothing foreign"
+        yield f"import cachegrid: {run.imported.ms:.1f} ms, loads {loaded}"
+    for trouble in run.troubles:
+        yield f"not measured: {trouble}"
+
+
+def _judged(target: Target) -> list[str]:
+    figure = "not measured" if target.figure is None else f"{target.figure:.2f} {target.unit}"
+    bound = "at least" if target.at_least else "at most"
+    verdict = "[green]met" if target.met else "[red]missed"
+    return [target.name, f"{bound} {target.limit:g} {target.unit}", figure, verdict]

@@ -1,0 +1,85 @@
+"""One run: start a grid, measure everybody on it, tell what came out."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import platform
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from cachegrid.bench.contenders import CONTENDERS
+from cachegrid.bench.facts import ImportCost, Start, import_cost, own_grid, start_cost
+from cachegrid.bench.load import FULL, QUICK, Load, Scenario
+from cachegrid.bench.race import Result, race
+from cachegrid.bench.report import as_json, print_table, progress
+from cachegrid.bench.targets import Target, judge
+
+__all__ = ["Run", "measure", "run"]
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True, kw_only=True)
+class Run:
+    """All that a run found out."""
+
+    load: Load
+    server: str = ""  # its name and version
+    grid_ms: float = 0.0  # what the start of three owners and three replicas took
+    start: Start | None = None
+    imported: ImportCost | None = None
+    raced: dict[Scenario, list[Result]] = field(default_factory=dict)
+    targets: list[Target] = field(default_factory=list)
+    troubles: list[str] = field(default_factory=list)  # what could not be measured, besides contenders
+
+    @property
+    def machine(self) -> str:
+        """Where it ran."""
+        return f"Python {platform.python_version()}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}"
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether everything that should run did."""
+        return not self.troubles and not any(result.failed for results in self.raced.values() for result in results)
+
+
+def run(*, json: bool = False, quick: bool = False, strict: bool = False) -> int:
+    """
+    Measure and print, as a table or as one JSON object; about a minute, or seconds with `quick`.
+
+    The exit code is 0 when everything ran, whatever the figures: other work on the machine must not break scripts.
+    It is 1 when a contender or a fact could not be measured, and with `strict` also when a target is missed.
+    """
+    with progress(quiet=json) as tell:
+        found = measure(QUICK if quick else FULL, tell)
+    if json:
+        print(as_json(found))
+    else:
+        print_table(found)
+    missed = strict and not all(target.met for target in found.targets)
+    return int(missed or not found.is_whole)
+
+
+def measure(load: Load, tell: Callable[[str], None]) -> Run:
+    """Everything, on a grid of its own that is gone afterwards."""
+    found = Run(load=load)
+    tell("importing in fresh interpreters")
+    found.imported = _tried(found, "import", lambda: import_cost(min(load.rounds, 10)))
+    tell("starting an embedded grid")
+    found.start = _tried(found, "embedded grid", start_cost)
+    tell("starting a grid of 3 owners and 3 replicas")
+    with own_grid() as (state, found.grid_ms):
+        found.server = state.version
+        found.raced = asyncio.run(race(CONTENDERS, state, load, tell))
+    found.targets = judge(found.raced, found.start, found.imported)
+    return found
+
+
+def _tried(found: Run, what: str, act: Callable[[], T]) -> T | None:
+    try:
+        return act()
+    except Exception as error:  # noqa: BLE001 - one fact that cannot be had must not cost the others
+        found.troubles.append(f"{what}: {type(error).__name__}: {error}")
+        return None
