@@ -54,6 +54,10 @@ class Admin:
         lines = (line.partition(":") for line in self.text("INFO", *sections).splitlines())
         return {name: value for name, colon, value in lines if colon}
 
+    def wait_at_most(self, timeout: float) -> None:
+        """Let later answers take that many seconds."""
+        self._socket.settimeout(timeout)
+
     def close(self) -> None:
         """End the connection."""
         self._socket.close()

@@ -23,7 +23,7 @@ __all__ = ["Launch", "PortTaken", "Progress"]
 Progress = Callable[[str, int, int], None]  # what is done, of how many of them, of how many
 
 PAUSE = 0.001  # seconds between two looks at a member that is starting
-SHORTEST_WAIT = 0.05  # seconds for an answer, however near the deadline
+GREETING_WAIT = 0.5  # seconds for the first answer: a stranger on the member's port may never give one
 LOADING_GRACE = 10.0  # seconds that a member gets once its data is loaded, however long that took
 NUDGE_AFTER, NUDGE_AGAIN = 0.02, 1.5  # seconds until a replica that copies nothing is made to ask again
 TAKEN = ("address already in use", "failed listening on port")
@@ -132,8 +132,9 @@ class Launch:
         """A connection to a member; waits for one that is starting."""
         while member.index not in self._admins:
             try:
-                wait = max(SHORTEST_WAIT, self._left())
-                self._admins[member.index] = connect_to(self._state, member, timeout=wait)
+                admin = connect_to(self._state, member, timeout=GREETING_WAIT)
+                admin.wait_at_most(max(GREETING_WAIT, self._left()))
+                self._admins[member.index] = admin
             except EngineError as error:
                 # Before it answers there may be nothing, or a stranger on the port of a member about to fail.
                 self._check_alive(member, error)

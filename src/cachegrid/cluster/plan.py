@@ -35,6 +35,11 @@ class TlsFiles:
     cert: Path
     key: Path
 
+    def __post_init__(self) -> None:
+        """Make the paths absolute, as servers need them that run in folders of their own."""
+        for name in ("ca", "cert", "key"):
+            object.__setattr__(self, name, Path(getattr(self, name)).absolute())
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shape:

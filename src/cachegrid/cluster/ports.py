@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import random
 import socket
 from collections.abc import Iterable
@@ -9,13 +10,24 @@ from pathlib import Path
 
 from cachegrid.errors import ConfigError, StartFailed
 
-__all__ = ["free_pairs", "is_free", "pairs_from", "refuse_taken", "user_of"]
+__all__ = ["checked_host", "free_pairs", "is_free", "pairs_from", "refuse_taken", "user_of"]
 
 # Below the ports that systems give to outgoing connections: those come and go, and a restarted member would
 # find its port taken.
 LOWEST, HIGHEST = 20000, 32000
 BUS_OFFSET = 10000  # where servers put the bus by default, as long as it is a port
 LAST_PORT = 65535
+
+
+def checked_host(host: str) -> str:
+    """The address, if members can listen there: an IP address of this host."""
+    try:
+        named = not ipaddress.ip_address(host).is_unspecified  # members tell it to each other and to clients
+    except ValueError:
+        named = False
+    if not named or not is_free(host, 0):  # 0: any port would do
+        raise ConfigError("host", host, "an IP address of this host, such as 127.0.0.1")
+    return host
 
 
 def free_pairs(count: int, host: str, chance: random.Random | None = None) -> list[tuple[int, int]]:

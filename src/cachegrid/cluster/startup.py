@@ -6,19 +6,20 @@ import secrets
 import shutil
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from cachegrid.cluster.files import has_entries, sweep, write_new
 from cachegrid.cluster.launch import Launch, PortTaken, Progress
 from cachegrid.cluster.lock import locked
 from cachegrid.cluster.plan import GridPlan, MemberPlan, Shape, TlsFiles, lay_out
-from cachegrid.cluster.ports import free_pairs, pairs_from
+from cachegrid.cluster.ports import checked_host, free_pairs, pairs_from
 from cachegrid.cluster.presence import find, pid_of
 from cachegrid.cluster.revival import heal, resume
 from cachegrid.cluster.server import ServerProgram, find_server
 from cachegrid.cluster.state import GridState, MemberState, checked_name, load, machine_name, save, state_root
-from cachegrid.errors import GridError, GridRunning, StartFailed
+from cachegrid.errors import ConfigError, GridError, GridRunning, StartFailed
 
 __all__ = ["embedded", "start"]
 
@@ -71,11 +72,11 @@ def start(  # noqa: PLR0913 - settings, each with a default of its own
     shape = Shape(owners=owners, replicas=replicas, memory=memory, persist=persist)
     wish = Wish(
         name=checked_name(name),
-        root=root or state_root(),
+        root=(root or state_root()).absolute(),
         shape=shape,
-        host=host,
+        host=checked_host(host),
         base_port=base_port,
-        tls=tls,
+        tls=_checked(tls),
         server=server,
         settings=settings or {},
         node_timeout_ms=node_timeout_ms,
@@ -91,10 +92,18 @@ def embedded(name: str = "default", *, root: Path | None = None, server: Path | 
 
     However many processes call at once, there is one grid. Raises as `start` does.
     """
-    root = root or state_root()
-    if state := find(name, root=root):
-        return state
+    root = (root or state_root()).absolute()
+    with suppress(GridError):  # what cannot be read is dealt with below
+        if state := find(name, root=root):
+            return state
     return _start(Wish(name=checked_name(name), root=root, shape=None, server=server))
+
+
+def _checked(tls: TlsFiles | None) -> TlsFiles | None:
+    for name, path in asdict(tls).items() if tls else ():
+        if not path.is_file():
+            raise ConfigError(f"tls.{name}", str(path), "a PEM file that is there")
+    return tls
 
 
 def _start(wish: Wish) -> GridState:

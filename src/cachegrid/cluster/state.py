@@ -20,6 +20,7 @@ __all__ = ["GridState", "MemberState", "checked_name", "load", "names", "save", 
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,62}")
 FORMAT = 1
+CLEAR = "`cachegrid down --purge` removes it"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,18 +136,20 @@ def save(state: GridState) -> None:
 
 def load(root: Path, name: str) -> GridState | None:
     """The grid of that name as it was last written, running or not; None if there is none."""
-    folder = root / checked_name(name)
+    folder = root.absolute() / checked_name(name)
     try:
         facts = json.loads((folder / "grid.json").read_bytes())
         hidden = json.loads((folder / "secrets.json").read_bytes())
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
-        raise GridError(f"the state of grid {name!r} in {folder} cannot be read: {error}") from error
+        raise GridError(f"the state of grid {name!r} in {folder} cannot be read ({error}): {CLEAR}") from error
     try:
         return _from_json(facts, hidden, folder)
     except (KeyError, TypeError, ValueError) as error:
-        raise GridError(f"the state of grid {name!r} in {folder} is damaged, or of another version: {error}") from error
+        raise GridError(
+            f"the state of grid {name!r} in {folder} is damaged, or of another version ({error}): {CLEAR}"
+        ) from error
 
 
 def machine_name() -> str:

@@ -1,0 +1,124 @@
+"""Who owns what is read back from what the members of a stopped grid wrote."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import pytest
+
+from cachegrid.cluster.layout import read_back
+from cachegrid.cluster.plan import Shape
+from cachegrid.cluster.state import GridState, MemberState
+
+A, B, C, D = (letter * 40 for letter in "abcd")
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Callable[[Iterable[str]], GridState]:
+    """Make the folder of a grid whose members believe what is given, each about itself: `flags owner epoch slots`."""
+
+    def make(beliefs: Iterable[str]) -> GridState:
+        members = []
+        for index, (member_id, belief) in enumerate(zip((A, B, C, D), beliefs, strict=False)):
+            folder = tmp_path / f"m{index + 1}"
+            folder.mkdir()
+            role, owner, epoch, *slots = belief.split()
+            row = f"{member_id} 127.0.0.1:{7001 + index}@17001,,shard-id=x myself,{role} {owner} 0 0 {epoch} connected"
+            other = f"{'e' * 40} 127.0.0.1:1@2 master - 0 0 99 connected 0-16383"
+            (folder / "nodes.conf").write_text(
+                f"{' '.join([row, *slots])}\n{other}\nvars currentEpoch 9 lastVoteEpoch 0\n"
+            )
+            members.append(
+                MemberState(
+                    index=index,
+                    id=member_id,
+                    host="127.0.0.1",
+                    port=7001 + index,
+                    bus_port=17001,
+                    role="owner",
+                    folder=folder,
+                )
+            )
+        return GridState(
+            name="kept",
+            folder=tmp_path,
+            shape=Shape(owners=2, replicas=1, persist=True),
+            members=tuple(members),
+            password="pw",
+            secret=b"",
+            server=Path("/bin/server"),
+            version="Valkey 9.1.2",
+            created=0,
+            machine="here",
+        )
+
+    return make
+
+
+def ids() -> Callable[[], str]:
+    """New ids that are easy to tell apart."""
+    numbers = itertools.count(1)
+    return lambda: f"{next(numbers):040x}"
+
+
+def test_a_grid_that_was_whole_comes_back_as_it_was(kept: Callable[[Iterable[str]], GridState]) -> None:
+    """
+    Owners keep their slots, however cut up, and replicas their owners; what a member says of others does not count.
+    """
+    state = kept(["master - 5 0-99 200 8192-16383", "master - 6 100-199 201-8191", f"slave {A} 5", f"slave {B} 6"])
+    plan = read_back(state, ids())
+    assert plan is not None
+    assert [None, None, 0, 1] == [member.follows for member in plan.members]
+    first = (range(100), range(200, 201), range(8192, 16384))
+    assert [first, (range(100, 200), range(201, 8192)), (), ()] == [member.slots for member in plan.members]
+    assert [A, B, C, D] == [member.id for member in plan.members]
+    assert plan.members[0].shard == plan.members[2].shard != plan.members[1].shard
+
+
+def test_the_latest_owner_wins(kept: Callable[[Iterable[str]], GridState]) -> None:
+    """
+    An owner that died and was replaced still claims its slots; it becomes a replica of the one that took them.
+    """
+    state = kept(["master - 5 0-8191", "master - 6 8192-16383", "master - 7 0-8191", f"slave {B} 6"])
+    plan = read_back(state, ids())
+    assert plan is not None
+    assert [2, None, None, 1] == [member.follows for member in plan.members]
+    assert [(), (range(8192, 16384),), (range(8192),), ()] == [member.slots for member in plan.members]
+
+
+def test_a_replica_of_nobody_known_follows_somebody(kept: Callable[[Iterable[str]], GridState]) -> None:
+    """
+    Its owner may have been removed; it still has a place in the grid.
+    """
+    plan = read_back(kept(["master - 1 0-16383", f"slave {'f' * 40} 1"]), ids())
+    assert plan is not None
+    assert [None, 0] == [member.follows for member in plan.members]
+
+
+@pytest.mark.parametrize(
+    "beliefs",
+    [
+        ["master - 5 0-8191", f"slave {A} 5"],  # half of the slots are nobody's
+        ["master - 5 0-8191", "master - 6 8192-16000"],
+    ],
+)
+def test_slots_without_owner_leave_it_to_the_members(
+    kept: Callable[[Iterable[str]], GridState], beliefs: list[str]
+) -> None:
+    """
+    Where the files do not tell who owns all slots, nothing is made up.
+    """
+    assert read_back(kept(beliefs), ids()) is None
+
+
+@pytest.mark.parametrize("text", [None, "", "garbage", "a b c d\n", "\0\0\0"])
+def test_damaged_files_leave_it_to_the_members(kept: Callable[[Iterable[str]], GridState], text: str | None) -> None:
+    """
+    A file that is missing or torn is never guessed at.
+    """
+    state = kept(["master - 5 0-8191", "master - 6 8192-16383"])
+    path = state.members[1].folder / "nodes.conf"
+    path.unlink() if text is None else path.write_text(text)
+    assert read_back(state, ids()) is None
