@@ -1,0 +1,142 @@
+"""The Valkey engine is an engine, in both colours, on every kind of server that it is made for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from blockbuster import blockbuster_ctx
+
+from cachegrid.engines.valkey._aio.engine import AsyncValkeyEngine
+from cachegrid.engines.valkey._sio.engine import SyncValkeyEngine
+from cachegrid.engines.valkey.url import parse
+from cachegrid.testing import AsyncEngineContract, SyncEngineContract
+from cachegrid.testing.certificates import make_certificates
+from cachegrid.testing.loopback import LoopbackGrid
+from tests.engines.servers import Server, redis
+
+pytestmark = pytest.mark.grid
+
+
+@contextmanager
+def valkey_server() -> Iterator[str]:
+    """One Valkey server."""
+    with Server() as server:
+        yield server.url()
+
+
+@contextmanager
+def valkey_socket() -> Iterator[str]:
+    """One Valkey server, at a unix socket."""
+    with Server() as server:
+        yield f"unix://{server.socket}"
+
+
+@contextmanager
+def redis_server() -> Iterator[str]:
+    """One Redis 7 server."""
+    with Server(redis()) as server:
+        yield server.url()
+
+
+@contextmanager
+def redis_with_tls() -> Iterator[str]:
+    """One Redis 7 server for clients with a certificate, where only a user with a password may do anything."""
+    with Server(redis(), users=["default on nopass ~* +ping", "app on >s%crt ~* &* +@all"]) as server:
+        files = make_certificates(server.folder / "tls")
+        server.settings |= {
+            "port": 0,
+            "tls-port": server.port,
+            "tls-ca-cert-file": files.ca,
+            "tls-cert-file": files.cert,
+            "tls-key-file": files.key,
+            "tls-auth-clients": "yes",
+        }
+        server.restart()
+        options = f"?ca={files.ca}&cert={files.cert}&key={files.key}"
+        yield server.url("app:s%25crt", options, scheme="valkeys")
+
+
+@contextmanager
+def valkey_cluster() -> Iterator[str]:
+    """A Valkey cluster of 3 owners with a replica each."""
+    with LoopbackGrid(owners=3, replicas=1) as grid:
+        yield grid.url
+
+
+@contextmanager
+def valkey_alone() -> Iterator[str]:
+    """A Valkey cluster of one member."""
+    with LoopbackGrid(owners=1, replicas=0) as grid:
+        yield grid.url
+
+
+@contextmanager
+def redis_cluster() -> Iterator[str]:
+    """A Redis 7 cluster of 2 owners with a replica each."""
+    with LoopbackGrid(owners=2, replicas=1, server=redis()) as grid:
+        yield grid.url
+
+
+KINDS = (valkey_server, valkey_socket, valkey_cluster, valkey_alone, redis_server, redis_with_tls, redis_cluster)
+
+
+@pytest.fixture(scope="module", params=KINDS, ids=lambda kind: kind.__name__)
+def url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Of a grid that is there for these tests alone."""
+    with request.param() as url:
+        yield url
+
+
+class TestAsyncValkey(AsyncEngineContract):
+    url: str
+
+    async def open_engine(self) -> AsyncValkeyEngine:
+        """One more on the same grid."""
+        return await open_async(self.url)
+
+    async def open_cut_off(self) -> AsyncValkeyEngine:
+        """One whose server died after it was found."""
+        server = await asyncio.to_thread(Server)
+        engine = await open_async(server.url(options="?timeout=50ms"))
+        await asyncio.to_thread(server.close)
+        return engine
+
+    @pytest.fixture(autouse=True)
+    def _on(self, url: str) -> Iterator[None]:
+        self.url = url
+        with blockbuster_ctx("cachegrid"):
+            yield
+
+
+class TestSyncValkey(SyncEngineContract):
+    url: str
+
+    def open_engine(self) -> SyncValkeyEngine:
+        """One more on the same grid."""
+        return open_sync(self.url)
+
+    def open_cut_off(self) -> SyncValkeyEngine:
+        """One whose server died after it was found."""
+        with Server() as server:
+            return open_sync(server.url(options="?timeout=50ms"))
+
+    @pytest.fixture(autouse=True)
+    def _on(self, url: str) -> None:
+        self.url = url
+
+
+async def open_async(url: str) -> AsyncValkeyEngine:
+    """An engine on a grid; to be closed by the caller."""
+    engine = AsyncValkeyEngine(parse(url, timeout=5))
+    await engine.open()
+    return engine
+
+
+def open_sync(url: str) -> SyncValkeyEngine:
+    """An engine on a grid; to be closed by the caller."""
+    engine = SyncValkeyEngine(parse(url, timeout=5))
+    engine.open()
+    return engine
