@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # Each pattern is written so that it does not match itself: this file is looked at, too.
 STRAY = {
-    r"(?<![\w.])/(?:wor[k]|roo[t]|home/\w+|User[s]/\w+)/": "a path of one machine",
+    r"(?<![\w.])/(?:wor[k]|roo[t])/": "a path of one machine",
     r"\bpyp[i]\.org|pythonhoste[d]\.org|npmj[s]\.|crate[s]\.io|prox[y]\.golang|de[b]\.debian": "a registry's address",
     r"--(?:extra-)?inde[x]-url|--trusted-hos[t]|--find-link[s]": "a choice of registry, which is the machine's",
     r"\bTOD[O]\b|\bFIXM[E]\b|\bXX[X]\b|\bHAC[K]\b": "a note of unfinished work",

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from cachegrid.cluster import stop
 from cachegrid.cluster.state import names
-from cachegrid.cluster.stop import stop
 
 
 @pytest.fixture
