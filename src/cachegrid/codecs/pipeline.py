@@ -1,0 +1,150 @@
+"""
+From a value to a whole frame and back: codec, compression, signature and header, composed once for a cache.
+
+Small values of an unsigned cache, which are nearly all, take the shortest way through `freeze` and `thaw`;
+whatever needs more care leaves it at one comparison.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from cachegrid._core import frame as frames
+from cachegrid._core.frame import COMPRESSED, HEADER_SIZE, INT_MAX, INT_MIN, SIGNED, Frame
+from cachegrid.codecs.protocol import Codec, Payload
+from cachegrid.codecs.signature import MAC_SIZE, Signer
+from cachegrid.codecs.squeeze import expand, squeeze
+from cachegrid.errors import FrameError, ValueRefused, ValueTooLarge
+
+__all__ = ["Pipeline"]
+
+_SMALL: Final = 4096  # bytes that are copied without a thought; of more, views are taken
+_BEGINNING: Final = bytes([frames.MAGIC, frames.FORMAT])
+
+
+class Pipeline:
+    """
+    What a cache does to its values. Serves all threads.
+
+    `compress` is the size in bytes from which on payloads are compressed, or None; `max_value` the largest
+    payload, before compression, that is written or read.
+    """
+
+    __slots__ = (
+        "_bytes_prefix",
+        "_cache",
+        "_careful",
+        "_codec",
+        "_compress",
+        "_counts",
+        "_decode",
+        "_encode",
+        "_id",
+        "_mark",
+        "_max_value",
+        "_signer",
+        "_simple",
+    )
+
+    def __init__(self, codec: Codec, *, compress: int | None, cache: str, secret: bytes | None, max_value: int) -> None:
+        self._codec, self._id = codec, codec.id
+        self._encode, self._decode = codec.encode, codec.decode
+        self._cache, self._max_value = cache, max_value
+        self._counts: bool = getattr(codec, "counts", False)
+        self._bytes_prefix: bytes | None = getattr(codec, "bytes_prefix", None)
+        self._signer = Signer(secret, cache) if getattr(codec, "signed", False) else None
+        self._compress = max_value + 1 if compress is None else compress
+        # Payloads below this size are written without a further look, and frames up to that size are read so.
+        self._careful = 0 if self._signer else min(self._compress, max_value + 1)
+        self._simple = 0 if self._signer else HEADER_SIZE + min(_SMALL, max_value)
+        self._mark = bytes([codec.id, 0])  # what a frame says of its codec and its flags, then
+
+    def freeze(
+        self,
+        address: bytes,
+        key: object,
+        value: Any,
+        *,
+        created: int,
+        version: int,
+        ttl: int | None,
+        idle: int | None = None,
+        grace: int | None = None,
+    ) -> bytes:
+        """
+        The frame of a value; times are ms. An integer without idle time and grace is its digits, if the codec counts.
+
+        Raises `ValueRefused` for what the codec cannot keep, and `ValueTooLarge`; both name cache and key.
+        """
+        kind = type(value)
+        if kind is int and self._counts and idle is None and grace is None and INT_MIN <= value <= INT_MAX:
+            return b"%d" % value
+        if kind is bytes and self._bytes_prefix is not None and len(value) > _SMALL:
+            parts = (self._bytes_prefix, value)  # encoding would only copy it
+        else:
+            try:
+                payload = self._encode(value)
+            except ValueRefused as error:
+                raise self._refused(key, error) from error.__cause__
+            if len(payload) < self._careful:
+                return frames.pack(
+                    payload, codec=self._id, created=created, version=version, ttl=ttl, idle=idle, grace=grace
+                )
+            parts = (b"", payload)
+        body, flags = self._stored_form(key, parts)
+        head = frames.header(
+            codec=self._id, flags=flags, created=created, version=version, ttl=ttl, idle=idle, grace=grace
+        )
+        if self._signer is None:
+            return b"".join((head, *body))
+        whole = b"".join(body)
+        return b"".join((head, self._signer.sign(address, head, whole), whole))
+
+    def _stored_form(self, key: object, parts: tuple[bytes, bytes]) -> tuple[tuple[bytes, ...], int]:
+        """A payload, given in two parts, as it is stored, and the flags that say how."""
+        size = len(parts[0]) + len(parts[1])
+        if size > self._max_value:
+            raise ValueTooLarge(self._cache, key, size, self._max_value)
+        flags = 0 if self._signer is None else SIGNED
+        if size >= self._compress:
+            squeezed = squeeze(b"".join(parts))
+            if squeezed is not None:
+                return (squeezed,), flags | COMPRESSED
+        return parts, flags
+
+    def _refused(self, key: object, error: ValueRefused) -> ValueRefused:
+        message = f"nothing was stored for {key!r} in cache {self._cache!r}: {error}"
+        return ValueRefused(message, path=error.path, kind=error.kind)
+
+    def thaw(self, address: bytes, raw: bytes) -> Any:
+        """The value in a frame, or in the digits of an integer; `FrameError` for all other bytes."""
+        if raw[8:10] == self._mark and raw[:2] == _BEGINNING and HEADER_SIZE <= len(raw) <= self._simple:
+            return self._decode(raw[HEADER_SIZE:])
+        return self.thaw_entry(address, raw)[0]
+
+    def thaw_entry(self, address: bytes, raw: bytes) -> tuple[Any, Frame]:
+        """The value and what its frame says; `FrameError` as for `thaw`."""
+        if self._counts and frames.is_int(raw):
+            return frames.unpack_int(raw), frames.frame_of_int(raw)
+        frame = frames.unpack(raw)
+        if frame.codec != self._id:
+            raise FrameError(f"a frame of codec {frame.codec}, and cache {self._cache!r} has {self._codec.name!r}")
+        body: Payload = raw[frame.start :] if len(raw) <= _SMALL else memoryview(raw)[frame.start :]
+        if frame.flags & SIGNED or self._signer is not None:
+            body = self._verified(address, raw, frame, body)
+        if frame.flags & COMPRESSED:
+            body = expand(body, self._max_value)
+        elif len(body) > self._max_value:
+            raise FrameError(f"a payload of {len(body):,} bytes, and at most {self._max_value:,} are read")
+        return self._decode(body), frame
+
+    def _verified(self, address: bytes, raw: bytes, frame: Frame, body: Payload) -> Payload:
+        """The body without its signature, if that is ours."""
+        if self._signer is None:
+            raise FrameError(f"a signed frame, and cache {self._cache!r} signs nothing")
+        if not frame.flags & SIGNED:
+            raise FrameError("a frame without a signature")
+        signature, body = body[:MAC_SIZE], body[MAC_SIZE:]
+        if not self._signer.is_valid(address, raw[: frame.start], signature, body):
+            raise FrameError("a signature that is not of this grid, cache, address and payload")
+        return body
