@@ -24,8 +24,10 @@ from cachegrid.errors import ConfigError
 __all__ = ["CachePolicy", "Settings", "load_settings", "policy_from", "unknown"]
 
 DEFAULT_NAME: Final = "default"
+PYPROJECT: Final = "pyproject.toml"
 # Read by the parts that start and find grids, not settings of a connection.
 _ELSEWHERE: Final = {"CACHEGRID_CONFIG", "CACHEGRID_SERVER", "CACHEGRID_STATE", "CACHEGRID_CI"}
+_TEXTS: Final = ("url", "name", "namespace", "secret", "ca", "cert", "key")
 _VARIABLES: Final = ("url", "name", "namespace", "timeout", "secret", "ca", "cert", "key")
 
 
@@ -58,6 +60,19 @@ class CachePolicy:
         _check_names("", changes, _names(CachePolicy))
         return dataclasses.replace(self, **changes)
 
+    def means_the_same_as(self, other: CachePolicy) -> bool:
+        """Whether the settings are the same, however they were written: 60, "60s" or "1m"."""
+        return self._meant() == other._meant()
+
+    def _meant(self) -> tuple[object, ...]:
+        times = [self.ttl, self.idle, self.lease, self.wait]
+        sizes = [self.compress, self.max_value]
+        return (
+            self.codec,
+            *[None if time is None else milliseconds("time", time) for time in times],
+            *[None if size is None else bytes_of("size", size) for size in sizes],
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
@@ -74,12 +89,16 @@ class Settings:
     caches: Mapping[str, CachePolicy] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        for name in _TEXTS:
+            said = getattr(self, name)
+            if said is not None and not isinstance(said, str):
+                raise ConfigError(name, "***" if name == "secret" else said, "text")
         seconds_of("timeout", self.timeout)
         check_name("namespace", self.namespace)
         if self.name is not None:
             check_name("name", self.name)
-        for name in self.caches:
-            check_name("caches", name)
+        checked = {check_name("caches", name): policy_from(f"caches.{name}", it) for name, it in self.caches.items()}
+        object.__setattr__(self, "caches", checked)
 
 
 def load_settings(
@@ -97,10 +116,16 @@ def load_settings(
     """
     said = {key: value for key, value in (("url", url), ("name", name)) if value is not None}
     if isinstance(config, Settings):
-        return dataclasses.replace(config, **said)  # type: ignore[arg-type] # only url and name
-    merged = _from_config(config, environ, folder or Path.cwd()) | _from_environment(environ) | said
-    if url is None and name is not None:
-        merged.pop("url", None)  # an argument that names a grid outweighs a URL from further away
+        levels = [{item: getattr(config, item) for item in _names(Settings)}, said]
+    else:
+        levels = [_from_config(config, environ, folder), _from_environment(environ), said]
+    merged: dict[str, Any] = {}
+    for level in levels:  # the farthest first
+        # Both say which grid is meant: a name that was said nearer by outweighs a URL from further away, and so on.
+        for nearer, farther in (("name", "url"), ("url", "name")):
+            if nearer in level and farther not in level:
+                merged.pop(farther, None)
+        merged |= level
     return Settings(**merged)
 
 
@@ -122,24 +147,29 @@ def unknown(what: str, name: str, known: Iterable[str]) -> ConfigError:
     return ConfigError(what, name, f"a name that is known; {hint}")
 
 
-def _from_config(config: object, environ: Mapping[str, str], folder: Path) -> dict[str, Any]:
+def _from_config(config: object, environ: Mapping[str, str], folder: Path | None) -> dict[str, Any]:
     if isinstance(config, Mapping):
         return _checked("config", config)
+    if config is None:
+        config = environ.get("CACHEGRID_CONFIG") or None
     if isinstance(config, (str, os.PathLike)):
-        return _checked(str(config), _read(Path(config)))
+        return _from_file(Path(config)) or {}
     if config is not None:
         raise ConfigError("config", config, "a path, a mapping or Settings")
-    if "CACHEGRID_CONFIG" in environ:
-        path = Path(environ["CACHEGRID_CONFIG"])
-        return _checked(str(path), _read(path))
+    folder = folder or Path.cwd()
     for place in (folder, *folder.parents):
-        if (path := place / "cachegrid.toml").is_file():
-            return _checked(str(path), _read(path))
-        if (path := place / "pyproject.toml").is_file():
-            table = _read(path).get("tool", {}).get("cachegrid")
-            if table is not None:
-                return _checked(str(path), table)
+        for name in ("cachegrid.toml", PYPROJECT):
+            if (path := place / name).is_file() and (found := _from_file(path)) is not None:
+                return found
     return {}
+
+
+def _from_file(path: Path) -> dict[str, Any] | None:
+    """What a file says; None for a `pyproject.toml` that does not mention us."""
+    table = _read(path)
+    if path.name == PYPROJECT:
+        table = table.get("tool", {}).get("cachegrid")
+    return None if table is None else _checked(str(path), table)
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -152,7 +182,9 @@ def _read(path: Path) -> dict[str, Any]:
         raise ConfigError("config", str(path), f"valid TOML ({error})") from error
 
 
-def _checked(where: str, table: Mapping[str, Any]) -> dict[str, Any]:
+def _checked(where: str, table: object) -> dict[str, Any]:
+    if not isinstance(table, Mapping):
+        raise ConfigError(where, table, "a table of settings")
     _check_names(f"{where}: ", table, _names(Settings))
     checked = dict(table)
     caches = checked.get("caches", {})
@@ -166,6 +198,8 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
     known = {f"CACHEGRID_{name.upper()}": name for name in _VARIABLES}
     found: dict[str, Any] = {}
     for variable, value in environ.items():
+        if not value:  # how a shell, or a file of them, says that it is not set
+            continue
         if variable in known:
             found[known[variable]] = value
         elif variable.startswith("CACHEGRID_") and variable not in _ELSEWHERE:

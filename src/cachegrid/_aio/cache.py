@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import fnmatch
-import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from typing import Any, ParamSpec, TypeVar, overload
 
-from cachegrid._aio.cell import AsyncCell
+from cachegrid._aio.cell import Ends
+from cachegrid._aio.changes import AsyncChanges
 from cachegrid._aio.face import AsyncFace
-from cachegrid._aio.flights import AsyncLanding, is_loading
-from cachegrid._aio.functions import AsyncCachedFunction, check_colour
+from cachegrid._aio.flights import AsyncLanding
+from cachegrid._aio.functions import AsyncCachedFunction, check_colour, label_of
 from cachegrid._aio.lock import AsyncGridLock
 from cachegrid._core.address import Key, Space
 from cachegrid._core.binding import Binder
-from cachegrid._core.entry import Entry
 from cachegrid._core.miss import MISS, UNSAID, Unsaid
 from cachegrid._core.stats import CacheStats
 from cachegrid._core.units import Duration, Span, milliseconds, seconds_of
-from cachegrid.errors import EngineTimeout, EntryNotFound, NotANumber
-from cachegrid.waits._aio import sleep
+from cachegrid.errors import KeyRefused
 
 __all__ = ["AsyncCache"]
 
@@ -28,7 +26,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class AsyncCache(AsyncCell, AsyncFace):
+class AsyncCache(AsyncChanges, AsyncFace):
     """
     A named cache of a grid: the same entries for every process that opens it by this name.
 
@@ -46,7 +44,7 @@ class AsyncCache(AsyncCell, AsyncFace):
 
     async def get_many(self, keys: Iterable[Key]) -> dict[Key, Any]:
         """The values of those entries that are there, in the order asked for; one trip to each member."""
-        keys = list(dict.fromkeys(keys))
+        keys = _unique(keys)
 
         async def act(space: Space) -> tuple[list[bytes], list[bytes | None]]:
             addresses = [space.address(key) for key in keys]
@@ -55,21 +53,11 @@ class AsyncCache(AsyncCell, AsyncFace):
             return addresses, await self._engine.fetch_many(addresses)
 
         addresses, frames = await self._steadily(act)
-        return self._thaw_many(keys, addresses, frames)
+        return await self._thaw_many(keys, addresses, frames)
 
     async def has(self, key: Key) -> bool:
         """Whether there is an entry; reading it counts as a read."""
         return await self._read(key) is not MISS
-
-    async def entry(self, key: Key) -> Entry | None:
-        """An entry with its version, times and size, or None. Counts as no read, and does not touch its idle time."""
-
-        async def act(space: Space) -> Entry | None:
-            address = space.address(key)
-            found = await self._engine.inspect(address)
-            return None if found is None else self._entry(key, address, *found)
-
-        return await self._steadily(act)
 
     async def keys(self, match: str | None = None) -> AsyncIterator[Key]:
         """
@@ -129,100 +117,6 @@ class AsyncCache(AsyncCell, AsyncFace):
         await self._steadily(act)
         self._counters.stores += len(values)
 
-    async def add(self, key: Key, value: Any, *, ttl: Span = UNSAID, idle: Span = UNSAID) -> bool:
-        """Store a value if there is no entry; whether it was stored. Of several callers at once one stores."""
-        ends = self._ends(ttl, idle)
-
-        async def act(space: Space) -> bool:
-            address = space.address(key)
-            frame = self._freeze(address, key, value, ends)
-            return await self._engine.store_if_absent(address, frame, ends.engine)
-
-        return self._stored(await self._steadily(act))
-
-    async def replace(self, key: Key, value: Any, *, ttl: Span = UNSAID, idle: Span = UNSAID) -> bool:
-        """Store a value if there is an entry; whether it was stored."""
-        ends = self._ends(ttl, idle)
-
-        async def act(space: Space) -> bool:
-            address = space.address(key)
-            frame = self._freeze(address, key, value, ends)
-            return await self._engine.store_if_present(address, frame, ends.engine)
-
-        return self._stored(await self._steadily(act))
-
-    async def compare_and_set(
-        self,
-        key: Key,
-        version: bytes,
-        value: Any,
-        *,
-        ttl: Span = UNSAID,
-        idle: Span = UNSAID,
-    ) -> bool:
-        """
-        Store a value if the entry still has this `version` (from `entry`); whether it was stored.
-
-        The version of an integer is the integer: another one that was there in between is not noticed.
-        """
-        ends = self._ends(ttl, idle)
-
-        async def act(space: Space) -> bool:
-            address = space.address(key)
-            frame = self._freeze(address, key, value, ends)
-            return await self._engine.store_if_version(address, version, frame, ends.engine)
-
-        return self._stored(await self._steadily(act))
-
-    async def update(
-        self,
-        key: Key,
-        fn: Callable[[Any], T],
-        *,
-        default: Any = UNSAID,
-        ttl: Span = UNSAID,
-        idle: Span = UNSAID,
-    ) -> T:
-        """
-        Replace a value by `fn(value)`, atomically: `fn` is called again when another write came in between.
-
-        Where there is no entry, `fn(default)` is stored; without `default` it is EntryNotFound. Returns the new value.
-        """
-        deadline = time.monotonic() + seconds_of("timeout", self._hub.settings.timeout)
-        while True:
-            entry = await self.entry(key)
-            if entry is None and isinstance(default, Unsaid):
-                raise EntryNotFound(self.name, key)
-            value = fn(default if entry is None else entry.value)
-            if entry is None:
-                done = await self.add(key, value, ttl=ttl, idle=idle)
-            else:
-                done = await self.compare_and_set(key, entry.version, value, ttl=ttl, idle=idle)
-            if done:
-                return value
-            if time.monotonic() >= deadline:
-                raise EngineTimeout(f"others changed {key!r} of cache {self.name!r} all the time; it was not updated")
-            await sleep(random.random() * 0.003)  # noqa: S311 - spreads those who contend, hides nothing
-
-    async def incr(self, key: Key, by: int = 1, *, start: int = 0, ttl: Span = UNSAID) -> int:
-        """
-        Add to an integer, atomically, and return the sum; where there is no entry, begin at `start`.
-
-        An entry that is there keeps its time to live. Raises NotANumber where no integer is, or where the sum
-        leaves 64 bits, and OutcomeUnknown when the connection broke after it was sent: it may have been added.
-        """
-        if self._idle is not None:
-            return await self.update(key, self._adder(key, by), default=start, ttl=ttl)
-        ends = self._ends(ttl, None)
-
-        async def act(space: Space) -> int:
-            return await self._engine.add(space.address(key), by, start, ends.engine)
-
-        try:
-            return await self._steadily(act)
-        except NotANumber as error:
-            raise self._no_number(key) from error
-
     async def touch(self, key: Key, ttl: Span = UNSAID) -> bool:
         """Give an entry a new time to live from now; whether there is one. Its idle time goes on."""
         ms = self._ends(ttl, None).ttl
@@ -244,7 +138,7 @@ class AsyncCache(AsyncCell, AsyncFace):
 
     async def delete_many(self, keys: Iterable[Key]) -> int:
         """Drop entries, one trip to each member; how many there were."""
-        keys = list(dict.fromkeys(keys))
+        keys = _unique(keys)
 
         async def act(space: Space) -> int:
             return await self._engine.drop_many([space.address(key) for key in keys])
@@ -282,12 +176,16 @@ class AsyncCache(AsyncCell, AsyncFace):
         most `wait` of the cache's policy (then LoadTimeout). If it fails its caller gets the error and another
         caller's loader is tried; if its process dies, another takes over when the lease has ended.
         """
-        address, value = await self._locate(key)
-        if value is not MISS:
-            return value  # type: ignore[no-any-return] # what the loader stored
-        if is_loading(address):
-            return await loader()  # the loader asks for its own key: it must not wait for itself
         ends = self._ends(ttl, idle)
+        value = await self._read(key)
+        return value if value is not MISS else await self._load(key, loader, ends)
+
+    async def _load(self, key: Key, loader: Callable[[], Awaitable[T]], ends: Ends) -> T:
+        """`get_or_load` for who has just missed."""
+        space = await self._settle()
+        address = space.address(key)
+        if self._hub.flights.is_loading(address):
+            return await loader()  # the loader asks for its own key: it must not wait for itself
         loaded: list[T] = []
 
         async def look() -> bytes | None:
@@ -364,7 +262,7 @@ class AsyncCache(AsyncCell, AsyncFace):
             function = function.__func__
         check_colour(function, self)
         make_key = Binder(function, ignore).key if key is None else _spread(key)
-        label = name or f"{function.__module__}.{function.__qualname__}"
+        label = name or label_of(function)
         changes = {what: value for what, value in (("ttl", ttl), ("idle", idle)) if not isinstance(value, Unsaid)}
         return AsyncCachedFunction(function, self._inner(f"{label}-{version}", changes), make_key, binds)
 
@@ -381,6 +279,17 @@ class AsyncCache(AsyncCell, AsyncFace):
     def _inner(self, name: str, changes: dict[str, Any]) -> AsyncCache:
         """A cache inside this one: with epochs of its own, and cleared along with this one."""
         return AsyncCache(self._hub, self.name, self.policy.changed(**changes), inside=name, counters=self._counters)
+
+
+def _unique(keys: Iterable[Key]) -> list[Key]:
+    """The keys, each once."""
+    if isinstance(keys, (str, bytes)):
+        raise KeyRefused(f"{keys!r:.60} is one key, where several are expected; put it into a list")
+    keys = list(keys)
+    try:
+        return list(dict.fromkeys(keys))
+    except TypeError:
+        return keys  # one of them is no key, and is refused when it becomes an address
 
 
 def _spread(key: Callable[..., Key]) -> Callable[[tuple[Any, ...], dict[str, Any]], Key]:

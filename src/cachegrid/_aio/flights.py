@@ -8,20 +8,12 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
-from cachegrid._aio.keeper import AsyncKeeper
+from cachegrid._aio.keeper import AsyncKeeper, give_back, take
 from cachegrid.engines._aio.protocol import AsyncLeases
 from cachegrid.errors import LoadTimeout
 from cachegrid.waits._aio import AsyncEvent, sleep
 
-__all__ = ["AsyncFlights", "AsyncLanding", "is_loading"]
-
-# What this task, or thread, is loading at the moment: a loader that asks for its own key must not wait for itself.
-_loading: contextvars.ContextVar[tuple[bytes, ...]] = contextvars.ContextVar("cachegrid_loading", default=())
-
-
-def is_loading(address: bytes) -> bool:
-    """Whether this very task or thread is in the middle of loading an address."""
-    return address in _loading.get()
+__all__ = ["AsyncFlights", "AsyncLanding"]
 
 
 class AsyncLanding(NamedTuple):
@@ -38,11 +30,17 @@ class AsyncLanding(NamedTuple):
 class _Flight:
     """One load in this process, that others wait for."""
 
-    __slots__ = ("frame", "landed")
+    __slots__ = ("address", "frame", "is_over", "landed", "of")
 
-    def __init__(self) -> None:
+    def __init__(self, of: AsyncFlights, address: bytes) -> None:
+        self.of, self.address = of, address
         self.landed = AsyncEvent()
+        self.is_over = False
         self.frame: bytes | None = None
+
+
+# What this task, or thread, is loading at the moment. Tasks begun by a loader inherit it, and so do forked children.
+_loading: contextvars.ContextVar[tuple[_Flight, ...]] = contextvars.ContextVar("cachegrid_loading", default=())
 
 
 class AsyncFlights:
@@ -57,31 +55,40 @@ class AsyncFlights:
         self._keeper = keeper
         self._flights: dict[bytes, _Flight] = {}
 
+    def is_loading(self, address: bytes) -> bool:
+        """Whether this very task or thread is in the middle of loading an address: it must not wait for itself."""
+        return any(flight.address == address and flight.of is self and not flight.is_over for flight in _loading.get())
+
     async def land(self, landing: AsyncLanding) -> bytes:
         """
         The frame for an address: from the grid if it is there by now, else loaded.
 
         Raises LoadTimeout after waiting for others for too long, and whatever `load` raises.
         """
-        address = landing.address
         deadline = time.monotonic() + landing.wait
         while True:
-            mine = _Flight()
-            flight = self._flights.setdefault(address, mine)
+            mine = _Flight(self, landing.address)
+            flight = self._flights.setdefault(landing.address, mine)
             if flight is mine:
                 return await self._lead(landing, mine, deadline)
-            if not await flight.landed.wait(deadline - time.monotonic()):
+            if flight.landed.is_lost:
+                self._end(flight)
+            elif not await flight.landed.wait(deadline - time.monotonic()):
                 raise _waited_too_long(landing.wait)
-            if flight.frame is not None:
+            elif flight.frame is not None:
                 return flight.frame
 
     def forget(self) -> None:
         """In a forked child: the flights are the parent's."""
         self._flights = {}
 
+    def _end(self, flight: _Flight) -> None:
+        flight.is_over = True
+        if self._flights.get(flight.address) is flight:
+            del self._flights[flight.address]
+
     async def _lead(self, landing: AsyncLanding, flight: _Flight, deadline: float) -> bytes:
-        address = landing.address
-        before = _loading.set((*_loading.get(), address))
+        before = _loading.set((*_loading.get(), flight))
         try:
             if landing.leases is None:
                 # Looked up again although the caller just missed: a flight that landed in between has
@@ -92,9 +99,9 @@ class AsyncFlights:
                 flight.frame = await self._lead_in_grid(landing, landing.leases, deadline)
             return flight.frame
         finally:
-            _loading.reset(before)
-            self._flights.pop(address, None)
+            self._end(flight)
             flight.landed.set()
+            _loading.reset(before)
 
     async def _lead_in_grid(self, landing: AsyncLanding, leases: AsyncLeases, deadline: float) -> bytes:
         address = landing.address
@@ -102,7 +109,7 @@ class AsyncFlights:
         pause = 0.002
         started = time.monotonic()
         while True:
-            got = await leases.acquire(address, token, landing.lease) is not None
+            got = await take(leases, address, token, landing.lease) is not None
             try:
                 # After the lease was asked for: whoever had it before has stored its value by then.
                 frame = await landing.look()
@@ -113,8 +120,8 @@ class AsyncFlights:
                     return await landing.load()
             finally:
                 if got:
-                    self._keeper.let_go(address)
-                    await leases.release(address, token)
+                    self._keeper.let_go(token)
+                    await give_back(leases, address, token)
             if time.monotonic() >= deadline:
                 raise _waited_too_long(time.monotonic() - started)
             await sleep(pause)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import types
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar, cast, overload
 
@@ -14,7 +15,7 @@ from cachegrid.errors import ConfigError
 if TYPE_CHECKING:
     from cachegrid._aio.cache import AsyncCache
 
-__all__ = ["AsyncBoundFunction", "AsyncCachedFunction", "check_colour"]
+__all__ = ["AsyncBoundFunction", "AsyncCachedFunction", "check_colour", "label_of"]
 
 P = ParamSpec("P")
 Q = ParamSpec("Q")
@@ -34,20 +35,21 @@ class AsyncCachedFunction(Generic[P, T]):
         make_key: Callable[[tuple[Any, ...], dict[str, Any]], Key],
         binds: type | None = None,
     ) -> None:
+        functools.update_wrapper(self, function)  # first: what the function carries must not replace what is ours
         self._function, self._make_key, self._binds = function, make_key, binds
         self.cache = cache
-        functools.update_wrapper(self, function)
 
     async def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
+        cache = self.cache
         key = self._make_key(args, kwargs)
-        value = await self.cache._read(key)  # noqa: SLF001 - the cache hands itself to its functions
+        value = await cache._read(key)  # noqa: SLF001 - the cache hands itself to its functions
         if value is not MISS:
             return cast("T", value)
 
         async def load() -> T:
             return await self._function(*args, **kwargs)
 
-        return cast("T", await self.cache.get_or_load(key, load))
+        return await cache._load(key, load, cache._ends_by_policy)  # noqa: SLF001
 
     def key(self, *args: P.args, **kwargs: P.kwargs) -> Key:
         """The key of a call's entry in `cache`. Raises KeyRefused for arguments that cannot be in a key."""
@@ -85,7 +87,14 @@ class AsyncBoundFunction(Generic[P, T]):
     def __init__(self, method: AsyncCachedFunction[..., T], owner: object) -> None:
         self._method, self._owner = method, owner
         self.cache = method.cache
-        functools.update_wrapper(self, method)
+        self.__doc__, self.__module__ = method.__doc__, method.__module__
+
+    @property
+    def __wrapped__(self) -> Callable[P, Awaitable[T]]:
+        return types.MethodType(self._method.__wrapped__, self._owner)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._method, name)  # its name, and whatever the function carries
 
     async def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
         return await self._method(self._owner, *args, **kwargs)
@@ -109,9 +118,20 @@ class AsyncBoundFunction(Generic[P, T]):
 
 def check_colour(function: Callable[..., object], cache: AsyncCache) -> None:
     """Refuse what this colour of cache cannot call. Raises ConfigError."""
-    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+    is_generator = inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)
+    if is_generator or not callable(function):
         raise ConfigError("cached", function, "a function that returns its result; collect a generator's into a list")
-    if inspect.iscoroutinefunction(function) is not cache.is_async:
+    # The second is that of an object that can be called, such as a cached function.
+    is_async = inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
+    if is_async is not cache.is_async:
         want = "an async function" if cache.is_async else "a sync function"
         way = "connect" if cache.is_async else "aconnect"
         raise ConfigError(f"what {cache.name!r} keeps", function, f"{want}; take the cache from cachegrid.{way}()")
+
+
+def label_of(function: Callable[..., object]) -> str:
+    """What a function is called in addresses. Raises ConfigError for one that has no name."""
+    module, name = getattr(function, "__module__", None), getattr(function, "__qualname__", None)
+    if not module or not name:
+        raise ConfigError("cached", function, "a function with a name of its own, or one that is given one with name=")
+    return f"{module}.{name}"

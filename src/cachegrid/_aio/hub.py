@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import weakref
 from collections.abc import Awaitable, Callable
-from typing import Final, NamedTuple, Protocol, cast
+from typing import Final, NamedTuple, NoReturn, Protocol, cast
 
 from cachegrid._aio.ability import AsyncAbleEngine, able
 from cachegrid._aio.flights import AsyncFlights
@@ -39,9 +39,12 @@ UNOPENED: Final = cast("AsyncAbleEngine", _Unopened())
 
 
 class _Closed:
-    """Stands for the engine after `aclose`; its doubt equals no space's either."""
+    """Stands for the engine after `aclose`; its doubt equals no space's either, and what was under way is told."""
 
     doubt = -2
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise _closed()
 
 
 CLOSED: Final = cast("AsyncAbleEngine", _Closed())
@@ -80,8 +83,11 @@ class AsyncHub:
             async with self._opening:
                 if self.opened is None:
                     if self.engine is CLOSED:
-                        raise EngineError("the grid was closed here; connect again")
+                        raise _closed()
                     opened = await self._opener()
+                    if self.engine is CLOSED:  # meanwhile
+                        await opened.engine.aclose()
+                        raise _closed()
                     self.has_leases = isinstance(opened.engine, AsyncLeases)
                     self.engine = able(opened.engine)
                     self.opened = opened
@@ -105,6 +111,10 @@ class AsyncHub:
         self._opening = AsyncLock()
         if self.opened is not None and hasattr(self.opened.engine, "forget"):
             self.opened.engine.forget()
+
+
+def _closed() -> EngineError:
+    return EngineError("the grid was closed here; connect again")
 
 
 def _forget_all() -> None:

@@ -1,62 +1,94 @@
-"""Leases that are held here, and renewed for as long as they are."""
+"""Leases that are held here: taken, renewed for as long as they are held, and given back."""
 
 from __future__ import annotations
 
+import contextlib
+from typing import NamedTuple
+
 from cachegrid.engines._aio.protocol import AsyncLeases
 from cachegrid.errors import EngineError
-from cachegrid.waits._aio import AsyncTasks
+from cachegrid.waits._aio import AsyncTasks, AsyncWork
 
-__all__ = ["AsyncKeeper"]
+__all__ = ["AsyncKeeper", "give_back", "take"]
+
+
+class _Hold(NamedTuple):
+    """A lease that is held here."""
+
+    engine: AsyncLeases
+    name: bytes
+    lease: int  # ms
 
 
 class AsyncKeeper:
-    """Renews leases in the background. It works only while some are held."""
+    """Renews leases in the background. It works only while some are held, and apart for leases of each length."""
 
     def __init__(self, tasks: AsyncTasks) -> None:
         self._tasks = tasks
-        self._held: dict[bytes, tuple[AsyncLeases, bytes, int]] = {}
-        self._working = False
+        self._held: dict[bytes, _Hold] = {}  # by token: another holder may have the name by now
+        self._workers: dict[int, AsyncWork | None] = {}  # by the length of the leases they renew
+
+    def __len__(self) -> int:
+        return len(self._held)
 
     def hold(self, engine: AsyncLeases, name: bytes, token: bytes, lease: int) -> None:
         """Renew a lease of `lease` ms from now on."""
-        self._held[name] = (engine, token, lease)
-        if not self._working:
-            self._working = True
-            self._tasks.spawn(self._work)
+        self._held[token] = _Hold(engine, name, lease)
+        self._see_to(lease)
 
-    def let_go(self, name: bytes) -> None:
+    def let_go(self, token: bytes) -> None:
         """Renew it no longer."""
-        self._held.pop(name, None)
+        self._held.pop(token, None)
 
     def forget(self) -> None:
         """In a forked child: the leases are the parent's."""
-        self._held = {}
-        self._working = False
+        self._held, self._workers = {}, {}
 
-    async def _work(self) -> None:
+    def _see_to(self, lease: int) -> None:
+        worker = self._workers.get(lease)
+        if worker is None or not worker.is_alive:
+            self._workers[lease] = self._tasks.spawn(self._work, lease)
+
+    async def _work(self, lease: int) -> None:
+        # Three tries in the time of a lease.
+        while await self._tasks.pause(lease / 3000):
+            held = self._of_length(lease)
+            if not held:
+                break
+            for token, hold in held.items():
+                if token in self._held:
+                    await self._renew(token, hold)
+        # Signed off first and looked again after that: whoever takes a lease from here on begins work anew,
+        # and what was taken before is seen.
+        self._workers.pop(lease, None)
+        if self._of_length(lease):
+            self._see_to(lease)
+
+    def _of_length(self, lease: int) -> dict[bytes, _Hold]:
+        return {token: hold for token, hold in self._held.copy().items() if hold.lease == lease}
+
+    async def _renew(self, token: bytes, hold: _Hold) -> None:
         try:
-            while held := dict(self._held):
-                # Three tries in the time of the shortest lease.
-                if not await self._tasks.pause(min(lease for _, _, lease in held.values()) / 3000):
-                    return
-                for name, (engine, token, lease) in held.items():
-                    if self._held.get(name) == (engine, token, lease):
-                        await self._renew(engine, name, token, lease)
-        finally:
-            self._working = False
-        if self._held:  # taken while this was ending
-            self.hold_all()
-
-    def hold_all(self) -> None:
-        """Begin to work again where leases are held and nobody renews them."""
-        if self._held and not self._working:
-            self._working = True
-            self._tasks.spawn(self._work)
-
-    async def _renew(self, engine: AsyncLeases, name: bytes, token: bytes, lease: int) -> None:
-        try:
-            kept = await engine.renew(name, token, lease)
+            kept = await hold.engine.renew(hold.name, token, hold.lease)
         except EngineError:
             return  # the next round tries again; the holder learns of a lost lease when it asks
         if not kept:
-            self.let_go(name)
+            self.let_go(token)
+
+
+async def take(engine: AsyncLeases, name: bytes, token: bytes, lease: int) -> int | None:
+    """Ask for a lease: its fencing number, or None. Whoever is interrupted while asking does not have it."""
+    try:
+        return await engine.acquire(name, token, lease)
+    except EngineError:
+        raise
+    except BaseException:
+        # Cancelled: it may have been given nevertheless, and everybody would wait for its end.
+        await give_back(engine, name, token)
+        raise
+
+
+async def give_back(engine: AsyncLeases, name: bytes, token: bytes) -> None:
+    """Give a lease back. If that fails it ends by itself, and what was done under it stands."""
+    with contextlib.suppress(EngineError):
+        await engine.release(name, token)

@@ -4,24 +4,22 @@
 from __future__ import annotations
 
 import fnmatch
-import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, ParamSpec, TypeVar, overload
 
 from cachegrid._core.address import Key, Space
 from cachegrid._core.binding import Binder
-from cachegrid._core.entry import Entry
 from cachegrid._core.miss import MISS, UNSAID, Unsaid
 from cachegrid._core.stats import CacheStats
 from cachegrid._core.units import Duration, Span, milliseconds, seconds_of
-from cachegrid._sio.cell import SyncCell
+from cachegrid._sio.cell import Ends
+from cachegrid._sio.changes import SyncChanges
 from cachegrid._sio.face import SyncFace
-from cachegrid._sio.flights import SyncLanding, is_loading
-from cachegrid._sio.functions import SyncCachedFunction, check_colour
+from cachegrid._sio.flights import SyncLanding
+from cachegrid._sio.functions import SyncCachedFunction, check_colour, label_of
 from cachegrid._sio.lock import SyncGridLock
-from cachegrid.errors import EngineTimeout, EntryNotFound, NotANumber
-from cachegrid.waits._sio import sleep
+from cachegrid.errors import KeyRefused
 
 __all__ = ["SyncCache"]
 
@@ -29,7 +27,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class SyncCache(SyncCell, SyncFace):
+class SyncCache(SyncChanges, SyncFace):
     """
     A named cache of a grid: the same entries for every process that opens it by this name.
 
@@ -47,7 +45,7 @@ class SyncCache(SyncCell, SyncFace):
 
     def get_many(self, keys: Iterable[Key]) -> dict[Key, Any]:
         """The values of those entries that are there, in the order asked for; one trip to each member."""
-        keys = list(dict.fromkeys(keys))
+        keys = _unique(keys)
 
         def act(space: Space) -> tuple[list[bytes], list[bytes | None]]:
             addresses = [space.address(key) for key in keys]
@@ -61,16 +59,6 @@ class SyncCache(SyncCell, SyncFace):
     def has(self, key: Key) -> bool:
         """Whether there is an entry; reading it counts as a read."""
         return self._read(key) is not MISS
-
-    def entry(self, key: Key) -> Entry | None:
-        """An entry with its version, times and size, or None. Counts as no read, and does not touch its idle time."""
-
-        def act(space: Space) -> Entry | None:
-            address = space.address(key)
-            found = self._engine.inspect(address)
-            return None if found is None else self._entry(key, address, *found)
-
-        return self._steadily(act)
 
     def keys(self, match: str | None = None) -> Iterator[Key]:
         """
@@ -130,100 +118,6 @@ class SyncCache(SyncCell, SyncFace):
         self._steadily(act)
         self._counters.stores += len(values)
 
-    def add(self, key: Key, value: Any, *, ttl: Span = UNSAID, idle: Span = UNSAID) -> bool:
-        """Store a value if there is no entry; whether it was stored. Of several callers at once one stores."""
-        ends = self._ends(ttl, idle)
-
-        def act(space: Space) -> bool:
-            address = space.address(key)
-            frame = self._freeze(address, key, value, ends)
-            return self._engine.store_if_absent(address, frame, ends.engine)
-
-        return self._stored(self._steadily(act))
-
-    def replace(self, key: Key, value: Any, *, ttl: Span = UNSAID, idle: Span = UNSAID) -> bool:
-        """Store a value if there is an entry; whether it was stored."""
-        ends = self._ends(ttl, idle)
-
-        def act(space: Space) -> bool:
-            address = space.address(key)
-            frame = self._freeze(address, key, value, ends)
-            return self._engine.store_if_present(address, frame, ends.engine)
-
-        return self._stored(self._steadily(act))
-
-    def compare_and_set(
-        self,
-        key: Key,
-        version: bytes,
-        value: Any,
-        *,
-        ttl: Span = UNSAID,
-        idle: Span = UNSAID,
-    ) -> bool:
-        """
-        Store a value if the entry still has this `version` (from `entry`); whether it was stored.
-
-        The version of an integer is the integer: another one that was there in between is not noticed.
-        """
-        ends = self._ends(ttl, idle)
-
-        def act(space: Space) -> bool:
-            address = space.address(key)
-            frame = self._freeze(address, key, value, ends)
-            return self._engine.store_if_version(address, version, frame, ends.engine)
-
-        return self._stored(self._steadily(act))
-
-    def update(
-        self,
-        key: Key,
-        fn: Callable[[Any], T],
-        *,
-        default: Any = UNSAID,
-        ttl: Span = UNSAID,
-        idle: Span = UNSAID,
-    ) -> T:
-        """
-        Replace a value by `fn(value)`, atomically: `fn` is called again when another write came in between.
-
-        Where there is no entry, `fn(default)` is stored; without `default` it is EntryNotFound. Returns the new value.
-        """
-        deadline = time.monotonic() + seconds_of("timeout", self._hub.settings.timeout)
-        while True:
-            entry = self.entry(key)
-            if entry is None and isinstance(default, Unsaid):
-                raise EntryNotFound(self.name, key)
-            value = fn(default if entry is None else entry.value)
-            if entry is None:
-                done = self.add(key, value, ttl=ttl, idle=idle)
-            else:
-                done = self.compare_and_set(key, entry.version, value, ttl=ttl, idle=idle)
-            if done:
-                return value
-            if time.monotonic() >= deadline:
-                raise EngineTimeout(f"others changed {key!r} of cache {self.name!r} all the time; it was not updated")
-            sleep(random.random() * 0.003)  # noqa: S311 - spreads those who contend, hides nothing
-
-    def incr(self, key: Key, by: int = 1, *, start: int = 0, ttl: Span = UNSAID) -> int:
-        """
-        Add to an integer, atomically, and return the sum; where there is no entry, begin at `start`.
-
-        An entry that is there keeps its time to live. Raises NotANumber where no integer is, or where the sum
-        leaves 64 bits, and OutcomeUnknown when the connection broke after it was sent: it may have been added.
-        """
-        if self._idle is not None:
-            return self.update(key, self._adder(key, by), default=start, ttl=ttl)
-        ends = self._ends(ttl, None)
-
-        def act(space: Space) -> int:
-            return self._engine.add(space.address(key), by, start, ends.engine)
-
-        try:
-            return self._steadily(act)
-        except NotANumber as error:
-            raise self._no_number(key) from error
-
     def touch(self, key: Key, ttl: Span = UNSAID) -> bool:
         """Give an entry a new time to live from now; whether there is one. Its idle time goes on."""
         ms = self._ends(ttl, None).ttl
@@ -245,7 +139,7 @@ class SyncCache(SyncCell, SyncFace):
 
     def delete_many(self, keys: Iterable[Key]) -> int:
         """Drop entries, one trip to each member; how many there were."""
-        keys = list(dict.fromkeys(keys))
+        keys = _unique(keys)
 
         def act(space: Space) -> int:
             return self._engine.drop_many([space.address(key) for key in keys])
@@ -283,12 +177,16 @@ class SyncCache(SyncCell, SyncFace):
         most `wait` of the cache's policy (then LoadTimeout). If it fails its caller gets the error and another
         caller's loader is tried; if its process dies, another takes over when the lease has ended.
         """
-        address, value = self._locate(key)
-        if value is not MISS:
-            return value  # type: ignore[no-any-return] # what the loader stored
-        if is_loading(address):
-            return loader()  # the loader asks for its own key: it must not wait for itself
         ends = self._ends(ttl, idle)
+        value = self._read(key)
+        return value if value is not MISS else self._load(key, loader, ends)
+
+    def _load(self, key: Key, loader: Callable[[], T], ends: Ends) -> T:
+        """`get_or_load` for who has just missed."""
+        space = self._settle()
+        address = space.address(key)
+        if self._hub.flights.is_loading(address):
+            return loader()  # the loader asks for its own key: it must not wait for itself
         loaded: list[T] = []
 
         def look() -> bytes | None:
@@ -365,7 +263,7 @@ class SyncCache(SyncCell, SyncFace):
             function = function.__func__
         check_colour(function, self)
         make_key = Binder(function, ignore).key if key is None else _spread(key)
-        label = name or f"{function.__module__}.{function.__qualname__}"
+        label = name or label_of(function)
         changes = {what: value for what, value in (("ttl", ttl), ("idle", idle)) if not isinstance(value, Unsaid)}
         return SyncCachedFunction(function, self._inner(f"{label}-{version}", changes), make_key, binds)
 
@@ -382,6 +280,17 @@ class SyncCache(SyncCell, SyncFace):
     def _inner(self, name: str, changes: dict[str, Any]) -> SyncCache:
         """A cache inside this one: with epochs of its own, and cleared along with this one."""
         return SyncCache(self._hub, self.name, self.policy.changed(**changes), inside=name, counters=self._counters)
+
+
+def _unique(keys: Iterable[Key]) -> list[Key]:
+    """The keys, each once."""
+    if isinstance(keys, (str, bytes)):
+        raise KeyRefused(f"{keys!r:.60} is one key, where several are expected; put it into a list")
+    keys = list(keys)
+    try:
+        return list(dict.fromkeys(keys))
+    except TypeError:
+        return keys  # one of them is no key, and is refused when it becomes an address
 
 
 def _spread(key: Callable[..., Key]) -> Callable[[tuple[Any, ...], dict[str, Any]], Key]:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import time
@@ -21,7 +22,8 @@ from cachegrid._sio.hub import UNOPENED, SyncHub
 from cachegrid._sio.lock import SyncGridLock
 from cachegrid.codecs import compose
 from cachegrid.config import CachePolicy
-from cachegrid.errors import ConfigError, EngineError, FrameError, NotANumber
+from cachegrid.errors import ConfigError, EngineError, FrameError
+from cachegrid.waits._sio import SyncWork
 
 __all__ = ["Ends", "SyncCell"]
 
@@ -32,8 +34,10 @@ _versions = random.Random()  # noqa: S311 - versions must differ, not be secret
 if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
     os.register_at_fork(after_in_child=_versions.seed)
 
-_IDLE_SINCE = frames.IDLE
-_FLAGS_AT = 9
+_FLAGS_AT = 9  # the byte of a frame that holds its flags
+# As the idle time of entries that name none: no end that anybody lives to see. For the case that an entry with an idle
+# time was replaced by one without between two requests.
+_AGES = 1 << 40
 
 
 class Ends(NamedTuple):
@@ -68,7 +72,7 @@ class SyncCell:
         self._lease = milliseconds("lease", policy.lease)
         self._wait = seconds_of("wait", policy.wait)
         self._engine = UNOPENED
-        self._sweeping = False
+        self._sweeper: SyncWork | None = None
         hub.enter(self)
 
     def give_up(self, engine: SyncAbleEngine) -> None:
@@ -82,7 +86,7 @@ class SyncCell:
         engine = self._engine
         if engine is not self._hub.engine or self._hub.opened is None:
             engine = self._hub.open()
-            self._bind()
+            self._bind(engine)
         # Noted before the epochs are read: whatever is raised from here on changes it.
         doubt = engine.doubt
         space = self._space
@@ -93,25 +97,27 @@ class SyncCell:
         return space
 
     def _epoch(self, index: int) -> int:
+        # Noted before the question: what others learn while it is on its way may well be newer than the answer.
+        known = self._space.epochs[index]
         epoch = self._engine.epoch(self._epoch_names[index])
-        if epoch < self._space.epochs[index]:
+        if epoch < known:
             # The raise was lost with an owner: without another one, dead entries would live again.
             epoch = self._engine.raise_epoch(self._epoch_names[index])
         return epoch
 
-    def _bind(self) -> None:
+    def _bind(self, engine: SyncAbleEngine) -> None:
         """Take over the engine that was opened, with the codec that needs its secret."""
-        hub = self._hub
-        assert hub.opened is not None  # noqa: S101 - called when it is
-        policy = self.policy
+        opened, policy = self._hub.opened, self.policy
         self._pipeline = compose(
             policy.codec,
             compress=None if policy.compress is None else bytes_of("compress", policy.compress),
             cache=self.name,
-            secret=hub.opened.secret,
+            secret=None if opened is None else opened.secret,
             max_value=bytes_of("max_value", policy.max_value),
         )
-        self._engine = hub.engine
+        self._engine = engine
+        if self._hub.opened is None:  # closed meanwhile, when this cell had been told already
+            self._engine = self._hub.engine
 
     def _steadily(self, act: Callable[[Space], T]) -> T:
         """Do something in the current space; and again when the space was given up meanwhile, so that it counts."""
@@ -151,35 +157,14 @@ class SyncCell:
         except FrameError:
             return self._damaged()
         self._counters.hits += 1
-        if self._idle is None and len(raw) > _FLAGS_AT and raw[_FLAGS_AT] & _IDLE_SINCE and raw[0] == frames.MAGIC:
-            self._engine.fetch_idle(address, 1)  # an idle time of its own: it starts anew
+        if self._idle is None and _names_idle(raw):
+            self._engine.fetch_idle(address, _AGES)  # an idle time of its own: it starts anew
         return value
-
-    def _locate(self, key: Key) -> tuple[bytes, Any]:
-        """The address of a key, and its value or MISS."""
-
-        def act(space: Space) -> tuple[bytes, bytes | None]:
-            address = space.address(key)
-            return address, self._fetch(address)
-
-        address, raw = self._steadily(act)
-        return address, self._thaw(address, raw)
 
     def _fetch(self, address: bytes) -> bytes | None:
         if self._idle is None:
             return self._engine.fetch(address)
         return self._engine.fetch_idle(address, self._idle)
-
-    def _thaw(self, address: bytes, raw: bytes | None) -> Any:
-        if raw is None:
-            self._counters.misses += 1
-            return MISS
-        try:
-            value = self._pipeline.thaw(address, raw)
-        except FrameError:
-            return self._damaged()
-        self._counters.hits += 1
-        return value
 
     def _thaw_many(self, keys: list[Key], addresses: list[bytes], raws: Sequence[bytes | None]) -> dict[Key, Any]:
         found: dict[Key, Any] = {}
@@ -190,6 +175,9 @@ class SyncCell:
                     found[key] = thaw(address, raw)
                 except FrameError:
                     self._counters.damaged += 1
+                    continue
+                if self._idle is None and _names_idle(raw):
+                    self._engine.fetch_idle(address, _AGES)
         self._counters.hits += len(found)
         self._counters.misses += len(keys) - len(found)
         return found
@@ -251,19 +239,6 @@ class SyncCell:
         self._counters.stores += stored
         return stored
 
-    def _adder(self, key: Key, by: int) -> Callable[[Any], int]:
-        def add(value: Any) -> int:
-            if value.__class__ is not int or not frames.INT_MIN <= value + by <= frames.INT_MAX:
-                raise self._no_number(key)
-            return int(value + by)
-
-        return add
-
-    def _no_number(self, key: Key) -> NotANumber:
-        return NotANumber(
-            f"{key!r} of cache {self.name!r} holds no integer, or the sum leaves 64 bits; nothing was changed"
-        )
-
     def _count_load(self, loader: Callable[[], T]) -> T:
         self._counters.loads += 1
         try:
@@ -275,21 +250,19 @@ class SyncCell:
     # Sweeping: entries of earlier epochs are out of reach, and still take memory.
 
     def _sweep_soon(self) -> None:
-        if not self._sweeping:
-            self._sweeping = True
-            self._hub.tasks.spawn(self._sweep)
+        if self._sweeper is None or not self._sweeper.is_alive:
+            self._sweeper = self._hub.tasks.spawn(self._sweep)
 
     def _sweep(self) -> None:
         """Free the memory of what was cleared. What an outage leaves behind is freed after the next clear."""
-        try:
-            swept = None
+        swept = None
+        with contextlib.suppress(EngineError):
             while swept != self._space.epochs:  # raised meanwhile: once more
                 swept = self._space.epochs
                 self._sweep_before(self._space)
-        except EngineError:
-            return
-        finally:
-            self._sweeping = False
+            self._sweeper = None
+            if swept != self._space.epochs:  # raised between the last look and signing off
+                self._sweep_soon()
 
     def _sweep_before(self, space: Space) -> None:
         parent, current = space.parents[-1], space.epochs[-1]
@@ -312,6 +285,11 @@ def _ends(ttl: Duration | None, idle: Duration | None) -> Ends:
     idle_ms = None if idle is None else milliseconds("idle", idle)
     both = [ms for ms in (ttl_ms, idle_ms) if ms is not None]
     return Ends(ttl_ms, idle_ms, min(both) if both else None)
+
+
+def _names_idle(raw: bytes) -> bool:
+    """Whether a stored entry names an idle time of its own."""
+    return len(raw) > _FLAGS_AT and raw[_FLAGS_AT] & frames.IDLE != 0 and raw[0] == frames.MAGIC
 
 
 def _checked_label(label: str) -> str:

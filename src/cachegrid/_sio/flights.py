@@ -9,20 +9,12 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-from cachegrid._sio.keeper import SyncKeeper
+from cachegrid._sio.keeper import SyncKeeper, give_back, take
 from cachegrid.engines._sio.protocol import SyncLeases
 from cachegrid.errors import LoadTimeout
 from cachegrid.waits._sio import SyncEvent, sleep
 
-__all__ = ["SyncFlights", "SyncLanding", "is_loading"]
-
-# What this task, or thread, is loading at the moment: a loader that asks for its own key must not wait for itself.
-_loading: contextvars.ContextVar[tuple[bytes, ...]] = contextvars.ContextVar("cachegrid_loading", default=())
-
-
-def is_loading(address: bytes) -> bool:
-    """Whether this very task or thread is in the middle of loading an address."""
-    return address in _loading.get()
+__all__ = ["SyncFlights", "SyncLanding"]
 
 
 class SyncLanding(NamedTuple):
@@ -39,11 +31,17 @@ class SyncLanding(NamedTuple):
 class _Flight:
     """One load in this process, that others wait for."""
 
-    __slots__ = ("frame", "landed")
+    __slots__ = ("address", "frame", "is_over", "landed", "of")
 
-    def __init__(self) -> None:
+    def __init__(self, of: SyncFlights, address: bytes) -> None:
+        self.of, self.address = of, address
         self.landed = SyncEvent()
+        self.is_over = False
         self.frame: bytes | None = None
+
+
+# What this task, or thread, is loading at the moment. Tasks begun by a loader inherit it, and so do forked children.
+_loading: contextvars.ContextVar[tuple[_Flight, ...]] = contextvars.ContextVar("cachegrid_loading", default=())
 
 
 class SyncFlights:
@@ -58,31 +56,40 @@ class SyncFlights:
         self._keeper = keeper
         self._flights: dict[bytes, _Flight] = {}
 
+    def is_loading(self, address: bytes) -> bool:
+        """Whether this very task or thread is in the middle of loading an address: it must not wait for itself."""
+        return any(flight.address == address and flight.of is self and not flight.is_over for flight in _loading.get())
+
     def land(self, landing: SyncLanding) -> bytes:
         """
         The frame for an address: from the grid if it is there by now, else loaded.
 
         Raises LoadTimeout after waiting for others for too long, and whatever `load` raises.
         """
-        address = landing.address
         deadline = time.monotonic() + landing.wait
         while True:
-            mine = _Flight()
-            flight = self._flights.setdefault(address, mine)
+            mine = _Flight(self, landing.address)
+            flight = self._flights.setdefault(landing.address, mine)
             if flight is mine:
                 return self._lead(landing, mine, deadline)
-            if not flight.landed.wait(deadline - time.monotonic()):
+            if flight.landed.is_lost:
+                self._end(flight)
+            elif not flight.landed.wait(deadline - time.monotonic()):
                 raise _waited_too_long(landing.wait)
-            if flight.frame is not None:
+            elif flight.frame is not None:
                 return flight.frame
 
     def forget(self) -> None:
         """In a forked child: the flights are the parent's."""
         self._flights = {}
 
+    def _end(self, flight: _Flight) -> None:
+        flight.is_over = True
+        if self._flights.get(flight.address) is flight:
+            del self._flights[flight.address]
+
     def _lead(self, landing: SyncLanding, flight: _Flight, deadline: float) -> bytes:
-        address = landing.address
-        before = _loading.set((*_loading.get(), address))
+        before = _loading.set((*_loading.get(), flight))
         try:
             if landing.leases is None:
                 # Looked up again although the caller just missed: a flight that landed in between has
@@ -93,9 +100,9 @@ class SyncFlights:
                 flight.frame = self._lead_in_grid(landing, landing.leases, deadline)
             return flight.frame
         finally:
-            _loading.reset(before)
-            self._flights.pop(address, None)
+            self._end(flight)
             flight.landed.set()
+            _loading.reset(before)
 
     def _lead_in_grid(self, landing: SyncLanding, leases: SyncLeases, deadline: float) -> bytes:
         address = landing.address
@@ -103,7 +110,7 @@ class SyncFlights:
         pause = 0.002
         started = time.monotonic()
         while True:
-            got = leases.acquire(address, token, landing.lease) is not None
+            got = take(leases, address, token, landing.lease) is not None
             try:
                 # After the lease was asked for: whoever had it before has stored its value by then.
                 frame = landing.look()
@@ -114,8 +121,8 @@ class SyncFlights:
                     return landing.load()
             finally:
                 if got:
-                    self._keeper.let_go(address)
-                    leases.release(address, token)
+                    self._keeper.let_go(token)
+                    give_back(leases, address, token)
             if time.monotonic() >= deadline:
                 raise _waited_too_long(time.monotonic() - started)
             sleep(pause)

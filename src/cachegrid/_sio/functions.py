@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import types
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar, cast, overload
 
@@ -15,7 +16,7 @@ from cachegrid.errors import ConfigError
 if TYPE_CHECKING:
     from cachegrid._sio.cache import SyncCache
 
-__all__ = ["SyncBoundFunction", "SyncCachedFunction", "check_colour"]
+__all__ = ["SyncBoundFunction", "SyncCachedFunction", "check_colour", "label_of"]
 
 P = ParamSpec("P")
 Q = ParamSpec("Q")
@@ -35,20 +36,21 @@ class SyncCachedFunction(Generic[P, T]):
         make_key: Callable[[tuple[Any, ...], dict[str, Any]], Key],
         binds: type | None = None,
     ) -> None:
+        functools.update_wrapper(self, function)  # first: what the function carries must not replace what is ours
         self._function, self._make_key, self._binds = function, make_key, binds
         self.cache = cache
-        functools.update_wrapper(self, function)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
+        cache = self.cache
         key = self._make_key(args, kwargs)
-        value = self.cache._read(key)  # noqa: SLF001 - the cache hands itself to its functions
+        value = cache._read(key)  # noqa: SLF001 - the cache hands itself to its functions
         if value is not MISS:
             return cast("T", value)
 
         def load() -> T:
             return self._function(*args, **kwargs)
 
-        return cast("T", self.cache.get_or_load(key, load))
+        return cache._load(key, load, cache._ends_by_policy)  # noqa: SLF001
 
     def key(self, *args: P.args, **kwargs: P.kwargs) -> Key:
         """The key of a call's entry in `cache`. Raises KeyRefused for arguments that cannot be in a key."""
@@ -86,7 +88,14 @@ class SyncBoundFunction(Generic[P, T]):
     def __init__(self, method: SyncCachedFunction[..., T], owner: object) -> None:
         self._method, self._owner = method, owner
         self.cache = method.cache
-        functools.update_wrapper(self, method)
+        self.__doc__, self.__module__ = method.__doc__, method.__module__
+
+    @property
+    def __wrapped__(self) -> Callable[P, T]:
+        return types.MethodType(self._method.__wrapped__, self._owner)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._method, name)  # its name, and whatever the function carries
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
         return self._method(self._owner, *args, **kwargs)
@@ -110,9 +119,20 @@ class SyncBoundFunction(Generic[P, T]):
 
 def check_colour(function: Callable[..., object], cache: SyncCache) -> None:
     """Refuse what this colour of cache cannot call. Raises ConfigError."""
-    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+    is_generator = inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)
+    if is_generator or not callable(function):
         raise ConfigError("cached", function, "a function that returns its result; collect a generator's into a list")
-    if inspect.iscoroutinefunction(function) is not cache.is_async:
+    # The second is that of an object that can be called, such as a cached function.
+    is_async = inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
+    if is_async is not cache.is_async:
         want = "an async function" if cache.is_async else "a sync function"
         way = "connect" if cache.is_async else "connect"
         raise ConfigError(f"what {cache.name!r} keeps", function, f"{want}; take the cache from cachegrid.{way}()")
+
+
+def label_of(function: Callable[..., object]) -> str:
+    """What a function is called in addresses. Raises ConfigError for one that has no name."""
+    module, name = getattr(function, "__module__", None), getattr(function, "__qualname__", None)
+    if not module or not name:
+        raise ConfigError("cached", function, "a function with a name of its own, or one that is given one with name=")
+    return f"{module}.{name}"

@@ -33,7 +33,7 @@ class SyncGrid(SyncGridFace):
     def __init__(self, opener: Callable[[], SyncOpened], settings: Settings) -> None:
         self._hub = SyncHub(opener, settings)
         self._caches: dict[str, SyncCache] = {}
-        self._locks = SyncCell(self._hub, "locks", CachePolicy())
+        self._locks = SyncCell(self._hub, "!", CachePolicy())  # a name that no cache can have
 
     def cache(self, name: str = "default", **policy: Any) -> SyncCache:
         """
@@ -46,8 +46,8 @@ class SyncGrid(SyncGridFace):
         if known is None:
             declared = self._hub.settings.caches.get(name, CachePolicy())
             made = SyncCache(self._hub, check_name("cache name", name), declared.changed(**policy))
-            return self._caches.setdefault(name, made)
-        if policy and known.policy.changed(**policy) != known.policy:
+            known = self._caches.setdefault(name, made)  # of several threads at once one makes it
+        if policy and not known.policy.changed(**policy).means_the_same_as(known.policy):
             want = f"the same everywhere; it was opened with {known.policy}"
             raise ConfigError(f"the policy of cache {name!r}", policy, want)
         return known

@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import weakref
 from collections.abc import Callable
-from typing import Final, NamedTuple, Protocol, cast
+from typing import Final, NamedTuple, NoReturn, Protocol, cast
 
 from cachegrid._sio.ability import SyncAbleEngine, able
 from cachegrid._sio.flights import SyncFlights
@@ -40,9 +40,12 @@ UNOPENED: Final = cast("SyncAbleEngine", _Unopened())
 
 
 class _Closed:
-    """Stands for the engine after `close`; its doubt equals no space's either."""
+    """Stands for the engine after `close`; its doubt equals no space's either, and what was under way is told."""
 
     doubt = -2
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise _closed()
 
 
 CLOSED: Final = cast("SyncAbleEngine", _Closed())
@@ -81,8 +84,11 @@ class SyncHub:
             with self._opening:
                 if self.opened is None:
                     if self.engine is CLOSED:
-                        raise EngineError("the grid was closed here; connect again")
+                        raise _closed()
                     opened = self._opener()
+                    if self.engine is CLOSED:  # meanwhile
+                        opened.engine.close()
+                        raise _closed()
                     self.has_leases = isinstance(opened.engine, SyncLeases)
                     self.engine = able(opened.engine)
                     self.opened = opened
@@ -106,6 +112,10 @@ class SyncHub:
         self._opening = SyncLock()
         if self.opened is not None and hasattr(self.opened.engine, "forget"):
             self.opened.engine.forget()
+
+
+def _closed() -> EngineError:
+    return EngineError("the grid was closed here; connect again")
 
 
 def _forget_all() -> None:

@@ -10,7 +10,8 @@ from types import TracebackType
 from typing import Self
 
 from cachegrid._sio.hub import SyncHub
-from cachegrid.errors import LockLost, LockTimeout
+from cachegrid._sio.keeper import take
+from cachegrid.errors import CacheError, LockLost, LockTimeout
 from cachegrid.waits._sio import sleep
 
 __all__ = ["SyncGridLock"]
@@ -22,45 +23,47 @@ class SyncGridLock:
 
     While held, the lease is renewed in the background. It can still be lost (the process was paused for longer than
     the lease, the owner's data was lost): pass `fence` along to what the lock protects, and let that refuse
-    a number smaller than one it has seen.
+    a number smaller than one it has seen. A child that is forked while it is held does not hold it.
     """
 
     def __init__(self, hub: SyncHub, address: bytes, *, label: str, lease: int, wait: float) -> None:
         self._hub, self._address = hub, address
         self._label, self._lease, self._wait = label, lease, wait
         self._token = b""
+        self._pid = 0  # of the process that holds it
         self.fence: int = 0  # of the current hold; larger than that of every earlier holder
 
     def acquire(self) -> int:
         """Wait for the lock and take it: its fencing number. Raises LockTimeout after `wait` seconds."""
-        if self._token:
+        if self._is_held:
             raise RuntimeError(f"this object holds the lock {self._label} already; make another one to wait for it")
         leases = self._hub.open()
         token = os.urandom(16)
         deadline = time.monotonic() + self._wait
         pause = 0.002
         while True:
-            number = leases.acquire(self._address, token, self._lease)
+            number = take(leases, self._address, token, self._lease)
             if number is not None:
                 break
             if time.monotonic() >= deadline:
                 raise LockTimeout(f"the lock {self._label} was held by another for more than {self._wait:.3g} s")
             sleep(pause * (0.5 + random.random()))  # noqa: S311 - spreads those who wait, hides nothing
             pause = min(pause * 1.5, 0.05)
-        self._token, self.fence = token, number
+        self._token, self._pid, self.fence = token, os.getpid(), number
         self._hub.keeper.hold(leases, self._address, token, self._lease)
         return number
 
     def release(self) -> None:
         """Give the lock back. Raises LockLost if it was lost before."""
-        token, self._token = self._token, b""
-        self._hub.keeper.let_go(self._address)
-        if not token or not self._hub.engine.release(self._address, token):
+        token, is_held = self._token, self._is_held
+        self._token = b""
+        self._hub.keeper.let_go(token)
+        if not is_held or not (self._hub.open()).release(self._address, token):
             raise self._lost()
 
     def check(self) -> None:
         """Make sure at the owner that the lock is still held, for one lease more. Raises LockLost."""
-        if not self._token or not self._hub.engine.renew(self._address, self._token, self._lease):
+        if not self._is_held or not (self._hub.open()).renew(self._address, self._token, self._lease):
             raise self._lost()
 
     def __enter__(self) -> Self:
@@ -72,9 +75,13 @@ class SyncGridLock:
     ) -> None:
         try:
             self.release()
-        except LockLost:
+        except CacheError:
             if error is None:  # else the error of the work tells more
                 raise
+
+    @property
+    def _is_held(self) -> bool:
+        return bool(self._token) and self._pid == os.getpid()
 
     def _lost(self) -> LockLost:
         return LockLost(

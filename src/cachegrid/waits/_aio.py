@@ -5,15 +5,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import ParamSpec, TypeVar
+from typing import Final, ParamSpec, TypeVar
 
-__all__ = ["AsyncEvent", "AsyncLock", "AsyncTasks", "aside", "sleep"]
+__all__ = ["COLOUR", "AsyncEvent", "AsyncLock", "AsyncTasks", "AsyncWork", "aside", "sleep"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
+COLOUR: Final = "async"  # for plug-ins, which are told what kind of engine to make
 sleep = asyncio.sleep
-AsyncLock = asyncio.Lock
 
 
 async def aside(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -21,11 +21,34 @@ async def aside(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     return await asyncio.to_thread(work, *args, **kwargs)
 
 
+class AsyncLock:
+    """One task at a time. Whoever held it in a loop that has ended holds it no longer."""
+
+    def __init__(self) -> None:
+        self._lock = asyncio.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def __aenter__(self) -> None:
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:
+            self._lock, self._loop = asyncio.Lock(), loop
+        await self._lock.acquire()
+
+    async def __aexit__(self, *error: object) -> None:
+        self._lock.release()
+
+
 class AsyncEvent:
     """Something that happens once, and that many may wait for."""
 
     def __init__(self) -> None:
         self._event = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether it will never happen, because the loop has ended in which it would have."""
+        return self._loop.is_closed()
 
     def set(self) -> None:
         """Let everyone who waits go on, now and later."""
@@ -43,14 +66,36 @@ class AsyncEvent:
         return True
 
 
+class AsyncWork:
+    """Work that was begun in the background."""
+
+    def __init__(self, task: asyncio.Task[None]) -> None:
+        self._task = task
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it goes on; not, if the loop that it was begun in has ended."""
+        return not self._task.done() and self._task.get_loop() is asyncio.get_running_loop()
+
+
 class AsyncTasks:
     """Background work with one owner: `aclose` ends it and waits until it has ended."""
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
+        self._closing = False
 
-    def spawn(self, work: Callable[P, Awaitable[None]], *args: P.args, **kwargs: P.kwargs) -> None:
-        """Begin `work(*args)` now; an exception that it lets out goes to the loop's exception handler."""
+    def __len__(self) -> int:
+        return len(self._tasks)
+
+    def spawn(self, work: Callable[P, Awaitable[None]], *args: P.args, **kwargs: P.kwargs) -> AsyncWork | None:
+        """
+        Begin `work(*args)` now; None if this was closed.
+
+        An exception that it lets out goes to the loop's exception handler.
+        """
+        if self._closing:
+            return None
 
         async def run() -> None:
             await work(*args, **kwargs)
@@ -58,27 +103,35 @@ class AsyncTasks:
         task = asyncio.get_running_loop().create_task(run())
         self._tasks.add(task)
         task.add_done_callback(self._ended)
+        return AsyncWork(task)
 
     async def pause(self, seconds: float) -> bool:
         """Wait inside background work; False if the work is to end."""
         await asyncio.sleep(seconds)
-        return True
+        return not self._closing
 
     async def aclose(self) -> None:
         """End all work, and wait until it has ended."""
-        tasks = list(self._tasks)
+        self._closing = True
+        tasks = self._here()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def settle(self) -> None:
         """Wait until all work has ended by itself."""
-        while self._tasks:
-            await asyncio.wait(list(self._tasks))
+        while tasks := self._here():
+            await asyncio.wait(tasks)
 
     def forget(self) -> None:
         """Drop all work without waiting: in a forked child it does not exist."""
         self._tasks = set()
+
+    def _here(self) -> list[asyncio.Task[None]]:
+        """The work of the loop that runs; what an earlier loop left ended with it."""
+        loop = asyncio.get_running_loop()
+        self._tasks = {task for task in self._tasks if task.get_loop() is loop}
+        return [task for task in self._tasks if task is not asyncio.current_task()]
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

@@ -6,13 +6,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+from typing import Final, ParamSpec, TypeVar
 
-__all__ = ["SyncEvent", "SyncLock", "SyncTasks", "aside", "sleep"]
+__all__ = ["COLOUR", "SyncEvent", "SyncLock", "SyncTasks", "SyncWork", "aside", "sleep"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
+COLOUR: Final = "sync"  # for plug-ins, which are told what kind of engine to make
 sleep = time.sleep
 SyncLock = threading.Lock
 
@@ -24,6 +25,8 @@ def aside(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
 
 class SyncEvent:
     """Something that happens once, and that many may wait for."""
+
+    is_lost = False  # a thread that would let it happen lives as long as its process
 
     def __init__(self) -> None:
         self._event = threading.Event()
@@ -37,6 +40,18 @@ class SyncEvent:
         return self._event.wait(max(seconds, 0))
 
 
+class SyncWork:
+    """Work that was begun in the background."""
+
+    def __init__(self, thread: threading.Thread) -> None:
+        self._thread = thread
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it goes on; not, in a forked child."""
+        return self._thread.is_alive()
+
+
 class SyncTasks:
     """Background work with one owner: `close` ends it and waits until it has ended."""
 
@@ -44,8 +59,17 @@ class SyncTasks:
         self._threads: set[threading.Thread] = set()
         self._closing = threading.Event()
 
-    def spawn(self, work: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
-        """Begin `work(*args)` now, in a thread; an exception that it lets out goes to `threading.excepthook`."""
+    def __len__(self) -> int:
+        return len(self._threads)
+
+    def spawn(self, work: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> SyncWork | None:
+        """
+        Begin `work(*args)` now, in a thread; None if this was closed.
+
+        An exception that it lets out goes to `threading.excepthook`.
+        """
+        if self._closing.is_set():
+            return None
 
         def run() -> None:
             try:
@@ -54,8 +78,14 @@ class SyncTasks:
                 self._threads.discard(thread)
 
         thread = threading.Thread(target=run, name="cachegrid", daemon=True)
+        # Before it starts: whoever closes from now on waits for it.
         self._threads.add(thread)
-        thread.start()
+        try:
+            thread.start()
+        except BaseException:
+            self._threads.discard(thread)
+            raise
+        return SyncWork(thread)
 
     def pause(self, seconds: float) -> bool:
         """Wait inside background work; False if the work is to end."""
@@ -68,11 +98,15 @@ class SyncTasks:
 
     def settle(self) -> None:
         """Wait until all work has ended by itself."""
-        for thread in list(self._threads):
-            if thread is not threading.current_thread():
-                thread.join()
+        while threads := self._threads - {threading.current_thread()}:
+            for thread in threads:
+                if thread.ident is not None:  # else it is just being started
+                    thread.join()
 
     def forget(self) -> None:
         """Drop all work without waiting: in a forked child it does not exist."""
         self._threads = set()
-        self._closing = threading.Event()
+        closing = threading.Event()
+        if self._closing.is_set():
+            closing.set()
+        self._closing = closing

@@ -1,0 +1,216 @@
+"""What depends on what is there: conditional writes, and changes that no other writer gets in between of."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
+
+from cachegrid._aio.cell import AsyncCell, Ends
+from cachegrid._core import frame as frames
+from cachegrid._core.address import Key, Space
+from cachegrid._core.entry import Entry
+from cachegrid._core.frame import Frame
+from cachegrid._core.miss import UNSAID, Unsaid
+from cachegrid._core.units import Span, seconds_of
+from cachegrid.errors import EngineTimeout, EntryNotFound, FrameError, NotANumber
+from cachegrid.waits._aio import sleep
+
+__all__ = ["AsyncChanges"]
+
+T = TypeVar("T")
+
+
+class _Found(NamedTuple):
+    """A value, and what its frame says of it."""
+
+    value: Any
+    frame: Frame
+
+
+class AsyncChanges(AsyncCell):
+    """Conditional writes are decided at the owner of the entry; of several callers at once one wins."""
+
+    async def entry(self, key: Key) -> Entry | None:
+        """An entry with its version, times and size, or None. Counts as no read, and does not touch its idle time."""
+
+        async def act(space: Space) -> Entry | None:
+            address = space.address(key)
+            found = await self._engine.inspect(address)
+            return None if found is None else self._entry(key, address, *found)
+
+        return await self._steadily(act)
+
+    async def add(self, key: Key, value: Any, *, ttl: Span = UNSAID, idle: Span = UNSAID) -> bool:
+        """Store a value if there is no entry; whether it was stored. Of several callers at once one stores."""
+        return await self._add(key, value, self._ends(ttl, idle))
+
+    async def replace(self, key: Key, value: Any, *, ttl: Span = UNSAID, idle: Span = UNSAID) -> bool:
+        """Store a value if there is an entry; whether it was stored."""
+        ends = self._ends(ttl, idle)
+
+        async def act(space: Space) -> bool:
+            address = space.address(key)
+            frame = self._freeze(address, key, value, ends)
+            return await self._engine.store_if_present(address, frame, ends.engine)
+
+        return self._stored(await self._steadily(act))
+
+    async def compare_and_set(
+        self, key: Key, version: bytes, value: Any, *, ttl: Span = UNSAID, idle: Span = UNSAID
+    ) -> bool:
+        """
+        Store a value if the entry still has this `version` (from `entry`); whether it was stored.
+
+        The version of an integer is the integer: another one that was there in between is not noticed.
+        """
+        return await self._swap(key, version, value, self._ends(ttl, idle))
+
+    async def update(
+        self, key: Key, fn: Callable[[Any], T], *, default: Any = UNSAID, ttl: Span = UNSAID, idle: Span = UNSAID
+    ) -> T:
+        """
+        Replace a value by `fn(value)`, atomically: `fn` is called again when another write came in between.
+
+        Where there is no entry, `fn(default)` is stored; without `default` it is EntryNotFound. Returns the new value.
+        """
+        ends = self._ends(ttl, idle)
+        deadline = self._deadline()
+        while True:
+            found = await self._find(key)
+            if found is not None:
+                value = fn(found.value)
+                done = await self._swap(key, found.frame.version, value, ends)
+            elif isinstance(default, Unsaid):
+                raise EntryNotFound(self.name, key)
+            else:
+                value = fn(default)
+                done = await self._add_anyway(key, value, ends)
+            if done:
+                return value
+            await self._before_next_try(key, deadline)
+
+    async def incr(self, key: Key, by: int = 1, *, start: int = 0, ttl: Span = UNSAID) -> int:
+        """
+        Add to an integer, atomically, and return the sum; where there is no entry, begin at `start`.
+
+        An entry that is there keeps its times. Raises NotANumber where no integer is, or where the sum leaves 64
+        bits, and OutcomeUnknown when the connection broke after it was sent: it may have been added.
+        """
+        for number in (by, start):
+            if not isinstance(number, int):
+                raise NotANumber(f"incr adds an int to an int, and {number!r} is none; `update` takes any function")
+        ends = self._ends(ttl, UNSAID)
+        if ends.idle is not None:
+            return await self._count(key, by, start, ends)
+        try:
+            return await self._count_at_owner(key, by, start, ends)
+        except NotANumber:
+            # An integer with an idle time of its own has a header, and its owner cannot add to it.
+            return await self._count(key, by, start, ends)
+
+    # Inside.
+
+    async def _count_at_owner(self, key: Key, by: int, start: int, ends: Ends) -> int:
+        async def act(space: Space) -> int:
+            return await self._engine.add(space.address(key), by, start, ends.engine)
+
+        try:
+            return await self._steadily(act)
+        except NotANumber as error:
+            raise self._no_number(key) from error
+
+    async def _count(self, key: Key, by: int, start: int, ends: Ends) -> int:
+        """Count where the integer has a header: read it, and store the sum if nobody came in between."""
+        deadline = self._deadline()
+        while True:
+            found = await self._find(key)
+            if found is None:
+                total = self._sum(key, start, by)
+                done = await self._add_anyway(key, total, ends)
+            elif found.frame.start == 0:  # no header
+                return await self._count_at_owner(key, by, start, ends)
+            else:
+                total = self._sum(key, found.value, by)
+                done = await self._swap(key, found.frame.version, total, _left(found.frame))
+            if done:
+                return total
+            await self._before_next_try(key, deadline)
+
+    async def _find(self, key: Key) -> _Found | None:
+        """A value with its frame, without touching its idle time; None where nothing is that can be read."""
+
+        async def act(space: Space) -> _Found | None:
+            address = space.address(key)
+            found = await self._engine.inspect(address)
+            try:
+                return None if found is None else _Found(*self._pipeline.thaw_entry(address, found[0]))
+            except FrameError:
+                self._counters.damaged += 1
+                return None
+
+        return await self._steadily(act)
+
+    async def _add(self, key: Key, value: Any, ends: Ends) -> bool:
+        async def act(space: Space) -> bool:
+            address = space.address(key)
+            frame = self._freeze(address, key, value, ends)
+            return await self._engine.store_if_absent(address, frame, ends.engine)
+
+        return self._stored(await self._steadily(act))
+
+    async def _add_anyway(self, key: Key, value: Any, ends: Ends) -> bool:
+        """Add where nothing was found that can be read; what cannot be read is dropped, for the next try."""
+        done = await self._add(key, value, ends)
+        if not done:
+            await self._drop_damaged(key)
+        return done
+
+    async def _swap(self, key: Key, version: bytes, value: Any, ends: Ends) -> bool:
+        async def act(space: Space) -> bool:
+            address = space.address(key)
+            frame = self._freeze(address, key, value, ends)
+            return await self._engine.store_if_version(address, version, frame, ends.engine)
+
+        return self._stored(await self._steadily(act))
+
+    async def _drop_damaged(self, key: Key) -> None:
+        """Drop what is there for a key if it cannot be read: a miss to readers, and in the way of writers."""
+
+        async def act(space: Space) -> None:
+            address = space.address(key)
+            raw = await self._engine.fetch(address)
+            if raw is None or self._is_sound(address, raw):
+                return
+            try:
+                await self._engine.drop_if_version(address, frames.version_of(raw))
+            except FrameError:  # no frame, and so without a version
+                await self._engine.drop(address)
+
+        await self._steadily(act)
+
+    def _sum(self, key: Key, value: Any, by: int) -> int:
+        if value.__class__ is not int or not frames.INT_MIN <= value + by <= frames.INT_MAX:
+            raise self._no_number(key)
+        return int(value + by)
+
+    def _no_number(self, key: Key) -> NotANumber:
+        return NotANumber(
+            f"{key!r} of cache {self.name!r} holds no integer, or the sum leaves 64 bits; nothing was changed"
+        )
+
+    def _deadline(self) -> float:
+        return time.monotonic() + seconds_of("timeout", self._hub.settings.timeout)
+
+    async def _before_next_try(self, key: Key, deadline: float) -> None:
+        if time.monotonic() >= deadline:
+            raise EngineTimeout(f"others changed {key!r} of cache {self.name!r} all the time; it was not changed")
+        await sleep(random.random() * 0.003)  # noqa: S311 - spreads those who contend, hides nothing
+
+
+def _left(frame: Frame) -> Ends:
+    """What an entry has left of its times, for a frame that takes its place now."""
+    ttl = None if frame.ttl is None else max(1, frame.created + frame.ttl - time.time_ns() // 1_000_000)
+    both = [ms for ms in (ttl, frame.idle) if ms is not None]
+    return Ends(ttl, frame.idle, min(both) if both else None)
