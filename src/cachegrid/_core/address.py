@@ -28,9 +28,9 @@ _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 def check_name(setting: str, name: str) -> str:
     """A name that can stand in an address; ConfigError for another."""
-    if _NAME.fullmatch(str(name)):
+    if isinstance(name, str) and _NAME.fullmatch(name):
         return name
-    raise ConfigError(setting, name, "1 to 100 letters, digits, '_', '-' or '.', and begin with a letter or digit")
+    raise ConfigError(setting, name, "1 to 100 letters, digits, '_', '-' or '.', beginning with a letter, digit or '_'")
 
 
 class Space:
@@ -117,7 +117,8 @@ def _element(part: object, key: object) -> tuple[bytes, bytes]:
         return _BYTES, part
     if kind is int:
         assert isinstance(part, int)  # noqa: S101 - for the type checker
-        return _NUMBER, b"%d" % part
+        # One that is too long for a key in any case is not written out: Python refuses the longest ones.
+        return _NUMBER, b"%d" % part if part.bit_length() <= 8 * LONGEST_KEY else bytes(LONGEST_KEY + 1)
     inside = "" if part is key else f" inside {_shortened(key)}"
     raise KeyRefused(
         f"a key must be str, bytes, int or a tuple of them; {_shortened(part)}{inside} is {kind.__name__}. "
@@ -148,7 +149,10 @@ def _parts(raw: bytes) -> tuple[Simple, ...]:
 
 
 def _shortened(key: object) -> str:
-    text = repr(key)
+    try:
+        text = repr(key)
+    except ValueError:  # an integer with thousands of digits
+        return f"with a huge number in it, a {type(key).__name__},"
     return text if len(text) <= 60 else text[:40] + "..." + text[-10:]
 
 

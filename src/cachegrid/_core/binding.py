@@ -63,7 +63,7 @@ class Binder:
         for value in values:
             if value.__class__ not in _SIMPLE:
                 return self._digest(values)
-        if sum([len(value) if value.__class__ is not int else 8 for value in values]) > _LONGEST:
+        if sum([len(value) if value.__class__ is not int else value.bit_length() >> 1 for value in values]) > _LONGEST:
             return self._digest(values)
         return values
 
@@ -112,7 +112,8 @@ def _feed(value: Any, update: Callable[[bytes], None], depth: int) -> None:
         raise _NoKey(value)
     kind = value.__class__
     if value is None or kind in (bool, int):
-        _tell(update, kind.__name__, repr(value).encode())
+        # In hex, since the decimal form of a large one is refused.
+        _tell(update, kind.__name__, b"" if value is None else b"%x" % value)
     elif kind is str:
         _tell(update, "str", value.encode("utf-8", "surrogatepass"))
     elif kind in (bytes, bytearray):
@@ -137,6 +138,9 @@ def _feed_object(value: Any, update: Callable[[bytes], None], depth: int) -> Non
     elif hasattr(kind, "__cache_key__"):
         _tell(update, "key", name.encode())
         _feed(value.__cache_key__(), update, depth + 1)
+    elif isinstance(value, enum.Flag):  # a combination may have no name
+        _tell(update, "flag", name.encode())
+        _feed(value.value, update, depth + 1)
     elif isinstance(value, enum.Enum):
         _tell(update, "enum", f"{name}.{value.name}".encode())
     elif dataclasses.is_dataclass(value):

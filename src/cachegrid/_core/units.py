@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from datetime import timedelta
 from functools import lru_cache
@@ -20,7 +19,7 @@ Span: TypeAlias = Duration | Unsaid | None  # as an argument: None is without en
 _SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _BYTES = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
 _BYTES |= {"kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40}
-_LONGEST_MS = 2**48 - 2  # what a frame can say; 8,900 years
+_TOO_LONG = (2**48 - 2) // 1000  # seconds; what a frame can say is 8,900 years
 
 
 def seconds_of(name: str, value: Duration) -> float:
@@ -36,15 +35,16 @@ def seconds_of(name: str, value: Duration) -> float:
     elif isinstance(said, str):
         seconds = _parsed(name, said)
     elif isinstance(said, (int, float)) and not isinstance(said, bool):
-        seconds = float(said)
+        seconds = float(min(said, _TOO_LONG))
     else:
         raise ConfigError(name, value, 'a time: seconds, a timedelta, or text such as "5m"')
-    if not math.isfinite(seconds) or not 0 < seconds * 1000 <= _LONGEST_MS:
+    if not seconds > 0:
         raise ConfigError(name, value, "a time of more than 0 (None means no end; delete drops at once)")
+    if seconds >= _TOO_LONG:
+        raise ConfigError(name, value, "less than 8,900 years (None means no end)")
     return seconds
 
 
-@lru_cache(maxsize=1024)
 def milliseconds(name: str, value: Duration) -> int:
     """
     A time in whole milliseconds, 1 or more.
@@ -52,6 +52,14 @@ def milliseconds(name: str, value: Duration) -> int:
     >>> milliseconds("ttl", "1.5s")
     1500
     """
+    try:
+        return _milliseconds(name, value)
+    except TypeError:  # it cannot be looked up among those asked for before, and so is no time
+        return round(seconds_of(name, value) * 1000)
+
+
+@lru_cache(maxsize=1024, typed=True)  # typed: True is no time, though it equals 1
+def _milliseconds(name: str, value: Duration) -> int:
     return max(1, round(seconds_of(name, value) * 1000))
 
 
