@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
@@ -32,7 +33,7 @@ class Place:
     secret: bytes | None
     target: Target | None = None
     store: Store | None = None
-    plug_in: Callable[..., Any] | None = None
+    plug_in: Callable[..., Any] | None = None  # has the whole URL
 
 
 def locate(settings: Settings) -> Place:
@@ -106,13 +107,14 @@ def _in_memory(settings: Settings, url: str) -> Place:
 
 
 def _by_plug_in(settings: Settings, url: str, scheme: str) -> Place:
+    from cachegrid.engines.valkey.url import SCHEMES, without_password
+
     known = {point.name: point for point in entry_points(group="cachegrid.engines")}
     if scheme not in known:
-        from cachegrid.engines.valkey.url import SCHEMES, without_password
-
         names = ", ".join(sorted({*SCHEMES, *known, "memory"}))
         raise ConfigError("url", without_password(url), f"one whose scheme is known: {names}")
-    return Place(name=settings.name or "", url=url, secret=_secret(settings), plug_in=known[scheme].load())
+    plug_in = partial(known[scheme].load(), url)
+    return Place(name=settings.name or "", url=without_password(url), secret=_secret(settings), plug_in=plug_in)
 
 
 def _tls(settings: Settings) -> Any:

@@ -9,7 +9,7 @@ from cachegrid._aio.hub import AsyncOpened
 from cachegrid.config import Settings
 from cachegrid.engines._aio.protocol import AsyncEngine
 from cachegrid.opening import Place, locate
-from cachegrid.waits._aio import aside
+from cachegrid.waits._aio import COLOUR, aside
 
 __all__ = ["make_grid"]
 
@@ -41,4 +41,4 @@ async def _engine(place: Place) -> AsyncEngine:
             raise
         return engine
     assert place.plug_in is not None  # noqa: S101 - the last of the three
-    return await place.plug_in(place.url, colour="async")  # type: ignore[no-any-return] # a plug-in says what it is
+    return await place.plug_in(colour=COLOUR)  # type: ignore[no-any-return] # a plug-in says what it is

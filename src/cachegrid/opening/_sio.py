@@ -10,7 +10,7 @@ from cachegrid._sio.hub import SyncOpened
 from cachegrid.config import Settings
 from cachegrid.engines._sio.protocol import SyncEngine
 from cachegrid.opening import Place, locate
-from cachegrid.waits._sio import aside
+from cachegrid.waits._sio import COLOUR, aside
 
 __all__ = ["make_grid"]
 
@@ -42,4 +42,4 @@ def _engine(place: Place) -> SyncEngine:
             raise
         return engine
     assert place.plug_in is not None  # noqa: S101 - the last of the three
-    return place.plug_in(place.url, colour="async")  # type: ignore[no-any-return] # a plug-in says what it is
+    return place.plug_in(colour=COLOUR)  # type: ignore[no-any-return] # a plug-in says what it is
