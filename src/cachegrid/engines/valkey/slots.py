@@ -35,7 +35,13 @@ class Endpoint(NamedTuple):
     port: int
 
     def __str__(self) -> str:
-        return f"{self.host}:{self.port}" if self.port else self.host
+        if not self.port:
+            return self.host
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    def beside(self, host: str, port: int) -> Endpoint:
+        """A member that this one told of; one that it tells no host of is on the same host."""
+        return Endpoint(host or (self.host if self.port else "127.0.0.1"), port)
 
 
 class Routes(NamedTuple):
@@ -64,8 +70,7 @@ def read_routes(reply: object, asked: Endpoint) -> Routes:
     """
     The routes in a reply to CLUSTER SLOTS.
 
-    A member that does not know its own address gives an empty one: then it is the one that was asked.
-    Raises ValueError when the reply has another form.
+    A member without a host has that of the one that was asked. Raises ValueError when the reply has another form.
     """
     owners: dict[Endpoint, list[tuple[int, int]]] = {}
     replicas: dict[Endpoint, list[Endpoint]] = {}
@@ -89,10 +94,12 @@ def _ranges(reply: object) -> Iterator[tuple[int, int, list[object]]]:
 
 def _endpoint(member: object, asked: Endpoint) -> Endpoint:
     match member:
+        case [b"?", int(port), _, {b"ip": bytes(host)}, *_]:  # known by names, and this one has none
+            return Endpoint(host.decode(), port)
+        case [None | b"" | b"?", int(port), *_]:
+            return asked.beside("", port)
         case [bytes(host), int(port), *_]:
-            return Endpoint(host.decode() or asked.host, port)
-        case [None, int(port), *_]:
-            return Endpoint(asked.host, port)
+            return Endpoint(host.decode(), port)
         case _:
             raise ValueError(f"CLUSTER SLOTS answered a member {member!r}")
 

@@ -83,7 +83,9 @@ def advise(trouble: Exception, effect: Effect, asked: Endpoint) -> Advice:
     word, _, rest = str(trouble).partition(" ")
     step = _STEPS.get(word, Step.FAIL)
     if step in (Step.MOVE, Step.ASK):
-        return Advice(step, _target(rest, asked))
+        target = _target(rest, asked)
+        # Members that are to be known by names, and this one has none: the routes tell another way to it.
+        return Advice(Step.LEARN) if target is None else Advice(step, target)
     return Advice(step, error=refusal(trouble, asked) if step is Step.FAIL else None)
 
 
@@ -129,12 +131,12 @@ def _unknown(trouble: LinkError) -> OutcomeUnknown:
     )
 
 
-def _target(rest: str, asked: Endpoint) -> Endpoint:
-    """The member in `3999 127.0.0.1:6381`; with no host it is the host that was asked."""
+def _target(rest: str, asked: Endpoint) -> Endpoint | None:
+    """The member in `3999 127.0.0.1:6381`; None if it is named by a name that it does not have."""
     host, _, port = rest.partition(" ")[2].rpartition(":")
     if not port.isdigit():
         raise Unreachable(f"{asked} sent a redirection that cannot be read: {rest!r}", where=str(asked))
-    return Endpoint(host or asked.host, int(port))
+    return None if host == "?" else asked.beside(host, int(port))
 
 
 def pause_before(attempt: int, chance: float) -> float:
