@@ -1,9 +1,9 @@
 """
 Values as JSON, and back: what JSON has no word for is an object with one name that begins with `$`.
 
-`{"$bytes": "aGk="}`, `{"$tuple": [1, 2]}`, `{"$datetime": "2026-01-31T12:00:00+00:00"}` and so on; a dict whose keys are not
-all text is `{"$dict": [[key, value], ...]}`. Both ways give an equal value of the same type. What has no such form
-either, an enum of the application for example, is shown as `{"$repr": "..."}` and cannot be read back.
+`{"$bytes": "aGk="}`, `{"$tuple": [1, 2]}`, `{"$datetime": "2026-01-31T12:00:00+00:00"}` and so on; a dict whose keys
+are not all text is `{"$dict": [[key, value], ...]}`. Both ways give an equal value of the same type. What has no such
+form either, an enum of the application for example, is shown as `{"$repr": "..."}` and cannot be read back.
 """
 
 from __future__ import annotations

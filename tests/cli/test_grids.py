@@ -1,0 +1,180 @@
+"""Grids by command: up, status, url, down."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cachegrid.cluster import stop
+from cachegrid.cluster.processes import command_of
+from cachegrid.cluster.state import names
+from tests.cli.command import cachegrid, environment
+
+pytestmark = pytest.mark.grid
+
+
+@pytest.fixture(autouse=True)
+def _all_end(state_folder: Path) -> Iterator[None]:
+    yield
+    for name in names(state_folder):
+        stop(name, purge=True, root=state_folder)
+
+
+def test_a_grid_is_started_looked_at_and_stopped(state_folder: Path) -> None:
+    """
+    Three owners, three replicas; and nothing is left when it is stopped.
+    """
+    up = cachegrid("up", "--json")
+    assert 0 == up.code, up.err
+    assert (True, "default", True) == (up.told["started"], up.told["name"], up.told["whole"])
+    told = cachegrid("status", "--json").told
+    assert ("default", up.told["url"], True) == (told["name"], told["url"], told["whole"])
+    assert ["owner"] * 3 + ["replica"] * 3 == [member["role"] for member in told["members"]]
+    assert 16384 == sum(member["slots"] for member in told["members"])
+    for member in told["members"]:
+        assert {"host", "port", "pid", "role", "slots", "entries", "memory_bytes", "lag_bytes", "up"} <= set(member)
+        assert "member.conf" in command_of(member["pid"])
+    assert {"stopped": ["default"]} == cachegrid("down", "--json").told
+    assert [] == names(state_folder)
+    for member in told["members"]:
+        assert "" == command_of(member["pid"])
+
+
+def test_the_output_of_up_is_for_people_and_its_pipe_closes() -> None:
+    """
+    Though the members live on, `cachegrid up | cat` ends; without a terminal there are no control codes.
+    """
+    run = subprocess.run(
+        ["/bin/sh", "-c", '"$0" -m cachegrid up --members 1 --replicas 0 2>&1 | cat', sys.executable],
+        capture_output=True,
+        env=environment(),
+        timeout=30,
+        check=True,
+    )
+    text = run.stdout.decode()
+    for part in (
+        "grid default is up after",
+        "1 owner, 0 replicas",
+        "valkey://127.0.0.1:",
+        "grid = cachegrid.connect()",
+    ):
+        assert part in text
+    assert "\x1b" not in text
+    again = cachegrid("up", "--members", "1", "--replicas", "0")
+    assert (0, True) == (again.code, "was up already" in again.out)
+
+
+def test_another_shape_is_refused_and_the_grid_goes_on() -> None:
+    """
+    Its entries are worth more than the wish.
+    """
+    cachegrid("up", "--members", "1", "--replicas", "0")
+    done = cachegrid("up", "--members", "2", "--replicas", "0")
+    assert (4, "") == (done.code, done.out)
+    assert "runs already" in done.err
+    assert 0 == cachegrid("status", "--check").code
+
+
+def test_a_port_in_use_is_named_and_nothing_is_left(state_folder: Path) -> None:
+    """
+    Neither a member nor a folder.
+    """
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = cachegrid("up", "--members", "1", "--replicas", "0", "--base-port", str(port))
+    assert (5, "") == (done.code, done.out), done.err
+    assert str(port) in done.err
+    assert [] == names(state_folder)
+
+
+def test_two_grids_are_told_apart_by_name() -> None:
+    """
+    Where it is not said which, that is asked; `down --all` ends both.
+    """
+    for name in ("one", "two"):
+        assert 0 == cachegrid("up", "--members", "1", "--replicas", "0", "--name", name).code
+    done = cachegrid("status")
+    assert 2 == done.code
+    assert "several grids on this host: one, two" in done.err
+    assert "two" == cachegrid("status", "--json", "--name", "two").told["name"]
+    assert "one" == cachegrid("status", "--json", CACHEGRID_NAME="one").told["name"]
+    assert cachegrid("url", "--name", "one").out.endswith("?grid=one\n")
+    assert {"stopped": ["one", "two"]} == cachegrid("down", "--all", "--json").told
+
+
+def test_the_only_grid_needs_no_name() -> None:
+    """
+    Not even to be stopped.
+    """
+    cachegrid("up", "--members", "1", "--replicas", "0", "--name", "only")
+    assert "only" == cachegrid("status", "--json").told["name"]
+    assert "grid only is stopped\n" == cachegrid("down").out
+
+
+def test_the_url_reaches_the_grid_with_the_password_or_by_the_state_folder() -> None:
+    """
+    The password is shown only on demand, and a wrong one is refused.
+    """
+    cachegrid("up", "--members", "1", "--replicas", "0")
+    shown, full = cachegrid("url").out.strip(), cachegrid("url", "--show-password", "--json").told["url"]
+    password = re.search(":([^:@]+)@", full)
+    assert password
+    assert password[1] not in shown
+    cachegrid("set", "c", "k", "v", "--url", shown)
+    assert "v\n" == cachegrid("get", "c", "k", "--url", full).out
+    status = cachegrid("status", "--url", full, "--json")
+    assert password[1] not in status.out
+    assert ["owner"] == [member["role"] for member in status.told["members"]]
+    wrong = cachegrid("get", "c", "k", "--url", full.replace(password[1], "wrong"))
+    assert (4, "") == (wrong.code, wrong.out)
+    assert "does not accept the user or password" in wrong.err
+
+
+def test_a_dead_member_is_shown_and_up_starts_it_again() -> None:
+    """
+    For scripts, `status --check` tells by its exit code.
+    """
+    told = cachegrid("up", "--members", "1", "--replicas", "1", "--json").told
+    replica = next(member for member in told["members"] if member["role"] == "replica")
+    os.kill(replica["pid"], signal.SIGKILL)
+    done = cachegrid("status", "--check")
+    assert 1 == done.code
+    assert re.search(rf"{replica['port']} +replica +dead", done.out)
+    assert 0 == cachegrid("status").code
+    healed = cachegrid("up", "--members", "1", "--replicas", "1", "--json").told
+    assert (False, True) == (healed["started"], healed["whole"])
+
+
+def test_a_grid_whose_members_all_died_is_not_there() -> None:
+    """
+    It is said that it was, and `up` starts it anew.
+    """
+    told = cachegrid("up", "--members", "1", "--replicas", "0", "--json").told
+    os.kill(told["members"][0]["pid"], signal.SIGKILL)
+    done = cachegrid("get", "c", "k", "--name", "default")
+    assert 3 == done.code
+    assert "does not run any more: all its 1 members are dead; start it with: cachegrid up" in done.err
+    assert 0 == cachegrid("up", "--members", "1", "--replicas", "0").code
+
+
+def test_what_is_kept_on_disk_outlives_down_until_it_is_purged(state_folder: Path) -> None:
+    """
+    A grid that was started with --persist.
+    """
+    shape = ("up", "--members", "1", "--replicas", "0", "--persist")
+    assert 0 == cachegrid(*shape).code
+    cachegrid("set", "c", "k", "kept")
+    assert 0 == cachegrid("down").code
+    assert 3 == cachegrid("status").code
+    assert 0 == cachegrid(*shape).code
+    assert "kept\n" == cachegrid("get", "c", "k").out
+    assert 0 == cachegrid("down", "--purge").code
+    assert [] == names(state_folder)
