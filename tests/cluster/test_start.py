@@ -332,7 +332,7 @@ def test_a_start_that_was_cut_short_is_cleared(state_folder: Path) -> None:
     """
     state = start(owners=2, replicas=0)
     facts = json.loads((state.folder / "grid.json").read_text())
-    facts["ready"] = False
+    facts["stage"] = "starting"
     for member in facts["members"]:
         member["pid"] = 0
     (state.folder / "grid.json").write_text(json.dumps(facts))

@@ -16,6 +16,7 @@ from cachegrid.cluster.plan import Shape, TlsFiles
 from cachegrid.cluster.state import (
     GridState,
     MemberState,
+    Stage,
     checked_name,
     load,
     names,
@@ -62,7 +63,10 @@ def test_what_is_saved_is_loaded(state: GridState) -> None:
     """
     Everything comes back, with or without TLS.
     """
-    for each in (state, replace(state, tls=TlsFiles(ca=Path("/a"), cert=Path("/b"), key=Path("/c")), ready=False)):
+    for each in (
+        state,
+        replace(state, tls=TlsFiles(ca=Path("/a"), cert=Path("/b"), key=Path("/c")), stage=Stage.RESUMING),
+    ):
         save(each)
         assert each == load(state.folder.parent, "shop")
 

@@ -11,6 +11,7 @@ from libvalkey import ProtocolError, Reader, ReplyError, pack_command
 from cachegrid.errors import AccessDenied, EngineError, EngineTimeout, ServerRefused, Unreachable
 
 if TYPE_CHECKING:
+    from cachegrid.cluster.plan import TlsFiles
     from cachegrid.cluster.state import GridState, MemberState
 
 __all__ = ["Admin", "Loading", "connect_to"]
@@ -31,7 +32,7 @@ class Admin:
     def run(self, *words: str | bytes | int) -> object:
         """Send one command and return its answer: bytes, int, list or None. Raises an `EngineError`."""
         self.send(*words)
-        while (answer := self._reader.gets()) is False:
+        while (answer := self._parsed()) is False:
             self._receive()
         if isinstance(answer, ReplyError):
             raise self._refusal(str(answer), str(words[0]))
@@ -70,13 +71,19 @@ class Admin:
     ) -> None:
         self.close()
 
+    def _parsed(self) -> object:
+        try:
+            return self._reader.gets()
+        except ProtocolError as error:
+            raise Unreachable(f"what answers at {self._where} is no member: {error}", where=self._where) from error
+
     def _receive(self) -> None:
         try:
             received = self._socket.recv(65536)
             self._reader.feed(received)
         except TimeoutError as error:
             raise EngineTimeout(f"member {self._where} does not answer", where=self._where) from error
-        except (OSError, ProtocolError) as error:
+        except OSError as error:
             raise Unreachable(f"the connection to member {self._where} broke: {error}", where=self._where) from error
         if not received:
             raise Unreachable(f"member {self._where} closed the connection", where=self._where)
@@ -89,6 +96,20 @@ class Admin:
         return ServerRefused(f"member {self._where} refuses {command}: {said}", where=self._where)
 
 
+def _secured(sock: socket.socket, files: TlsFiles) -> socket.socket:
+    import ssl
+
+    try:
+        context = ssl.create_default_context(cafile=files.ca)
+        # Members are named by address, and the members themselves check the authority alone.
+        context.check_hostname = False
+        context.load_cert_chain(files.cert, files.key)
+        return context.wrap_socket(sock)
+    except BaseException:
+        sock.close()
+        raise
+
+
 def connect_to(state: GridState, member: MemberState, *, timeout: float = 1.0) -> Admin:
     """A connection to a member with the grid's password; raises `Unreachable`, `EngineTimeout` or `AccessDenied`."""
     where = f"{member.host}:{member.port}"
@@ -96,13 +117,7 @@ def connect_to(state: GridState, member: MemberState, *, timeout: float = 1.0) -
         sock = socket.create_connection((member.host, member.port), timeout)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if state.tls:
-            import ssl
-
-            context = ssl.create_default_context(cafile=state.tls.ca)
-            # Members are named by address, and the members themselves check the CA alone.
-            context.check_hostname = False
-            context.load_cert_chain(state.tls.cert, state.tls.key)
-            sock = context.wrap_socket(sock)
+            sock = _secured(sock, state.tls)
     except TimeoutError as error:
         raise EngineTimeout(f"member {where} does not answer", where=where) from error
     except OSError as error:

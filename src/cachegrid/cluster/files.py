@@ -11,11 +11,21 @@ from pathlib import Path
 from cachegrid.cluster.plan import GridPlan, conf_text, nodes_text
 from cachegrid.cluster.processes import send_signal, wait_gone
 from cachegrid.cluster.server import ServerProgram
-from cachegrid.cluster.state import GridState, save
+from cachegrid.cluster.state import GridState, MemberState, save
 
-__all__ = ["has_entries", "rewrite_nodes", "sweep", "write_new"]
+__all__ = [
+    "drop_nodes_aside",
+    "has_entries",
+    "own_nodes",
+    "put_nodes_aside",
+    "put_nodes_back",
+    "sweep",
+    "write_new",
+    "write_nodes",
+]
 
 DATA = "appendonlydir"
+NODES, ASIDE = "nodes.conf", "nodes.aside"
 
 
 def write_new(
@@ -37,13 +47,39 @@ def write_new(
         )
         _write(member.conf, conf)
         _write(member.log, "")
-    rewrite_nodes(state, plan, program)
+    write_nodes(state, plan, program)
 
 
-def rewrite_nodes(state: GridState, plan: GridPlan, program: ServerProgram) -> None:
+def write_nodes(state: GridState, plan: GridPlan, program: ServerProgram) -> None:
     """Tell every member, none of which may be running, what it shall believe about the grid when it starts."""
     for member, planned in zip(state.members, plan.members, strict=True):
-        _write(member.folder / "nodes.conf", nodes_text(plan, planned.index, shards=program.has_shards))
+        _write(member.folder / NODES, nodes_text(plan, planned.index, shards=program.has_shards))
+
+
+def put_nodes_aside(state: GridState) -> None:
+    """Keep what the members wrote about the grid themselves; what an interrupted resume has put aside stays."""
+    for member in state.members:
+        if not (member.folder / ASIDE).exists():
+            (member.folder / NODES).rename(member.folder / ASIDE)
+
+
+def put_nodes_back(state: GridState) -> None:
+    """Undo `put_nodes_aside`, where it was done."""
+    for member in state.members:
+        if (member.folder / ASIDE).exists():
+            (member.folder / ASIDE).replace(member.folder / NODES)
+
+
+def drop_nodes_aside(state: GridState) -> None:
+    """Forget what was put aside: the members know better now."""
+    for member in state.members:
+        (member.folder / ASIDE).unlink(missing_ok=True)
+
+
+def own_nodes(member: MemberState) -> Path:
+    """The file with what a member has last known by itself."""
+    aside = member.folder / ASIDE
+    return aside if aside.exists() else member.folder / NODES
 
 
 def has_entries(folder: Path) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import signal
 import time
 from collections.abc import Callable, Sequence
@@ -27,7 +28,8 @@ GREETING_WAIT = 0.5  # seconds for the first answer: a stranger on the member's 
 LOADING_GRACE = 10.0  # seconds that a member gets once its data is loaded, however long that took
 NUDGE_AFTER, NUDGE_AGAIN = 0.02, 1.5  # seconds until a replica that copies nothing is made to ask again
 TAKEN = ("address already in use", "failed listening on port")
-REASON_LINES = 4
+REASON_LINES, REASON_WINDOW = 4, 12  # of the log: how many are told, of how many at its end
+ORDINARY = re.compile(r"\d+:[A-Z] .{20,24} [*.-] ")
 
 
 class PortTaken(StartFailed):
@@ -47,6 +49,7 @@ class Launch:
         self._pids = {member.index: member.pid for member in state.members}
         self._spawned: list[MemberState] = []
         self._admins: dict[int, Admin] = {}
+        self._seen = "it does not find the others"
 
     @property
     def state(self) -> GridState:
@@ -151,27 +154,43 @@ class Launch:
             if condition(self._admin(member)):
                 return True
         except Loading as error:
-            cause, self._deadline = error, max(self._deadline, time.monotonic() + LOADING_GRACE)
+            cause = error
         except EngineError as error:
             cause = error
-            self._admins.pop(member.index).close()
+            self._drop_admin(member)
         self._check_alive(member, cause)
         return False
 
     def _is_whole(self, admin: Admin) -> bool:
         facts = dict(line.split(":", 1) for line in admin.text("CLUSTER", "INFO").splitlines() if ":" in line)
-        if facts["cluster_state"] != "ok" or int(facts["cluster_slots_ok"]) != SLOTS:
-            return False
-        if int(facts["cluster_known_nodes"]) != len(self._state.members):
+        slots, known = int(facts["cluster_slots_ok"]), int(facts["cluster_known_nodes"])
+        if facts["cluster_state"] != "ok" or slots != SLOTS or known != len(self._state.members):
+            self._seen = f"to it the grid is {facts['cluster_state']}, {slots:,} of {SLOTS:,} slots have a living owner"
             return False
         role = admin.facts("replication")
+        self._seen = "it does not follow its owner"
         return role["role"] == "master" or role.get("master_link_status") == "up"
 
     def _check_alive(self, member: MemberState, cause: EngineError | None) -> None:
         if not is_running(self._pids[member.index], member.conf):
             raise _failure(self._state, member, "ended as soon as it was started") from cause
-        if self._left() <= 0:
-            raise _failure(self._state, member, f"was not ready in time ({cause or 'it waits for others'})") from cause
+        if self._left() <= 0 and not self._is_loading(member):
+            raise _failure(self._state, member, f"was not ready in time ({cause or self._seen})") from cause
+
+    def _is_loading(self, member: MemberState) -> bool:
+        """Whether it reads its entries from disk: then it gets the time it needs, and some more for what follows."""
+        try:
+            is_loading = self._admins[member.index].facts("persistence")["loading"] == "1"
+        except (KeyError, EngineError):
+            self._drop_admin(member)
+            return False
+        if is_loading:
+            self._deadline = time.monotonic() + LOADING_GRACE
+        return is_loading
+
+    def _drop_admin(self, member: MemberState) -> None:
+        if admin := self._admins.pop(member.index, None):
+            admin.close()
 
     def _left(self) -> float:
         return self._deadline - time.monotonic()
@@ -210,9 +229,11 @@ def _last_words(member: MemberState) -> str:
         lines = member.log.read_text(errors="replace").splitlines()
     except OSError:
         return ""
-    # "71:M 22 Nov 2026 10:00:00.000 # Failed ...": who and when do not help; the mark tells warnings.
-    lines = [line.partition(" # ")[2] or line for line in lines if line.strip() and "Memory overcommit" not in line]
-    return " / ".join(line.strip() for line in lines[-REASON_LINES:])
+    # "71:M 22 Nov 2026 10:00:00.000 # Failed ...": a server says who, when, and by the mark that it is a warning;
+    # what it says before it has read its settings has nothing of that.
+    lines = [line for line in lines[-REASON_WINDOW:] if line.strip() and "Memory overcommit" not in line]
+    grave = [line.partition(" # ")[2] or line for line in lines if not ORDINARY.match(line)]
+    return " / ".join(line.strip() for line in (grave or lines)[-REASON_LINES:])
 
 
 def _address_in(slots: range) -> bytes:

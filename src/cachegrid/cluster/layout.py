@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from itertools import groupby
 from pathlib import Path
 
+from cachegrid.cluster.files import own_nodes
 from cachegrid.cluster.plan import GridPlan, MemberPlan
 from cachegrid.cluster.state import GridState
 from cachegrid.cluster.view import NodeRow, parse_rows
@@ -22,7 +23,7 @@ def read_back(state: GridState, new_id: Callable[[], str]) -> GridPlan | None:
     the members themselves can find out, and each has to start with the file that it wrote.
     """
     try:
-        own = {member.index: _own_row(member.folder / "nodes.conf") for member in state.members}
+        own = {member.index: _own_row(own_nodes(member)) for member in state.members}
     except (OSError, ValueError, IndexError, StopIteration):
         return None
     held = _held(own)

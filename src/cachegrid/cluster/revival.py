@@ -7,7 +7,7 @@ import time
 from dataclasses import replace
 
 from cachegrid.cluster.admin import connect_to
-from cachegrid.cluster.files import rewrite_nodes
+from cachegrid.cluster.files import drop_nodes_aside, put_nodes_aside, put_nodes_back, write_nodes
 from cachegrid.cluster.launch import Launch, Progress
 from cachegrid.cluster.layout import read_back
 from cachegrid.cluster.plan import GridPlan
@@ -15,7 +15,7 @@ from cachegrid.cluster.ports import refuse_taken
 from cachegrid.cluster.presence import pid_of
 from cachegrid.cluster.processes import wait_gone
 from cachegrid.cluster.server import ServerProgram
-from cachegrid.cluster.state import GridState, MemberState, save
+from cachegrid.cluster.state import GridState, MemberState, Stage, save
 from cachegrid.cluster.view import NodeRow, node_rows
 from cachegrid.errors import EngineError
 
@@ -46,15 +46,21 @@ def resume(state: GridState, program: ServerProgram, *, timeout: float, progress
     wait_gone((member.pid, member.conf) for member in state.members)
     refuse_taken([(member.host, port) for member in state.members for port in (member.port, member.bus_port)])
     plan = read_back(state, lambda: secrets.token_hex(20))
-    state = replace(state, server=program.path, version=f"{program.kind} {program.version}")
+    version = f"{program.kind} {program.version}"
+    state = replace(state, server=program.path, version=version, stage=Stage.RESUMING)
+    save(state)
     with Launch(state, deadline=time.monotonic() + timeout, progress=progress) as launch:
         if plan is None:
+            put_nodes_back(state)
             launch.start(state.members, "members")
             launch.wait_whole()
         else:
-            rewrite_nodes(state, plan, program)
+            # Until the members know again what they own, only the files put aside tell.
+            put_nodes_aside(state)
+            write_nodes(state, plan, program)
             launch.bring_up(plan)
-        resumed = replace(launch.state, members=_with_roles(launch.state, plan))
+            drop_nodes_aside(state)
+        resumed = replace(launch.state, members=_with_roles(launch.state, plan), stage=Stage.READY)
         save(resumed)
     return resumed
 

@@ -12,7 +12,7 @@ from cachegrid.cluster.files import has_entries, sweep
 from cachegrid.cluster.lock import locked
 from cachegrid.cluster.presence import pid_of
 from cachegrid.cluster.processes import is_gone, send_signal, wait_gone
-from cachegrid.cluster.state import GridState, MemberState, checked_name, load, machine_name, state_root
+from cachegrid.cluster.state import GridState, MemberState, Stage, checked_name, load, machine_name, state_root
 from cachegrid.errors import EngineError, GridError, GridNotFound
 
 __all__ = ["end_members", "kill", "stop"]
@@ -45,7 +45,7 @@ def stop(name: str = "default", *, purge: bool = False, root: Path | None = None
         if state.machine != machine_name() and not purge:
             raise GridError(f"grid {name!r} was started on host {state.machine!r}: stop it there; {PURGE} here")
         end_members(state, state.members)
-        if purge or not state.persist or not state.ready:
+        if purge or not state.persist or state.stage is Stage.STARTING:
             sweep(folder)
 
 

@@ -18,7 +18,8 @@ from cachegrid.cluster.ports import checked_host, free_pairs, pairs_from
 from cachegrid.cluster.presence import find, pid_of
 from cachegrid.cluster.revival import heal, resume
 from cachegrid.cluster.server import ServerProgram, find_server
-from cachegrid.cluster.state import GridState, MemberState, checked_name, load, machine_name, save, state_root
+from cachegrid.cluster.shutdown import end_members
+from cachegrid.cluster.state import GridState, MemberState, Stage, checked_name, load, machine_name, save, state_root
 from cachegrid.errors import ConfigError, GridError, GridRunning, StartFailed
 
 __all__ = ["embedded", "start"]
@@ -123,10 +124,12 @@ def _start_locked(wish: Wish) -> GridState:
         return _start_new(wish)
     if wish.shape not in (None, state.shape):
         raise _other_shape(state)
-    alive = sum(1 for member in state.members if pid_of(member))
-    if alive == len(state.members):
+    alive = [member for member in state.members if pid_of(member)]
+    if state.stage is Stage.RESUMING:  # whoever resumed it has not come to an end
+        end_members(state, alive)
+    elif len(alive) == len(state.members):
         return state
-    if alive:
+    elif alive:
         return heal(state, timeout=wish.timeout, progress=wish.progress)
     program = find_server(wish.server, tls=state.tls is not None)
     return resume(state, program, timeout=wish.timeout, progress=wish.progress)
@@ -141,7 +144,7 @@ def _known(wish: Wish) -> GridState | None:
         state = None
     if state is None and has_entries(folder):
         raise StartFailed(f"{folder} holds entries on disk, and its grid.json cannot be read: {REMOVE}")
-    if state is None or not state.ready:  # its start was cut short: nobody has put anything there
+    if state is None or state.stage is Stage.STARTING:  # its start was cut short: nobody has put anything there
         return None
     if state.machine != machine_name():
         raise GridRunning(
@@ -184,7 +187,7 @@ def _try_new(wish: Wish, program: ServerProgram) -> GridState:
         write_new(state, plan, program, settings=wish.settings, node_timeout_ms=wish.node_timeout_ms)
         with Launch(state, deadline=time.monotonic() + wish.timeout, progress=wish.progress) as launch:
             launch.bring_up(plan)
-            state = replace(launch.state, ready=True)
+            state = replace(launch.state, stage=Stage.READY)
             save(state)
     except BaseException:
         shutil.rmtree(state.folder, ignore_errors=True)
@@ -206,7 +209,7 @@ def _new_state(wish: Wish, plan: GridPlan, program: ServerProgram) -> GridState:
         created=time.time(),
         machine=machine_name(),
         tls=wish.tls,
-        ready=False,
+        stage=Stage.STARTING,
     )
 
 

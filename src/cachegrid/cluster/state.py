@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import json
 import os
 import re
@@ -16,11 +17,29 @@ from urllib.parse import quote
 from cachegrid.cluster.plan import Shape, TlsFiles
 from cachegrid.errors import ConfigError, GridError
 
-__all__ = ["GridState", "MemberState", "checked_name", "load", "names", "save", "state_root", "write_atomically"]
+__all__ = [
+    "GridState",
+    "MemberState",
+    "Stage",
+    "checked_name",
+    "load",
+    "names",
+    "save",
+    "state_root",
+    "write_atomically",
+]
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,62}")
 FORMAT = 1
 CLEAR = "`cachegrid down --purge` removes it"
+
+
+class Stage(enum.Enum):
+    """How far a grid has been brought up, as its starter wrote down before it went on."""
+
+    STARTING = "starting"  # for the first time: there are no entries yet
+    RESUMING = "resuming"  # with entries on disk, and members that may not yet know what they own
+    READY = "ready"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +86,12 @@ class GridState:
     created: float  # seconds since 1970
     machine: str  # the host name it was started on: process ids mean nothing elsewhere
     tls: TlsFiles | None = None
-    ready: bool = True  # False while it is being started for the first time
+    stage: Stage = Stage.READY
+
+    @property
+    def ready(self) -> bool:
+        """Whether it has been brought up; its members may be dead since."""
+        return self.stage is Stage.READY
 
     @property
     def persist(self) -> bool:
@@ -128,6 +152,7 @@ def save(state: GridState) -> None:
     facts = asdict(state)
     hidden = {"password": facts.pop("password"), "secret": facts.pop("secret").hex()}
     del facts["folder"], facts["name"]
+    facts["stage"] = state.stage.value
     for member in facts["members"]:
         del member["folder"]
     write_atomically(state.folder / "secrets.json", json.dumps(hidden))
@@ -185,7 +210,7 @@ def _from_json(facts: dict[str, Any], hidden: dict[str, Any], folder: Path) -> G
         created=facts["created"],
         machine=facts["machine"],
         tls=TlsFiles(**{key: Path(value) for key, value in tls.items()}) if tls else None,
-        ready=facts["ready"],
+        stage=Stage(facts["stage"]),
     )
 
 
