@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping
-from typing import Final
-from urllib.parse import parse_qsl, unquote, urlsplit
+from typing import Final, NamedTuple
+from urllib.parse import parse_qsl, unquote
 
 from cachegrid._core.units import seconds_of
 from cachegrid.engines.valkey.slots import Endpoint
@@ -25,7 +26,11 @@ SCHEMES: Final[Mapping[str, tuple[bool, bool]]] = {
     "unix": (False, True),
 }
 _OPTIONS: Final = ("ca", "cert", "database", "grid", "key", "patience", "timeout", "verify_host")
+_YES_OR_NO: Final = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
 _PORT: Final = 6379
+_HOST: Final = re.compile(
+    r"(?:\[(?P<address>[0-9a-fA-F:.]+(?:%[\w.-]+)?)\]|(?P<host>[^\s\[\]:]+))(?::(?P<port>[0-9]{0,6}))?"
+)
 
 
 def parse(
@@ -41,78 +46,116 @@ def parse(
     >>> parse("valkey://app:s%40crt@10.0.0.1:7001,10.0.0.2:7001", timeout=5).seeds
     (Endpoint(host='10.0.0.1', port=7001), Endpoint(host='10.0.0.2', port=7001))
     """
-    parts = urlsplit(url)
-    if parts.scheme not in SCHEMES:
-        raise ConfigError("url", without_password(url), f"one that begins with {', '.join(sorted(SCHEMES))}")
+    parts = _split(url)
     secure, unix = SCHEMES[parts.scheme]
     options = _options(url, parts.query)
-    user, at, hosts = parts.netloc.rpartition("@")
-    username, colon, said = user.partition(":")
-    if unix:
-        seeds: tuple[Endpoint, ...] = (Endpoint(unquote(hosts + parts.path), 0),)
-        database = options.get("database", "0")
-    else:
-        seeds = tuple(_endpoint(url, host) for host in hosts.split(","))
-        database = options.get("database", parts.path.strip("/") or "0")
-    files = TlsFiles(
-        ca=options.get("ca", tls.ca if tls else None),
-        cert=options.get("cert", tls.cert if tls else None),
-        key=options.get("key", tls.key if tls else None),
-        verify_host=options.get("verify_host", "yes") not in ("no", "0", "false"),
-    )
+    database = options.get("database", "0" if unix else parts.path or "0")
+    seeds = (_socket(url, parts),) if unix else tuple(_endpoint(url, host) for host in parts.hosts.split(","))
+    username, colon, said = parts.user.partition(":")
+    limit = seconds_of("timeout", _number(options.get("timeout"), timeout))
     return Target(
         seeds=seeds,
-        username=unquote(username) or None if at else None,
+        username=unquote(username) or None,
         password=unquote(said) if colon else password,
         database=_database(url, database, len(seeds)),
-        tls=files if secure else None,
-        timeout=seconds_of("timeout", _number(options.get("timeout"), timeout)),
-        patience=seconds_of("patience", _number(options.get("patience"), 1.0)),
+        tls=_tls(url, options, tls, secure=secure),
+        timeout=limit,
+        patience=min(limit, seconds_of("patience", _number(options.get("patience"), 1.0))),
     )
 
 
 def grid_in(url: str) -> str | None:
     """The name of the grid of this host that a URL asks the password of, if it does: `?grid=NAME`."""
-    return _options(url, urlsplit(url).query).get("grid")
+    return _options(url, _split(url).query).get("grid")
 
 
 def without_password(url: str) -> str:
     """
-    A URL as it may be shown.
+    A URL as it may be shown, however wrong it is.
 
     >>> without_password("valkey://app:secret@h:1")
     'valkey://app:***@h:1'
     """
     scheme, mark, rest = url.partition("://")
+    if not mark:
+        scheme, rest = "", url
     user, at, hosts = rest.rpartition("@")
+    if not at:
+        places = re.split("[/?]", rest, maxsplit=1)[0].split(",")
+        # No host and port: perhaps a user and a password whose host was forgotten.
+        return url if all(":" not in place or _HOST.fullmatch(place) for place in places) else f"{scheme}{mark}***"
     name, colon, _ = user.partition(":")
     return f"{scheme}{mark}{name}{':***' if colon else ''}{at}{hosts}"
 
 
+class _Parts(NamedTuple):
+    scheme: str
+    user: str
+    hosts: str
+    path: str
+    query: str
+
+
+def _split(url: str) -> _Parts:
+    # The standard library's urlsplit knows one host, and refuses several of them when some are in brackets.
+    scheme, mark, rest = url.partition("://")
+    if not mark or scheme.lower() not in SCHEMES:
+        raise ConfigError("url", without_password(url), f"one that begins with {', '.join(sorted(SCHEMES))}")
+    address, _, query = rest.partition("?")
+    place, _, path = address.partition("/")
+    user, _, hosts = place.rpartition("@")
+    if "#" in url or "@" in path or "@" in query:
+        want = "one that has, in the user and the password, %2F for '/', %3F for '?', %23 for '#' and %40 for '@'"
+        raise ConfigError("url", without_password(url), want)
+    return _Parts(scheme.lower(), user, hosts, path, query)
+
+
+def _socket(url: str, parts: _Parts) -> Endpoint:
+    if parts.hosts or not parts.path:
+        raise ConfigError("url", without_password(url), f"{parts.scheme}:///path/of/the/socket")
+    return Endpoint("/" + unquote(parts.path), 0)
+
+
+def _tls(url: str, options: Mapping[str, str], default: TlsFiles | None, *, secure: bool) -> TlsFiles | None:
+    said = [name for name in ("ca", "cert", "key", "verify_host") if name in options]
+    if said and not secure:
+        raise ConfigError("url", without_password(url), f"valkeys://: without TLS, {said[0]} has no meaning")
+    if not secure:
+        return None
+    default = default or TlsFiles()
+    verify_host = options.get("verify_host", "yes" if default.verify_host else "no")
+    if verify_host not in _YES_OR_NO:
+        raise ConfigError("the option 'verify_host' in the url", verify_host, f"one of {', '.join(_YES_OR_NO)}")
+    return TlsFiles(
+        ca=options.get("ca", default.ca),
+        cert=options.get("cert", default.cert),
+        key=options.get("key", default.key),
+        verify_host=_YES_OR_NO[verify_host],
+    )
+
+
 def _options(url: str, query: str) -> dict[str, str]:
     options = dict(parse_qsl(query, keep_blank_values=True))
+    shown = without_password(url).partition("?")[0]  # what is unknown may be a password
     for name in options:
         if name not in _OPTIONS:
             near = difflib.get_close_matches(name, _OPTIONS, 1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise ConfigError(
-                f"the option {name!r} in the url", without_password(url), f"one of {', '.join(_OPTIONS)}{hint}"
-            )
+            raise ConfigError(f"the option {name!r} in the url {shown}", "...", f"one of {', '.join(_OPTIONS)}{hint}")
     return options
 
 
 def _endpoint(url: str, text: str) -> Endpoint:
-    host, colon, port = text.rpartition(":")
-    if text.endswith("]") or not colon:  # [::1] or a bare name
-        host, port = text, ""
-    host = host.removeprefix("[").removesuffix("]")
-    if not host or (port and not port.isdigit()) or not 0 < int(port or _PORT) < 65_536:
-        raise ConfigError("url", without_password(url), f"valkey://host:port,host:port; {text!r} is no host and port")
-    return Endpoint(host, int(port or _PORT))
+    match = _HOST.fullmatch(text)
+    port = int(match["port"] or _PORT) if match else 0
+    if match is None or not 0 < port < 65_536:
+        want = f"{url.partition(':')[0]}://host:port,host:port, with an IPv6 address in brackets"
+        raise ConfigError("url", without_password(url), want)
+    return Endpoint(match["address"] or unquote(match["host"]), port)
 
 
 def _database(url: str, text: str, seeds: int) -> int:
-    if not text.isdigit():
+    if not (text.isascii() and text.isdigit()):
         raise ConfigError("url", without_password(url), f"one whose path is a database number, not {text!r}")
     if int(text) and seeds > 1:
         raise ConfigError("url", without_password(url), "one without a database number: a cluster has only database 0")
