@@ -37,7 +37,7 @@ def read_nodes(text: bytes, asked: Endpoint) -> Iterator[Node]:
         if "noaddr" in flags or "handshake" in flags or not port.isdigit():
             continue
         yield Node(
-            Endpoint(host or asked.host, int(port)),
+            asked.beside(host, int(port)),
             number,
             "replica" if "slave" in flags else "owner",
             "" if owner == "-" else owner,
