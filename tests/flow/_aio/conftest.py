@@ -1,0 +1,31 @@
+"""What every test of the flow gets."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from cachegrid._aio.cache import AsyncCache
+from cachegrid._aio.grid import AsyncGrid
+from tests.flow._aio.flow import AsyncFlow
+from tests.flow.backing import Backing
+
+
+@pytest.fixture
+async def flow(backing: Backing) -> AsyncIterator[AsyncFlow]:
+    """Opens grids on the test's backing."""
+    async with AsyncFlow(backing) as flow:
+        yield flow
+
+
+@pytest.fixture
+async def grid(flow: AsyncFlow) -> AsyncGrid:
+    """A connected grid."""
+    return await flow.grid()
+
+
+@pytest.fixture
+async def cache(grid: AsyncGrid) -> AsyncCache:
+    """A cache without times."""
+    return grid.cache("prices")

@@ -1,0 +1,100 @@
+"""Grids for a test, closed after it, and looked into: nothing may be left of what they did behind."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from types import TracebackType
+from typing import Any, Self
+
+from cachegrid._aio.grid import AsyncGrid
+from cachegrid._aio.hub import AsyncOpened
+from cachegrid.config import Settings
+from cachegrid.engines.memory import AsyncMemoryEngine
+from cachegrid.engines.valkey._aio.engine import AsyncValkeyEngine
+from tests.flow._aio.gated import AsyncGatedEngine
+from tests.flow.backing import Backing
+from tests.flow.waits._aio import listed
+
+__all__ = ["AsyncFlow", "engine_of", "look_inside", "raw_of"]
+
+SECRET = b"a secret of sixteen bytes and more"
+
+
+class AsyncFlow:
+    """Opens grids that share one backing, as processes do that connect to one grid."""
+
+    def __init__(self, backing: Backing) -> None:
+        self.backing = backing
+        self.leaves_leases = False  # set by a test that leaves some behind
+        self._grids: list[AsyncGrid] = []
+
+    async def grid(self, **settings: Any) -> AsyncGrid:
+        """One more grid, connected; `settings` as in `Settings`."""
+        grid = self.unopened(**settings)
+        return await grid.connect()
+
+    def unopened(self, **settings: Any) -> AsyncGrid:
+        """One more grid, which connects at its first use."""
+        grid = AsyncGrid(self.opened, Settings(**{"namespace": self.backing.namespace, **settings}))
+        self._grids.append(grid)
+        return grid
+
+    async def opened(self) -> AsyncOpened:
+        """An engine, as the part that opens grids would hand it over."""
+        return AsyncOpened(AsyncGatedEngine(await self._engine()), "test", self.backing.url, SECRET)
+
+    async def _engine(self) -> AsyncMemoryEngine | AsyncValkeyEngine:
+        if self.backing.target is None:
+            return AsyncMemoryEngine(self.backing.store)
+        engine = AsyncValkeyEngine(self.backing.target)
+        await engine.open()
+        return engine
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        async with AsyncExitStack() as stack:
+            for grid in self._grids:
+                stack.push_async_callback(grid.aclose)
+            if kind is None:
+                for grid in self._grids:
+                    look_inside(grid)
+                await self._no_leases()
+        for grid in self._grids:
+            assert 0 == len(grid._hub.tasks), "background work goes on after close"
+
+    async def _no_leases(self) -> None:
+        if self.leaves_leases:
+            return
+        if self.backing.is_memory:
+            assert {} == self.backing.store._leases._held
+            return
+        engine = await self._engine()
+        try:
+            prefix = b"cg!lease:{" + self.backing.namespace.encode()
+            assert [] == await listed(engine.walk(prefix))
+        finally:
+            await engine.aclose()
+
+
+def look_inside(grid: AsyncGrid) -> None:
+    """Nobody loads, and no lease is held."""
+    assert {} == grid._hub.flights._flights, "a flight never landed"
+    assert 0 == len(grid._hub.keeper), "a lease is renewed that nobody holds"
+
+
+def engine_of(grid: AsyncGrid) -> AsyncGatedEngine:
+    """The engine of a connected grid, to hold its calls."""
+    opened = grid._hub.opened
+    assert opened is not None
+    assert isinstance(opened.engine, AsyncGatedEngine)
+    return opened.engine
+
+
+async def raw_of(grid: AsyncGrid, address: bytes) -> bytes | None:
+    """The bytes at an address, past every cache."""
+    frame: bytes | None = await engine_of(grid).engine.fetch(address)
+    return frame

@@ -1,0 +1,109 @@
+"""An engine whose calls can be held where a race is, and that notes what was asked of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+from cachegrid.engines._aio.protocol import AsyncEngine
+from tests.flow.waits._aio import AsyncGate
+
+__all__ = ["AsyncGatedEngine"]
+
+_METHODS = (
+    "fetch",
+    "store",
+    "drop",
+    "fetch_many",
+    "store_many",
+    "drop_many",
+    "store_if_absent",
+    "store_if_present",
+    "store_if_version",
+    "drop_if_version",
+    "add",
+    "fetch_idle",
+    "touch",
+    "inspect",
+    "acquire",
+    "renew",
+    "release",
+    "epoch",
+    "raise_epoch",
+    "members",
+)
+
+
+class AsyncGatedEngine:
+    """Passes everything on to another engine, unless it is told to hold or to fail it."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self.engine: Any = engine
+        self.calls: Counter[str] = Counter()
+        self._hooks: dict[str, list[Callable[[bool], Awaitable[None]]]] = {}
+
+    @property
+    def doubt(self) -> int:
+        """The engine's own."""
+        return int(self.engine.doubt)
+
+    def hold(self, method: str, *, answered: bool = False) -> AsyncGate:
+        """Hold the next call of a method before it is made; or, `answered`, with its answer in hand."""
+        gate = AsyncGate()
+
+        async def stand(after: bool) -> None:  # noqa: FBT001 - before or after the call
+            if after is answered:
+                await gate.stand()
+
+        self._hooks.setdefault(method, []).append(stand)
+        return gate
+
+    def fail(self, method: str, error: Exception, *, answered: bool = False) -> None:
+        """Let the next call of a method fail: instead of it or, `answered`, after it was made."""
+
+        async def strike(after: bool) -> None:  # noqa: FBT001 - before or after the call
+            if after is answered:
+                raise error
+
+        self._hooks.setdefault(method, []).append(strike)
+
+    async def walk(self, prefix: bytes) -> AsyncIterator[list[bytes]]:
+        """Pages of addresses."""
+        self.calls["walk"] += 1
+        async for page in self.engine.walk(prefix):
+            self.calls["page"] += 1
+            yield page
+
+    async def aclose(self) -> None:
+        """Close the engine."""
+        self.calls["close"] += 1
+        await self.engine.aclose()
+
+    def forget(self) -> None:
+        """In a forked child."""
+        if hasattr(self.engine, "forget"):
+            self.engine.forget()
+
+    async def pass_on(self, method: str, *args: Any) -> Any:
+        """Make a call, past the gates."""
+        self.calls[method] += 1
+        hooks = self._hooks.get(method)
+        hook = hooks.pop(0) if hooks else None
+        if hook is not None:
+            await hook(False)
+        answer = await getattr(self.engine, method)(*args)
+        if hook is not None:
+            await hook(True)
+        return answer
+
+
+def _passing_on(method: str) -> Callable[..., Awaitable[Any]]:
+    async def call(self: AsyncGatedEngine, *args: Any) -> Any:
+        return await self.pass_on(method, *args)
+
+    return call
+
+
+for _method in _METHODS:
+    setattr(AsyncGatedEngine, _method, _passing_on(_method))

@@ -1,0 +1,281 @@
+"""One entry and many, written and read: what comes out is what was put in."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from cachegrid._aio.cache import AsyncCache
+from cachegrid._aio.grid import AsyncGrid
+from cachegrid.errors import EntryNotFound, KeyRefused
+from tests.flow._aio.flow import AsyncFlow, engine_of
+from tests.flow.waits._aio import listed
+
+VALUES = [
+    None,
+    True,
+    0,
+    -(1 << 63),
+    1 << 80,
+    1.5,
+    "",
+    "text",
+    b"",
+    b"\xc9" * 40,
+    [1, [2, (3,)]],
+    {"a": {1: None}},
+    {1, 2},
+    Decimal("1.10"),
+    datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC),
+]
+
+
+@pytest.mark.parametrize("value", VALUES, ids=repr)
+async def test_what_was_set_is_got(cache: AsyncCache, value: Any) -> None:
+    """
+    A value comes back equal and of its type, to each way of reading it.
+    """
+    await cache.set("key", value)
+    entry = await cache.entry("key")
+    assert entry is not None
+    loaded = await cache.get_or_load("key", _never)
+    for got in (await cache.get("key"), (await cache.get_many(["key"]))["key"], entry.value, loaded):
+        assert (value, type(value)) == (got, type(got))
+
+
+async def test_a_miss_gives_the_default(cache: AsyncCache) -> None:
+    """
+    Where there is no entry `get` answers what it was told to, by default None.
+    """
+    assert None is await cache.get("key")
+    assert 7 == await cache.get("key", 7)
+    assert None is await cache.entry("key")
+    assert not await cache.has("key")
+
+
+async def test_none_is_a_value(cache: AsyncCache) -> None:
+    """
+    An entry whose value is None is an entry: found, counted and not loaded again.
+    """
+    await cache.set("key", None)
+    assert None is await cache.get("key", 7)
+    assert await cache.has("key")
+    assert {"key": None} == await cache.get_many(["key", "other"])
+    assert None is await cache.get_or_load("key", _never)
+    assert not await cache.add("key", 1)
+
+
+async def test_values_are_fresh_copies(cache: AsyncCache) -> None:
+    """
+    Neither the writer's object nor another reader's is what a reader gets.
+    """
+    written = [1]
+    await cache.set("key", written)
+    written.append(2)
+    (await cache.get("key")).append(3)
+    assert [1] == await cache.get("key")
+
+
+async def test_a_set_replaces(cache: AsyncCache) -> None:
+    """
+    The last value wins, whatever kind was there.
+    """
+    for value in (1, "one", None, 2):
+        await cache.set("key", value)
+        assert value == await cache.get("key", "miss")
+
+
+async def test_delete_tells_whether_there_was_one(cache: AsyncCache) -> None:
+    """
+    A second delete finds nothing; other entries stay.
+    """
+    await cache.set_many({"key": 1, "other": 2})
+    assert await cache.delete("key")
+    assert not await cache.delete("key")
+    assert {"other": 2} == await cache.get_many(["key", "other"])
+
+
+@pytest.mark.parametrize("count", [0, 1, 1000])
+async def test_many_at_once(cache: AsyncCache, count: int) -> None:
+    """
+    Any number of entries, over all owners, is written, read in the order asked for, and dropped.
+    """
+    entries = {("many", number): number for number in range(count)}
+    await cache.set_many(entries)
+    absent = ("many", "absent")
+    assert list(reversed(entries.items())) == list((await cache.get_many([*reversed(entries), absent])).items())
+    assert count == await cache.delete_many([*entries, absent])
+    assert {} == await cache.get_many(entries)
+
+
+async def test_many_keys_at_once_cost_one_call(grid: AsyncGrid) -> None:
+    """
+    The many-forms ask the engine once, not once for each key.
+    """
+    cache = grid.cache("prices")
+    await cache.get("any")
+    engine = engine_of(grid)
+    engine.calls.clear()
+    await cache.set_many(dict.fromkeys(range(50), "x"))
+    await cache.get_many(range(50))
+    await cache.delete_many(range(50))
+    assert [1, 1, 1, 0] == [engine.calls[name] for name in ("store_many", "fetch_many", "drop_many", "fetch")]
+
+
+async def test_keys_asked_for_twice_count_once(cache: AsyncCache) -> None:
+    """
+    Doubles among the keys change neither answers nor counters.
+    """
+    await cache.set("key", 1)
+    assert {"key": 1} == await cache.get_many(["key", "key", "other", "other"])
+    assert (1, 1) == (cache.stats().hits, cache.stats().misses)
+    assert 1 == await cache.delete_many(["key", "key"])
+
+
+@pytest.mark.parametrize("keys", ["sku-1", b"sku-1", [["sku-1"]], [{}]], ids=repr)
+async def test_what_is_no_list_of_keys_is_refused(cache: AsyncCache, keys: Any) -> None:
+    """
+    A single key where several are expected would be taken apart; it is an error, and so is a key that cannot be one.
+    """
+    with pytest.raises(KeyRefused):
+        await cache.get_many(keys)
+    with pytest.raises(KeyRefused):
+        await cache.delete_many(keys)
+
+
+async def test_a_batch_with_a_value_that_cannot_be_kept_stores_nothing(cache: AsyncCache) -> None:
+    """
+    All values are encoded before the first one is stored.
+    """
+    with pytest.raises(TypeError):
+        await cache.set_many({"good": 1, "bad": object()})
+    assert {} == await cache.get_many(["good", "bad"])
+
+
+async def test_caches_and_namespaces_do_not_mix(flow: AsyncFlow) -> None:
+    """
+    The same key in caches of other names, names that begin alike included, and in other namespaces, is another entry.
+    """
+    grid = await flow.grid()
+    other = await flow.grid(namespace=flow.backing.namespace + ".other")
+    caches = [grid.cache("a"), grid.cache("ab"), grid.cache("a.b"), other.cache("a")]
+    for number, cache in enumerate(caches):
+        await cache.set("key", number)
+    assert list(range(4)) == [await cache.get("key") for cache in caches]
+    for cache in caches:
+        assert ["key"] == await listed(cache.keys())
+
+
+async def test_grids_share_their_entries(flow: AsyncFlow) -> None:
+    """
+    What one process writes another one reads, at once.
+    """
+    ours, theirs = (await flow.grid()).cache("prices"), (await flow.grid()).cache("prices")
+    await ours.set("key", 1)
+    assert 1 == await theirs.get("key")
+    await theirs.delete("key")
+    assert None is await ours.get("key")
+
+
+async def test_reads_and_writes_are_counted(cache: AsyncCache) -> None:
+    """
+    Counters tell what this process did; a ratio without reads is 0.
+    """
+    assert 0.0 == cache.stats().hit_ratio
+    await cache.set("key", 1)
+    await cache.set_many({"a": 1, "b": 2})
+    await cache.add("key", 2)
+    await cache.get("key")
+    await cache.get("gone")
+    await cache.get_many(["a", "b", "gone"])
+    await cache.delete("key")
+    await cache.delete("key")
+    stats = cache.stats()
+    assert (3, 2, 3, 1) == (stats.hits, stats.misses, stats.stores, stats.drops)
+    assert 0.6 == stats.hit_ratio
+
+
+async def test_an_entry_tells_what_is_known_of_it(cache: AsyncCache) -> None:
+    """
+    Value, version, times and size; looking counts as no read.
+    """
+    before = datetime.now(UTC)
+    await cache.set("key", "value", ttl="1h", idle="10m")
+    entry = await cache.entry("key")
+    after = datetime.now(UTC)
+    assert entry is not None
+    assert ("key", "value", 8) == (entry.key, entry.value, len(entry.version))
+    assert entry.created is not None
+    assert entry.expires is not None
+    assert entry.idle is not None
+    assert -0.001 <= (entry.created - before).total_seconds() <= (after - before).total_seconds()
+    assert 599 < (entry.expires - before).total_seconds() < 601
+    assert 600 == entry.idle.total_seconds()
+    assert 0 < entry.size < 100
+    assert (0, 0) == (cache.stats().hits, cache.stats().misses)
+
+
+async def test_versions_differ_after_every_write(cache: AsyncCache) -> None:
+    """
+    Even the same value, written again, has another version.
+    """
+    versions = set()
+    for _ in range(20):
+        await cache.set("key", "same")
+        entry = await cache.entry("key")
+        assert entry is not None
+        versions.add(entry.version)
+    assert 20 == len(versions)
+
+
+async def test_keys_are_listed_once_each(cache: AsyncCache) -> None:
+    """
+    All kinds of keys come back as they were; a pattern chooses among the text ones.
+    """
+    keys = {1, "1", b"1", ("1",), ("1", 1), "", "user:1", "user:2", "ключ", "a{b}c*?[", ()}
+    await cache.set_many(dict.fromkeys(keys, 0))
+    found = await listed(cache.keys())
+    assert (keys, len(keys)) == (set(found), len(found))
+    assert {"user:1", "user:2"} == set(await listed(cache.keys("user:*")))
+    assert {"1"} == set(await listed(cache.keys("[0-9]")))
+    assert set() == set(await listed(cache.keys("USER:*")))
+
+
+async def test_items_are_keys_with_their_values(cache: AsyncCache) -> None:
+    """
+    Entries come with their values; one that goes while they are listed is left out.
+    """
+    await cache.set_many({number: number for number in range(20)})
+    found = {}
+    async for key, value in cache.items():
+        if not found:
+            await cache.delete_many([number for number in range(10) if number != key])
+        found[key] = value
+    assert set(range(10, 20)) <= set(found)
+    assert len(found) <= 11
+    assert all(key == value for key, value in found.items())
+
+
+async def test_a_cache_is_iterated_by_its_keys(cache: AsyncCache) -> None:
+    """
+    As a dict is.
+    """
+    await cache.set_many({"a": 1, "b": 2})
+    assert {"a", "b"} == set(await listed(cache))
+
+
+async def test_an_update_of_what_is_not_there_names_it(cache: AsyncCache) -> None:
+    """
+    The error is a KeyError that tells cache and key.
+    """
+    with pytest.raises(EntryNotFound, match=r"^cache 'prices' has no entry for 'key'$") as caught:
+        await cache.update("key", str)
+    assert isinstance(caught.value, KeyError)
+    assert ("prices", "key") == (caught.value.cache, caught.value.key)
+
+
+async def _never() -> Any:
+    raise AssertionError("nothing had to be loaded")

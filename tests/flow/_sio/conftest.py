@@ -1,0 +1,32 @@
+# Generated from tests/flow/_aio/conftest.py by tools/colour.py. Edit that file, then run `make colour`.
+"""What every test of the flow gets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from cachegrid._sio.cache import SyncCache
+from cachegrid._sio.grid import SyncGrid
+from tests.flow._sio.flow import SyncFlow
+from tests.flow.backing import Backing
+
+
+@pytest.fixture
+def flow(backing: Backing) -> Iterator[SyncFlow]:
+    """Opens grids on the test's backing."""
+    with SyncFlow(backing) as flow:
+        yield flow
+
+
+@pytest.fixture
+def grid(flow: SyncFlow) -> SyncGrid:
+    """A connected grid."""
+    return flow.grid()
+
+
+@pytest.fixture
+def cache(grid: SyncGrid) -> SyncCache:
+    """A cache without times."""
+    return grid.cache("prices")

@@ -1,0 +1,101 @@
+# Generated from tests/flow/_aio/flow.py by tools/colour.py. Edit that file, then run `make colour`.
+"""Grids for a test, closed after it, and looked into: nothing may be left of what they did behind."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Any, Self
+
+from cachegrid._sio.grid import SyncGrid
+from cachegrid._sio.hub import SyncOpened
+from cachegrid.config import Settings
+from cachegrid.engines.memory import SyncMemoryEngine
+from cachegrid.engines.valkey._sio.engine import SyncValkeyEngine
+from tests.flow._sio.gated import SyncGatedEngine
+from tests.flow.backing import Backing
+from tests.flow.waits._sio import listed
+
+__all__ = ["SyncFlow", "engine_of", "look_inside", "raw_of"]
+
+SECRET = b"a secret of sixteen bytes and more"
+
+
+class SyncFlow:
+    """Opens grids that share one backing, as processes do that connect to one grid."""
+
+    def __init__(self, backing: Backing) -> None:
+        self.backing = backing
+        self.leaves_leases = False  # set by a test that leaves some behind
+        self._grids: list[SyncGrid] = []
+
+    def grid(self, **settings: Any) -> SyncGrid:
+        """One more grid, connected; `settings` as in `Settings`."""
+        grid = self.unopened(**settings)
+        return grid.connect()
+
+    def unopened(self, **settings: Any) -> SyncGrid:
+        """One more grid, which connects at its first use."""
+        grid = SyncGrid(self.opened, Settings(**{"namespace": self.backing.namespace, **settings}))
+        self._grids.append(grid)
+        return grid
+
+    def opened(self) -> SyncOpened:
+        """An engine, as the part that opens grids would hand it over."""
+        return SyncOpened(SyncGatedEngine(self._engine()), "test", self.backing.url, SECRET)
+
+    def _engine(self) -> SyncMemoryEngine | SyncValkeyEngine:
+        if self.backing.target is None:
+            return SyncMemoryEngine(self.backing.store)
+        engine = SyncValkeyEngine(self.backing.target)
+        engine.open()
+        return engine
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with ExitStack() as stack:
+            for grid in self._grids:
+                stack.callback(grid.close)
+            if kind is None:
+                for grid in self._grids:
+                    look_inside(grid)
+                self._no_leases()
+        for grid in self._grids:
+            assert 0 == len(grid._hub.tasks), "background work goes on after close"
+
+    def _no_leases(self) -> None:
+        if self.leaves_leases:
+            return
+        if self.backing.is_memory:
+            assert {} == self.backing.store._leases._held
+            return
+        engine = self._engine()
+        try:
+            prefix = b"cg!lease:{" + self.backing.namespace.encode()
+            assert [] == listed(engine.walk(prefix))
+        finally:
+            engine.close()
+
+
+def look_inside(grid: SyncGrid) -> None:
+    """Nobody loads, and no lease is held."""
+    assert {} == grid._hub.flights._flights, "a flight never landed"
+    assert 0 == len(grid._hub.keeper), "a lease is renewed that nobody holds"
+
+
+def engine_of(grid: SyncGrid) -> SyncGatedEngine:
+    """The engine of a connected grid, to hold its calls."""
+    opened = grid._hub.opened
+    assert opened is not None
+    assert isinstance(opened.engine, SyncGatedEngine)
+    return opened.engine
+
+
+def raw_of(grid: SyncGrid, address: bytes) -> bytes | None:
+    """The bytes at an address, past every cache."""
+    frame: bytes | None = engine_of(grid).engine.fetch(address)
+    return frame

@@ -1,0 +1,110 @@
+# Generated from tests/flow/_aio/gated.py by tools/colour.py. Edit that file, then run `make colour`.
+"""An engine whose calls can be held where a race is, and that notes what was asked of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from cachegrid.engines._sio.protocol import SyncEngine
+from tests.flow.waits._sio import SyncGate
+
+__all__ = ["SyncGatedEngine"]
+
+_METHODS = (
+    "fetch",
+    "store",
+    "drop",
+    "fetch_many",
+    "store_many",
+    "drop_many",
+    "store_if_absent",
+    "store_if_present",
+    "store_if_version",
+    "drop_if_version",
+    "add",
+    "fetch_idle",
+    "touch",
+    "inspect",
+    "acquire",
+    "renew",
+    "release",
+    "epoch",
+    "raise_epoch",
+    "members",
+)
+
+
+class SyncGatedEngine:
+    """Passes everything on to another engine, unless it is told to hold or to fail it."""
+
+    def __init__(self, engine: SyncEngine) -> None:
+        self.engine: Any = engine
+        self.calls: Counter[str] = Counter()
+        self._hooks: dict[str, list[Callable[[bool], None]]] = {}
+
+    @property
+    def doubt(self) -> int:
+        """The engine's own."""
+        return int(self.engine.doubt)
+
+    def hold(self, method: str, *, answered: bool = False) -> SyncGate:
+        """Hold the next call of a method before it is made; or, `answered`, with its answer in hand."""
+        gate = SyncGate()
+
+        def stand(after: bool) -> None:  # noqa: FBT001 - before or after the call
+            if after is answered:
+                gate.stand()
+
+        self._hooks.setdefault(method, []).append(stand)
+        return gate
+
+    def fail(self, method: str, error: Exception, *, answered: bool = False) -> None:
+        """Let the next call of a method fail: instead of it or, `answered`, after it was made."""
+
+        def strike(after: bool) -> None:  # noqa: FBT001 - before or after the call
+            if after is answered:
+                raise error
+
+        self._hooks.setdefault(method, []).append(strike)
+
+    def walk(self, prefix: bytes) -> Iterator[list[bytes]]:
+        """Pages of addresses."""
+        self.calls["walk"] += 1
+        for page in self.engine.walk(prefix):
+            self.calls["page"] += 1
+            yield page
+
+    def close(self) -> None:
+        """Close the engine."""
+        self.calls["close"] += 1
+        self.engine.close()
+
+    def forget(self) -> None:
+        """In a forked child."""
+        if hasattr(self.engine, "forget"):
+            self.engine.forget()
+
+    def pass_on(self, method: str, *args: Any) -> Any:
+        """Make a call, past the gates."""
+        self.calls[method] += 1
+        hooks = self._hooks.get(method)
+        hook = hooks.pop(0) if hooks else None
+        if hook is not None:
+            hook(False)
+        answer = getattr(self.engine, method)(*args)
+        if hook is not None:
+            hook(True)
+        return answer
+
+
+def _passing_on(method: str) -> Callable[..., Any]:
+    def call(self: SyncGatedEngine, *args: Any) -> Any:
+        return self.pass_on(method, *args)
+
+    return call
+
+
+for _method in _METHODS:
+    setattr(SyncGatedEngine, _method, _passing_on(_method))

@@ -1,0 +1,53 @@
+"""Tests of the flow run on a store in memory, and on a real grid that is started once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+import cachegrid._aio.cache
+import cachegrid._aio.cell
+import cachegrid._aio.changes
+import cachegrid._sio.cache
+import cachegrid._sio.cell
+import cachegrid._sio.changes
+from cachegrid.engines.memory.store import Store
+from cachegrid.engines.valkey.url import parse
+from cachegrid.testing import FakeClock
+from cachegrid.testing.loopback import LoopbackGrid
+from tests.flow.backing import Backing
+
+
+@pytest.fixture(scope="session")
+def loopback() -> Iterator[LoopbackGrid]:
+    """A grid of 3 owners and 3 replicas."""
+    with LoopbackGrid() as grid:
+        yield grid
+
+
+@pytest.fixture(params=["memory", pytest.param("valkey", marks=pytest.mark.grid)])
+def kind(request: pytest.FixtureRequest) -> str:
+    """Which engine a test runs on; a test for one of them only has it as a parameter."""
+    return str(request.param)
+
+
+@pytest.fixture
+def backing(kind: str, request: pytest.FixtureRequest) -> Backing:
+    """Where the test's grids keep their entries."""
+    if kind == "memory":
+        return Backing()
+    if kind == "clock":
+        return request.getfixturevalue("clocked")
+    url = request.getfixturevalue("loopback").url
+    return Backing(target=parse(url, timeout=5), url=url)
+
+
+@pytest.fixture
+def clocked(monkeypatch: pytest.MonkeyPatch) -> Backing:
+    """A store whose time passes when it is told to; the flow reads the same clock."""
+    clock = FakeClock()
+    for flow in (cachegrid._aio, cachegrid._sio):
+        for module in (flow.cache, flow.cell, flow.changes):
+            monkeypatch.setattr(module, "time", clock)
+    return Backing(clock=clock, store=Store(clock=clock.monotonic_ns, wall=clock.time_ns))
