@@ -146,14 +146,14 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.
     A full disk costs the new text, not the old one, and leaves no draft.
     """
     path = tmp_path / "grid.json"
-    write_atomically(path, "old")
+    write_atomically(path, "old", durable=True)
 
     def no_space(_: int) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.fsync", no_space)
     with pytest.raises(OSError, match="No space left"):
-        write_atomically(path, "new")
+        write_atomically(path, "new", durable=True)
     assert ["old"] == [found.read_text() for found in tmp_path.iterdir()]
 
 

@@ -24,7 +24,7 @@ class Loading(Unreachable):
 
 
 class Admin:
-    """One connection to one member: one command at a time, each answered within `timeout` seconds or an error."""
+    """One connection to one member: every command is answered in time, or ends in an error."""
 
     def __init__(self, sock: socket.socket, where: str) -> None:
         self._socket, self._where, self._reader = sock, where, Reader()
@@ -32,10 +32,14 @@ class Admin:
     def run(self, *words: str | bytes | int) -> object:
         """Send one command and return its answer: bytes, int, list or None. Raises an `EngineError`."""
         self.send(*words)
+        return self.answer(str(words[0]))
+
+    def answer(self, command: str) -> object:
+        """The answer to the oldest command that was sent and has none yet; `command` is named in errors."""
         while (answer := self._parsed()) is False:
             self._receive()
         if isinstance(answer, ReplyError):
-            raise self._refusal(str(answer), str(words[0]))
+            raise self._refusal(str(answer), command)
         return answer
 
     def text(self, *words: str | bytes | int) -> str:
@@ -44,7 +48,7 @@ class Admin:
         return answer.decode(errors="replace") if isinstance(answer, bytes) else str(answer)
 
     def send(self, *words: str | bytes | int) -> None:
-        """Send one command and wait for nothing: for SHUTDOWN, which a server answers by leaving."""
+        """Send one command and wait for nothing; SHUTDOWN is answered by leaving, others are in `answer`."""
         try:
             self._socket.sendall(pack_command(words))
         except OSError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import shutil
 import signal
 import time
 from collections.abc import Callable, Sequence
@@ -26,6 +27,7 @@ Progress = Callable[[str, int, int], None]  # what is done, of how many of them,
 PAUSE = 0.001  # seconds between two looks at a member that is starting
 GREETING_WAIT = 0.5  # seconds for the first answer: a stranger on the member's port may never give one
 LOADING_GRACE = 10.0  # seconds that a member gets once its data is loaded, however long that took
+TOO_LITTLE_DISK = 1 << 20  # bytes: a server that cannot even write its log has no more
 NUDGE_AFTER, NUDGE_AGAIN = 0.02, 1.5  # seconds until a replica that copies nothing is made to ask again
 TAKEN = ("address already in use", "failed listening on port")
 REASON_LINES, REASON_WINDOW = 4, 12  # of the log: how many are told, of how many at its end
@@ -102,12 +104,19 @@ class Launch:
         for owner in plan.owners:
             # One that takes over before it has seen its grid as `ok` would be held back like any new owner.
             self._wait_for(self._state.members[owner.index], _is_ok)
-            self._admins[owner.index].run("CLUSTER", "FAILOVER", "TAKEOVER")
-        for owner, other in itertools.product(plan.owners, plan.owners):
-            self._wait_for(self._state.members[owner.index], partial(_has_forgotten, other.phantom))
+        # Each writes its new part to disk, and so all do it at once.
+        self._tell_all(plan, [("CLUSTER", "FAILOVER", "TAKEOVER")])
+        self._tell_all(plan, [("CLUSTER", "FORGET", owner.phantom) for owner in plan.owners])
+
+    def _tell_all(self, plan: GridPlan, commands: Sequence[tuple[str, ...]]) -> None:
+        admins = [self._admins[owner.index] for owner in plan.owners]
+        for admin, command in itertools.product(admins, commands):
+            admin.send(*command)
+        for admin, command in itertools.product(admins, commands):
+            admin.answer(" ".join(command))
 
     def _check_writes(self, plan: GridPlan) -> None:
-        """Write, read and remove an entry at every owner: what only a write shows, such as a full disk, shows now."""
+        """Write and remove an entry at every owner: what only a write shows, such as a full disk, shows now."""
         for owner in plan.owners:
             admin, probe = self._admins[owner.index], _address_in(owner.slots[0])
             try:
@@ -119,17 +128,19 @@ class Launch:
 
     def _check_copies(self, plan: GridPlan) -> None:
         """Wait until what was just written has reached every replica."""
-        for replica in plan.replicas:
-            member, owner = self._state.members[replica.index], self._admins[replica.follows or 0]
-            target = int(owner.facts("replication")["master_repl_offset"])
-            nudge_at = time.monotonic() + NUDGE_AFTER
-            while not self._holds(member, partial(_has_copied, target)):
-                if time.monotonic() > nudge_at:
-                    # An owner that missed the replica's first sign of life sends nothing until the next, up to a
-                    # second later. A new connection goes on where this one stands, at once.
-                    owner.run("CLIENT", "KILL", "TYPE", "replica")
-                    nudge_at = time.monotonic() + NUDGE_AGAIN
-                time.sleep(PAUSE)
+        targets = {owner.index: _offset(self._admins[owner.index]) for owner in plan.owners}
+        left = [(self._state.members[replica.index], replica.follows or 0) for replica in plan.replicas]
+        nudge_at = time.monotonic() + NUDGE_AFTER
+        while left := [
+            (member, owner) for member, owner in left if not self._holds(member, partial(_has_copied, targets[owner]))
+        ]:
+            if time.monotonic() > nudge_at:
+                # An owner that missed a replica's first sign of life sends nothing until the next, up to a second
+                # later. A new connection goes on where the old one stands, at once.
+                for owner in {owner for _, owner in left}:
+                    self._admins[owner].run("CLIENT", "KILL", "TYPE", "replica")
+                nudge_at = time.monotonic() + NUDGE_AGAIN
+            time.sleep(PAUSE)
 
     def _admin(self, member: MemberState) -> Admin:
         """A connection to a member; waits for one that is starting."""
@@ -205,21 +216,19 @@ def _is_ok(admin: Admin) -> bool:
     return "cluster_state:ok" in admin.text("CLUSTER", "INFO")
 
 
+def _offset(owner: Admin) -> int:
+    return int(owner.facts("replication")["master_repl_offset"])
+
+
 def _has_copied(offset: int, admin: Admin) -> bool:
     return int(admin.facts("replication").get("slave_repl_offset", "0")) >= offset
-
-
-def _has_forgotten(phantom: str, admin: Admin) -> bool:
-    try:
-        admin.run("CLUSTER", "FORGET", phantom)
-    except ServerRefused as error:
-        return "unknown node" in str(error).lower()
-    return True
 
 
 def _failure(state: GridState, member: MemberState, what: str) -> StartFailed:
     reason = _last_words(member)
     kind = PortTaken if any(sign in reason.lower() for sign in TAKEN) else StartFailed
+    if not reason and shutil.disk_usage(state.folder).free < TOO_LITTLE_DISK:
+        return StartFailed(f"member {member.address} of grid {state.name!r} {what}: the disk of {state.folder} is full")
     said = f"; its log ends: {reason}" if reason else ""
     return kind(f"member {member.address} of grid {state.name!r} {what}{said}")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from contextlib import suppress
 from dataclasses import replace
 
 from cachegrid.cluster.admin import connect_to
@@ -17,7 +18,7 @@ from cachegrid.cluster.processes import wait_gone
 from cachegrid.cluster.server import ServerProgram
 from cachegrid.cluster.state import GridState, MemberState, Stage, save
 from cachegrid.cluster.view import NodeRow, node_rows
-from cachegrid.errors import EngineError
+from cachegrid.errors import EngineError, ServerRefused
 
 __all__ = ["heal", "resume"]
 
@@ -74,7 +75,7 @@ def _replace_owner(state: GridState, dead: MemberState) -> None:
     ]
     if followers:
         _, best = max(followers, key=lambda pair: pair[0])
-        with connect_to(state, best) as admin:
+        with connect_to(state, best) as admin, suppress(ServerRefused):  # refused: it has just been elected
             admin.run("CLUSTER", "FAILOVER", "TAKEOVER")
 
 

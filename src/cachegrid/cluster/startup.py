@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import shutil
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -20,7 +19,16 @@ from cachegrid.cluster.revival import heal, resume
 from cachegrid.cluster.server import ServerProgram, find_server
 from cachegrid.cluster.shutdown import end_members
 from cachegrid.cluster.state import GridState, MemberState, Stage, checked_name, load, machine_name, save, state_root
-from cachegrid.errors import ConfigError, GridError, GridRunning, StartFailed
+from cachegrid.errors import (
+    AccessDenied,
+    ConfigError,
+    EngineTimeout,
+    GridError,
+    GridRunning,
+    ServerRefused,
+    StartFailed,
+    Unreachable,
+)
 
 __all__ = ["embedded", "start"]
 
@@ -114,6 +122,8 @@ def _start(wish: Wish) -> GridState:
             return _start_locked(wish)
     except OSError as error:
         raise StartFailed(f"grid {wish.name!r} cannot be kept in {wish.root}: {error}") from error
+    except (Unreachable, EngineTimeout, AccessDenied, ServerRefused) as error:
+        raise StartFailed(f"grid {wish.name!r} failed while it was being started: {error}") from error
 
 
 def _start_locked(wish: Wish) -> GridState:
@@ -190,7 +200,8 @@ def _try_new(wish: Wish, program: ServerProgram) -> GridState:
             state = replace(launch.state, stage=Stage.READY)
             save(state)
     except BaseException:
-        shutil.rmtree(state.folder, ignore_errors=True)
+        with suppress(OSError):  # the first failure is the one to tell
+            sweep(state.folder)
         raise
     return state
 

@@ -148,15 +148,20 @@ def names(root: Path) -> list[str]:
 
 
 def save(state: GridState) -> None:
-    """Write grid.json and secrets.json; a crash leaves the old ones or the new ones, never a half."""
+    """
+    Write grid.json and secrets.json; a crash leaves the old ones or the new ones, never a half.
+
+    What is kept on disk is there even if the host fails right after; of another grid nothing would be left then.
+    """
     facts = asdict(state)
     hidden = {"password": facts.pop("password"), "secret": facts.pop("secret").hex()}
     del facts["folder"], facts["name"]
     facts["stage"] = state.stage.value
     for member in facts["members"]:
         del member["folder"]
-    write_atomically(state.folder / "secrets.json", json.dumps(hidden))
-    write_atomically(state.folder / "grid.json", json.dumps({"format": FORMAT, **facts}, default=str, indent=1))
+    write_atomically(state.folder / "secrets.json", json.dumps(hidden), durable=state.persist)
+    told = json.dumps({"format": FORMAT, **facts}, default=str, indent=1)
+    write_atomically(state.folder / "grid.json", told, durable=state.persist)
 
 
 def load(root: Path, name: str) -> GridState | None:
@@ -182,14 +187,15 @@ def machine_name() -> str:
     return socket.gethostname()
 
 
-def write_atomically(path: Path, text: str) -> None:
+def write_atomically(path: Path, text: str, *, durable: bool) -> None:
     """Replace a file so that readers, and a crash, see all of the old or all of the new; only its owner can read it."""
     draft = path.with_name(f"{path.name}.{os.getpid()}.new")
     try:
         with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
             file.write(text)
             file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
         draft.replace(path)
     except BaseException:
         draft.unlink(missing_ok=True)
