@@ -54,6 +54,7 @@ CONTENDERS: Final = (
     _contender(CACHEGRID, "sync", "cachegrid", "get_many", ours.open_sync),
     _contender(f"{CACHEGRID}, str", "sync", "cachegrid", "get_many", ours.open_sync_text),
     _contender(VALKEY_PY, "sync", "valkey", "mget_nonatomic", peers.open_valkey_py),
+    _contender(f"{VALKEY_PY}, no libvalkey", "sync", "valkey", "mget_nonatomic", peers.open_valkey_py_alone),
     _contender("redis-py", "sync", "redis", "mget_nonatomic", peers.open_redis_py),
     _contender(GLIDE, "sync", "valkey-glide-sync", "mget", peers.open_glide),
     _contender(CACHEGRID, "async", "cachegrid", "get_many", ours.open_async),

@@ -18,6 +18,11 @@ class Scenario(StrEnum):
     MANY = "get_many"  # 100 keys of mixed slots in one call
     CALLERS = "callers"  # 50 tasks that get at once; async contenders only
 
+    @property
+    def is_single(self) -> bool:
+        """Whether one request follows another, so that client and owner never work at the same time."""
+        return self in {Scenario.GET, Scenario.SET}
+
 
 @dataclass(frozen=True, slots=True)
 class Calls:

@@ -18,6 +18,7 @@ __all__ = [
     "open_glide",
     "open_redis_py",
     "open_valkey_py",
+    "open_valkey_py_alone",
 ]
 
 Opener: TypeAlias = Callable[[GridState, Load], AbstractAsyncContextManager[Calls]]
@@ -29,6 +30,28 @@ async def open_valkey_py(state: GridState, load: Load) -> AsyncIterator[Calls]:
     from valkey import ValkeyCluster
 
     client: Any = ValkeyCluster(**_seed(state))
+    try:
+        yield Calls(client.get, client.set, client.mget_nonatomic, load.value)
+    finally:
+        client.close()
+
+
+@asynccontextmanager
+async def open_valkey_py_alone(state: GridState, load: Load) -> AsyncIterator[Calls]:
+    """valkey-py as it is where libvalkey is not installed: its own parser, in Python."""
+    from valkey import ValkeyCluster
+    from valkey._parsers import _RESP2Parser
+    from valkey.cluster import ClusterParser
+
+    class Parser(_RESP2Parser):
+        EXCEPTION_CLASSES = ClusterParser.EXCEPTION_CLASSES
+
+    class Cluster(ValkeyCluster):
+        def on_connect(self, connection: Any) -> None:
+            connection.set_parser(Parser)
+            connection.on_connect()
+
+    client: Any = Cluster(**_seed(state))
     try:
         yield Calls(client.get, client.set, client.mget_nonatomic, load.value)
     finally:

@@ -10,11 +10,12 @@ import asyncio
 import statistics
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from cachegrid.bench.contenders import Contender
+from cachegrid.bench.cpus import side_by_side
 from cachegrid.bench.load import Calls, Load, Scenario
 from cachegrid.cluster import GridState
 
@@ -65,7 +66,11 @@ async def race(
                 ready[contender] = await _opened(contender, state, load, stack)
             except Exception as error:  # noqa: BLE001 - whatever it is, the others are to be measured
                 failed[contender] = _reason(contender, error)
-        return {scenario: await _run(scenario, contenders, ready, failed, load, tell) for scenario in Scenario}
+        raced = {}
+        for scenario in Scenario:
+            with side_by_side(state) if scenario.is_single else nullcontext():
+                raced[scenario] = await _run(scenario, contenders, ready, failed, load, tell)
+        return raced
 
 
 async def _opened(contender: Contender, state: GridState, load: Load, stack: AsyncExitStack) -> Calls:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-from cachegrid.bench.contenders import BARE, CACHEGRID
+from cachegrid.bench.contenders import BARE, CACHEGRID, CONTENDERS
 from cachegrid.bench.load import Scenario
 from cachegrid.bench.race import Result
 from cachegrid.bench.targets import Target, us_of
@@ -17,9 +17,11 @@ if TYPE_CHECKING:
 
 __all__ = ["as_dict", "as_json", "print_table", "progress"]
 
+_WIDTH: Final = 100  # of the tables where no terminal says how wide it is
+
 TITLES: Final = {
-    Scenario.GET: "One GET",
-    Scenario.SET: "One SET",
+    Scenario.GET: "One GET after the other",
+    Scenario.SET: "One SET after the other",
     Scenario.MANY: "100 keys of mixed slots, for each key",
     Scenario.CALLERS: "50 concurrent async callers, for each GET",
 }
@@ -70,23 +72,27 @@ def print_table(run: Run) -> None:
     """Print tables: a scenario each, then what else was measured, then the targets."""
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
 
-    console = Console(soft_wrap=True)
+    console = Console()
+    if not console.is_terminal:
+        console.width = _WIDTH
+    packages = dict.fromkeys((contender.package, contender.version) for contender in CONTENDERS if contender.version)
+    console.print(", ".join(" ".join(package) for package in packages), highlight=False)
     console.print(f"{run.server}, 3 owners and 3 replicas on loopback; values of {run.load.size} bytes; {run.machine}")
     for scenario, results in run.raced.items():
-        table = Table(title=TITLES[scenario], title_justify="left", box=SIMPLE_HEAD)
+        place = ", client and owners on one CPU" if scenario.is_single and run.side_by_side else ""
+        table = Table(title=TITLES[scenario] + place, title_justify="left", box=SIMPLE_HEAD)
         table.add_column("client", no_wrap=True)
         table.add_column("", no_wrap=True)
-        for name in ("us", "median", "x bare", "x cachegrid"):
-            table.add_column(name, justify="right")
+        for name in ("us", "median", "x bare", "x ours"):
+            table.add_column(name, justify="right", no_wrap=True)
         for result in results:
             table.add_row(*_cells(scenario, result, results))
         console.print(table)
         for result in results:
             if result.failed:
-                console.print(f"  [red]{result.contender.name} did not run:[/] {escape(result.failed)}")
+                console.print(f"  {result.contender.name} did not run: {result.failed}", markup=False)
     for line in _facts(run):
         console.print(line, markup=False)
     table = Table("target", "limit", "here", "", title="Targets", title_justify="left", box=SIMPLE_HEAD)
@@ -97,6 +103,7 @@ def print_table(run: Run) -> None:
 
 def _scenario(run: Run, scenario: Scenario, results: Sequence[Result]) -> dict[str, Any]:
     return {
+        "one_cpu": scenario.is_single and run.side_by_side,
         "rounds": run.load.rounds,
         "operations_per_slice": run.load.operations(scenario),
         "rows": [_row(scenario, result, results) for result in results],
@@ -136,12 +143,11 @@ def _target(target: Target) -> dict[str, Any]:
 
 def _cells(scenario: Scenario, result: Result, results: Sequence[Result]) -> list[str]:
     contender = result.contender
-    name = f"{contender.name} {contender.version}" if contender.name != BARE else contender.name
     colour = f"{contender.colour}, {contender.many}" if scenario is Scenario.MANY else contender.colour
     if result.failed:
-        return [name, colour, "[red]failed"]
+        return [contender.name, colour, "[red]failed"]
     ratios = [f"{ratio:.2f}" if ratio else "" for ratio in _ratios(result, results).values()]
-    return [name, colour, f"{result.us:.2f}", f"{result.median:.2f}", *ratios]
+    return [contender.name, colour, f"{result.us:.2f}", f"{result.median:.2f}", *ratios]
 
 
 def _facts(run: Run) -> Iterator[str]:

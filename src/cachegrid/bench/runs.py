@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from cachegrid.bench.contenders import CONTENDERS
+from cachegrid.bench.cpus import can_choose
 from cachegrid.bench.facts import ImportCost, Start, import_cost, own_grid, start_cost
 from cachegrid.bench.load import FULL, QUICK, Load, Scenario
 from cachegrid.bench.race import Result, race
@@ -27,6 +28,7 @@ class Run:
 
     load: Load
     server: str = ""  # its name and version
+    side_by_side: bool = field(default_factory=can_choose)  # client and owners were on one CPU where they take turns
     grid_ms: float = 0.0  # what the start of three owners and three replicas took
     start: Start | None = None
     imported: ImportCost | None = None
