@@ -28,22 +28,23 @@ class AsyncFlow:
         self.leaves_leases = False  # set by a test that leaves some behind
         self._grids: list[AsyncGrid] = []
 
-    async def grid(self, **settings: Any) -> AsyncGrid:
+    async def grid(self, *, secret: bytes | None = SECRET, **settings: Any) -> AsyncGrid:
         """One more grid, connected; `settings` as in `Settings`."""
-        grid = self.unopened(**settings)
+        grid = self.unopened(secret=secret, **settings)
         return await grid.connect()
 
-    def unopened(self, **settings: Any) -> AsyncGrid:
+    def unopened(self, *, secret: bytes | None = SECRET, **settings: Any) -> AsyncGrid:
         """One more grid, which connects at its first use."""
-        grid = AsyncGrid(self.opened, Settings(**{"namespace": self.backing.namespace, **settings}))
+
+        async def open_engine() -> AsyncOpened:
+            return AsyncOpened(AsyncGatedEngine(await self.engine()), "test", self.backing.url, secret)
+
+        grid = AsyncGrid(open_engine, Settings(**{"namespace": self.backing.namespace, **settings}))
         self._grids.append(grid)
         return grid
 
-    async def opened(self) -> AsyncOpened:
-        """An engine, as the part that opens grids would hand it over."""
-        return AsyncOpened(AsyncGatedEngine(await self._engine()), "test", self.backing.url, SECRET)
-
-    async def _engine(self) -> AsyncMemoryEngine | AsyncValkeyEngine:
+    async def engine(self) -> AsyncMemoryEngine | AsyncValkeyEngine:
+        """One more engine on the backing; to be closed by who asked for it."""
         if self.backing.target is None:
             return AsyncMemoryEngine(self.backing.store)
         engine = AsyncValkeyEngine(self.backing.target)
@@ -72,7 +73,7 @@ class AsyncFlow:
         if self.backing.is_memory:
             assert {} == self.backing.store._leases._held
             return
-        engine = await self._engine()
+        engine = await self.engine()
         try:
             prefix = b"cg!lease:{" + self.backing.namespace.encode()
             assert [] == await listed(engine.walk(prefix))

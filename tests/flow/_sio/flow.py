@@ -29,22 +29,23 @@ class SyncFlow:
         self.leaves_leases = False  # set by a test that leaves some behind
         self._grids: list[SyncGrid] = []
 
-    def grid(self, **settings: Any) -> SyncGrid:
+    def grid(self, *, secret: bytes | None = SECRET, **settings: Any) -> SyncGrid:
         """One more grid, connected; `settings` as in `Settings`."""
-        grid = self.unopened(**settings)
+        grid = self.unopened(secret=secret, **settings)
         return grid.connect()
 
-    def unopened(self, **settings: Any) -> SyncGrid:
+    def unopened(self, *, secret: bytes | None = SECRET, **settings: Any) -> SyncGrid:
         """One more grid, which connects at its first use."""
-        grid = SyncGrid(self.opened, Settings(**{"namespace": self.backing.namespace, **settings}))
+
+        def open_engine() -> SyncOpened:
+            return SyncOpened(SyncGatedEngine(self.engine()), "test", self.backing.url, secret)
+
+        grid = SyncGrid(open_engine, Settings(**{"namespace": self.backing.namespace, **settings}))
         self._grids.append(grid)
         return grid
 
-    def opened(self) -> SyncOpened:
-        """An engine, as the part that opens grids would hand it over."""
-        return SyncOpened(SyncGatedEngine(self._engine()), "test", self.backing.url, SECRET)
-
-    def _engine(self) -> SyncMemoryEngine | SyncValkeyEngine:
+    def engine(self) -> SyncMemoryEngine | SyncValkeyEngine:
+        """One more engine on the backing; to be closed by who asked for it."""
         if self.backing.target is None:
             return SyncMemoryEngine(self.backing.store)
         engine = SyncValkeyEngine(self.backing.target)
@@ -73,7 +74,7 @@ class SyncFlow:
         if self.backing.is_memory:
             assert {} == self.backing.store._leases._held
             return
-        engine = self._engine()
+        engine = self.engine()
         try:
             prefix = b"cg!lease:{" + self.backing.namespace.encode()
             assert [] == listed(engine.walk(prefix))

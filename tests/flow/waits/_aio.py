@@ -26,6 +26,11 @@ class AsyncGate:
         self._reached.set()
         await _patiently(self._open.wait())
 
+    @property
+    def is_reached(self) -> bool:
+        """Whether somebody stands at the gate, or has."""
+        return self._reached.is_set()
+
     async def reached(self) -> None:
         """Wait until somebody stands at the gate."""
         await _patiently(self._reached.wait())

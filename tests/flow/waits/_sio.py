@@ -28,6 +28,11 @@ class SyncGate:
         self._reached.set()
         _must(self._open.wait(PATIENCE), "nobody opened the gate")
 
+    @property
+    def is_reached(self) -> bool:
+        """Whether somebody stands at the gate, or has."""
+        return self._reached.is_set()
+
     def reached(self) -> None:
         """Wait until somebody stands at the gate."""
         _must(self._reached.wait(PATIENCE), "nobody came to the gate")
