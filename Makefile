@@ -77,13 +77,13 @@ $(BIN)/python:
 $(VENV)/demo.stamp: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "installing cachegrid and what the demo needs into $(VENV)"
 	@$(PIP) hatchling editables
-	@$(PIP) --no-build-isolation --editable ".[demo]"
+	@$(PIP) --no-build-isolation --use-pep517 --editable ".[demo]"
 	@touch $@
 
 $(VENV)/dev.stamp: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "installing cachegrid and what its developers need into $(VENV)"
 	@$(PIP) hatchling editables setuptools
-	@$(PIP) --no-build-isolation --editable ".[dev]"
+	@$(PIP) --no-build-isolation --use-pep517 --editable ".[dev]"
 	@touch $(VENV)/demo.stamp $@
 
 clean:
