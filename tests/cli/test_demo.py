@@ -78,7 +78,7 @@ def test_people_get_a_table_without_control_codes_in_a_pipe() -> None:
     assert (0, "") == (done.code, done.err)
     steps = ("3 owners and 3 replicas serves after", "cities are in SQLite", "is killed with SIGKILL")
     assert sorted(done.out.index(step) for step in steps) == [done.out.index(step) for step in steps]
-    for row in ("requests", "failed requests", "hit ratio", "scans for each place", "what the kill cost"):
+    for row in ("requests", "failed requests", "hit ratio", "scans for each place", "held up by the kill"):
         assert re.search(rf"^ {row} +\S", done.out, re.MULTILINE), row
     assert "\x1b" not in done.out
 

@@ -80,13 +80,14 @@ def demo(
 
 def bench(
     *,
-    quick: Annotated[bool, typer.Option("--quick", help="Fewer rounds: minutes become seconds.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Fewer rounds: seconds instead of a minute.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 if a target is missed.")] = False,
     as_json: Json = False,
 ) -> None:
     """Measure cachegrid beside other clients."""
     from cachegrid.bench import run
 
-    raise typer.Exit(run(json=as_json, quick=quick))
+    raise typer.Exit(run(json=as_json, quick=quick, strict=strict))
 
 
 def version(*, as_json: Json = False) -> None:

@@ -73,7 +73,7 @@ def guarded(act: Callable[[Any], T], ctx: Any) -> T:
         result = act(ctx)
         sys.stdout.flush()  # here, where a closed pipe is still expected
         return result
-    except (typer.Exit, typer.Abort, typer.BadParameter):
+    except (typer.Exit, typer.Abort, typer.BadParameter, SystemExit):
         raise
     except BaseException as error:
         code = code_of(error)

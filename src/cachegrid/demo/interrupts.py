@@ -8,7 +8,7 @@ from typing import Any, Self
 
 __all__ = ["Interrupted", "Interrupts"]
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+SIGNALS = [signal.Signals[name] for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
 class Interrupted(Exception):
@@ -34,6 +34,8 @@ class Interrupts:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._number:
+            return  # the program is about to end: who is impatient, and signals again, does not cut that in half
         for number, handler in self._before.items():
             signal.signal(number, handler)
 

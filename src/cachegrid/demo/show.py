@@ -64,8 +64,8 @@ def final_table(scene: Scene, tally: Tally, checked: int) -> Table:
     }
     if scene.killed:
         reads, loads = _ms(result["longest_read_stall_ms"]), _ms(tally.stalls["load"])
-        lost = f"{len(tally.repeated())} entries lost, {len(tally.failures)} errors"
-        rows["what the kill cost"] = f"{lost}; held up: reads for {reads} at most, writes for {loads}"
+        rows["lost by the kill"] = f"{len(tally.repeated())} entries, {len(tally.failures)} requests"
+        rows["held up by the kill"] = f"reads for {reads} at most, writes for {loads}"
     table = Table(box=box.SIMPLE_HEAD, show_header=False, pad_edge=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column()
