@@ -34,10 +34,9 @@ class Interrupts:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._number:
-            return  # the program is about to end: who is impatient, and signals again, does not cut that in half
         for number, handler in self._before.items():
-            signal.signal(number, handler)
+            # After a signal the program is about to end: whoever signals again does not cut that in half.
+            signal.signal(number, signal.SIG_IGN if self._number else handler)
 
     def look(self) -> None:
         """Raise Interrupted if there was a signal."""
