@@ -36,6 +36,7 @@ __all__ = [
     "header",
     "is_int",
     "pack",
+    "pack_bare",
     "pack_int",
     "unpack",
     "unpack_int",
@@ -67,6 +68,7 @@ INT_MAX: Final = (1 << 63) - 1
 
 # magic, format, created << 16 | codec << 8 | flags, version, ttl in two parts (struct has no 48-bit integer)
 _HEADER: Final = struct.Struct(">BBQQHI")
+_pack_header: Final = _HEADER.pack
 _READ: Final = struct.Struct(">HQ8sHI")
 _SIGNATURE: Final = MAGIC << 8 | FORMAT
 _SPAN: Final = 6  # bytes of an idle time or a grace
@@ -120,7 +122,7 @@ def header(
         ttl = NO_END
     try:
         stamp = created << 16 | codec << 8 | flags
-        return _HEADER.pack(MAGIC, FORMAT, stamp, version, ttl >> 32, ttl & 0xFFFFFFFF) + trail
+        return _pack_header(MAGIC, FORMAT, stamp, version, ttl >> 32, ttl & 0xFFFFFFFF) + trail
     except struct.error:
         fields = f"codec={codec}, flags={flags}, created={created}, version={version}, ttl={ttl}"
         msg = f"a frame's header cannot hold {fields}"
@@ -141,17 +143,21 @@ def pack(
 ) -> bytes:
     """A whole frame; see `header`, whose fields and failures these are."""
     if idle is None and grace is None and not epochs:
-        if ttl is None:
-            ttl = NO_END
-        try:
-            stamp = created << 16 | codec << 8 | flags
-            return _HEADER.pack(MAGIC, FORMAT, stamp, version, ttl >> 32, ttl & 0xFFFFFFFF) + payload
-        except struct.error:
-            pass  # told by `header`
+        return pack_bare(payload, codec << 8 | flags, created, version, ttl)
     head = header(
         codec=codec, flags=flags, created=created, version=version, ttl=ttl, idle=idle, grace=grace, epochs=epochs
     )
     return head + payload
+
+
+def pack_bare(payload: bytes, mark: int, created: int, version: int, ttl: int | None) -> bytes:
+    """A frame without idle time, grace and epochs, as nearly all are; `mark` is `codec << 8 | flags`."""
+    if ttl is None:
+        ttl = NO_END
+    try:
+        return _pack_header(MAGIC, FORMAT, created << 16 | mark, version, ttl >> 32, ttl & 0xFFFFFFFF) + payload
+    except struct.error:  # raised once more, by what can tell the reason
+        return header(codec=mark >> 8, created=created, version=version, ttl=ttl) + payload
 
 
 def unpack(raw: bytes) -> Frame:

@@ -20,9 +20,12 @@ _WORTH_A_LOOK: Final = 1024  # bytes; in more, a mark turns up by chance so ofte
 
 def may_hold_bytes(packed: bytes) -> bool:
     """Whether msgpack may have a bytes object in it. Only a no is certain."""
+    # Searched for as integers: `b"\xc4" in packed` takes six times as long.
+    if not (0xC4 in packed or 0xC5 in packed or 0xC6 in packed):
+        return False
     size = len(packed)
     if size > _WORTH_A_LOOK:
-        return b"\xc4" in packed or b"\xc5" in packed or b"\xc6" in packed
+        return True
     # Here a length must follow the mark, and as many bytes after it.
     at = packed.find(b"\xc4")
     while at >= 0:

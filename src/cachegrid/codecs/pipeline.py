@@ -31,6 +31,7 @@ class Pipeline:
     """
 
     __slots__ = (
+        "_bare",
         "_bytes_prefix",
         "_cache",
         "_careful",
@@ -57,7 +58,8 @@ class Pipeline:
         # Payloads below this size are written without a further look, and frames up to that size are read so.
         self._careful = 0 if self._signer else min(self._compress, max_value + 1)
         self._simple = 0 if self._signer else HEADER_SIZE + min(_SMALL, max_value)
-        self._mark = bytes([codec.id, 0])  # what a frame says of its codec and its flags, then
+        self._bare = codec.id << 8  # what a frame says of its codec and its flags, then
+        self._mark = self._bare.to_bytes(2, "big")
 
     def freeze(
         self,
@@ -86,10 +88,8 @@ class Pipeline:
                 payload = self._encode(value)
             except ValueRefused as error:
                 raise self._refused(key, error) from error.__cause__
-            if len(payload) < self._careful:
-                return frames.pack(
-                    payload, codec=self._id, created=created, version=version, ttl=ttl, idle=idle, grace=grace
-                )
+            if len(payload) < self._careful and idle is None and grace is None:
+                return frames.pack_bare(payload, self._bare, created, version, ttl)
             parts = (b"", payload)
         body, flags = self._stored_form(key, parts)
         head = frames.header(
@@ -120,6 +120,8 @@ class Pipeline:
         """The value in a frame, or in the digits of an integer; `FrameError` for all other bytes."""
         if raw[8:10] == self._mark and raw[:2] == _BEGINNING and HEADER_SIZE <= len(raw) <= self._simple:
             return self._decode(raw[HEADER_SIZE:])
+        if self._counts and frames.is_int(raw):
+            return frames.unpack_int(raw)
         return self.thaw_entry(address, raw)[0]
 
     def thaw_entry(self, address: bytes, raw: bytes) -> tuple[Any, Frame]:

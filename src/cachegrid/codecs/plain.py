@@ -38,6 +38,7 @@ _HEADS: Final = [bytes([_ALONE, code]) for code in range(256)]
 _LEVELS: Final = 4
 
 _NATURAL_KEYS: Final = frozenset({str, int, float, bool, bytes, type(None)})  # that msgpack has too
+_NATIVE: Final = frozenset({dict, list, float, bool, type(None)})
 _DEEPEST: Final = 254  # that ormsgpack packs
 _ENVELOPE: Final = 8  # keys of a dictionary whose values are looked at for lists of records
 
@@ -49,6 +50,11 @@ class _Hidden(threading.local):
     """What went wrong in a hook of this thread: ormsgpack says only that something did."""
 
     error: BaseException | None = None
+
+    def keep(self, error: BaseException) -> None:
+        """Keep an error, unless it comes of one that a hook within this one kept."""
+        if self.error is None:
+            self.error = error
 
     def take(self) -> BaseException | None:
         """The error, once. One that is no mistake of ours, such as KeyboardInterrupt, is raised."""
@@ -76,7 +82,7 @@ def _packer(level: int) -> Pack:
                 raise TypeError("too deep for the fast way")
             return Ext(kind.code, deeper(kind.take(value)))
         except BaseException as error:
-            _hidden.error = error
+            _hidden.keep(error)
             raise
 
     def pack(value: Any) -> bytes:
@@ -85,6 +91,7 @@ def _packer(level: int) -> Pack:
         except TypeError:
             if not _has_natural_keys(value, _DEEPEST):
                 raise
+            _hidden.take()
             packed = packb(value, hook, STRICT | OPT_NON_STR_KEYS)
         if may_hold_bytes(packed) and holds_buffer(value):
             raise TypeError("a buffer would come back as bytes")
@@ -131,7 +138,7 @@ def _unpacker(level: int) -> Unpack:
             nested, make = MAKERS[code]
             return make(deeper(body)) if nested else make(body)
         except BaseException as error:
-            _hidden.error = error
+            _hidden.keep(error)
             raise
 
     def unpack(body: Payload) -> object:
@@ -151,7 +158,7 @@ def _trusted_hook(code: int, body: bytes) -> object:
         nested, make = MAKERS[code]
         return make(_unpack_trusted(body)) if nested else make(body)
     except BaseException as error:
-        _hidden.error = error
+        _hidden.keep(error)
         raise
 
 
@@ -166,21 +173,17 @@ _unpack_part: Final = _unpacker(_LEVELS - 1)
 
 
 def _pack_list(value: list[Any]) -> bytes:
-    if len(value) >= FEWEST:
-        columns = columns_of(value, _pack_part)
-        if columns is not None:
-            return _HEADS[columns[0]] + columns[1]
-    return _pack(value)
+    columns = columns_of(value, _pack_part)
+    return _pack(value) if columns is None else _HEADS[columns[0]] + columns[1]
 
 
 def _pack_envelope(value: dict[Any, Any]) -> bytes:
     """A small dictionary, in which there are often records: `{"total": 812, "places": [...]}`."""
-    if list in map(type, value.values()):
-        for key, part in value.items():
-            if type(part) is list and len(part) >= FEWEST:
-                columns = columns_of(part, _pack_part)
-                if columns is not None:
-                    value = value | {key: Ext(*columns)}
+    for key, part in value.items():
+        if type(part) is list and len(part) >= FEWEST:
+            columns = columns_of(part, _pack_part)
+            if columns is not None:
+                value = value | {key: Ext(*columns)}
     return _pack(value)
 
 
@@ -197,12 +200,14 @@ class PlainCodec:
         kind = type(value)
         try:
             how = KINDS.get(kind)
+            if how is None and kind not in _NATIVE:
+                how = late_kind(kind)
             if how is not None:
                 code, nested, take, _ = how
                 return _HEADS[code] + (_pack_part(take(value)) if nested else take(value))
-            if kind is list:
+            if kind is list and len(value) >= FEWEST:
                 return _pack_list(value)
-            if kind is dict and len(value) <= _ENVELOPE:
+            if kind is dict and len(value) <= _ENVELOPE and list in map(type, value.values()):
                 return _pack_envelope(value)
             return _pack(value)
         except (TypeError, Refused):

@@ -118,7 +118,7 @@ def _form(
         if issubclass(cls, enum.Flag):
             return (), lambda value: [value.value], _make_one(cls), _step_of_one(".value")
         if issubclass(cls, enum.Enum):
-            return (), lambda value: [value.name], _make_one(cls.__getitem__), _step_of_one(".name")
+            return (), lambda value: [value.name], _make_one(lambda name: cls[name]), _step_of_one(".name")
         if dataclasses.is_dataclass(cls):
             return _dataclass_form(cls)
         if issubclass(cls, tuple) and hasattr(cls, "_fields"):
@@ -176,12 +176,15 @@ def _dataclass_form(cls: type[Any]) -> tuple[tuple[str, ...], Take, Make, Step]:
     except TypeError:  # abstract, or with the contents of a built-in container besides its fields
         raise ConfigError("register: cls", cls, "a class made of its fields alone; or give pack= and unpack=") from None
     values = _values_getter(fields)
-    size = len(fields)
+    has_dict = cls.__dictoffset__ != 0
+    # A cached property would only be computed again.
+    known = {*fields, *(name for name in dir(cls) if isinstance(getattr(cls, name, None), cached_property))}
 
     def take(value: Any) -> list[Any]:
-        attributes = getattr(value, "__dict__", ())
-        if len(attributes) > size or not plain_dict:
-            _refuse_strangers(cls, fields, attributes)
+        if has_dict and not value.__dict__.keys() <= known:
+            strangers = " and ".join(value.__dict__.keys() - known)
+            ways = f"make {strangers} a field, or register the class with pack= and unpack="
+            raise Refused(cls, f"it has attributes that are no fields: {strangers}", ways)
         try:
             return values(value)
         except AttributeError as error:
@@ -197,7 +200,7 @@ def _dataclass_form(cls: type[Any]) -> tuple[tuple[str, ...], Take, Make, Step]:
         return made
 
     # Without descriptors under the names of fields, filling __dict__ is the same and many times faster.
-    plain_dict = cls.__dictoffset__ != 0 and not any(hasattr(getattr(cls, field, None), "__set__") for field in fields)
+    plain_dict = has_dict and not any(hasattr(getattr(cls, field, None), "__set__") for field in fields)
     return fields, take, make, _step_of_field(fields)
 
 
@@ -206,16 +209,6 @@ def _values_getter(fields: tuple[str, ...]) -> Callable[[Any], list[Any]]:
         get = attrgetter(*fields)
         return lambda value: [*get(value)]
     return lambda value: [getattr(value, field) for field in fields]
-
-
-def _refuse_strangers(cls: type[Any], fields: tuple[str, ...], attributes: Any) -> None:
-    """An attribute that is no field would be lost; a cached property would only be computed again."""
-    strangers = [
-        name for name in attributes if name not in fields and not isinstance(getattr(cls, name, None), cached_property)
-    ]
-    if strangers:
-        ways = f"make {' and '.join(strangers)} a field, or register the class with pack= and unpack="
-        raise Refused(cls, f"it has attributes that are no fields: {', '.join(strangers)}", ways)
 
 
 def _make_registered(parts: list[Any]) -> object:
