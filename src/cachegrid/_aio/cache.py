@@ -10,7 +10,7 @@ from typing import Any, ParamSpec, TypeVar, overload
 from cachegrid._aio.cell import Ends
 from cachegrid._aio.changes import AsyncChanges
 from cachegrid._aio.face import AsyncFace
-from cachegrid._aio.flights import AsyncLanding
+from cachegrid._aio.flights import AsyncLanding, is_loading
 from cachegrid._aio.functions import AsyncCachedFunction, check_colour, label_of
 from cachegrid._aio.lock import AsyncGridLock
 from cachegrid._core.address import Key, Space
@@ -184,7 +184,7 @@ class AsyncCache(AsyncChanges, AsyncFace):
         """`get_or_load` for who has just missed."""
         space = await self._settle()
         address = space.address(key)
-        if self._hub.flights.is_loading(address):
+        if is_loading(address):
             return await loader()  # the loader asks for its own key: it must not wait for itself
         loaded: list[T] = []
 

@@ -16,7 +16,7 @@ from cachegrid._core.units import Duration, Span, milliseconds, seconds_of
 from cachegrid._sio.cell import Ends
 from cachegrid._sio.changes import SyncChanges
 from cachegrid._sio.face import SyncFace
-from cachegrid._sio.flights import SyncLanding
+from cachegrid._sio.flights import SyncLanding, is_loading
 from cachegrid._sio.functions import SyncCachedFunction, check_colour, label_of
 from cachegrid._sio.lock import SyncGridLock
 from cachegrid.errors import KeyRefused
@@ -185,7 +185,7 @@ class SyncCache(SyncChanges, SyncFace):
         """`get_or_load` for who has just missed."""
         space = self._settle()
         address = space.address(key)
-        if self._hub.flights.is_loading(address):
+        if is_loading(address):
             return loader()  # the loader asks for its own key: it must not wait for itself
         loaded: list[T] = []
 

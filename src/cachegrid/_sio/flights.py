@@ -14,7 +14,7 @@ from cachegrid.engines._sio.protocol import SyncLeases
 from cachegrid.errors import LoadTimeout
 from cachegrid.waits._sio import SyncEvent, sleep
 
-__all__ = ["SyncFlights", "SyncLanding"]
+__all__ = ["SyncFlights", "SyncLanding", "is_loading"]
 
 
 class SyncLanding(NamedTuple):
@@ -31,10 +31,10 @@ class SyncLanding(NamedTuple):
 class _Flight:
     """One load in this process, that others wait for."""
 
-    __slots__ = ("address", "frame", "is_over", "landed", "of")
+    __slots__ = ("address", "frame", "is_over", "landed")
 
-    def __init__(self, of: SyncFlights, address: bytes) -> None:
-        self.of, self.address = of, address
+    def __init__(self, address: bytes) -> None:
+        self.address = address
         self.landed = SyncEvent()
         self.is_over = False
         self.frame: bytes | None = None
@@ -42,6 +42,15 @@ class _Flight:
 
 # What this task, or thread, is loading at the moment. Tasks begun by a loader inherit it, and so do forked children.
 _loading: contextvars.ContextVar[tuple[_Flight, ...]] = contextvars.ContextVar("cachegrid_loading", default=())
+
+
+def is_loading(address: bytes) -> bool:
+    """
+    Whether this very task or thread is in the middle of loading an address: it must not wait for itself.
+
+    Through whichever grid object: several may be connected to the same members.
+    """
+    return any(flight.address == address and not flight.is_over for flight in _loading.get())
 
 
 class SyncFlights:
@@ -56,10 +65,6 @@ class SyncFlights:
         self._keeper = keeper
         self._flights: dict[bytes, _Flight] = {}
 
-    def is_loading(self, address: bytes) -> bool:
-        """Whether this very task or thread is in the middle of loading an address: it must not wait for itself."""
-        return any(flight.address == address and flight.of is self and not flight.is_over for flight in _loading.get())
-
     def land(self, landing: SyncLanding) -> bytes:
         """
         The frame for an address: from the grid if it is there by now, else loaded.
@@ -68,7 +73,7 @@ class SyncFlights:
         """
         deadline = time.monotonic() + landing.wait
         while True:
-            mine = _Flight(self, landing.address)
+            mine = _Flight(landing.address)
             flight = self._flights.setdefault(landing.address, mine)
             if flight is mine:
                 return self._lead(landing, mine, deadline)

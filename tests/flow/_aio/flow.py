@@ -13,7 +13,7 @@ from cachegrid.engines.memory import AsyncMemoryEngine
 from cachegrid.engines.valkey._aio.engine import AsyncValkeyEngine
 from tests.flow._aio.gated import AsyncGatedEngine
 from tests.flow.backing import Backing
-from tests.flow.waits._aio import listed
+from tests.flow.waits._aio import AsyncGate, listed
 
 __all__ = ["AsyncFlow", "engine_of", "look_inside", "raw_of"]
 
@@ -42,6 +42,10 @@ class AsyncFlow:
         grid = AsyncGrid(open_engine, Settings(**{"namespace": self.backing.namespace, **settings}))
         self._grids.append(grid)
         return grid
+
+    def gate(self) -> AsyncGate:
+        """A gate for a loader to stand at."""
+        return AsyncGate()
 
     async def engine(self) -> AsyncMemoryEngine | AsyncValkeyEngine:
         """One more engine on the backing; to be closed by who asked for it."""

@@ -35,6 +35,10 @@ _METHODS = (
 )
 
 
+class _AnswerError(Exception):
+    """What a call is to answer instead."""
+
+
 class AsyncGatedEngine:
     """Passes everything on to another engine, unless it is told to hold or to fail it."""
 
@@ -68,9 +72,21 @@ class AsyncGatedEngine:
 
         self._hooks.setdefault(method, []).append(strike)
 
+    def pretend(self, method: str, answer: object) -> None:
+        """Answer the next call of a method so, whatever the engine says."""
+
+        async def lie(after: bool) -> None:  # noqa: FBT001 - before or after the call
+            if after:
+                raise _AnswerError(answer)
+
+        self._hooks.setdefault(method, []).append(lie)
+
     async def walk(self, prefix: bytes) -> AsyncIterator[list[bytes]]:
         """Pages of addresses."""
         self.calls["walk"] += 1
+        hook = self._next("walk")
+        if hook is not None:
+            await hook(False)
         async for page in self.engine.walk(prefix):
             self.calls["page"] += 1
             yield page
@@ -85,16 +101,22 @@ class AsyncGatedEngine:
         if hasattr(self.engine, "forget"):
             self.engine.forget()
 
+    def _next(self, method: str) -> Callable[[bool], Awaitable[None]] | None:
+        hooks = self._hooks.get(method)
+        return hooks.pop(0) if hooks else None
+
     async def pass_on(self, method: str, *args: Any) -> Any:
         """Make a call, past the gates."""
         self.calls[method] += 1
-        hooks = self._hooks.get(method)
-        hook = hooks.pop(0) if hooks else None
+        hook = self._next(method)
         if hook is not None:
             await hook(False)
         answer = await getattr(self.engine, method)(*args)
-        if hook is not None:
-            await hook(True)
+        try:
+            if hook is not None:
+                await hook(True)
+        except _AnswerError as pretended:
+            return pretended.args[0]
         return answer
 
 

@@ -14,7 +14,7 @@ from cachegrid.engines.memory import SyncMemoryEngine
 from cachegrid.engines.valkey._sio.engine import SyncValkeyEngine
 from tests.flow._sio.gated import SyncGatedEngine
 from tests.flow.backing import Backing
-from tests.flow.waits._sio import listed
+from tests.flow.waits._sio import SyncGate, listed
 
 __all__ = ["SyncFlow", "engine_of", "look_inside", "raw_of"]
 
@@ -43,6 +43,10 @@ class SyncFlow:
         grid = SyncGrid(open_engine, Settings(**{"namespace": self.backing.namespace, **settings}))
         self._grids.append(grid)
         return grid
+
+    def gate(self) -> SyncGate:
+        """A gate for a loader to stand at."""
+        return SyncGate()
 
     def engine(self) -> SyncMemoryEngine | SyncValkeyEngine:
         """One more engine on the backing; to be closed by who asked for it."""

@@ -36,6 +36,10 @@ _METHODS = (
 )
 
 
+class _AnswerError(Exception):
+    """What a call is to answer instead."""
+
+
 class SyncGatedEngine:
     """Passes everything on to another engine, unless it is told to hold or to fail it."""
 
@@ -69,9 +73,21 @@ class SyncGatedEngine:
 
         self._hooks.setdefault(method, []).append(strike)
 
+    def pretend(self, method: str, answer: object) -> None:
+        """Answer the next call of a method so, whatever the engine says."""
+
+        def lie(after: bool) -> None:  # noqa: FBT001 - before or after the call
+            if after:
+                raise _AnswerError(answer)
+
+        self._hooks.setdefault(method, []).append(lie)
+
     def walk(self, prefix: bytes) -> Iterator[list[bytes]]:
         """Pages of addresses."""
         self.calls["walk"] += 1
+        hook = self._next("walk")
+        if hook is not None:
+            hook(False)
         for page in self.engine.walk(prefix):
             self.calls["page"] += 1
             yield page
@@ -86,16 +102,22 @@ class SyncGatedEngine:
         if hasattr(self.engine, "forget"):
             self.engine.forget()
 
+    def _next(self, method: str) -> Callable[[bool], None] | None:
+        hooks = self._hooks.get(method)
+        return hooks.pop(0) if hooks else None
+
     def pass_on(self, method: str, *args: Any) -> Any:
         """Make a call, past the gates."""
         self.calls[method] += 1
-        hooks = self._hooks.get(method)
-        hook = hooks.pop(0) if hooks else None
+        hook = self._next(method)
         if hook is not None:
             hook(False)
         answer = getattr(self.engine, method)(*args)
-        if hook is not None:
-            hook(True)
+        try:
+            if hook is not None:
+                hook(True)
+        except _AnswerError as pretended:
+            return pretended.args[0]
         return answer
 
 

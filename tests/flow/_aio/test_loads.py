@@ -1,0 +1,338 @@
+"""Loads: once for however many callers, whatever happens to the one who loads."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from cachegrid._aio.cache import AsyncCache
+from cachegrid._aio.grid import AsyncGrid
+from cachegrid.errors import EngineTimeout, LoadTimeout, ValueRefused
+from tests.flow._aio.flow import AsyncFlow, engine_of, raw_of
+from tests.flow.waits._aio import begin, together, until
+
+
+class AsyncOrigin:
+    """Where values come from: counts how often it was asked, and can be held."""
+
+    def __init__(self, flow: AsyncFlow) -> None:
+        self.calls = 0
+        self.gate = flow.gate()
+
+    async def load(self) -> list[int]:
+        """The value of the n-th call: [n]."""
+        self.calls += 1
+        await self.gate.stand()
+        return [self.calls]
+
+    async def load_at_once(self) -> list[int]:
+        """The same, past the gate."""
+        self.calls += 1
+        return [self.calls]
+
+
+@pytest.fixture
+def origin(flow: AsyncFlow) -> AsyncOrigin:
+    """An origin whose gate is shut."""
+    return AsyncOrigin(flow)
+
+
+async def test_what_is_loaded_is_stored(cache: AsyncCache, origin: AsyncOrigin) -> None:
+    """
+    The origin is asked once; None is a result as any other.
+    """
+
+    async def load_none() -> None:
+        origin.calls += 1
+
+    for _ in range(3):
+        assert [1] == await cache.get_or_load("key", origin.load_at_once)
+        assert None is await cache.get_or_load("none", load_none)
+    assert 2 == origin.calls
+    assert [1] == await cache.get("key")
+
+
+async def test_one_load_for_all_callers(flow: AsyncFlow, origin: AsyncOrigin) -> None:
+    """
+    Of 64 callers on 4 grids one loads; the others get copies of what it loaded.
+    """
+    grids = [await flow.grid() for _ in range(4)]
+    caches = [grid.cache("prices") for grid in grids]
+    callers = [begin(caches[number % 4].get_or_load, "key", origin.load) for number in range(64)]
+
+    async def all_have_missed() -> bool:
+        return sum(cache.stats().misses for cache in caches) == 64
+
+    await until(all_have_missed)
+    origin.gate.open()
+    values = [await caller.result() for caller in callers]
+    assert ([[1]] * 64, 1) == (values, origin.calls)
+    assert 64 == len({id(value) for value in values})
+    assert [1, 63] == [sum(getattr(cache.stats(), name) for cache in caches) for name in ("loads", "load_waits")]
+
+
+async def test_a_cold_call_is_one_miss_and_a_warm_one_a_hit(cache: AsyncCache, origin: AsyncOrigin) -> None:
+    """
+    However it was made: by a function, or by `get_or_load`.
+    """
+
+    @cache.cached
+    async def function() -> list[int]:
+        return await origin.load_at_once()
+
+    for _ in range(2):
+        await function()
+        await cache.get_or_load("key", origin.load_at_once)
+    stats = cache.stats()
+    assert (2, 2, 2, 2, 0) == (stats.misses, stats.hits, stats.loads, stats.stores, stats.load_waits)
+
+
+async def test_a_loader_that_fails_is_its_callers_affair(flow: AsyncFlow, origin: AsyncOrigin) -> None:
+    """
+    The caller gets the error, nothing is stored, and the next who waits tries its own loader.
+    """
+    cache = (await flow.grid()).cache("prices")
+
+    async def fail() -> list[int]:
+        await origin.gate.stand()
+        raise LookupError("no such thing")
+
+    failing = begin(cache.get_or_load, "key", fail)
+    await origin.gate.reached()
+    waiting = begin(cache.get_or_load, "key", origin.load_at_once)
+
+    async def both_have_missed() -> bool:
+        return cache.stats().misses == 2
+
+    await until(both_have_missed)
+    origin.gate.open()
+    with pytest.raises(LookupError, match="no such thing"):
+        await failing.result()
+    assert ([1], 1) == (await waiting.result(), origin.calls)
+    stats = cache.stats()
+    assert (2, 1, 1) == (stats.loads, stats.load_failures, stats.stores)
+
+
+async def test_a_value_that_cannot_be_kept_is_an_error(cache: AsyncCache) -> None:
+    """
+    Nothing else would tell the caller that each call loads.
+    """
+
+    async def load() -> object:
+        return object()
+
+    with pytest.raises(ValueRefused):
+        await cache.get_or_load("key", load)
+
+
+async def test_a_loader_may_ask_for_its_own_key(cache: AsyncCache, origin: AsyncOrigin) -> None:
+    """
+    It gets what its inner loader gives, and waits for nobody.
+    """
+
+    async def load() -> list[int]:
+        return [0, *await cache.get_or_load("key", origin.load_at_once)]
+
+    assert [0, 1] == await cache.get_or_load("key", load)
+    assert [0, 1] == await cache.get("key")
+
+
+async def test_a_loader_may_ask_for_other_keys(cache: AsyncCache) -> None:
+    """
+    A function that calls itself keeps the result of every step.
+    """
+    calls: list[int] = []
+
+    @cache.cached
+    async def fib(number: int) -> int:
+        calls.append(number)
+        return number if number < 2 else await fib(number - 1) + await fib(number - 2)
+
+    assert 832_040 == await fib(30)
+    assert list(range(30, -1, -1)) == calls
+
+
+async def test_a_loader_may_ask_for_its_own_key_through_another_connection(
+    flow: AsyncFlow, origin: AsyncOrigin
+) -> None:
+    """
+    Two grid objects of one program may be connected to the same members; still nobody waits for itself.
+    """
+    cache, other = (await flow.grid()).cache("prices"), (await flow.grid()).cache("prices")
+
+    async def load() -> list[int]:
+        return [0, *await other.get_or_load("key", origin.load_at_once)]
+
+    assert [0, 1] == await cache.get_or_load("key", load)
+    assert [0, 1] == await other.get("key")
+
+
+async def test_what_a_loader_has_begun_waits_like_anybody_when_the_load_is_over(
+    cache: AsyncCache, flow: AsyncFlow, origin: AsyncOrigin
+) -> None:
+    """
+    Work that outlives the load it was begun in loads, and stores, for all.
+    """
+    began: list[Any] = []
+    gate = flow.gate()
+
+    async def later() -> list[int]:
+        await gate.stand()
+        return await cache.get_or_load("key", origin.load_at_once)
+
+    async def load() -> str:
+        began.append(begin(later))
+        return "first"
+
+    assert "first" == await cache.get_or_load("key", load)
+    await cache.delete("key")
+    gate.open()
+    assert [1] == await began[0].result()
+    assert [1] == await cache.get("key")
+
+
+async def test_who_waits_for_too_long_is_told(flow: AsyncFlow, origin: AsyncOrigin) -> None:
+    """
+    After `wait`, in the same process and in another one; the load goes on.
+    """
+    first, second = await flow.grid(), await flow.grid()
+    patient = first.cache("prices", wait="50ms")
+    loading = begin(patient.get_or_load, "key", origin.load)
+    await origin.gate.reached()
+    for cache in (patient, second.cache("prices", wait="50ms")):
+        with pytest.raises(LoadTimeout, match="somebody else has been loading this entry for more than 0.0"):
+            await cache.get_or_load("key", origin.load_at_once)
+    origin.gate.open()
+    assert [1] == await loading.result()
+    assert [1] == await second.cache("prices").get("key")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("beside", [False, True], ids=["alone", "beside a longer lease"])
+async def test_a_load_may_take_longer_than_its_lease(flow: AsyncFlow, origin: AsyncOrigin, beside: bool) -> None:  # noqa: FBT001
+    """
+    The lease is renewed while the loader works, and nobody else begins; also if a longer lease is held besides.
+    """
+    grid, other = await flow.grid(), await flow.grid()
+    caches = [one.cache("prices", lease="150ms") for one in (grid, other)]
+    lock = grid.lock("long")
+    if beside:
+        await lock.acquire()
+    loading = begin(caches[0].get_or_load, "key", origin.load)
+    await origin.gate.reached()
+    waiting = begin(caches[1].get_or_load, "key", origin.load_at_once)
+
+    async def renewed() -> bool:
+        return engine_of(grid).calls["renew"] >= 5  # of one each 50 ms
+
+    await until(renewed)
+    origin.gate.open()
+    assert ([1], [1], 1) == (await loading.result(), await waiting.result(), origin.calls)
+    if beside:
+        await lock.release()
+
+
+async def test_a_load_whose_lease_cannot_be_given_back_counts(flow: AsyncFlow, origin: AsyncOrigin) -> None:
+    """
+    The value is stored and the caller gets it; a loader's own error is not hidden either.
+    """
+    flow.leaves_leases = True
+    grid = await flow.grid()
+    cache = grid.cache("prices", lease="1s")
+
+    async def fail() -> Any:
+        raise LookupError("no such thing")
+
+    engine_of(grid).fail("release", EngineTimeout("away"))
+    assert [1] == await cache.get_or_load("key", origin.load_at_once)
+    engine_of(grid).fail("release", EngineTimeout("away"))
+    with pytest.raises(LookupError):
+        await cache.get_or_load("other", fail)
+    assert [1] == await cache.get("key")
+
+
+async def test_a_load_that_cannot_be_stored_is_an_error(grid: AsyncGrid, origin: AsyncOrigin) -> None:
+    """
+    An outage is told; the next caller loads again.
+    """
+    cache = grid.cache("prices")
+    for method in ("fetch", "acquire", "store"):
+        engine_of(grid).fail(method, EngineTimeout("away"))
+        with pytest.raises(EngineTimeout, match="away"):
+            await cache.get_or_load("key", origin.load_at_once)
+    assert [2] == await cache.get_or_load("key", origin.load_at_once)
+
+
+async def test_a_load_whose_lease_was_lost_counts(flow: AsyncFlow, origin: AsyncOrigin) -> None:
+    """
+    What was loaded is stored nevertheless; whoever took over stores after or before.
+    """
+    grid = await flow.grid()
+    cache = grid.cache("prices")
+    loading = begin(cache.get_or_load, "key", origin.load)
+    await origin.gate.reached()
+    held = grid._hub.keeper._held
+    assert await engine_of(grid).engine.release(cache._space.address("key"), next(iter(held)))
+    assert [2] == await (await flow.grid()).cache("prices").get_or_load("key", origin.load_at_once)
+    origin.gate.open()
+    assert [2] == await loading.result()
+    assert [2] == await cache.get("key")
+
+
+async def test_a_load_finds_what_another_has_stored_meanwhile(flow: AsyncFlow, origin: AsyncOrigin) -> None:
+    """
+    Whoever gets the lease looks again before it loads.
+    """
+    grid = await flow.grid()
+    cache = grid.cache("prices")
+    gate = engine_of(grid).hold("acquire")
+    late = begin(cache.get_or_load, "key", origin.load)
+    await gate.reached()
+    assert [1] == await (await flow.grid()).cache("prices").get_or_load("key", origin.load_at_once)
+    gate.open()
+    assert ([1], 1) == (await late.result(), origin.calls)
+
+
+async def test_damaged_bytes_are_loaded_anew(grid: AsyncGrid, origin: AsyncOrigin) -> None:
+    """
+    Once, for all who ask.
+    """
+    cache = grid.cache("prices")
+    await cache.set("key", "x")
+    address = cache._space.address("key")
+    await engine_of(grid).engine.store(address, b"\xc9 damaged", None)
+    origin.gate.open()
+    values = await together(*[_loading(cache, origin) for _ in range(8)])
+    assert ([[1]] * 8, 1) == (values, origin.calls)
+    raw = await raw_of(grid, address)
+    assert raw is not None
+    assert b"\xc9 damaged" != raw
+
+
+async def test_keys_are_loaded_side_by_side(cache: AsyncCache, flow: AsyncFlow) -> None:
+    """
+    A load holds up nobody who asks for another key.
+    """
+    origins = [AsyncOrigin(flow) for _ in range(10)]
+    loads = [begin(cache.get_or_load, number, origin.load) for number, origin in enumerate(origins)]
+    for origin in origins:
+        await origin.gate.reached()
+    for origin in origins:
+        origin.gate.open()
+    assert [[1]] * 10 == [await load.result() for load in loads]
+
+
+async def test_values_are_stored_with_the_times_that_were_said(cache: AsyncCache, origin: AsyncOrigin) -> None:
+    """
+    Those of the call, by the caller who loads.
+    """
+    await cache.get_or_load("key", origin.load_at_once, ttl="1h", idle="1m")
+    entry = await cache.entry("key")
+    assert entry is not None
+    assert entry.idle is not None
+    assert 60 == entry.idle.total_seconds()
+
+
+def _loading(cache: AsyncCache, origin: AsyncOrigin) -> Any:
+    return lambda: cache.get_or_load("key", origin.load)
