@@ -18,7 +18,6 @@ __all__ = [
     "has_entries",
     "own_nodes",
     "put_nodes_aside",
-    "put_nodes_back",
     "sweep",
     "write_new",
     "write_nodes",
@@ -59,15 +58,11 @@ def write_nodes(state: GridState, plan: GridPlan, program: ServerProgram) -> Non
 def put_nodes_aside(state: GridState) -> None:
     """Keep what the members wrote about the grid themselves; what an interrupted resume has put aside stays."""
     for member in state.members:
-        if not (member.folder / ASIDE).exists():
-            (member.folder / NODES).rename(member.folder / ASIDE)
-
-
-def put_nodes_back(state: GridState) -> None:
-    """Undo `put_nodes_aside`, where it was done."""
-    for member in state.members:
         if (member.folder / ASIDE).exists():
-            (member.folder / ASIDE).replace(member.folder / NODES)
+            continue
+        if not (member.folder / NODES).exists():  # else it would later pass for its own what we are about to write
+            _write(member.folder / NODES, "")
+        (member.folder / NODES).rename(member.folder / ASIDE)
 
 
 def drop_nodes_aside(state: GridState) -> None:

@@ -11,24 +11,26 @@ from cachegrid.cluster.plan import GridPlan, MemberPlan
 from cachegrid.cluster.state import GridState
 from cachegrid.cluster.view import NodeRow, parse_rows
 from cachegrid.engines.valkey.slots import SLOTS
+from cachegrid.errors import StartFailed
 
 __all__ = ["read_back"]
 
 
-def read_back(state: GridState, new_id: Callable[[], str]) -> GridPlan | None:
+def read_back(state: GridState, new_id: Callable[[], str]) -> GridPlan:
     """
     Who owns what, by the members' own word: the owner with the latest epoch wins a slot that two claim.
 
-    None where that leaves a slot without an owner, or where a member left nothing that can be read: then only
-    the members themselves can find out, and each has to start with the file that it wrote.
+    What a member has lost, the others tell that knew it last. Raises `StartFailed` where that leaves a slot without an
+    owner: giving it to anyone could hide entries that are still on disk.
     """
-    try:
-        own = {member.index: _own_row(own_nodes(member)) for member in state.members}
-    except (OSError, ValueError, IndexError, StopIteration):
-        return None
+    views = {member.id: _view(own_nodes(member)) for member in state.members}
+    own = {member.index: _last_known(member.id, views) for member in state.members}
     held = _held(own)
-    if sum(map(len, held.values())) != SLOTS:
-        return None
+    if lost := SLOTS - sum(map(len, held.values())):
+        raise StartFailed(
+            f"{lost:,} of the {SLOTS:,} slots of grid {state.name!r} have no owner by what its members have on disk "
+            f"(nodes.conf in {state.folder}/m*): put these files back from a copy; its entries are as they were"
+        )
     owners = [index for index in own if held[index]]
     shards = {index: new_id() for index in owners}
     follows = _follows(own, owners)
@@ -49,10 +51,21 @@ def read_back(state: GridState, new_id: Callable[[], str]) -> GridPlan | None:
     return GridPlan(shape=state.shape, members=tuple(members))
 
 
-def _own_row(path: Path) -> NodeRow:
-    lines = path.read_text().splitlines()
-    rows = parse_rows(line for line in lines if not line.startswith("vars "))
-    return next(row for row in rows.values() if "myself" in row.flags)
+def _view(path: Path) -> dict[str, NodeRow]:
+    """What one member knew of all; nothing, if its file is missing, torn or another's."""
+    try:
+        lines = path.read_text().splitlines()
+        return parse_rows(line for line in lines if not line.startswith("vars "))
+    except (OSError, ValueError, IndexError):
+        return {}
+
+
+def _last_known(member: str, views: Mapping[str, Mapping[str, NodeRow]]) -> NodeRow:
+    if member in views[member]:
+        return views[member][member]
+    seen = [rows[member] for rows in views.values() if member in rows]
+    unknown = NodeRow(id=member, port=0, flags=frozenset({"slave"}), owner_id="", epoch=0, slots=())
+    return max(seen, key=lambda row: row.epoch, default=unknown)
 
 
 def _held(own: Mapping[int, NodeRow]) -> dict[int, list[int]]:

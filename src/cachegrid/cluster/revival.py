@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from cachegrid.cluster.admin import connect_to
-from cachegrid.cluster.files import drop_nodes_aside, put_nodes_aside, put_nodes_back, write_nodes
+from cachegrid.cluster.files import drop_nodes_aside, put_nodes_aside, write_nodes
 from cachegrid.cluster.launch import Launch, Progress
 from cachegrid.cluster.layout import read_back
 from cachegrid.cluster.plan import GridPlan
@@ -51,16 +51,11 @@ def resume(state: GridState, program: ServerProgram, *, timeout: float, progress
     state = replace(state, server=program.path, version=version, stage=Stage.RESUMING)
     save(state)
     with Launch(state, deadline=time.monotonic() + timeout, progress=progress) as launch:
-        if plan is None:
-            put_nodes_back(state)
-            launch.start(state.members, "members")
-            launch.wait_whole()
-        else:
-            # Until the members know again what they own, only the files put aside tell.
-            put_nodes_aside(state)
-            write_nodes(state, plan, program)
-            launch.bring_up(plan)
-            drop_nodes_aside(state)
+        # Until the members know again what they own, only the files put aside tell.
+        put_nodes_aside(state)
+        write_nodes(state, plan, program)
+        launch.bring_up(plan)
+        drop_nodes_aside(state)
         resumed = replace(launch.state, members=_with_roles(launch.state, plan), stage=Stage.READY)
         save(resumed)
     return resumed
@@ -96,9 +91,7 @@ def _offset_behind(seen: tuple[dict[str, NodeRow], int], dead: str) -> int | Non
     return offset if is_owner and mine.owner_id == dead else None
 
 
-def _with_roles(state: GridState, plan: GridPlan | None) -> tuple[MemberState, ...]:
-    if plan is None:
-        return state.members
+def _with_roles(state: GridState, plan: GridPlan) -> tuple[MemberState, ...]:
     follows = [planned.follows for planned in plan.members]
     pairs = zip(state.members, follows, strict=True)
     return tuple(replace(member, role="owner" if follow is None else "replica") for member, follow in pairs)
