@@ -100,6 +100,7 @@ class AsyncHub:
         for cell in list(self._cells):
             cell.give_up(CLOSED)
         await self.tasks.aclose()
+        self.keeper.forget()  # what is held still ends with its lease
         if opened is not None:
             await opened.engine.aclose()
 

@@ -101,6 +101,7 @@ class SyncHub:
         for cell in list(self._cells):
             cell.give_up(CLOSED)
         self.tasks.close()
+        self.keeper.forget()  # what is held still ends with its lease
         if opened is not None:
             opened.engine.close()
 

@@ -26,7 +26,7 @@ class AsyncFlow:
     def __init__(self, backing: Backing) -> None:
         self.backing = backing
         self.leaves_leases = False  # set by a test that leaves some behind
-        self._grids: list[AsyncGrid] = []
+        self.grids: list[AsyncGrid] = []
 
     async def grid(self, *, secret: bytes | None = SECRET, **settings: Any) -> AsyncGrid:
         """One more grid, connected; `settings` as in `Settings`."""
@@ -40,7 +40,7 @@ class AsyncFlow:
             return AsyncOpened(AsyncGatedEngine(await self.engine()), "test", self.backing.url, secret)
 
         grid = AsyncGrid(open_engine, Settings(**{"namespace": self.backing.namespace, **settings}))
-        self._grids.append(grid)
+        self.grids.append(grid)
         return grid
 
     def gate(self) -> AsyncGate:
@@ -62,13 +62,13 @@ class AsyncFlow:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         async with AsyncExitStack() as stack:
-            for grid in self._grids:
+            for grid in self.grids:
                 stack.push_async_callback(grid.aclose)
             if kind is None:
-                for grid in self._grids:
+                for grid in self.grids:
                     look_inside(grid)
                 await self._no_leases()
-        for grid in self._grids:
+        for grid in self.grids:
             assert 0 == len(grid._hub.tasks), "background work goes on after close"
 
     async def _no_leases(self) -> None:

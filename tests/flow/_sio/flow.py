@@ -27,7 +27,7 @@ class SyncFlow:
     def __init__(self, backing: Backing) -> None:
         self.backing = backing
         self.leaves_leases = False  # set by a test that leaves some behind
-        self._grids: list[SyncGrid] = []
+        self.grids: list[SyncGrid] = []
 
     def grid(self, *, secret: bytes | None = SECRET, **settings: Any) -> SyncGrid:
         """One more grid, connected; `settings` as in `Settings`."""
@@ -41,7 +41,7 @@ class SyncFlow:
             return SyncOpened(SyncGatedEngine(self.engine()), "test", self.backing.url, secret)
 
         grid = SyncGrid(open_engine, Settings(**{"namespace": self.backing.namespace, **settings}))
-        self._grids.append(grid)
+        self.grids.append(grid)
         return grid
 
     def gate(self) -> SyncGate:
@@ -63,13 +63,13 @@ class SyncFlow:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         with ExitStack() as stack:
-            for grid in self._grids:
+            for grid in self.grids:
                 stack.callback(grid.close)
             if kind is None:
-                for grid in self._grids:
+                for grid in self.grids:
                     look_inside(grid)
                 self._no_leases()
-        for grid in self._grids:
+        for grid in self.grids:
             assert 0 == len(grid._hub.tasks), "background work goes on after close"
 
     def _no_leases(self) -> None:

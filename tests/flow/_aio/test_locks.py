@@ -1,0 +1,273 @@
+"""Locks: one holder at a time, numbers that only grow, and an error for whoever lost one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from cachegrid._aio.cache import AsyncCache
+from cachegrid._aio.grid import AsyncGrid
+from cachegrid._aio.lock import AsyncGridLock
+from cachegrid.errors import ConfigError, EngineError, EngineTimeout, LockLost, LockTimeout
+from tests.flow._aio.flow import AsyncFlow, engine_of
+from tests.flow.waits._aio import begin, together, until
+
+
+async def test_one_holder_at_a_time(flow: AsyncFlow) -> None:
+    """
+    Of many who want it at once, in several processes, each has it alone, and a larger number than the one before.
+    """
+    grids = [await flow.grid() for _ in range(3)]
+    inside: list[int] = []
+    fences: list[int] = []
+
+    async def work(number: int) -> None:
+        async with grids[number % 3].lock("job") as lock:
+            inside.append(number)
+            assert [number] == inside
+            fences.append(lock.fence)
+            await lock.check()
+            inside.remove(number)
+
+    await together(*[_working(work, number) for number in range(12)])
+    assert 12 == len(set(fences))
+    assert sorted(fences) == fences
+
+
+async def test_a_lock_is_waited_for(flow: AsyncFlow) -> None:
+    """
+    Whoever waits has it soon after it was given back.
+    """
+    first, second = [(await flow.grid()).lock("job", wait=5) for _ in range(2)]
+    fence = await first.acquire()
+    waiting = begin(second.acquire)
+    engine = engine_of(flow.grids[1])
+
+    async def has_asked_twice() -> bool:
+        return engine.calls["acquire"] >= 2
+
+    await until(has_asked_twice)
+    assert not waiting.is_done
+    await first.release()
+    assert fence < await waiting.result()
+    await second.release()
+
+
+async def test_who_waits_for_too_long_is_told(flow: AsyncFlow) -> None:
+    """
+    The error names the lock and the time.
+    """
+    async with (await flow.grid()).lock(("job", 7)):
+        late = (await flow.grid()).lock(("job", 7), wait="30ms")
+        with pytest.raises(LockTimeout, match=r"^the lock \('job', 7\) was held by another for more than 0.03 s$"):
+            await late.acquire()
+
+
+async def test_a_lock_may_be_taken_again(grid: AsyncGrid) -> None:
+    """
+    One object, again and again; with a larger number each time.
+    """
+    lock = grid.lock("job")
+    fences = []
+    for _ in range(3):
+        async with lock as held:
+            assert lock is held
+            fences.append(lock.fence)
+    assert sorted(set(fences)) == fences
+
+
+async def test_an_object_that_holds_it_does_not_wait_for_itself(grid: AsyncGrid) -> None:
+    """
+    That could last until the end of time.
+    """
+    lock = grid.lock("job")
+    await lock.acquire()
+    with pytest.raises(RuntimeError, match="holds the lock 'job' already"):
+        await lock.acquire()
+    await lock.release()
+
+
+async def test_releasing_twice_is_an_error(grid: AsyncGrid) -> None:
+    """
+    The second time there is nothing to give back.
+    """
+    lock = grid.lock("job")
+    await lock.acquire()
+    await lock.release()
+    for call in (lock.release, lock.check):
+        with pytest.raises(LockLost, match="the lock 'job' is no longer held here"):
+            await call()
+
+
+async def test_a_lost_lock_is_told(flow: AsyncFlow) -> None:
+    """
+    When it is checked and when it is given back; the next holder keeps it.
+    """
+    grid, other = await flow.grid(), (await flow.grid()).lock("job")
+    lock = grid.lock("job")
+    await lock.acquire()
+    await lose(grid, lock)
+    fence = await other.acquire()
+    assert fence > lock.fence
+    for call in (lock.check, lock.release):
+        with pytest.raises(LockLost):
+            await call()
+    await other.check()
+    await other.release()
+
+
+async def test_losing_a_lock_does_not_end_the_renewal_of_its_next_holder(grid: AsyncGrid) -> None:
+    """
+    Also if that is in the same process, and holds it by the same name.
+    """
+    lost, held = grid.lock("job"), grid.lock("job")
+    await lost.acquire()
+    await lose(grid, lost)
+    await held.acquire()
+    with pytest.raises(LockLost):
+        await lost.release()
+    assert [held._token] == list(grid._hub.keeper._held)
+    await held.release()
+
+
+async def test_a_lost_lock_is_no_longer_renewed(grid: AsyncGrid) -> None:
+    """
+    The background work stops when the owner says so, and the holder learns of it.
+    """
+    lock = grid.lock("job", lease="60ms")
+    await lock.acquire()
+    await lose(grid, lock)
+
+    async def is_given_up() -> bool:
+        return not grid._hub.keeper._held
+
+    await until(is_given_up)
+    with pytest.raises(LockLost):
+        await lock.release()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("outage", [False, True], ids=["", "with an outage in between"])
+async def test_a_lock_may_be_held_for_longer_than_its_lease(flow: AsyncFlow, outage: bool) -> None:  # noqa: FBT001
+    """
+    It is renewed in the background for as long as the holder wants; one renewal that fails is made up for.
+    """
+    grid, other = await flow.grid(), (await flow.grid()).lock("job", wait="1ms")
+    engine = engine_of(grid)
+    async with grid.lock("job", lease="150ms") as lock:
+        if outage:
+            engine.fail("renew", EngineTimeout("away"))
+
+        async def renewed() -> bool:
+            return engine.calls["renew"] >= 5  # of one each 50 ms
+
+        await until(renewed)
+        with pytest.raises(LockTimeout):
+            await other.acquire()
+        await lock.check()
+
+
+async def test_a_lock_ends_with_its_lease(flow: AsyncFlow) -> None:
+    """
+    Where nobody renews it, as of a holder that has died, the next one gets it.
+    """
+    engine = await flow.engine()
+    grid = await flow.grid()
+    lock = grid.lock("job", wait=5)
+    try:
+        assert await engine.acquire(lock._address, b"of a process that has died", 60) is not None
+        async with lock:
+            assert not await engine.release(lock._address, b"of a process that has died")
+    finally:
+        await engine.aclose()
+
+
+async def test_an_error_in_the_work_is_not_hidden(grid: AsyncGrid) -> None:
+    """
+    Not by a lock that was lost meanwhile, nor by an outage when it is given back.
+    """
+    for trouble in ("lost", "outage"):
+        with pytest.raises(LookupError):  # noqa: PT012 - the work is inside
+            lock = grid.lock("job")
+            async with lock:
+                if trouble == "lost":
+                    await lose(grid, lock)
+                else:
+                    engine_of(grid).fail("release", EngineTimeout("away"), answered=True)
+                raise LookupError
+
+
+async def test_losing_it_is_an_error_where_the_work_was_fine(grid: AsyncGrid) -> None:
+    """
+    What was done may have met another holder.
+    """
+    with pytest.raises(LockLost):  # noqa: PT012 - the work is inside
+        lock = grid.lock("job")
+        async with lock:
+            await lose(grid, lock)
+
+
+async def test_locks_of_other_names_are_others(flow: AsyncFlow) -> None:
+    """
+    By key, by cache, by namespace, and by grid: none of them waits for another.
+    """
+    grid, other = await flow.grid(), await flow.grid(namespace=flow.backing.namespace + ".x")
+    names: list[Any] = ["a", "b", b"a", 1, "1", ("a",), "a}b", "{a"]
+    locks = [*map(grid.lock, names), other.lock("a")]
+    for cache in ("locks", "prices", "a"):
+        locks += [grid.cache(cache).lock("a")]
+    for lock in locks:
+        lock._wait = 0
+        await lock.acquire()
+    for lock in locks:
+        await lock.release()
+
+
+async def test_a_lock_is_no_entry(cache: AsyncCache) -> None:
+    """
+    It is neither listed nor read, nor in the way of an entry of its name, nor of its load.
+    """
+
+    async def load() -> int:
+        return 1
+
+    async with cache.lock("key"):
+        assert None is await cache.get("key")
+        assert 1 == await cache.get_or_load("key", load)
+        assert 1 == await cache.incr("count")
+
+
+@pytest.mark.parametrize("said", [{"lease": 0}, {"lease": "soon"}, {"wait": -1}, {"wait": None}], ids=repr)
+async def test_wrong_times_are_refused(cache: AsyncCache, grid: AsyncGrid, said: dict[str, Any]) -> None:
+    """
+    When the lock is made, by name.
+    """
+    name = next(iter(said))
+    for make in (cache.lock, grid.lock):
+        with pytest.raises(ConfigError, match=f"^{name} is "):
+            make("job", **said)
+
+
+async def test_a_lock_of_a_closed_grid_says_so(flow: AsyncFlow) -> None:
+    """
+    Giving it back fails with an error of ours; its lease ends by itself.
+    """
+    flow.leaves_leases = True
+    grid = await flow.grid()
+    lock = grid.lock("job", lease="1s")
+    await lock.acquire()
+    await grid.aclose()
+    with pytest.raises(EngineError, match="the grid was closed here"):
+        await lock.release()
+    with pytest.raises(EngineError, match="the grid was closed here"):
+        await grid.lock("job").acquire()
+
+
+async def lose(grid: AsyncGrid, lock: AsyncGridLock) -> None:
+    """Take a lock from its holder, as the end of its lease does."""
+    assert await engine_of(grid).engine.release(lock._address, lock._token)
+
+
+def _working(work: Any, number: int) -> Any:
+    return lambda: work(number)

@@ -1,0 +1,241 @@
+# Generated from tests/flow/_aio/test_closing.py by tools/colour.py. Edit that file, then run `make colour`.
+"""Opening late, closing early: nothing is left, and whoever comes later is told."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from cachegrid._sio.grid import SyncGrid
+from cachegrid._sio.hub import SyncOpened
+from cachegrid.config import CachePolicy, Settings
+from cachegrid.errors import ConfigError, EngineError, Unreachable
+from tests.flow._sio.flow import SyncFlow, engine_of
+from tests.flow._sio.gated import SyncGatedEngine
+from tests.flow.waits._sio import begin, listed, together
+
+
+def test_a_grid_connects_at_its_first_use(flow: SyncFlow) -> None:
+    """
+    Until then it has neither name nor URL, nor an engine; caches may be taken from it all the same.
+    """
+    grid = flow.unopened()
+    cache = grid.cache("prices")
+    assert ("", "") == (grid.name, grid.url)
+    cache.set("key", 1)
+    assert ("test", flow.backing.url) == (grid.name, grid.url)
+
+
+def test_many_first_uses_open_one_engine(flow: SyncFlow) -> None:
+    """
+    Whoever comes while it is opened waits for it.
+    """
+    gate, opened = flow.gate(), []
+    engine = flow.engine()
+
+    def opener() -> SyncOpened:
+        opened.append(engine)
+        gate.stand()
+        return SyncOpened(engine, "test", "", None)
+
+    grid = SyncGrid(opener, Settings(namespace=flow.backing.namespace))
+    first = [begin(grid.cache(f"c{number}").get, "key") for number in range(5)]
+    gate.reached()
+    gate.open()
+    assert [None] * 5 == [one.result() for one in first]
+    assert 1 == len(opened)
+    grid.close()
+
+
+def test_a_failed_opening_is_tried_again(flow: SyncFlow) -> None:
+    """
+    Each caller gets the error until it succeeds.
+    """
+    engine = flow.engine()
+    answers: list[Any] = [Unreachable("no grid answers"), SyncOpened(engine, "test", "", None)]
+
+    def opener() -> SyncOpened:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer  # type: ignore[no-any-return]
+
+    grid = SyncGrid(opener, Settings(namespace=flow.backing.namespace))
+    with pytest.raises(Unreachable):
+        grid.cache("prices").get("key")
+    assert None is grid.cache("prices").get("key")
+    grid.close()
+
+
+def test_calls_after_close_are_refused(flow: SyncFlow) -> None:
+    """
+    With one clear error, whether the cache was used before or not, and nothing is opened again.
+    """
+    grid = flow.grid()
+    used, unused = grid.cache("used"), grid.cache("unused")
+    used.set("key", 1)
+
+    @used.cached
+    def function() -> int:
+        return 1
+
+    function()
+    engine = engine_of(grid)
+    grid.close()
+    calls: list[Any] = [
+        lambda: used.get("key"),
+        lambda: unused.get("key"),
+        lambda: grid.cache("new").get("key"),
+        lambda: used.set("key", 1),
+        lambda: used.get_many(["key"]),
+        lambda: used.incr("key"),
+        lambda: used.clear(),  # noqa: PLW0108 - as the others
+        lambda: listed(used.keys()),
+        lambda: function(),  # noqa: PLW0108
+        lambda: grid.connect(),  # noqa: PLW0108
+        lambda: grid.members(),  # noqa: PLW0108
+        lambda: grid.lock("job").acquire(),
+    ]
+    for call in calls:
+        with pytest.raises(EngineError, match="^the grid was closed here; connect again$"):
+            call()
+    assert 1 == engine.calls["close"]
+
+
+def test_closing_twice_is_fine(flow: SyncFlow) -> None:
+    """
+    Also at once, and of a grid that was never opened.
+    """
+    grid, unopened = flow.grid(), flow.unopened()
+    engine = engine_of(grid)
+    together(grid.close, grid.close)
+    grid.close()
+    unopened.close()
+    assert 1 == engine.calls["close"]
+    with pytest.raises(EngineError):
+        unopened.cache("prices").get("key")
+
+
+def test_closing_while_it_is_opened(flow: SyncFlow) -> None:
+    """
+    The engine that comes too late is closed, and who waited for it is told.
+    """
+    gate, engine = flow.gate(), SyncGatedEngine(flow.engine())
+
+    def opener() -> SyncOpened:
+        gate.stand()
+        return SyncOpened(engine, "test", "", None)
+
+    grid = SyncGrid(opener, Settings(namespace=flow.backing.namespace))
+    late = begin(grid.cache("prices").get, "key")
+    gate.reached()
+    grid.close()
+    gate.open()
+    with pytest.raises(EngineError, match="the grid was closed here"):
+        late.result()
+    assert 1 == engine.calls["close"]
+
+
+def test_closing_while_calls_are_under_way(flow: SyncFlow) -> None:
+    """
+    They are told, or answered; a load among them lets go of those who wait.
+    """
+    flow.leaves_leases = True
+    grid = flow.grid()
+    cache = grid.cache("prices", lease="1s")
+    gate = flow.gate()
+
+    def load() -> int:
+        gate.stand()
+        return 1
+
+    cache.get("key")
+    loading = begin(cache.get_or_load, "key", load)
+    gate.reached()
+    held = engine_of(grid).hold("fetch", answered=True)
+    reading = begin(cache.get, "other")
+    held.reached()
+    grid.close()
+    gate.open()
+    held.open()
+    for call in (loading, reading):
+        with pytest.raises(EngineError, match="the grid was closed here"):
+            call.result()
+
+
+def test_background_work_ends_with_the_grid(flow: SyncFlow) -> None:
+    """
+    Renewal and sweeping are told to end, and waited for.
+    """
+    flow.leaves_leases = True
+    grid = flow.grid()
+    cache = grid.cache("prices")
+    grid.lock("job", lease="1s").acquire()
+    cache.set_many(dict.fromkeys(range(100), "x"))
+    cache.clear()
+    assert len(grid._hub.tasks) > 0
+    grid.close()
+    assert 0 == len(grid._hub.tasks)
+    assert None is grid._hub.tasks.spawn(grid.settle)
+
+
+def test_a_context_manager_opens_and_closes(flow: SyncFlow) -> None:
+    """
+    Also when the work in it fails.
+    """
+    with pytest.raises(LookupError):  # noqa: PT012 - the work is inside
+        grid = flow.unopened()
+        with grid as opened:
+            assert grid is opened
+            assert "test" == grid.name
+            raise LookupError
+    with pytest.raises(EngineError):
+        grid.connect()
+
+
+def test_a_cache_is_one_object(grid: SyncGrid) -> None:
+    """
+    The same name gives the same one; said again, its policy has to mean the same.
+    """
+    cache = grid.cache("prices", ttl=60, idle="1m")
+    for again in ({}, {"ttl": "1m"}, {"ttl": 60.0, "idle": 60}, {"codec": "plain", "lease": "5000ms"}):
+        assert cache is grid.cache("prices", **again)
+    for other in ({"ttl": 61}, {"ttl": None}, {"codec": "json"}, {"max_value": 5}):
+        with pytest.raises(ConfigError, match="the same everywhere; it was opened with"):
+            grid.cache("prices", **other)
+
+
+def test_policies_come_from_the_settings(flow: SyncFlow) -> None:
+    """
+    What the program says besides changes them for its first use, and an unknown setting names the nearest known one.
+    """
+    grid = flow.grid(caches={"prices": CachePolicy(ttl=60), "users": {"ttl": "5m", "idle": "1m"}})
+    assert CachePolicy(ttl=60) == grid.cache("prices").policy
+    assert CachePolicy(ttl="5m", idle=10) == grid.cache("users", idle=10).policy
+    assert CachePolicy() == grid.cache("other").policy
+    with pytest.raises(ConfigError, match="did you mean 'ttl'"):
+        grid.cache("new", tll=60)
+    with pytest.raises(ConfigError, match="^ttl is 0"):
+        grid.cache("new", ttl=0)
+
+
+@pytest.mark.parametrize("name", ["", "a b", "a:b", "{a}", "-a", ".a", "ä", "a" * 101, "a\n", None, 5, b"a"], ids=repr)
+def test_what_is_no_name_is_refused(grid: SyncGrid, name: Any) -> None:
+    """
+    Names stand in addresses, and in files of settings.
+    """
+    with pytest.raises(ConfigError, match="^cache name is "):
+        grid.cache(name)
+
+
+def test_all_that_is_known_of_the_members(grid: SyncGrid, kind: str) -> None:
+    """
+    One member in memory; six of a real grid, of which three own slots.
+    """
+    members = grid.members()
+    assert {"memory": 1, "valkey": 6}[kind] == len(members)
+    assert all(member.up for member in members)
+    grid.cache("prices").set("key", 1)
+    assert {"prices"} == set(grid.stats())
+    assert 1 == grid.stats()["prices"].stores
