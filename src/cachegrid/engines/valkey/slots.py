@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import binascii
+import itertools
 from collections.abc import Iterator
 from typing import NamedTuple
 
-__all__ = ["SLOTS", "Endpoint", "Routes", "read_routes", "single_route", "slot_of", "tag_in"]
+__all__ = ["SLOTS", "Endpoint", "Routes", "read_routes", "single_route", "slot_of", "slots_in", "tag_in"]
 
 SLOTS = 16_384
 
@@ -104,12 +105,16 @@ def _endpoint(member: object, asked: Endpoint) -> Endpoint:
             raise ValueError(f"CLUSTER SLOTS answered a member {member!r}")
 
 
-def tag_in(ranges: list[tuple[int, int]]) -> bytes:
+def slots_in(ranges: list[tuple[int, int]]) -> set[int]:
+    """The slots in some ranges, ends included."""
+    return {slot for first, last in ranges for slot in range(first, last + 1)}
+
+
+def tag_in(ranges: list[tuple[int, int]], start: int = 0) -> bytes:
     """A short tag whose slot lies in one of the ranges: a way to name a key that a given owner has."""
-    number = 0
-    while True:
+    for number in itertools.count(start):
         tag = b"%d" % number
         slot = _crc(tag, 0) & 16383
         if any(first <= slot <= last for first, last in ranges):
             return tag
-        number += 1
+    raise AssertionError  # pragma: no cover - every slot has a tag

@@ -13,7 +13,7 @@ from cachegrid.engines.valkey.slots import Endpoint
 from cachegrid.engines.valkey.trouble import LinkError, refusal
 from cachegrid.errors import AccessDenied, ConfigError, Unsupported
 
-__all__ = ["OLDEST", "Hello", "Target", "TlsFiles", "read_greeting"]
+__all__ = ["OLDEST", "Hello", "Target", "TlsFiles", "foreign", "read_greeting"]
 
 OLDEST = 7  # the first version that keeps script effects, RESP3 and GETEX as we need them
 
@@ -60,8 +60,8 @@ class Target:
     def greeting(self, *, readonly: bool) -> tuple[bytes, int]:
         """What is sent first on a connection, and how many answers it has; the first one is to HELLO."""
         hello = [b"HELLO", b"3"]
-        if self.password is not None:
-            hello += [b"AUTH", (self.username or "default").encode(), self.password.encode()]
+        if self.password is not None or self.username:  # a user may need no password
+            hello += [b"AUTH", (self.username or "default").encode(), (self.password or "").encode()]
         words = [hello, [b"CLIENT", b"TRACKING", b"ON", b"BCAST", b"PREFIX", BELL_PREFIX]]
         if self.database:
             words.append([b"SELECT", b"%d" % self.database])
@@ -89,12 +89,22 @@ def read_greeting(replies: list[object], asked: Endpoint) -> Hello:
     for reply in replies:
         if isinstance(reply, ReplyError):
             raise _unwelcome(reply, asked)
+        if isinstance(reply, LinkError):  # before all the answers came
+            raise LinkError(asked, reply.reason, sent=False, waited=reply.waited)
     match replies[0]:
         case {b"server": bytes(server), b"version": bytes(version), b"mode": bytes(mode)}:
             _check_version(server, version, asked)
             return Hello(server.decode(), version.decode(), mode == b"cluster")
         case other:
             raise Unsupported(f"{asked} greets like no Valkey or Redis: {other!r}", where=str(asked))
+
+
+def foreign(asked: Endpoint) -> Unsupported:
+    """The error to raise for what talks otherwise."""
+    return Unsupported(
+        f"{asked} does not speak the Valkey protocol; is it the right port, and without TLS? (with TLS: valkeys://)",
+        where=str(asked),
+    )
 
 
 def _unwelcome(reply: ReplyError, asked: Endpoint) -> Exception:

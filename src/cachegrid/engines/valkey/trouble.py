@@ -17,6 +17,7 @@ from cachegrid.engines.valkey.slots import Endpoint
 from cachegrid.errors import (
     AccessDenied,
     CacheError,
+    EngineError,
     GridFull,
     NotANumber,
     OutcomeUnknown,
@@ -25,7 +26,7 @@ from cachegrid.errors import (
     Unsupported,
 )
 
-__all__ = ["Advice", "Effect", "LinkError", "Step", "advise", "pause_before", "refusal"]
+__all__ = ["Advice", "Effect", "LinkError", "Silence", "Step", "advise", "closed_here", "pause_before", "refusal"]
 
 
 class Effect(enum.Enum):
@@ -37,11 +38,48 @@ class Effect(enum.Enum):
 
 
 class LinkError(Exception):
-    """A link broke: `sent` is False only if the member certainly did not see the request."""
+    """
+    A link broke: `sent` is False only if the member certainly did not see the request.
 
-    def __init__(self, endpoint: Endpoint, reason: str, *, sent: bool) -> None:
+    `waited` says how many seconds it was waited for an answer that did not come.
+    """
+
+    def __init__(self, endpoint: Endpoint, reason: str, *, sent: bool, waited: float = 0) -> None:
         super().__init__(f"{endpoint}: {reason}")
-        self.endpoint, self.reason, self.sent = endpoint, reason, sent
+        self.endpoint, self.reason, self.sent, self.waited = endpoint, reason, sent, waited
+
+
+class Silence:
+    """
+    Whether to try a member that did not answer in time: one caller does, now and then, and the others need not wait.
+
+    Times are in seconds of one clock.
+    """
+
+    def __init__(self, patience: float) -> None:
+        self._patience = patience
+        self._until = 0.0
+
+    @property
+    def is_on(self) -> bool:
+        """Whether it did not answer the last time."""
+        return self._until > 0
+
+    def note(self, now: float) -> None:
+        """It has not answered: let it be for half as long as one waits for an answer."""
+        self._until = now + self._patience / 2
+
+    def end(self) -> None:
+        """It has answered."""
+        self._until = 0.0
+
+    def may_try(self, now: float) -> bool:
+        """Whether to try now; until that has had its time, nobody else shall."""
+        if now < self._until:
+            return False
+        if self._until:
+            self._until = now + self._patience
+        return True
 
 
 class Step(enum.Enum):
@@ -137,6 +175,11 @@ def _target(rest: str, asked: Endpoint) -> Endpoint | None:
     if not port.isdigit():
         raise Unreachable(f"{asked} sent a redirection that cannot be read: {rest!r}", where=str(asked))
     return None if host == "?" else asked.beside(host, int(port))
+
+
+def closed_here(endpoint: Endpoint) -> EngineError:
+    """The error to raise for a call that finds its engine closed."""
+    return EngineError("the grid was closed here; connect again", where=str(endpoint))
 
 
 def pause_before(attempt: int, chance: float) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
@@ -12,14 +13,14 @@ from libvalkey import ReplyError
 
 from cachegrid.engines.facts import MemberFacts
 from cachegrid.engines.valkey import commands
-from cachegrid.engines.valkey._aio.link import AsyncLink
+from cachegrid.engines.valkey._aio.link import AsyncExchange, AsyncLink
 from cachegrid.engines.valkey._aio.routing import AsyncRouting
 from cachegrid.engines.valkey.commands import Script, pack
-from cachegrid.engines.valkey.facts import Node, count_lag, read_facts, silent_facts
-from cachegrid.engines.valkey.slots import slot_of, tag_in
+from cachegrid.engines.valkey.facts import count_lag, read_facts, silent_facts
+from cachegrid.engines.valkey.slots import SLOTS, slot_of, slots_in, tag_in
 from cachegrid.engines.valkey.target import Target
 from cachegrid.engines.valkey.trouble import Advice, Effect, LinkError, Step, advise, pause_before
-from cachegrid.errors import EngineError, EngineTimeout, ServerRefused
+from cachegrid.errors import EngineError, EngineTimeout
 from cachegrid.waits._aio import sleep
 
 __all__ = ["AsyncValkeyEngine"]
@@ -27,6 +28,8 @@ __all__ = ["AsyncValkeyEngine"]
 _PAGE: Final = 1_000  # requests in one pipeline, and addresses in one step of a walk
 _EPOCH_COPIES_MS: Final = 100  # how long a raised epoch waits to be on a replica too
 _FENCE_KEPT_MS: Final = 60_000  # how long a fencing number is remembered after its lease
+_LOOK_AROUND: Final = 0.2  # seconds between two looks for a new owner while replicas answer
+_SHORTEST: Final = 0.005  # seconds for an answer, however near the deadline
 
 _doubts = itertools.count(1)  # one source for all engines: `next` is atomic, and no value comes twice
 
@@ -150,26 +153,40 @@ class AsyncValkeyEngine:
 
     async def walk(self, prefix: bytes) -> AsyncIterator[list[bytes]]:
         pattern = _literally(prefix) + b"*"
-        for link in self._routing.owner_links():
-            cursor = b"0"
-            while True:
-                request = pack(b"SCAN", cursor, b"MATCH", pattern, b"COUNT", b"%d" % _PAGE)
-                cursor, page = _scanned(await self._call_at(link, request))
+        # By slots and not by owners: while this goes on, an owner may be replaced, and slots may move to one that
+        # has been walked already.
+        left = set(range(SLOTS))
+        attempt, deadline = 0, self._deadline()
+        while left:
+            link, slots = self._owner_of_some(left)
+            cursor, trouble = b"", None
+            while cursor != b"0" and trouble is None:
+                scan = pack(b"SCAN", cursor or b"0", b"MATCH", pattern, b"COUNT", b"%d" % _PAGE)
+                reply = await _answer(link, scan, deadline)
+                if isinstance(reply, Exception):
+                    trouble = reply
+                    break
+                attempt, deadline = 0, self._deadline()
+                cursor, page = _scanned(reply)
                 if page:
                     yield page
-                if cursor == b"0":
-                    break
+            if trouble is not None:
+                await self._recover(link, trouble, attempt, deadline)
+                attempt += 1
+            elif await self._routing.learn(deadline, first=link.endpoint):
+                left -= slots & self._routing.slots_of(link)
 
     async def members(self) -> list[MemberFacts]:
-        await self._routing.learn()
-        found: list[tuple[Node, MemberFacts]] = []
-        for node in await self._routing.nodes():
-            try:
-                exchange = await self._routing.link(node.endpoint).begin(pack(b"INFO") + pack(b"DBSIZE"), 2)
-                found.append(read_facts(node, await exchange.finish()))
-            except LinkError:
-                found.append(silent_facts(node))
-        return count_lag(found)
+        await self._routing.learn(self._deadline())
+        nodes = await self._routing.nodes()
+        ask = pack(b"INFO") + pack(b"DBSIZE")
+        answers = await self._all_at_once([(self._routing.link(node.endpoint), ask, 2) for node in nodes])
+        return count_lag(
+            [
+                silent_facts(node) if isinstance(answer, LinkError) else read_facts(node, answer)
+                for node, answer in zip(nodes, answers, strict=True)
+            ]
+        )
 
     # Inside.
 
@@ -206,30 +223,44 @@ class AsyncValkeyEngine:
                 by_link[link] = [index]
         replies: list[object] = [None] * len(addresses)
         troubles: list[tuple[int, AsyncLink, Exception]] = []
-        under_way = []
-        for link, indexes in by_link.items():
-            try:
-                exchange = await link.begin(b"".join([requests[index] for index in indexes]), len(indexes))
-                under_way.append((link, indexes, exchange))
-            except LinkError as error:
-                troubles += [(index, link, error) for index in indexes]
-        for link, indexes, exchange in under_way:
-            try:
-                answers = await exchange.finish()
-            except LinkError as error:
-                troubles += [(index, link, error) for index in indexes]
+        work = [(link, b"".join([requests[at] for at in indexes]), len(indexes)) for link, indexes in by_link.items()]
+        for (link, indexes), answers in zip(by_link.items(), await self._all_at_once(work), strict=True):
+            if isinstance(answers, LinkError):
+                troubles += [(index, link, answers) for index in indexes]
                 continue
             for index, answer in zip(indexes, answers, strict=True):
                 replies[index] = answer
-                if answer.__class__ is ReplyError:
+                if isinstance(answer, ReplyError):
                     troubles.append((index, link, answer))
         # After the first of them has waited out a failover, the others pass at once.
-        deadline = time.monotonic() + self._target.timeout
+        deadline = self._deadline(*[trouble for _, _, trouble in troubles[:1]])
         for index, link, trouble in troubles:
             replies[index] = await self._insist(
                 addresses[index], requests[index], effect, link, trouble, deadline=deadline
             )
         return replies
+
+    async def _all_at_once(self, work: list[tuple[AsyncLink, bytes, int]]) -> list[list[object] | LinkError]:
+        """The replies to requests at several members, who work at the same time; or what broke."""
+        under_way: deque[AsyncExchange | LinkError] = deque()
+        answers: list[list[object] | LinkError] = []
+        try:
+            for link, request, count in work:
+                try:
+                    under_way.append(await link.begin(request, count))
+                except LinkError as error:
+                    under_way.append(error)
+            while under_way:
+                exchange = under_way.popleft()
+                try:
+                    answers.append(exchange if isinstance(exchange, LinkError) else await exchange.finish())
+                except LinkError as error:
+                    answers.append(error)
+        finally:
+            for exchange in under_way:
+                if not isinstance(exchange, LinkError):
+                    exchange.abandon()
+        return answers
 
     async def _run(self, script: Script, effect: Effect, keys: tuple[bytes, ...], *args: bytes) -> object:
         """Run a script at the owner of its keys."""
@@ -256,7 +287,7 @@ class AsyncValkeyEngine:
     ) -> object:
         """Go on with a request that met trouble, until it is answered, hopeless, or past its deadline."""
         if deadline is None:
-            deadline = time.monotonic() + self._target.timeout
+            deadline = self._deadline(trouble)
         slot = slot_of(address)
         for attempt in itertools.count():
             assert isinstance(trouble, Exception)  # noqa: S101 - an error reply, or a broken link
@@ -265,56 +296,67 @@ class AsyncValkeyEngine:
                 raise advice.error from trouble
             if time.monotonic() >= deadline:
                 raise _too_late(self._target.timeout, link, trouble) from trouble
-            if effect is Effect.READ and isinstance(trouble, LinkError):
-                reply = await self._from_replica(slot, request)
+            if effect is Effect.READ and advice.step in (Step.WAIT, Step.LEARN):
+                reply = await self._from_replica(slot, request, deadline)
                 if not isinstance(reply, Exception):
                     return reply
             if advice.step is Step.TEACH and source is not None:
                 request = source
-            link = await self._next_link(advice, link, slot, attempt)
-            reply = await _answer(link, request, asking=advice.step is Step.ASK)
-            if not isinstance(reply, Exception):
-                return reply
-            trouble = reply
+            link = await self._next_link(advice, link, slot, attempt, deadline)
+            trouble = await _answer(link, request, deadline, asking=advice.step is Step.ASK)
+            if not isinstance(trouble, Exception):
+                return trouble
         raise AssertionError  # pragma: no cover - the loop ends by return or raise
 
-    async def _next_link(self, advice: Advice, link: AsyncLink, slot: int, attempt: int) -> AsyncLink:
+    async def _next_link(self, advice: Advice, link: AsyncLink, slot: int, attempt: int, deadline: float) -> AsyncLink:
         """Where to go next with a request that met trouble, after the pause that it takes."""
         if advice.step in (Step.WAIT, Step.LEARN):
-            await sleep(pause_before(attempt, random.random()))  # noqa: S311 - spreads retries, hides nothing
+            await _pause(attempt, deadline)
         if advice.step is Step.LEARN:
-            await self._routing.learn(avoid=link.endpoint)
+            if attempt or self._owners[slot] is link:  # else others have learned meanwhile who owns it now
+                await self._routing.learn(deadline, last=link.endpoint)
             return self._owners[slot]
         if advice.endpoint is None:
             return link
-        if advice.step is Step.MOVE:
-            await self._routing.learn()
-            self._owners[slot] = self._routing.link(advice.endpoint)
-        return self._routing.link(advice.endpoint)
+        target = self._routing.link(advice.endpoint)
+        if advice.step is Step.MOVE and self._owners[slot] is not target:
+            await self._routing.learn(deadline, first=advice.endpoint)
+            self._owners[slot] = target
+        if not self._routing.is_owner(advice.endpoint):
+            self._bell()  # it was not rung: a connection to it may have missed bells
+        return target
 
-    async def _from_replica(self, slot: int, request: bytes) -> object:
+    async def _from_replica(self, slot: int, request: bytes, deadline: float) -> object:
         """The answer of a replica to a read while the owner is away; an error reply if there is none."""
+        owner = self._owners[slot].endpoint
         for link in self._routing.replicas_of(slot):
-            reply = await _answer(link, request)
-            if not isinstance(reply, Exception):
-                return reply
+            reply = await _answer(link, request, deadline)
+            if isinstance(reply, Exception):
+                continue
+            if self._routing.is_due(_LOOK_AROUND):  # or who only reads would never hear of the next owner
+                await self._routing.learn(min(deadline, time.monotonic() + self._target.patience), last=owner)
+            return reply
         return ReplyError("MASTERDOWN no replica answers")
 
-    async def _call_at(self, link: AsyncLink, request: bytes) -> object:
-        """One request to one member, whatever it owns; repeated while its connection breaks."""
-        deadline = time.monotonic() + self._target.timeout
-        for attempt in itertools.count():
-            try:
-                reply = await link.call(request)
-            except LinkError as error:
-                if time.monotonic() >= deadline:
-                    raise _too_late(self._target.timeout, link, error) from error
-                await sleep(pause_before(attempt, random.random()))  # noqa: S311
-                continue
-            if isinstance(reply, ReplyError):
-                raise ServerRefused(f"{link.endpoint} refused: {reply}", where=str(link.endpoint))
-            return reply
-        raise AssertionError  # pragma: no cover - the loop ends by return or raise
+    async def _recover(self, link: AsyncLink, trouble: Exception, attempt: int, deadline: float) -> None:
+        """After trouble with an owner: wait a little and learn who owns what. Raises what cannot be helped."""
+        advice = advise(trouble, Effect.REPEATABLE, link.endpoint)
+        if advice.error is not None:
+            raise advice.error from trouble
+        if time.monotonic() >= deadline:
+            raise _too_late(self._target.timeout, link, trouble) from trouble
+        await _pause(attempt, deadline)
+        await self._routing.learn(deadline, first=advice.endpoint, last=link.endpoint)
+
+    def _deadline(self, trouble: object = None) -> float:
+        """When a call that has just met its first trouble has to be over."""
+        waited = trouble.waited if isinstance(trouble, LinkError) else 0
+        return time.monotonic() + self._target.timeout - waited
+
+    def _owner_of_some(self, slots: set[int]) -> tuple[AsyncLink, set[int]]:
+        """An owner of some of these slots, and all that it owns; if they have none, any owner, who says so."""
+        owned = [(link, slots_in(ranges)) for link, ranges in self._routing.owned()]
+        return next((one for one in owned if not slots.isdisjoint(one[1])), owned[0])
 
     async def _raise_at_owner(self, key: bytes) -> int:
         """Raise an epoch, and give it time to be on a replica too, so that a failover does not undo it."""
@@ -332,25 +374,41 @@ class AsyncValkeyEngine:
         return _int(await self._run(commands.RAISE_EPOCH, Effect.REPEATABLE, (key,)))
 
     async def _ring(self) -> None:
-        """Ring the bell at every owner; a bell that stays behind would be an entry, so it is taken away at once."""
+        """Ring the bell at every owner, and at those who become owners meanwhile."""
         rung: set[AsyncLink] = set()
-        # Ringing may find that an owner was replaced: then whoever owns its slots now is rung too.
-        while missing := [link for link in self._routing.owner_links() if link not in rung]:
-            for link in missing:
-                rung.add(link)
-                bell = commands.BELL_PREFIX + b"{" + tag_in(self._routing.slots_of(link)) + b"}"
-                await self._call(bell, pack(b"SET", bell, b"", b"PX", b"1000"), Effect.REPEATABLE)
-                await self._call(bell, pack(b"UNLINK", bell), Effect.REPEATABLE)
+        deadline = self._deadline()
+        for attempt in itertools.count():
+            # Not sent on when a slot has moved: each of the owners has to hear it itself. By another slot next time.
+            missing = [(link, _bell_in(ranges, attempt)) for link, ranges in self._routing.owned() if link not in rung]
+            if not missing:
+                return
+            work = [(link, commands.RING.send((bell,)), 1) for link, bell in missing]
+            for (link, _, _), answer in zip(work, await self._all_at_once(work), strict=True):
+                reply = answer if isinstance(answer, LinkError) else answer[0]
+                if isinstance(reply, Exception):
+                    await self._recover(link, reply, attempt, deadline)
+                else:
+                    rung.add(link)
 
 
-async def _answer(link: AsyncLink, request: bytes, *, asking: bool = False) -> object:
+async def _answer(link: AsyncLink, request: bytes, deadline: float, *, asking: bool = False) -> object:
     """A member's reply, or the trouble with it as a value; `asking` is for a slot that the member is being given."""
+    seconds = max(deadline - time.monotonic(), _SHORTEST)
     try:
         if asking:
-            return (await (await link.begin(pack(b"ASKING") + request, 2)).finish())[1]
-        return await link.call(request)
+            return (await link.call_within(seconds, pack(b"ASKING") + request, 2))[1]
+        return (await link.call_within(seconds, request))[0]
     except LinkError as error:
         return error
+
+
+async def _pause(attempt: int, deadline: float) -> None:
+    pause = pause_before(attempt, random.random())  # noqa: S311 - spreads retries, hides nothing
+    await sleep(max(0, min(pause, deadline - time.monotonic())))
+
+
+def _bell_in(ranges: list[tuple[int, int]], attempt: int) -> bytes:
+    return commands.BELL_PREFIX + b"{" + tag_in(ranges, attempt * SLOTS) + b"}"
 
 
 def _bytes(reply: object) -> bytes | None:

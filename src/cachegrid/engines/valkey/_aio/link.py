@@ -4,41 +4,49 @@
 from __future__ import annotations
 
 import asyncio
+import select
+import time
 from collections import deque
 from collections.abc import Callable
 
 from libvalkey import ProtocolError, Reader
 
 from cachegrid.engines.valkey.slots import Endpoint
-from cachegrid.engines.valkey.target import Hello, Target, read_greeting
-from cachegrid.engines.valkey.trouble import LinkError
-from cachegrid.errors import CacheError, Unsupported
+from cachegrid.engines.valkey.target import Hello, Target, foreign, read_greeting
+from cachegrid.engines.valkey.trouble import LinkError, Silence, closed_here
 
 __all__ = ["AsyncExchange", "AsyncLink"]
 
 _NOTHING = object()  # the reader's word for "the reply is not complete yet"
+_LATE = 0.05  # seconds by which a timer may come late before this loop counts as held up
+_SILENT = "no answer in time"
+_HUNG_UP = getattr(select, "POLLRDHUP", 0)  # where the system can tell; others tell only when both ways are closed
 
 
 class AsyncExchange:
     """Requests that are on their way."""
 
-    __slots__ = ("_count", "_future", "_replies")
+    __slots__ = ("_count", "_future", "replies")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, count: int) -> None:
         self._future: asyncio.Future[list[object]] = loop.create_future()
-        self._count, self._replies = count, list[object]()
+        self._count, self.replies = count, list[object]()
 
     async def finish(self) -> list[object]:
         """The replies, in order; error replies stand among them. Raises LinkError."""
         return await self._future
 
+    def abandon(self) -> None:
+        """Nobody will wait for the replies."""
+        self._future.cancel()
+
     def add(self, reply: object) -> bool:
         """Take the next reply; True if it was the last one."""
-        self._replies.append(reply)
-        if len(self._replies) < self._count:
+        self.replies.append(reply)
+        if len(self.replies) < self._count:
             return False
         if not self._future.done():
-            self._future.set_result(self._replies)
+            self._future.set_result(self.replies)
         return True
 
     def fail(self, error: BaseException) -> None:
@@ -51,16 +59,19 @@ class AsyncExchange:
 class _Wire(asyncio.Protocol):
     """One connection: requests of all tasks go out in one write per turn, replies come back in order."""
 
-    def __init__(self, endpoint: Endpoint, patience: float, bell: Callable[[], None]) -> None:
+    def __init__(self, endpoint: Endpoint, patience: float, bell: Callable[[], None], silence: Silence) -> None:
         self.loop = asyncio.get_running_loop()
         self.broken = False
-        self._endpoint, self._patience, self._bell = endpoint, patience, bell
+        self._reason = ""
+        self._endpoint, self._patience, self._bell, self._silence = endpoint, patience, bell, silence
         self._waiting: deque[asyncio.Future[object] | AsyncExchange] = deque()
         self._out: list[bytes] = []
         self._reader = Reader(notEnoughData=_NOTHING)
         self._transport: asyncio.Transport | None = None
-        self._heard = self.loop.time()
+        self._heard = self._due = self.loop.time()
+        self._unsent = 0  # bytes that the member had not taken when it was looked at
         self._watch: asyncio.TimerHandle | None = None
+        self._end: select.poll | None = None
         self._room: asyncio.Future[None] | None = None  # set while the transport's buffer is full
 
     # What tasks do.
@@ -87,30 +98,33 @@ class _Wire(asyncio.Protocol):
         """Whether `room` would wait."""
         return self._room is not None
 
+    def is_ending(self) -> bool:
+        """Whether the member has closed the connection, and the loop has not come to notice it."""
+        return self._end is not None and bool(self._end.poll(0))
+
     def fail(self, reason: str) -> None:
         """Break the connection, and tell everyone who waits on it."""
         if self.broken:
             return
-        self.broken = True
+        self.broken, self._reason = True, reason
         if self._watch is not None:
             self._watch.cancel()
         if self._transport is not None:
             self._transport.abort()
         self._resume()
-        error = LinkError(self._endpoint, reason, sent=True)
+        error = LinkError(self._endpoint, reason, sent=True, waited=self._patience if reason == _SILENT else 0)
         while self._waiting:
-            waiter = self._waiting.popleft()
-            if isinstance(waiter, AsyncExchange):
-                waiter.fail(error)
-            elif not waiter.done():
-                waiter.set_exception(error)
-                waiter.exception()  # seen, even when nobody waits any more
+            _fail(self._waiting.popleft(), error)
 
     # What the loop does.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)  # noqa: S101 - what a stream protocol gets
         self._transport = transport
+        sock = transport.get_extra_info("socket")
+        if sock is not None and hasattr(select, "poll"):
+            self._end = select.poll()
+            self._end.register(sock.fileno(), _HUNG_UP)
 
     def data_received(self, received: bytes) -> None:
         self._heard = self.loop.time()
@@ -132,6 +146,9 @@ class _Wire(asyncio.Protocol):
         except (ProtocolError, IndexError) as error:
             self.fail(f"bytes that are no reply to anything asked: {error}")
 
+    def eof_received(self) -> None:
+        self.fail("the member closed the connection")
+
     def connection_lost(self, exc: Exception | None) -> None:
         self.fail(str(exc or "the member closed the connection"))
 
@@ -144,12 +161,15 @@ class _Wire(asyncio.Protocol):
     # Inside.
 
     def _queue(self, request: bytes, waiter: asyncio.Future[object] | AsyncExchange) -> None:
+        if self.broken:  # since whoever sends this looked
+            _fail(waiter, LinkError(self._endpoint, self._reason, sent=False))
+            return
         if not self._out:
             self.loop.call_soon(self._flush)
         if not self._waiting:
             self._heard = self.loop.time()
             if self._watch is None:
-                self._watch = self.loop.call_later(self._patience, self._look)
+                self._look_in(self._patience)
         self._out.append(request)
         self._waiting.append(waiter)
 
@@ -158,21 +178,40 @@ class _Wire(asyncio.Protocol):
         if self._transport is not None and not self.broken:
             self._transport.write(out[0] if len(out) == 1 else b"".join(out))
 
+    def _look_in(self, seconds: float) -> None:
+        self._due = self.loop.time() + seconds
+        self._watch = self.loop.call_at(self._due, self._look)
+
     def _look(self) -> None:
         """Break the connection when somebody waits and nothing has come for too long."""
         self._watch = None
-        if not self._waiting:
+        if not self._waiting or self._transport is None:
             return
-        silent = self.loop.time() - self._heard
+        now, unsent = self.loop.time(), self._transport.get_write_buffer_size()
+        # A member that takes what is sent is alive. And when it is this loop that was held up, the answer may be
+        # there, unread, or the request not even sent.
+        if unsent < self._unsent or now > self._due + _LATE:
+            self._heard = now
+        self._unsent = unsent
+        silent = now - self._heard
         if silent >= self._patience:
-            self.fail("no answer in time")
+            self._silence.note(time.monotonic())
+            self.fail(_SILENT)
         else:
-            self._watch = self.loop.call_later(self._patience - silent, self._look)
+            self._look_in(self._patience - silent)
 
     def _resume(self) -> None:
         room, self._room = self._room, None
         if room is not None and not room.done():
             room.set_result(None)
+
+
+def _fail(waiter: asyncio.Future[object] | AsyncExchange, error: LinkError) -> None:
+    if isinstance(waiter, AsyncExchange):
+        waiter.fail(error)
+    elif not waiter.done():
+        waiter.set_exception(error)
+        waiter.exception()  # seen, even when nobody waits any more
 
 
 class AsyncLink:
@@ -182,6 +221,8 @@ class AsyncLink:
         self.endpoint = endpoint
         self.hello: Hello | None = None
         self._target, self._bell, self._readonly = target, bell, readonly
+        self._silence = Silence(target.patience)
+        self._closed = False
         self._wire: _Wire | None = None
         self._opening: asyncio.Task[_Wire] | None = None
 
@@ -192,24 +233,49 @@ class AsyncLink:
             wire = await self._ready()
         return await wire.send(request)
 
-    call_once = call  # the loop knows at once when the member has closed the connection
+    async def call_once(self, request: bytes) -> object:
+        """The same for a request that must not be repeated: first see that the connection is alive."""
+        await self._settle()
+        return await self.call(request)
+
+    async def call_within(self, seconds: float, request: bytes, count: int = 1) -> list[object]:
+        """
+        Send requests that have `count` replies on a connection that is alive, and wait for all at most `seconds`.
+
+        For when there is no hurry, but little time left. Error replies are returned. Raises LinkError.
+        """
+        sent = False
+        try:
+            async with asyncio.timeout(seconds):
+                await self._settle()
+                wire = await self._ready()
+                sent = True
+                return await wire.send_many(request, count).finish()
+        except TimeoutError as error:
+            raise LinkError(self.endpoint, _SILENT, sent=sent, waited=seconds) from error
 
     async def begin(self, request: bytes, count: int) -> AsyncExchange:
         """Send requests that have `count` replies; `finish` waits for them, so that several members work at once."""
         return (await self._ready()).send_many(request, count)
 
-    async def connect(self) -> Hello:
-        """Make sure that the member answers; what it says of itself."""
-        await self._ready()
+    async def connect(self, seconds: float) -> Hello:
+        """Make sure, within so many seconds, that the member answers; what it says of itself."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._ready()
+        except TimeoutError as error:
+            raise LinkError(self.endpoint, _SILENT, sent=False, waited=seconds) from error
         hello = self.hello
         assert hello is not None  # noqa: S101 - set by _open
         return hello
 
     async def aclose(self) -> None:
-        """Close the connection."""
+        """Close the connection, for good; whoever waits for an answer gets an error."""
+        self._closed = True
         opening, self._opening = self._opening, None
-        if opening is not None:
+        if opening is not None and opening.get_loop() is asyncio.get_running_loop():
             opening.cancel()
+            await asyncio.wait([opening])
         wire, self._wire = self._wire, None
         if wire is not None and not wire.loop.is_closed():
             wire.fail("the grid was closed here")
@@ -221,19 +287,39 @@ class AsyncLink:
         _left_to_the_parent.append((self._wire, self._opening))
         self._wire = self._opening = None
 
+    async def _settle(self) -> None:
+        """Let the loop notice it if the member has closed the connection."""
+        wire = self._wire
+        if wire is not None and wire.loop is asyncio.get_running_loop():
+            while not wire.broken and wire.is_ending():  # noqa: ASYNC110 - no event: the loop has to look
+                await asyncio.sleep(0)
+
     async def _ready(self) -> _Wire:
         """A connection that works, made now if there is none; all who need it wait for the same one."""
         wire = self._wire
-        loop = asyncio.get_running_loop()
-        if wire is None or wire.broken or wire.loop is not loop:
-            opening = self._opening
-            if opening is None or opening.get_loop() is not loop:
-                opening = self._opening = loop.create_task(self._open())
-                opening.add_done_callback(self._opened)
-            wire = await asyncio.shield(opening)  # one caller's cancelling must not fail the others
+        if wire is None or wire.broken or wire.loop is not asyncio.get_running_loop():
+            wire = await self._connected()
         if wire.is_full:
             await wire.room()
         return wire
+
+    async def _connected(self) -> _Wire:
+        if self._closed:
+            raise closed_here(self.endpoint)
+        loop = asyncio.get_running_loop()
+        opening = self._opening
+        is_first = opening is None or opening.get_loop() is not loop
+        if self._silence.is_on and not (is_first and self._silence.may_try(time.monotonic())):
+            raise LinkError(self.endpoint, f"{_SILENT}, a moment ago", sent=False)
+        if opening is None or is_first:
+            opening = self._opening = loop.create_task(self._open())
+            opening.add_done_callback(self._opened)
+        try:
+            return await asyncio.shield(opening)  # one caller's cancelling must not fail the others
+        except asyncio.CancelledError:
+            if self._closed and opening.cancelled():  # by aclose, not the caller
+                raise closed_here(self.endpoint) from None
+            raise
 
     def _opened(self, opening: asyncio.Task[_Wire]) -> None:
         if self._opening is opening:
@@ -242,26 +328,36 @@ class AsyncLink:
             self._wire = opening.result()
 
     async def _open(self) -> _Wire:
+        patience = self._target.patience
         try:
-            async with asyncio.timeout(self._target.patience):
+            async with asyncio.timeout(patience):
                 wire = await self._dial()
-                greeting, count = self._target.greeting(readonly=self._readonly)
-                replies = await wire.send_many(greeting, count).finish()
-        except LinkError as error:
-            if "no reply to anything" in error.reason:
-                raise _foreign(self.endpoint) from error
-            raise LinkError(self.endpoint, error.reason, sent=False) from error
+                await self._greet(wire)
+        except TimeoutError as error:
+            self._silence.note(time.monotonic())
+            raise LinkError(self.endpoint, _SILENT, sent=False, waited=patience) from error
         except OSError as error:
-            reason = "no answer in time" if isinstance(error, TimeoutError) else str(error) or type(error).__name__
-            raise LinkError(self.endpoint, reason, sent=False) from error
-        try:
-            self.hello = read_greeting(replies, self.endpoint)
-        except (CacheError, LinkError):
-            wire.fail("not welcome")
-            raise
+            raise LinkError(self.endpoint, str(error) or type(error).__name__, sent=False) from error
+        self._silence.end()
         # Bells that rang before this connection listened were not heard on it.
         self._bell()
         return wire
+
+    async def _greet(self, wire: _Wire) -> None:
+        greeting, count = self._target.greeting(readonly=self._readonly)
+        exchange = wire.send_many(greeting, count)
+        try:
+            try:
+                await exchange.finish()
+            except LinkError as error:
+                if "no reply to anything" in error.reason:
+                    raise foreign(self.endpoint) from error
+                # A member that has no room for us says so, and closes the connection.
+                read_greeting([*exchange.replies, error], self.endpoint)
+            self.hello = read_greeting(exchange.replies, self.endpoint)
+        except BaseException:
+            wire.fail("not welcome")
+            raise
 
     async def _dial(self) -> _Wire:
         loop = asyncio.get_running_loop()
@@ -270,7 +366,7 @@ class AsyncLink:
         patience = self._target.patience
 
         def make() -> _Wire:
-            return _Wire(self.endpoint, patience, self._bell)
+            return _Wire(self.endpoint, patience, self._bell, self._silence)
 
         if port == 0:
             _, wire = await loop.create_unix_connection(make, host, ssl=tls, server_hostname=host if tls else None)
@@ -280,7 +376,3 @@ class AsyncLink:
 
 
 _left_to_the_parent: list[object] = []
-
-
-def _foreign(endpoint: Endpoint) -> Unsupported:
-    return Unsupported(f"{endpoint} does not speak the Valkey protocol; is it the right port?", where=str(endpoint))

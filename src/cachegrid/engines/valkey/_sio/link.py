@@ -3,16 +3,17 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import struct
+import time
 from collections.abc import Callable
 
 from libvalkey import ProtocolError, Reader
 
 from cachegrid.engines.valkey.slots import Endpoint
-from cachegrid.engines.valkey.target import Hello, Target, read_greeting
-from cachegrid.engines.valkey.trouble import LinkError
-from cachegrid.errors import Unsupported
+from cachegrid.engines.valkey.target import Hello, Target, foreign, read_greeting
+from cachegrid.engines.valkey.trouble import LinkError, Silence, closed_here
 
 __all__ = ["SyncExchange", "SyncLink"]
 
@@ -20,6 +21,8 @@ _NOTHING = object()  # the reader's word for "the reply is not complete yet"
 _CHUNK = 65_536
 _LARGE_CHUNK = 1 << 20
 _KEPT = 64  # idle connections; more than that are closed when they come back
+_SILENT = "no answer in time"
+_HUNG_UP = getattr(select, "POLLRDHUP", 0)  # where the system can tell; others tell only when both ways are closed
 
 
 class _Wire:
@@ -54,12 +57,14 @@ class _Wire:
 
     def is_alive(self) -> bool:
         """Whether the member has not closed the connection, as far as is known here."""
-        try:
-            return self.sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) != b""
-        except BlockingIOError:
-            return True
-        except (OSError, ValueError):  # TLS sockets refuse flags: taken for dead, and made anew
-            return False
+        watch = select.poll()
+        watch.register(self.sock, select.POLLIN | _HUNG_UP)
+        for _, events in watch.poll(0):
+            if events & ~select.POLLIN:
+                return False
+            if not _HUNG_UP:  # something has come: a bell, or the end
+                return bool(self.sock.recv(1, socket.MSG_PEEK))
+        return True
 
     def wait_at_most(self, seconds: float) -> None:
         """Set how long one answer may take."""
@@ -79,6 +84,7 @@ class SyncLink:
         self.endpoint = endpoint
         self.hello: Hello | None = None
         self._target, self._bell, self._readonly = target, bell, readonly
+        self._silence = Silence(target.patience)
         self._idle: list[_Wire] = []
         self._closed = False
 
@@ -87,15 +93,16 @@ class SyncLink:
         try:
             wire = self._idle.pop()
         except IndexError:
-            wire = self._open()
+            wire = self._open(self._target.patience)
         sent = False
         try:
             wire.send(request)
             sent = True
             reply = wire.read()
         except BaseException as error:
-            raise self._broken(wire, error, sent=sent) from error
-        if self._closed:
+            self._break(wire, error, sent=sent)
+            raise
+        if self._closed or len(self._idle) >= _KEPT:
             wire.sock.close()
         else:
             self._idle.append(wire)
@@ -103,39 +110,44 @@ class SyncLink:
 
     def call_once(self, request: bytes) -> object:
         """The same for a request that must not be repeated: first see that the connection is alive."""
-        while self._idle:
-            try:
-                wire = self._idle.pop()
-            except IndexError:
-                break
-            if wire.is_alive():
-                self._idle.append(wire)
-                break
-            wire.sock.close()
-        return self.call(request)
+        return self._exchange(self._living(self._target.patience), request, 1)[0]
+
+    def call_within(self, seconds: float, request: bytes, count: int = 1) -> list[object]:
+        """
+        Send requests that have `count` replies on a connection that is alive, and wait for each at most `seconds`.
+
+        For when there is no hurry, but little time left. Error replies are returned. Raises LinkError.
+        """
+        patience = self._target.patience
+        wire = self._living(min(seconds, patience))
+        if seconds >= patience:
+            return self._exchange(wire, request, count)
+        wire.wait_at_most(seconds)
+        return self._exchange(wire, request, count, patience)
 
     def begin(self, request: bytes, count: int) -> SyncExchange:
         """Send requests that have `count` replies; `finish` waits for them, so that several members work at once."""
         try:
             wire = self._idle.pop()
         except IndexError:
-            wire = self._open()
+            wire = self._open(self._target.patience)
         try:
             wire.send(request)
         except BaseException as error:
-            raise self._broken(wire, error, sent=True) from error
+            self._break(wire, error, sent=True)
+            raise
         return SyncExchange(self, wire, count)
 
-    def connect(self) -> Hello:
-        """Make sure that the member answers; what it says of itself."""
+    def connect(self, seconds: float) -> Hello:
+        """Make sure, within so many seconds, that the member answers; what it says of itself."""
         if self.hello is None or not self._idle:
-            self._put_back(self._open())
+            self._put_back(self._open(min(seconds, self._target.patience)))
         hello = self.hello
         assert hello is not None  # noqa: S101 - set by _open
         return hello
 
     def close(self) -> None:
-        """Close every connection; those in use are closed when they come back."""
+        """Close every connection, for good; those in use are closed when they come back."""
         self._closed = True
         self._drain()
 
@@ -143,32 +155,71 @@ class SyncLink:
         """In a forked child: let go of the parent's connections without a word to the member."""
         self._drain()
 
-    def _open(self) -> _Wire:
+    def _living(self, seconds: float) -> _Wire:
+        """A connection that is alive as far as is known here."""
+        while True:
+            try:
+                wire = self._idle.pop()
+            except IndexError:
+                return self._open(seconds)
+            if wire.is_alive():
+                return wire
+            wire.sock.close()
+
+    def _exchange(self, wire: _Wire, request: bytes, count: int, patience: float | None = None) -> list[object]:
+        """Send and read on a connection, and put it back; with `patience`, to wait so long for later answers."""
+        sent = False
         try:
-            sock = _dial(self.endpoint, self._target)
+            wire.send(request)
+            sent = True
+            replies = [wire.read() for _ in range(count)]
+            if patience is not None:
+                wire.wait_at_most(patience)
+        except BaseException as error:
+            self._break(wire, error, sent=sent)
+            raise
+        self._put_back(wire)
+        return replies
+
+    def _open(self, seconds: float) -> _Wire:
+        if self._closed:
+            raise closed_here(self.endpoint)
+        if not self._silence.may_try(time.monotonic()):
+            raise LinkError(self.endpoint, f"{_SILENT}, a moment ago", sent=False)
+        try:
+            sock = _dial(self.endpoint, self._target, seconds)
         except OSError as error:
-            raise LinkError(self.endpoint, _reason(error), sent=False) from error
+            raise self._trouble(error, sent=False, waited=seconds) from error
         wire = _Wire(sock, self._bell)
         try:
+            wire.wait_at_most(seconds)
+            self._greet(wire, seconds)
             wire.wait_at_most(self._target.patience)
-            greeting, count = self._target.greeting(readonly=self._readonly)
-            wire.send(greeting)
-            replies = [wire.read() for _ in range(count)]
-            self.hello = read_greeting(replies, self.endpoint)
         except ProtocolError as error:
             sock.close()
-            raise Unsupported(
-                f"{self.endpoint} does not speak the Valkey protocol; is it the right port?", where=str(self.endpoint)
-            ) from error
+            raise foreign(self.endpoint) from error
         except OSError as error:
             sock.close()
-            raise LinkError(self.endpoint, _reason(error), sent=False) from error
+            raise self._trouble(error, sent=False, waited=seconds) from error
         except BaseException:
             sock.close()
             raise
+        self._silence.end()
         # Bells that rang before this connection listened were not heard on it.
         self._bell()
         return wire
+
+    def _greet(self, wire: _Wire, seconds: float) -> None:
+        greeting, count = self._target.greeting(readonly=self._readonly)
+        replies: list[object] = []
+        try:
+            wire.send(greeting)
+            while len(replies) < count:
+                replies.append(wire.read())
+        except OSError as error:
+            # A member that has no room for us says so, and closes the connection.
+            replies.append(self._trouble(error, sent=False, waited=seconds))
+        self.hello = read_greeting(replies, self.endpoint)
 
     def _put_back(self, wire: _Wire) -> None:
         if self._closed or len(self._idle) >= _KEPT:
@@ -176,13 +227,19 @@ class SyncLink:
         else:
             self._idle.append(wire)
 
-    def _broken(self, wire: _Wire, error: BaseException, *, sent: bool) -> BaseException:
+    def _break(self, wire: _Wire, error: BaseException, *, sent: bool) -> None:
+        """Close a connection on which something went wrong. Raises LinkError if that was the connection's fault."""
         wire.sock.close()
-        if not isinstance(error, (OSError, ProtocolError)):
-            return error
-        # When one connection breaks the others of that member are not to be trusted either.
-        self._drain()
-        return LinkError(self.endpoint, _reason(error), sent=sent)
+        if isinstance(error, (OSError, ProtocolError)):
+            # When one connection breaks the others of that member are not to be trusted either.
+            self._drain()
+            raise self._trouble(error, sent=sent, waited=self._target.patience) from error
+
+    def _trouble(self, error: OSError | ProtocolError, *, sent: bool, waited: float) -> LinkError:
+        if not isinstance(error, (BlockingIOError, TimeoutError)):
+            return LinkError(self.endpoint, str(error) or type(error).__name__, sent=sent)
+        self._silence.note(time.monotonic())
+        return LinkError(self.endpoint, _SILENT, sent=sent, waited=waited)
 
     def _drain(self) -> None:
         while self._idle:
@@ -206,36 +263,33 @@ class SyncExchange:
         try:
             replies = [read() for _ in range(self._count)]
         except BaseException as error:
-            raise self._link._broken(self._wire, error, sent=True) from error  # noqa: SLF001 - two halves of one thing
+            self._link._break(self._wire, error, sent=True)  # noqa: SLF001 - two halves of one thing
+            raise
         self._link._put_back(self._wire)  # noqa: SLF001
         return replies
 
+    def abandon(self) -> None:
+        """Nobody will wait for the replies."""
+        self._wire.sock.close()
 
-def _dial(endpoint: Endpoint, target: Target) -> socket.socket:
+
+def _dial(endpoint: Endpoint, target: Target, seconds: float) -> socket.socket:
     """A connected socket: blocking with the kernel's time-outs, or with Python's where TLS needs them."""
-    if endpoint.port == 0:
-        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            sock.settimeout(target.patience)
-            sock.connect(endpoint.host)
-        except BaseException:
-            sock.close()
-            raise
+    if endpoint.port:
+        sock = socket.create_connection(endpoint, timeout=seconds)
     else:
-        sock = socket.create_connection(endpoint, timeout=target.patience)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    if target.context is not None:
-        try:
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        if endpoint.port:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        else:
+            sock.settimeout(seconds)
+            sock.connect(endpoint.host)
+        if target.context is not None:
             return target.context.wrap_socket(sock, server_hostname=endpoint.host)
-        except BaseException:
-            sock.close()
-            raise
-    sock.settimeout(None)
+        sock.settimeout(None)
+    except BaseException:
+        sock.close()
+        raise
     return sock
-
-
-def _reason(error: BaseException) -> str:
-    if isinstance(error, (BlockingIOError, TimeoutError)):
-        return "no answer in time"
-    return str(error) or type(error).__name__

@@ -3,18 +3,19 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 from libvalkey import ReplyError
 
 from cachegrid.engines.valkey._sio.link import SyncLink
+from cachegrid.engines.valkey._sio.turn import SyncTurn
 from cachegrid.engines.valkey.commands import pack
 from cachegrid.engines.valkey.facts import Node, read_nodes
-from cachegrid.engines.valkey.slots import SLOTS, Endpoint, Routes, read_routes, single_route
+from cachegrid.engines.valkey.slots import SLOTS, Endpoint, Routes, read_routes, single_route, slots_in
 from cachegrid.engines.valkey.target import Target
 from cachegrid.engines.valkey.trouble import LinkError
-from cachegrid.errors import Unreachable
-from cachegrid.waits._sio import SyncLock
+from cachegrid.errors import EngineError, Unreachable
 
 __all__ = ["SyncRouting"]
 
@@ -29,13 +30,15 @@ class SyncRouting:
         self._links: dict[Endpoint, SyncLink] = {}
         self._readers: dict[Endpoint, SyncLink] = {}  # links on which replicas answer reads
         self._sides: dict[Endpoint, SyncLink] = {}  # links for what holds up its connection
-        self._learning = SyncLock()
+        self._learning = SyncTurn()
+        self._closed = False
         self._learned = 0  # how often
+        self._looked = 0.0  # when somebody last asked, in seconds of the monotonic clock
         self._trouble: Exception | None = None  # what kept the last member that was asked from telling
 
     def open(self) -> None:
         """Learn the routes for the first time. Raises Unreachable when no seed can tell them."""
-        self.learn()
+        self.learn(time.monotonic() + self._target.timeout)
         if not self.owners:
             seeds = ", ".join(map(str, self._target.seeds))
             raise Unreachable(
@@ -43,22 +46,29 @@ class SyncRouting:
                 where=seeds,
             ) from self._trouble
 
-    def learn(self, *, avoid: Endpoint | None = None) -> bool:
+    def learn(self, deadline: float, *, first: Endpoint | None = None, last: Endpoint | None = None) -> bool:
         """
-        Ask the members for the routes, one after the other, until one tells them; False if none does.
+        Ask the members for the routes, one after the other, until one tells them; False if none did in time.
 
-        Callers that come while another is asking share its answer. `avoid` is asked last.
+        Callers that come while another is asking share its answer. `first` and `last` say whom to ask when.
         """
         seen = self._learned
-        with self._learning:
-            if self._learned != seen:
-                return True
-            for endpoint in self._whom_to_ask(avoid):
-                routes = self._ask(endpoint)
-                if routes is not None:
-                    self._adopt(routes)
-                    return True
-        return False
+        with self._learning.taken(deadline - time.monotonic()) as is_ours:
+            if is_ours and self._learned == seen:
+                self._looked = time.monotonic()
+                for endpoint in self._whom_to_ask(first, last):
+                    left = deadline - time.monotonic()
+                    if left <= 0:
+                        break
+                    routes = self._ask(endpoint, left)
+                    if routes is not None:
+                        self._adopt(routes)
+                        break
+        return self._learned != seen
+
+    def is_due(self, seconds: float) -> bool:
+        """Whether nobody has asked for the routes for so long."""
+        return time.monotonic() - self._looked > seconds
 
     def link(self, endpoint: Endpoint) -> SyncLink:
         """The link to a member."""
@@ -74,13 +84,17 @@ class SyncRouting:
         except KeyError:
             return self._sides.setdefault(endpoint, SyncLink(endpoint, self._target, self._bell))
 
-    def owner_links(self) -> list[SyncLink]:
-        """A link to each owner."""
-        return [self.link(endpoint) for endpoint in self._routes.owners]
+    def owned(self) -> list[tuple[SyncLink, list[tuple[int, int]]]]:
+        """A link to each owner, and the ranges of slots that it owns, ends included."""
+        return [(self.link(endpoint), ranges) for endpoint, ranges in self._routes.owners.items()]
 
-    def slots_of(self, link: SyncLink) -> list[tuple[int, int]]:
-        """The ranges of slots that a member owns, ends included."""
-        return self._routes.owners[link.endpoint]
+    def slots_of(self, link: SyncLink) -> set[int]:
+        """The slots that a member owns."""
+        return slots_in(self._routes.owners.get(link.endpoint, []))
+
+    def is_owner(self, endpoint: Endpoint) -> bool:
+        """Whether the routes name it as an owner."""
+        return endpoint in self._routes.owners
 
     def replicas_of(self, slot: int) -> list[SyncLink]:
         """Links to the replicas of a slot, on which they answer reads."""
@@ -88,10 +102,10 @@ class SyncRouting:
         return [self._reader(endpoint) for endpoint in endpoints]
 
     def nodes(self) -> list[Node]:
-        """Every member that the first owner who answers knows of; raises Unreachable when none answers."""
+        """Every member that the first one who answers knows of; raises Unreachable when none answers."""
         if not self._routes.clustered:
             return [Node(endpoint, slots=SLOTS) for endpoint in self._routes.owners]
-        for endpoint in self._routes.owners:
+        for endpoint in self._routes.endpoints():
             try:
                 reply = self.link(endpoint).call(pack(b"CLUSTER", b"NODES"))
             except LinkError as error:
@@ -99,11 +113,12 @@ class SyncRouting:
                 continue
             if isinstance(reply, bytes):
                 return list(read_nodes(reply, endpoint))
-        message = f"no owner answers ({self._trouble}); try again when the grid has recovered"
+        message = f"no member answers ({self._trouble}); try again when the grid has recovered"
         raise Unreachable(message) from self._trouble
 
     def close(self) -> None:
         """Close all links."""
+        self._closed = True
         for link in self._all_links():
             link.close()
 
@@ -111,7 +126,7 @@ class SyncRouting:
         """In a forked child: keep what is known, and let go of the parent's connections and locks."""
         for link in self._all_links():
             link.forget()
-        self._learning = SyncLock()
+        self._learning = SyncTurn()
 
     def _all_links(self) -> list[SyncLink]:
         return [*self._links.values(), *self._readers.values(), *self._sides.values()]
@@ -123,19 +138,20 @@ class SyncRouting:
             link = SyncLink(endpoint, self._target, self._bell, readonly=True)
             return self._readers.setdefault(endpoint, link)
 
-    def _whom_to_ask(self, avoid: Endpoint | None) -> list[Endpoint]:
+    def _whom_to_ask(self, first: Endpoint | None, last: Endpoint | None) -> list[Endpoint]:
         known = list(dict.fromkeys([*self._routes.endpoints(), *self._target.seeds]))
         # A member that was cut off tells old routes: do not ask the same one every time.
         turn = self._learned % len(known)
-        return sorted(known[turn:] + known[:turn], key=lambda endpoint: endpoint == avoid)
+        known = sorted(known[turn:] + known[:turn], key=lambda endpoint: endpoint == last)
+        return known if first is None else list(dict.fromkeys([first, *known]))
 
-    def _ask(self, endpoint: Endpoint) -> Routes | None:
+    def _ask(self, endpoint: Endpoint, seconds: float) -> Routes | None:
         link = self.link(endpoint)
         try:
-            hello = link.connect()
+            hello = link.connect(seconds)
             if not hello.clustered:
                 return single_route(endpoint)
-            reply = link.call(pack(b"CLUSTER", b"SLOTS"))
+            reply = (link.call_within(seconds, pack(b"CLUSTER", b"SLOTS")))[0]
             if isinstance(reply, ReplyError):
                 self._trouble = reply
                 return None
@@ -143,9 +159,19 @@ class SyncRouting:
         except (LinkError, ValueError) as error:
             self._trouble = error
             return None
+        except EngineError as error:  # not welcome there; perhaps elsewhere, when we were once
+            if not self._learned or self._closed:
+                raise
+            self._trouble = error
+            return None
+        if not routes.owners:
+            self._trouble = ValueError(f"{endpoint} is in a cluster whose slots have no owners")
         return routes if routes.owners else None
 
     def _adopt(self, routes: Routes) -> None:
+        if any(endpoint not in self._routes.owners for endpoint in routes.owners):
+            # Who was no owner was not rung: a connection to it may have missed bells.
+            self._bell()
         self._routes = routes
         # A slot that nobody owns is asked for at any member: it answers that the cluster is down.
         owners = [self.link(next(iter(routes.owners)))] * SLOTS
