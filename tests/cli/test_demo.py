@@ -59,7 +59,7 @@ def test_no_request_fails_when_an_owner_is_killed(state_folder: Path) -> None:
     assert told["loads"] == told["distinct_keys"] + len(told["repeated_loads"])
     assert all("kill" in reason for reason in told["repeated_loads"])
     assert 0.3 < told["hit_ratio"] < 1
-    assert 100 < told["loads"]
+    assert 50 < told["loads"]
     assert 0 < told["hit_p50_us"] <= told["hit_p99_us"]
     assert 10 * told["hit_p50_us"] < told["load_p50_us"] <= told["load_p99_us"]
     assert 0 < told["longest_stall_ms"] < 5000
