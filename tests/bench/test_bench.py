@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from cachegrid.bench import facts
 from cachegrid.bench import race as racing
 from cachegrid.bench import runs as running
 from cachegrid.bench.contenders import BARE, CACHEGRID, CONTENDERS, GLIDE, VALKEY_PY, Contender
@@ -193,6 +194,30 @@ class TestImportCost:
         assert [] == cost.foreign
         assert cost.ms > 0
         assert "redis" in FOREIGN
+
+
+class TestCodecShares:
+    def test_are_the_worst_of_each_value(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """
+        A value's share is the largest of its times and its size, and is held to a target of its own.
+        """
+        told = {
+            "must": {"a record": {"encode_us": {"share": 0.7}, "bytes": {"share": 1.1}}, "1 MB": {"a": {"share": 1}}}
+        }
+        (tmp_path / "bench").mkdir()
+        (tmp_path / "bench" / "codecs.py").write_text(f"print({json.dumps(told)!r})")
+        monkeypatch.setattr(facts, "__file__", str(tmp_path / "src" / "cachegrid" / "bench" / "facts.py"))
+        shares = facts.codec_shares()
+        assert {"a record": 1.1, "1 MB": 1} == shares
+        held = judge({scenario: [] for scenario in Scenario}, None, None, shares)[9:]
+        assert [False, True] == [target.met for target in held]
+
+    def test_need_the_source_tree(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """
+        Where there is only the package there is nothing to tell, and nothing fails.
+        """
+        monkeypatch.setattr(facts, "__file__", str(tmp_path / "lib" / "cachegrid" / "bench" / "facts.py"))
+        assert facts.codec_shares() is None
 
 
 @pytest.mark.grid

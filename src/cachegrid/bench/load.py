@@ -42,6 +42,7 @@ class Load:
     singles: int  # operations in a slice of one GET or one SET after the other
     batches: int  # calls in a slice of 100 keys
     each: int  # operations of each caller in a slice of 50 callers
+    codecs: bool  # whether the codec is compared with pickle, too: a quarter of a minute
     warm: int = 10  # operations before each slice that are not timed: the others have just had the caches
     callers: int = 50
     size: int = 200  # bytes of a value
@@ -63,5 +64,5 @@ class Load:
         return self.callers * self.each if scenario is Scenario.CALLERS else self.singles
 
 
-FULL: Final = Load(rounds=60, singles=200, batches=5, each=20)
-QUICK: Final = Load(rounds=3, singles=20, batches=1, each=2)
+FULL: Final = Load(rounds=60, singles=200, batches=5, each=20, codecs=True)
+QUICK: Final = Load(rounds=3, singles=20, batches=1, each=2, codecs=False)

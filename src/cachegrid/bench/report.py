@@ -57,6 +57,7 @@ def as_dict(run: Run) -> dict[str, Any]:
         "import": None
         if run.imported is None
         else {"ms": round(run.imported.ms, 2), "foreign_modules": run.imported.foreign},
+        "codecs": run.codecs,
         "scenarios": {str(scenario): _scenario(run, scenario, results) for scenario, results in run.raced.items()},
         "targets": [_target(target) for target in run.targets],
         "troubles": run.troubles,

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from cachegrid.bench.contenders import CONTENDERS
 from cachegrid.bench.cpus import can_choose
-from cachegrid.bench.facts import ImportCost, Start, import_cost, own_grid, start_cost
+from cachegrid.bench.facts import ImportCost, Start, codec_shares, import_cost, own_grid, start_cost
 from cachegrid.bench.load import FULL, QUICK, Load, Scenario
 from cachegrid.bench.race import Result, race
 from cachegrid.bench.report import as_json, print_table, progress
@@ -32,6 +32,7 @@ class Run:
     grid_ms: float = 0.0  # what the start of three owners and three replicas took
     start: Start | None = None
     imported: ImportCost | None = None
+    codecs: dict[str, float] | None = None  # by kind of value: the share of what pickle takes, at worst
     raced: dict[Scenario, list[Result]] = field(default_factory=dict)
     targets: list[Target] = field(default_factory=list)
     troubles: list[str] = field(default_factory=list)  # what could not be measured, besides contenders
@@ -70,12 +71,15 @@ def measure(load: Load, tell: Callable[[str], None]) -> Run:
     tell("importing in fresh interpreters")
     found.imported = _tried(found, "import", lambda: import_cost(min(load.rounds, 10)))
     tell("starting an embedded grid")
-    found.start = _tried(found, "embedded grid", start_cost)
+    found.start = _tried(found, "embedded grid", lambda: start_cost(3))
+    if load.codecs:
+        tell("comparing the codec with pickle")
+        found.codecs = _tried(found, "codecs", codec_shares)
     tell("starting a grid of 3 owners and 3 replicas")
     with own_grid() as (state, found.grid_ms):
         found.server = state.version
         found.raced = asyncio.run(race(CONTENDERS, state, load, tell))
-    found.targets = judge(found.raced, found.start, found.imported)
+    found.targets = judge(found.raced, found.start, found.imported, found.codecs)
     return found
 
 

@@ -44,8 +44,13 @@ def us_of(results: Sequence[Result], name: str, colour: str) -> float | None:
     return None
 
 
-def judge(raced: Mapping[Scenario, Sequence[Result]], start: Start | None, imported: ImportCost | None) -> list[Target]:
-    """Every target with its figure."""
+def judge(
+    raced: Mapping[Scenario, Sequence[Result]],
+    start: Start | None,
+    imported: ImportCost | None,
+    codecs: Mapping[str, float] | None = None,
+) -> list[Target]:
+    """Every target with its figure; those of the codec only where it was compared."""
 
     def ratio(scenario: Scenario, above: str, below: str, colour: str = "sync") -> float | None:
         upper, lower = (us_of(raced[scenario], name, colour) for name in (above, below))
@@ -61,6 +66,8 @@ def judge(raced: Mapping[Scenario, Sequence[Result]], start: Start | None, impor
         _at_most("an empty member's memory", 15, _when(start, lambda it: it.member_bytes / _MB), "MB"),
         _at_most("import cachegrid", 60, _when(imported, lambda it: it.ms), "ms"),
         _at_most("client libraries and frameworks it loads", 0, _when(imported, lambda it: len(it.foreign)), ""),
+        # Of equal times one is the longer by chance.
+        *[_at_most(f"codec plain, times pickle: {name}", 1.03, share, "x") for name, share in (codecs or {}).items()],
     ]
 
 

@@ -1,0 +1,185 @@
+"""
+Where the time of a call goes: each layer is timed at its own entrance, and the parts that touch no socket alone.
+
+    python bench/layers.py    about 20 s, on a grid of its own
+
+What a layer costs is the difference to the one under it. A profiler would charge every Python call a multiple of its
+price, and so show a path of small functions as slower than it is.
+"""
+
+# ruff: noqa: SLF001 - it looks inside on purpose
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+import time
+import timeit
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+from typing import Any, TypeAlias
+
+import cachegrid
+from cachegrid._sio.cache import SyncCache
+from cachegrid.bench.bare import open_bare
+from cachegrid.bench.cpus import side_by_side
+from cachegrid.bench.facts import own_grid
+from cachegrid.bench.load import FULL, Calls
+from cachegrid.cluster import GridState
+from cachegrid.engines.valkey import commands
+from cachegrid.engines.valkey.slots import slot_of
+
+ROUNDS = 150
+KEYS, VALUE = FULL.keys, FULL.value
+CALLERS, EACH = 50, 20
+
+Call: TypeAlias = Callable[[], Any]
+
+
+async def main() -> None:
+    """Print a table for each path."""
+    with own_grid() as (state, _):
+        async with AsyncExitStack() as stack:
+            bare = await stack.enter_async_context(open_bare(state, FULL))
+            grid = stack.enter_context(cachegrid.connect(state.full_url, config=cachegrid.Settings()))
+            cache = grid.cache("layers")
+            cache.set_many(dict.fromkeys(KEYS, VALUE))
+            for key in KEYS:
+                bare.set(key, VALUE)
+            await callers(state, stack)
+            batches(bare, cache)
+            singles(state, bare, cache)
+            parts(cache)
+
+
+def singles(state: GridState, bare: Calls, cache: SyncCache) -> None:
+    """One GET, and one SET, after the other."""
+    engine = cache._engine
+    addresses = [cache._space.address(key) for key in KEYS]
+    ends = cache._ends_by_policy
+    frames = [cache._freeze(address, key, VALUE, ends) for address, key in zip(addresses, KEYS, strict=True)]
+    values, never = [VALUE] * len(KEYS), [None] * len(KEYS)
+    with side_by_side(state):
+        gets = {
+            "bare socket": every(bare.get, KEYS),
+            "engine.fetch": every(engine.fetch, addresses),
+            "cache.get": every(cache.get, KEYS),
+        }
+        show("GET", in_turns(gets), len(KEYS))
+        sets = {
+            "bare socket": every(bare.set, KEYS, values),
+            "engine.store": every(engine.store, addresses, frames, never),
+            "cache.set": every(cache.set, KEYS, values),
+        }
+        show("SET", in_turns(sets), len(KEYS))
+
+
+def batches(bare: Calls, cache: SyncCache) -> None:
+    """100 keys at once."""
+    engine = cache._engine
+    addresses = [cache._space.address(key) for key in KEYS]
+    many = {
+        "bare sockets": lambda: bare.get_many(KEYS),
+        "engine.fetch_many": lambda: engine.fetch_many(addresses),
+        "cache.get_many": lambda: cache.get_many(KEYS),
+    }
+    show("100 keys, for each", in_turns(many), len(KEYS))
+
+
+async def callers(state: GridState, stack: AsyncExitStack) -> None:
+    """Many tasks that get at once."""
+    grid = await stack.enter_async_context(cachegrid.aconnect(state.full_url, config=cachegrid.Settings()))
+    cache = grid.cache("layers")
+    await cache.get_many(KEYS)
+    engine: Any = cache._engine
+    addresses = [cache._space.address(key) for key in KEYS]
+    links = [engine._owners[slot_of(address)] for address in addresses]
+    requests = [commands.fetch(address) for address in addresses]
+
+    async def turn(_: object) -> None:
+        await asyncio.sleep(0)
+
+    async def call(index: int) -> object:
+        return await links[index].call(requests[index])
+
+    layers = {
+        "a turn of the loop": at_once(turn, KEYS),
+        "link.call": at_once(call, range(len(KEYS))),
+        "engine.fetch": at_once(engine.fetch, addresses),
+        "cache.get": at_once(cache.get, KEYS),
+    }
+    slices: dict[str, list[float]] = {name: [] for name in layers}
+    for _ in range(ROUNDS):
+        for name, run in layers.items():
+            begun = time.perf_counter()
+            await run()
+            slices[name].append(time.perf_counter() - begun)
+    show(f"GET by {CALLERS} async callers", slices, CALLERS * EACH)
+
+
+def parts(cache: SyncCache) -> None:
+    """What needs no socket, each part alone."""
+    space, pipeline, ends = cache._space, cache._pipeline, cache._ends_by_policy
+    key = KEYS[0]
+    address = space.address(key)
+    frame, text = (cache._freeze(address, key, value, ends) for value in (VALUE, VALUE.decode()))
+    steps: dict[str, Call] = {
+        "address of a key": lambda: space.address(key),
+        "slot of an address": lambda: slot_of(address),
+        "request of a GET": lambda: commands.fetch(address),
+        "request of a SET": lambda: commands.store(address, frame, None),
+        "frame of 200 bytes": lambda: cache._freeze(address, key, VALUE, ends),
+        "frame of 200 characters": lambda: cache._freeze(address, key, VALUE.decode(), ends),
+        "value from a frame, bytes": lambda: pipeline.thaw(address, frame),
+        "value from a frame, str": lambda: pipeline.thaw(address, text),
+    }
+    print("\nParts, microseconds")
+    for name, step in steps.items():
+        print(f"  {name:28s}{min(timeit.repeat(step, number=20_000, repeat=7)) / 20_000 * 1e6:8.3f}")
+
+
+def every(call: Callable[..., Any], *arguments: Sequence[Any]) -> Call:
+    """One call after the other, with these arguments."""
+    work = list(zip(*arguments, strict=True))
+
+    def run() -> None:
+        for one in work:
+            call(*one)
+
+    return run
+
+
+def at_once(call: Callable[[Any], Any], arguments: Sequence[Any]) -> Call:
+    """All callers at once, each with several calls."""
+
+    async def caller(number: int) -> None:
+        for step in range(EACH):
+            await call(arguments[(number + step) % len(arguments)])
+
+    return lambda: asyncio.gather(*[caller(number) for number in range(CALLERS)])
+
+
+def in_turns(layers: dict[str, Call]) -> dict[str, list[float]]:
+    """The seconds that each layer took, round by round."""
+    slices: dict[str, list[float]] = {name: [] for name in layers}
+    for _ in range(ROUNDS):
+        for name, run in layers.items():
+            begun = time.perf_counter()
+            run()
+            slices[name].append(time.perf_counter() - begun)
+    return slices
+
+
+def show(title: str, slices: dict[str, list[float]], operations: int) -> None:
+    """Print each layer: all of it, and what it adds to the one before."""
+    print(f"\n{title}, microseconds{'in all':>20}{'adds':>8}")
+    below = 0.0
+    for name, seconds in slices.items():
+        quicker = sorted(seconds)[: len(seconds) // 2]
+        us = statistics.median(quicker) / operations * 1e6
+        print(f"  {name:28s}{us:8.2f}{us - below:8.2f}")
+        below = us
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
