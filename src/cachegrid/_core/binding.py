@@ -43,9 +43,10 @@ class Binder:
         self._name = getattr(function, "__qualname__", repr(function))
         self._signature = inspect.signature(function)
         parameters = list(self._signature.parameters.values())
-        self._ignored = frozenset(ignore)
+        self._ignored = frozenset([ignore] if isinstance(ignore, str) else ignore)
+        takes_any = any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters)
         for name in self._ignored:
-            if name not in self._signature.parameters:
+            if name not in self._signature.parameters and not takes_any:
                 raise ConfigError("ignore", name, f"a parameter of {self._name}{self._signature}")
         plain = inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD
         self._is_plain = not self._ignored and all(parameter.kind in plain for parameter in parameters)
@@ -61,7 +62,8 @@ class Binder:
         else:
             values = self._bound(args, kwargs)
         for value in values:
-            if value.__class__ not in _SIMPLE:
+            kind = value.__class__
+            if kind not in _SIMPLE or (kind is str and not value.isascii() and not _is_utf8(value)):
                 return self._digest(values)
         if sum([len(value) if value.__class__ is not int else value.bit_length() >> 1 for value in values]) > _LONGEST:
             return self._digest(values)
@@ -98,6 +100,15 @@ class Binder:
                 ) from None
         # Bytes alone: no call with simple arguments has a key of this form, since theirs are tuples.
         return digest.digest()
+
+
+def _is_utf8(text: str) -> bool:
+    """Not if it holds a lone surrogate, as the names of some files do."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 class _NoKey(Exception):
