@@ -111,8 +111,9 @@ def test_nothing_is_left_when_it_is_interrupted(
         os.killpg(demo.pid, number)
     else:
         demo.send_signal(number)
-    _, err = demo.communicate(timeout=20)
+    out, err = demo.communicate(timeout=20)
     assert (code, b"") == (demo.returncode, err)
+    assert f"stopped by {number.name}" in out.decode()
     assert [] == processes_of(state_folder)
     assert [] == names(state_folder)
 
