@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cachegrid.engines.valkey.slots import SLOTS, Endpoint, Routes, read_routes, single_route, slot_of, tag_in
+from cachegrid.engines.valkey.slots import SLOTS, Endpoint, Routes, read_routes, single_route, slot_of, slots_of, tag_in
 
 ASKED = Endpoint("10.0.0.1", 7000)
 A, B, C = Endpoint("10.0.0.1", 7001), Endpoint("10.0.0.2", 7002), Endpoint("10.0.0.3", 7003)
@@ -189,3 +189,11 @@ def test_endpoints_are_shown_as_they_are_written() -> None:
     assert "10.0.0.1:7001" == str(A)
     assert "[::1]:7001" == str(Endpoint("::1", 7001))
     assert "/run/valkey.sock" == str(Endpoint("/run/valkey.sock", 0))
+
+
+@given(st.lists(st.binary(max_size=40) | st.sampled_from([b"{a}b", b"x{a}", b"{}", b"}{"])))
+def test_slots_of_many_are_the_slots_of_each(addresses: list[bytes]) -> None:
+    """
+    With tags among them, and without.
+    """
+    assert [slot_of(address) for address in addresses] == slots_of(addresses)

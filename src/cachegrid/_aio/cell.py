@@ -290,6 +290,8 @@ def _ends(ttl: Duration | None, idle: Duration | None) -> Ends:
 
 def _names_idle(raw: bytes) -> bool:
     """Whether a stored entry names an idle time of its own."""
+    if raw[_FLAGS_AT : _FLAGS_AT + 1] == b"\0":  # nearly all
+        return False
     return len(raw) > _FLAGS_AT and raw[_FLAGS_AT] & frames.IDLE != 0 and raw[0] == frames.MAGIC
 
 

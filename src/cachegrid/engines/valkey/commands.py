@@ -195,7 +195,7 @@ if held then
 end
 local clock = redis.call('TIME')
 local number = clock[1] * 1000000 + clock[2]
-local last = tonumber(redis.call('GET', KEYS[2]) or '0')
+local last = tonumber(string.match(redis.call('GET', KEYS[2]) or '0', '^%d+'))
 if last >= number then number = last + 1 end
 local text = string.format('%.0f', number)
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
@@ -209,9 +209,15 @@ redis.call('PEXPIRE', KEYS[2], ARGV[3])
 return redis.call('PEXPIRE', KEYS[1], ARGV[2])
 """)
 
+# ARGV: the token, a word that is new in each call, and how long to remember it in ms. When the answer was lost the same
+# call comes again, and must not be told that the lease was lost before.
 RELEASE: Final = _script("""
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
-redis.call('PEXPIRE', KEYS[2], 1000)
+local fence = redis.call('GET', KEYS[2]) or '0'
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then
+  if string.sub(fence, -#ARGV[2] - 1) == ' ' .. ARGV[2] then return 1 end
+  return 0
+end
+redis.call('SET', KEYS[2], string.match(fence, '^%d+') .. ' ' .. ARGV[2], 'PX', ARGV[3])
 return redis.call('DEL', KEYS[1])
 """)
 

@@ -7,7 +7,8 @@ import random
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
-from typing import Final
+from types import NoneType
+from typing import Final, cast
 
 from libvalkey import ReplyError
 
@@ -17,7 +18,7 @@ from cachegrid.engines.valkey._aio.link import AsyncExchange, AsyncLink
 from cachegrid.engines.valkey._aio.routing import AsyncRouting
 from cachegrid.engines.valkey.commands import Script, pack
 from cachegrid.engines.valkey.facts import count_lag, read_facts, silent_facts
-from cachegrid.engines.valkey.slots import SLOTS, slot_of, slots_in, tag_in
+from cachegrid.engines.valkey.slots import SLOTS, slot_of, slots_in, slots_of, tag_in
 from cachegrid.engines.valkey.target import Target
 from cachegrid.engines.valkey.trouble import Advice, Effect, LinkError, Step, advise, pause_before
 from cachegrid.errors import EngineError, EngineTimeout
@@ -28,6 +29,7 @@ __all__ = ["AsyncValkeyEngine"]
 _PAGE: Final = 1_000  # requests in one pipeline, and addresses in one step of a walk
 _EPOCH_COPIES_MS: Final = 100  # how long a raised epoch waits to be on a replica too
 _FENCE_KEPT_MS: Final = 60_000  # how long a fencing number is remembered after its lease
+_RELEASE_KEPT: Final = 1.0  # seconds beyond the deadline for which a release is remembered
 _LOOK_AROUND: Final = 0.2  # seconds between two looks for a new owner while replicas answer
 _SHORTEST: Final = 0.005  # seconds for an answer, however near the deadline
 
@@ -69,7 +71,9 @@ class AsyncValkeyEngine:
 
     async def fetch_many(self, addresses: Sequence[bytes]) -> list[bytes | None]:
         replies = await self._call_many(addresses, [commands.fetch(address) for address in addresses], Effect.READ)
-        return [_bytes(reply) for reply in replies]
+        if {bytes, NoneType}.issuperset(map(type, replies)):
+            return cast("list[bytes | None]", replies)
+        raise _unexpected(next(reply for reply in replies if reply is not None and not isinstance(reply, bytes)))
 
     async def store_many(self, items: Sequence[tuple[bytes, bytes, int | None]]) -> None:
         requests = [commands.store(address, frame, ttl) for address, frame, ttl in items]
@@ -112,7 +116,7 @@ class AsyncValkeyEngine:
             case _:
                 return None
 
-    # Leases: a token recognises its own, so all of them may be repeated.
+    # Leases: a token recognises its own, and a release itself, so all of them may be repeated.
 
     async def acquire(self, name: bytes, token: bytes, lease: int) -> int | None:
         kept = b"%d" % (lease + _FENCE_KEPT_MS)
@@ -125,7 +129,9 @@ class AsyncValkeyEngine:
         return await self._run(commands.RENEW, Effect.REPEATABLE, keys, token, b"%d" % lease, kept) == 1
 
     async def release(self, name: bytes, token: bytes) -> bool:
-        return await self._run(commands.RELEASE, Effect.REPEATABLE, _lease_keys(name), token) == 1
+        word = b"%x" % random.getrandbits(64)
+        kept = b"%d" % round(1000 * (self._target.timeout + _RELEASE_KEPT))
+        return await self._run(commands.RELEASE, Effect.REPEATABLE, _lease_keys(name), token, word, kept) == 1
 
     # Epochs. Every connection listens in broadcast mode to the bell keys of its member. Who raises an epoch rings a
     # bell at every owner before it returns, and a member sends what a listener should know before it answers
@@ -213,32 +219,46 @@ class AsyncValkeyEngine:
         return replies
 
     async def _call_page(self, addresses: Sequence[bytes], requests: list[bytes], effect: Effect) -> list[object]:
-        owners = self._owners
-        by_link: dict[AsyncLink, list[int]] = {}
-        for index, address in enumerate(addresses):
-            link = owners[slot_of(address)]
-            try:
-                by_link[link].append(index)
-            except KeyError:
-                by_link[link] = [index]
         replies: list[object] = [None] * len(addresses)
-        troubles: list[tuple[int, AsyncLink, Exception]] = []
-        work = [(link, b"".join([requests[at] for at in indexes]), len(indexes)) for link, indexes in by_link.items()]
-        for (link, indexes), answers in zip(by_link.items(), await self._all_at_once(work), strict=True):
-            if isinstance(answers, LinkError):
-                troubles += [(index, link, answers) for index in indexes]
-                continue
-            for index, answer in zip(indexes, answers, strict=True):
-                replies[index] = answer
-                if isinstance(answer, ReplyError):
-                    troubles.append((index, link, answer))
-        # After the first of them has waited out a failover, the others pass at once.
+        troubles = await self._try_page(range(len(addresses)), addresses, requests, replies)
         deadline = self._deadline(*[trouble for _, _, trouble in troubles[:1]])
+        if len(troubles) > 1:
+            index, link, trouble = troubles[0]
+            replies[index] = await self._insist(
+                addresses[index], requests[index], effect, link, trouble, deadline=deadline
+            )
+            # The first has waited out a failover, or learned which slots moved: most of the others pass at once now.
+            others = [index for index, _, _ in troubles[1:]]
+            troubles = await self._try_page(others, addresses, requests, replies)
         for index, link, trouble in troubles:
             replies[index] = await self._insist(
                 addresses[index], requests[index], effect, link, trouble, deadline=deadline
             )
         return replies
+
+    async def _try_page(
+        self, indexes: Sequence[int], addresses: Sequence[bytes], requests: list[bytes], replies: list[object]
+    ) -> list[tuple[int, AsyncLink, Exception]]:
+        """Send some of the requests once, and fill in their replies; where that met trouble, with whom and what."""
+        owners = self._owners
+        by_link: dict[AsyncLink, list[int]] = {}
+        for index in indexes:
+            link = owners[slot_of(addresses[index])]
+            try:
+                by_link[link].append(index)
+            except KeyError:
+                by_link[link] = [index]
+        troubles: list[tuple[int, AsyncLink, Exception]] = []
+        work = [(link, b"".join([requests[at] for at in mine]), len(mine)) for link, mine in by_link.items()]
+        for (link, mine), answers in zip(by_link.items(), await self._all_at_once(work), strict=True):
+            if isinstance(answers, LinkError):
+                troubles += [(index, link, answers) for index in mine]
+                continue
+            for index, answer in zip(mine, answers, strict=True):
+                replies[index] = answer
+                if answer.__class__ is ReplyError:
+                    troubles.append((index, link, answer))  # type: ignore[arg-type]
+        return troubles
 
     async def _all_at_once(self, work: list[tuple[AsyncLink, bytes, int]]) -> list[list[object] | LinkError]:
         """The replies to requests at several members, who work at the same time; or what broke."""

@@ -8,7 +8,8 @@ import random
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
-from typing import Final
+from types import NoneType
+from typing import Final, cast
 
 from libvalkey import ReplyError
 
@@ -29,6 +30,7 @@ __all__ = ["SyncValkeyEngine"]
 _PAGE: Final = 1_000  # requests in one pipeline, and addresses in one step of a walk
 _EPOCH_COPIES_MS: Final = 100  # how long a raised epoch waits to be on a replica too
 _FENCE_KEPT_MS: Final = 60_000  # how long a fencing number is remembered after its lease
+_RELEASE_KEPT: Final = 1.0  # seconds beyond the deadline for which a release is remembered
 _LOOK_AROUND: Final = 0.2  # seconds between two looks for a new owner while replicas answer
 _SHORTEST: Final = 0.005  # seconds for an answer, however near the deadline
 
@@ -70,7 +72,9 @@ class SyncValkeyEngine:
 
     def fetch_many(self, addresses: Sequence[bytes]) -> list[bytes | None]:
         replies = self._call_many(addresses, [commands.fetch(address) for address in addresses], Effect.READ)
-        return [_bytes(reply) for reply in replies]
+        if {bytes, NoneType}.issuperset(map(type, replies)):
+            return cast("list[bytes | None]", replies)
+        raise _unexpected(next(reply for reply in replies if reply is not None and not isinstance(reply, bytes)))
 
     def store_many(self, items: Sequence[tuple[bytes, bytes, int | None]]) -> None:
         requests = [commands.store(address, frame, ttl) for address, frame, ttl in items]
@@ -113,7 +117,7 @@ class SyncValkeyEngine:
             case _:
                 return None
 
-    # Leases: a token recognises its own, so all of them may be repeated.
+    # Leases: a token recognises its own, and a release itself, so all of them may be repeated.
 
     def acquire(self, name: bytes, token: bytes, lease: int) -> int | None:
         kept = b"%d" % (lease + _FENCE_KEPT_MS)
@@ -126,7 +130,9 @@ class SyncValkeyEngine:
         return self._run(commands.RENEW, Effect.REPEATABLE, keys, token, b"%d" % lease, kept) == 1
 
     def release(self, name: bytes, token: bytes) -> bool:
-        return self._run(commands.RELEASE, Effect.REPEATABLE, _lease_keys(name), token) == 1
+        word = b"%x" % random.getrandbits(64)
+        kept = b"%d" % round(1000 * (self._target.timeout + _RELEASE_KEPT))
+        return self._run(commands.RELEASE, Effect.REPEATABLE, _lease_keys(name), token, word, kept) == 1
 
     # Epochs. Every connection listens in broadcast mode to the bell keys of its member. Who raises an epoch rings a
     # bell at every owner before it returns, and a member sends what a listener should know before it answers
@@ -214,30 +220,42 @@ class SyncValkeyEngine:
         return replies
 
     def _call_page(self, addresses: Sequence[bytes], requests: list[bytes], effect: Effect) -> list[object]:
+        replies: list[object] = [None] * len(addresses)
+        troubles = self._try_page(range(len(addresses)), addresses, requests, replies)
+        deadline = self._deadline(*[trouble for _, _, trouble in troubles[:1]])
+        if len(troubles) > 1:
+            index, link, trouble = troubles[0]
+            replies[index] = self._insist(addresses[index], requests[index], effect, link, trouble, deadline=deadline)
+            # The first has waited out a failover, or learned which slots moved: most of the others pass at once now.
+            others = [index for index, _, _ in troubles[1:]]
+            troubles = self._try_page(others, addresses, requests, replies)
+        for index, link, trouble in troubles:
+            replies[index] = self._insist(addresses[index], requests[index], effect, link, trouble, deadline=deadline)
+        return replies
+
+    def _try_page(
+        self, indexes: Sequence[int], addresses: Sequence[bytes], requests: list[bytes], replies: list[object]
+    ) -> list[tuple[int, SyncLink, Exception]]:
+        """Send some of the requests once, and fill in their replies; where that met trouble, with whom and what."""
         owners = self._owners
         by_link: dict[SyncLink, list[int]] = {}
-        for index, address in enumerate(addresses):
-            link = owners[slot_of(address)]
+        for index in indexes:
+            link = owners[slot_of(addresses[index])]
             try:
                 by_link[link].append(index)
             except KeyError:
                 by_link[link] = [index]
-        replies: list[object] = [None] * len(addresses)
         troubles: list[tuple[int, SyncLink, Exception]] = []
-        work = [(link, b"".join([requests[at] for at in indexes]), len(indexes)) for link, indexes in by_link.items()]
-        for (link, indexes), answers in zip(by_link.items(), self._all_at_once(work), strict=True):
+        work = [(link, b"".join([requests[at] for at in mine]), len(mine)) for link, mine in by_link.items()]
+        for (link, mine), answers in zip(by_link.items(), self._all_at_once(work), strict=True):
             if isinstance(answers, LinkError):
-                troubles += [(index, link, answers) for index in indexes]
+                troubles += [(index, link, answers) for index in mine]
                 continue
-            for index, answer in zip(indexes, answers, strict=True):
+            for index, answer in zip(mine, answers, strict=True):
                 replies[index] = answer
-                if isinstance(answer, ReplyError):
-                    troubles.append((index, link, answer))
-        # After the first of them has waited out a failover, the others pass at once.
-        deadline = self._deadline(*[trouble for _, _, trouble in troubles[:1]])
-        for index, link, trouble in troubles:
-            replies[index] = self._insist(addresses[index], requests[index], effect, link, trouble, deadline=deadline)
-        return replies
+                if answer.__class__ is ReplyError:
+                    troubles.append((index, link, answer))  # type: ignore[arg-type]
+        return troubles
 
     def _all_at_once(self, work: list[tuple[SyncLink, bytes, int]]) -> list[list[object] | LinkError]:
         """The replies to requests at several members, who work at the same time; or what broke."""
