@@ -1,0 +1,81 @@
+"""The rights that docs/access.md asks for an application's user are enough for all it does, and no more."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import cachegrid
+from cachegrid.cluster.admin import connect_to
+from cachegrid.errors import AccessDenied
+from cachegrid.testing.loopback import LoopbackGrid
+
+pytestmark = pytest.mark.grid
+
+PAGE = Path(__file__).parents[2] / "docs" / "access.md"
+
+
+def rule() -> list[str]:
+    """The words of the rule that the page shows."""
+    text = re.search(r"ACL SETUSER.*?(?=```)", PAGE.read_text(), re.DOTALL)
+    assert text is not None, "docs/access.md shows no ACL rule"
+    return text[0].split()
+
+
+@pytest.fixture(scope="module")
+def grid() -> Iterator[LoopbackGrid]:
+    """A grid whose members know the user of the page."""
+    with LoopbackGrid(owners=2, replicas=1) as grid:
+        for member in grid.state.members:
+            with connect_to(grid.state, member) as admin:
+                admin.run(*rule())
+        yield grid
+
+
+def url_of(grid: LoopbackGrid, user: str, password: str) -> str:
+    """How that user connects."""
+    hosts = ",".join(f"{member.host}:{member.port}" for member in grid.state.members)
+    return f"valkey://{user}:{password}@{hosts}"
+
+
+def test_the_user_of_the_page_can_do_all_that_a_cache_does(grid: LoopbackGrid) -> None:
+    """
+    Every operation of the public API works for a user with the rights of docs/access.md.
+    """
+    with cachegrid.connect(url_of(grid, "app", "s%40crt")) as connection:
+        cache = connection.cache("prices", ttl="1m")
+        idle = connection.cache("idle", idle="1m")
+        cache.set_many({f"sku-{number}": number * 1.5 for number in range(50)})
+        idle["sku"] = "value"
+
+        assert 50 == len(cache.get_many([f"sku-{number}" for number in range(60)]))
+        assert "value" == idle["sku"]
+        assert 3 == cache.incr("count", 3)
+        assert cache.add("new", 1)
+        assert cache.replace("new", 2)
+        assert 4 == cache.update("new", lambda value: value * 2)
+        assert cache.touch("new", "1h")
+        assert cache.entry("sku-1") is not None
+        assert "loaded" == cache.get_or_load("cold", lambda: "loaded")
+        assert cache.delete("new")
+        assert 53 - 1 == len(list(cache.keys()))
+        assert {"owner", "replica"} == {member.role for member in connection.members()}
+        with connection.lock("report") as lock:
+            lock.check()
+        cache.clear()
+        connection.settle()
+        assert 0 == len(cache)
+
+
+def test_the_user_of_the_page_can_do_nothing_else(grid: LoopbackGrid) -> None:
+    """
+    Keys outside of the namespace, and commands of operators, are refused to the user of docs/access.md.
+    """
+    with (
+        cachegrid.connect(url_of(grid, "app", "s%40crt"), config={"namespace": "other"}) as connection,
+        pytest.raises(AccessDenied, match=r"docs/access\.md"),
+    ):
+        connection.cache("prices")["sku"] = 1
