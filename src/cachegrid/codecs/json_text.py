@@ -14,7 +14,8 @@ __all__ = ["JsonCodec"]
 
 _NO_LIKENESS: Final = "JSON has nothing that comes back as this type"
 _WAYS: Final = 'convert it, or give the cache codec="plain"'
-_MOST_DIGITS: Final = 4300  # that Python turns into an integer without being told to
+_MOST_DIGITS: Final = 4300  # that Python turns into an integer unless it is told otherwise
+_TOO_LARGE: Final = 10**_MOST_DIGITS
 
 
 def _check(value: Any, room: int) -> None:
@@ -36,7 +37,7 @@ def _check(value: Any, room: int) -> None:
         if not math.isfinite(value):
             raise Refused(kind, f"JSON has no {value}", _WAYS)
     elif kind is int:
-        if abs(value) >= 10**_MOST_DIGITS:
+        if not -_TOO_LARGE < value < _TOO_LARGE:
             raise Refused(kind, f"it has more than {_MOST_DIGITS} digits", _WAYS)
     elif value is not None and kind is not bool:
         raise Refused(kind, _NO_LIKENESS, _WAYS)
@@ -82,6 +83,8 @@ class JsonCodec:
             raise refused.as_error(self.name) from None
         except RecursionError:
             raise too_deep(type(value)).as_error(self.name) from None
+        except ValueError as error:  # the program allows fewer digits
+            raise Refused(type(value), str(error), _WAYS).as_error(self.name) from error
 
     def decode(self, payload: Payload) -> object:
         """The value of a payload, or `FrameError`."""

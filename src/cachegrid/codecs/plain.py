@@ -188,7 +188,13 @@ def _pack_envelope(value: dict[Any, Any]) -> bytes:
 
 
 class PlainCodec:
-    """Keeps any value built of plain types exactly; the module tells how, and `docs/codecs.md` which."""
+    """
+    Keeps values exactly, within each other at any depth up to 128, or refuses them.
+
+    That is: None, bool, int, float, complex, Decimal, str, bytes, bytearray; list, tuple, dict, OrderedDict, set,
+    frozenset, deque, range; datetime, date, time, timedelta, UUID; arrays and scalars of numpy; and instances of
+    registered classes. Keys and members may be of any of these that can be hashed.
+    """
 
     id: Final = 1
     name: Final = "plain"
@@ -210,7 +216,7 @@ class PlainCodec:
             if kind is dict and len(value) <= _ENVELOPE and list in map(type, value.values()):
                 return _pack_envelope(value)
             return _pack(value)
-        except (TypeError, Refused):
+        except (TypeError, Refused, RecursionError):
             _hidden.take()
         try:
             return pack_exactly(value)

@@ -80,8 +80,7 @@ def register(
     must have registered a class under it, with the same fields; for one that has not, they are misses.
     Raises `ConfigError` for a class that needs `pack` and `unpack`, and for a name that is taken.
 
-    >>> import cachegrid.codecs
-    >>> @cachegrid.codecs.register
+    >>> @register
     ... @dataclasses.dataclass
     ... class Place:
     ...     name: str
