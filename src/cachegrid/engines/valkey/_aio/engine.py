@@ -220,7 +220,7 @@ class AsyncValkeyEngine:
 
     async def _call_page(self, addresses: Sequence[bytes], requests: list[bytes], effect: Effect) -> list[object]:
         replies: list[object] = [None] * len(addresses)
-        troubles = await self._try_page(range(len(addresses)), addresses, requests, replies)
+        troubles = await self._try_page(range(len(addresses)), slots_of(addresses), requests, replies)
         deadline = self._deadline(*[trouble for _, _, trouble in troubles[:1]])
         if len(troubles) > 1:
             index, link, trouble = troubles[0]
@@ -229,7 +229,8 @@ class AsyncValkeyEngine:
             )
             # The first has waited out a failover, or learned which slots moved: most of the others pass at once now.
             others = [index for index, _, _ in troubles[1:]]
-            troubles = await self._try_page(others, addresses, requests, replies)
+            slots = slots_of([addresses[index] for index in others])
+            troubles = await self._try_page(others, slots, requests, replies)
         for index, link, trouble in troubles:
             replies[index] = await self._insist(
                 addresses[index], requests[index], effect, link, trouble, deadline=deadline
@@ -237,13 +238,13 @@ class AsyncValkeyEngine:
         return replies
 
     async def _try_page(
-        self, indexes: Sequence[int], addresses: Sequence[bytes], requests: list[bytes], replies: list[object]
+        self, indexes: Sequence[int], slots: list[int], requests: list[bytes], replies: list[object]
     ) -> list[tuple[int, AsyncLink, Exception]]:
-        """Send some of the requests once, and fill in their replies; where that met trouble, with whom and what."""
+        """Send the requests at `indexes` once, and fill in their replies; if one met trouble, with whom and what."""
         owners = self._owners
         by_link: dict[AsyncLink, list[int]] = {}
-        for index in indexes:
-            link = owners[slot_of(addresses[index])]
+        for index, slot in zip(indexes, slots, strict=True):
+            link = owners[slot]
             try:
                 by_link[link].append(index)
             except KeyError:
@@ -256,8 +257,9 @@ class AsyncValkeyEngine:
                 continue
             for index, answer in zip(mine, answers, strict=True):
                 replies[index] = answer
-                if answer.__class__ is ReplyError:
-                    troubles.append((index, link, answer))  # type: ignore[arg-type]
+            if ReplyError in map(type, answers):  # one look at all of them
+                both = zip(mine, answers, strict=True)
+                troubles += [(index, link, answer) for index, answer in both if isinstance(answer, ReplyError)]
         return troubles
 
     async def _all_at_once(self, work: list[tuple[AsyncLink, bytes, int]]) -> list[list[object] | LinkError]:

@@ -19,7 +19,7 @@ from cachegrid.engines.valkey._sio.link import SyncExchange, SyncLink
 from cachegrid.engines.valkey._sio.routing import SyncRouting
 from cachegrid.engines.valkey.commands import Script, pack
 from cachegrid.engines.valkey.facts import count_lag, read_facts, silent_facts
-from cachegrid.engines.valkey.slots import SLOTS, slot_of, slots_in, tag_in
+from cachegrid.engines.valkey.slots import SLOTS, slot_of, slots_in, slots_of, tag_in
 from cachegrid.engines.valkey.target import Target
 from cachegrid.engines.valkey.trouble import Advice, Effect, LinkError, Step, advise, pause_before
 from cachegrid.errors import EngineError, EngineTimeout
@@ -221,26 +221,27 @@ class SyncValkeyEngine:
 
     def _call_page(self, addresses: Sequence[bytes], requests: list[bytes], effect: Effect) -> list[object]:
         replies: list[object] = [None] * len(addresses)
-        troubles = self._try_page(range(len(addresses)), addresses, requests, replies)
+        troubles = self._try_page(range(len(addresses)), slots_of(addresses), requests, replies)
         deadline = self._deadline(*[trouble for _, _, trouble in troubles[:1]])
         if len(troubles) > 1:
             index, link, trouble = troubles[0]
             replies[index] = self._insist(addresses[index], requests[index], effect, link, trouble, deadline=deadline)
             # The first has waited out a failover, or learned which slots moved: most of the others pass at once now.
             others = [index for index, _, _ in troubles[1:]]
-            troubles = self._try_page(others, addresses, requests, replies)
+            slots = slots_of([addresses[index] for index in others])
+            troubles = self._try_page(others, slots, requests, replies)
         for index, link, trouble in troubles:
             replies[index] = self._insist(addresses[index], requests[index], effect, link, trouble, deadline=deadline)
         return replies
 
     def _try_page(
-        self, indexes: Sequence[int], addresses: Sequence[bytes], requests: list[bytes], replies: list[object]
+        self, indexes: Sequence[int], slots: list[int], requests: list[bytes], replies: list[object]
     ) -> list[tuple[int, SyncLink, Exception]]:
-        """Send some of the requests once, and fill in their replies; where that met trouble, with whom and what."""
+        """Send the requests at `indexes` once, and fill in their replies; if one met trouble, with whom and what."""
         owners = self._owners
         by_link: dict[SyncLink, list[int]] = {}
-        for index in indexes:
-            link = owners[slot_of(addresses[index])]
+        for index, slot in zip(indexes, slots, strict=True):
+            link = owners[slot]
             try:
                 by_link[link].append(index)
             except KeyError:
@@ -253,8 +254,9 @@ class SyncValkeyEngine:
                 continue
             for index, answer in zip(mine, answers, strict=True):
                 replies[index] = answer
-                if answer.__class__ is ReplyError:
-                    troubles.append((index, link, answer))  # type: ignore[arg-type]
+            if ReplyError in map(type, answers):  # one look at all of them
+                both = zip(mine, answers, strict=True)
+                troubles += [(index, link, answer) for index, answer in both if isinstance(answer, ReplyError)]
         return troubles
 
     def _all_at_once(self, work: list[tuple[SyncLink, bytes, int]]) -> list[list[object] | LinkError]:
