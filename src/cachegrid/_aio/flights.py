@@ -93,7 +93,8 @@ class AsyncFlights:
             del self._flights[flight.address]
 
     async def _lead(self, landing: AsyncLanding, flight: _Flight, deadline: float) -> bytes:
-        before = _loading.set((*_loading.get(), flight))
+        before = _loading.get()
+        _loading.set((*before, flight))
         try:
             if landing.leases is None:
                 # Looked up again although the caller just missed: a flight that landed in between has
@@ -106,7 +107,7 @@ class AsyncFlights:
         finally:
             self._end(flight)
             flight.landed.set()
-            _loading.reset(before)
+            _loading.set(before)  # `reset` would refuse where a coroutine is disposed of by another task
 
     async def _lead_in_grid(self, landing: AsyncLanding, leases: AsyncLeases, deadline: float) -> bytes:
         address = landing.address

@@ -94,7 +94,8 @@ class SyncFlights:
             del self._flights[flight.address]
 
     def _lead(self, landing: SyncLanding, flight: _Flight, deadline: float) -> bytes:
-        before = _loading.set((*_loading.get(), flight))
+        before = _loading.get()
+        _loading.set((*before, flight))
         try:
             if landing.leases is None:
                 # Looked up again although the caller just missed: a flight that landed in between has
@@ -107,7 +108,7 @@ class SyncFlights:
         finally:
             self._end(flight)
             flight.landed.set()
-            _loading.reset(before)
+            _loading.set(before)  # `reset` would refuse where a coroutine is disposed of by another task
 
     def _lead_in_grid(self, landing: SyncLanding, leases: SyncLeases, deadline: float) -> bytes:
         address = landing.address

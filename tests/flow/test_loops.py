@@ -1,0 +1,136 @@
+"""One async grid in several event loops, one after the other, as programs and tests have them."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import threading
+
+import pytest
+
+import cachegrid
+from cachegrid._aio.grid import AsyncGrid
+from cachegrid.errors import Unreachable
+from tests.flow._aio.flow import AsyncFlow
+from tests.flow.backing import Backing
+
+# What a loop leaves behind that ended before its connections were closed is told by Python when it is collected.
+LEFT_BEHIND = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+
+@LEFT_BEHIND
+def test_a_grid_goes_on_in_another_loop(backing: Backing) -> None:
+    """
+    Entries, loads, locks and sweeping work in each; it is closed in the last.
+    """
+    flow = AsyncFlow(backing)
+    grid = flow.unopened()
+    cache = grid.cache("prices")
+
+    async def use(number: int) -> None:
+        async def load() -> int:
+            return number
+
+        assert number == await cache.get_or_load(("load", number), load)
+        await cache.set("key", number)
+        assert number == await cache.get("key")
+        async with grid.lock("job"):
+            pass
+        await cache.clear()
+        assert None is await cache.get("key")
+
+    for number in range(3):
+        asyncio.run(use(number))
+    asyncio.run(grid.aclose())
+    assert 0 == len(grid._hub.tasks)
+    gc.collect()
+
+
+@LEFT_BEHIND
+def test_a_loop_that_was_left_in_the_middle(backing: Backing) -> None:
+    """
+    What was under way in a loop that was closed without an end is lost with it, and in nobody's way in the next one.
+    """
+    flow = AsyncFlow(backing)
+    grid = flow.unopened()
+    cache = grid.cache("prices", lease="50ms")
+    loop = asyncio.new_event_loop()
+    begun = threading.Event()
+
+    async def never() -> int:
+        begun.set()
+        await asyncio.get_running_loop().create_future()
+        return 1
+
+    async def leave() -> asyncio.Task[int]:
+        await grid.connect()
+        left = asyncio.create_task(cache.get_or_load("key", never))
+        while not begun.is_set():
+            await asyncio.sleep(0)
+        return left
+
+    left = [loop.run_until_complete(leave())]
+    left[0]._log_destroy_pending = False  # type: ignore[attr-defined] # that is the point of this test
+    loop.close()
+
+    async def load() -> int:
+        return 2
+
+    async def go_on() -> int:
+        try:
+            return await cache.get_or_load("key", load)
+        finally:
+            await grid.aclose()
+
+    assert 2 == asyncio.run(go_on())
+    left.clear()
+    gc.collect()
+
+
+def test_a_failed_opening_in_one_loop_is_tried_again_in_the_next() -> None:
+    """
+    Also when many waited for it in the first.
+    """
+    grid = cachegrid.aconnect("valkey://127.0.0.1:1")
+
+    async def fail() -> None:
+        answers = await asyncio.gather(*[grid.cache("prices").get("key") for _ in range(3)], return_exceptions=True)
+        assert {Unreachable} == set(map(type, answers))
+
+    for _ in range(2):
+        asyncio.run(fail())
+    asyncio.run(grid.aclose())
+
+
+@pytest.mark.parametrize("kind", ["memory"])
+def test_a_grid_made_at_import_time(backing: Backing) -> None:
+    """
+    Made without a loop, it connects in whichever it is first used in, and a function kept in it works there.
+    """
+    grid = cachegrid.aconnect("memory://")
+    assert isinstance(grid, AsyncGrid)
+
+    @grid.cache("prices").cached(ttl=60)
+    async def double(number: int) -> int:
+        return 2 * number
+
+    async def main() -> int:
+        async with grid:
+            return await double(2)
+
+    assert 4 == asyncio.run(main())
+
+
+def test_awaiting_connects() -> None:
+    """
+    `await aconnect()` is a connected grid, and so is `async with`.
+    """
+
+    async def main() -> None:
+        grid = await cachegrid.aconnect("memory://")
+        assert "memory" == grid.name
+        await grid.aclose()
+        async with cachegrid.aconnect("memory://") as other:
+            assert "memory" == other.name
+
+    asyncio.run(main())
