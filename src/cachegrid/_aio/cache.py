@@ -47,7 +47,7 @@ class AsyncCache(AsyncChanges, AsyncFace):
         keys = _unique(keys)
 
         async def act(space: Space) -> tuple[list[bytes], list[bytes | None]]:
-            addresses = [space.address(key) for key in keys]
+            addresses = space.addresses(keys)
             if self._idle is not None:
                 return addresses, [await self._engine.fetch_idle(address, self._idle) for address in addresses]
             return addresses, await self._engine.fetch_many(addresses)
@@ -141,7 +141,7 @@ class AsyncCache(AsyncChanges, AsyncFace):
         keys = _unique(keys)
 
         async def act(space: Space) -> int:
-            return await self._engine.drop_many([space.address(key) for key in keys])
+            return await self._engine.drop_many(space.addresses(keys))
 
         dropped = await self._steadily(act)
         self._counters.drops += dropped

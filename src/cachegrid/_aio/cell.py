@@ -168,20 +168,20 @@ class AsyncCell:
         return await self._engine.fetch_idle(address, self._idle)
 
     async def _thaw_many(self, keys: list[Key], addresses: list[bytes], raws: Sequence[bytes | None]) -> dict[Key, Any]:
-        found: dict[Key, Any] = {}
-        thaw = self._pipeline.thaw
-        for key, address, raw in zip(keys, addresses, raws, strict=True):
-            if raw is not None:
-                try:
-                    found[key] = thaw(address, raw)
-                except FrameError:
-                    self._counters.damaged += 1
-                    continue
-                if self._idle is None and _names_idle(raw):
-                    await self._engine.fetch_idle(address, _AGES)
-        self._counters.hits += len(found)
-        self._counters.misses += len(keys) - len(found)
-        return found
+        values, special, damaged = self._pipeline.thaw_many(addresses, raws)
+        if special and self._idle is None:
+            await self._restart_idle(special, dict(zip(addresses, raws, strict=True)))
+        self._counters.damaged += damaged
+        self._counters.hits += len(values)
+        self._counters.misses += len(keys) - len(values)
+        return {key: values[address] for key, address in zip(keys, addresses, strict=True) if address in values}
+
+    async def _restart_idle(self, addresses: list[bytes], raws: dict[bytes, bytes | None]) -> None:
+        """Entries with an idle time of their own, that were just read: it starts anew."""
+        for address in addresses:
+            raw = raws[address]
+            if raw is not None and _names_idle(raw):
+                await self._engine.fetch_idle(address, _AGES)
 
     def _thaw_quietly(self, address: bytes, raw: bytes) -> Any:
         return self._pipeline.thaw(address, raw)

@@ -85,6 +85,17 @@ class Space:
             )
         return address
 
+    def addresses(self, keys: list[Key]) -> list[bytes]:
+        """The addresses of many keys; raises as `address` does."""
+        text = self._text
+        try:
+            found = [text + key.encode() if key.__class__ is str else self.address(key) for key in keys]
+        except UnicodeEncodeError:
+            return [self.address(key) for key in keys]  # the one that has no form raises
+        if found and max(map(len, found)) > self._longest:
+            return [self.address(key) for key in keys]  # the one that is too long raises
+        return found
+
     def key(self, address: bytes) -> Key | None:
         """The key of an address of this space; None if the address is not one."""
         kind, raw = address[len(self.prefix) : len(self.prefix) + 1], address[len(self.prefix) + 1 :]

@@ -48,7 +48,7 @@ class SyncCache(SyncChanges, SyncFace):
         keys = _unique(keys)
 
         def act(space: Space) -> tuple[list[bytes], list[bytes | None]]:
-            addresses = [space.address(key) for key in keys]
+            addresses = space.addresses(keys)
             if self._idle is not None:
                 return addresses, [self._engine.fetch_idle(address, self._idle) for address in addresses]
             return addresses, self._engine.fetch_many(addresses)
@@ -142,7 +142,7 @@ class SyncCache(SyncChanges, SyncFace):
         keys = _unique(keys)
 
         def act(space: Space) -> int:
-            return self._engine.drop_many([space.address(key) for key in keys])
+            return self._engine.drop_many(space.addresses(keys))
 
         dropped = self._steadily(act)
         self._counters.drops += dropped

@@ -7,6 +7,7 @@ whatever needs more care leaves it at one comparison.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from cachegrid._core import frame as frames
@@ -123,6 +124,33 @@ class Pipeline:
         if self._counts and frames.is_int(raw):
             return frames.unpack_int(raw)
         return self.thaw_entry(address, raw)[0]
+
+    def thaw_many(
+        self, addresses: Sequence[bytes], raws: Sequence[bytes | None]
+    ) -> tuple[dict[bytes, Any], list[bytes], int]:
+        """
+        The values of those frames that can be read, by address.
+
+        Besides, the addresses of those that are more than a payload behind a header, and how many could not be read.
+        """
+        found: dict[bytes, Any] = {}
+        special: list[bytes] = []
+        damaged = 0
+        mark, simple, decode, prefix = self._mark, self._simple, self._decode, self._bytes_prefix
+        at = HEADER_SIZE + len(prefix or b"")
+        for address, raw in zip(addresses, raws, strict=True):
+            if raw is None:
+                continue
+            try:
+                if raw[8:10] == mark and raw[:2] == _BEGINNING and HEADER_SIZE <= len(raw) <= simple:
+                    # `thaw`, written out; decoding would only copy bytes once more.
+                    found[address] = raw[at:] if raw[HEADER_SIZE:at] == prefix else decode(raw[HEADER_SIZE:])
+                else:
+                    special.append(address)
+                    found[address] = self.thaw(address, raw)
+            except FrameError:
+                damaged += 1
+        return found, special, damaged
 
     def thaw_entry(self, address: bytes, raw: bytes) -> tuple[Any, Frame]:
         """The value and what its frame says; `FrameError` as for `thaw`."""

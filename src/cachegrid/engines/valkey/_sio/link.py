@@ -44,16 +44,34 @@ class _Wire:
         while True:
             reply = reader.gets()
             if reply is _NOTHING:
-                received = self._recv(self._chunk)
-                if not received:
-                    raise ConnectionResetError("the member closed the connection")
-                # A reply that fills the buffer is a large one: fetch the rest in larger pieces.
-                self._chunk = _LARGE_CHUNK if len(received) == self._chunk else _CHUNK
-                reader.feed(received)
-            elif reply.__class__ is list and len(reply) == 2 and reply[0] == b"invalidate":
+                self._receive()
+            elif _is_bell(reply):
                 self._bell()
             else:
                 return reply
+
+    def read_many(self, count: int) -> list[object]:
+        """The next `count` replies. Bells that rang before them have been told by then."""
+        gets = self._reader.gets
+        replies: list[object] = []
+        while True:
+            replies += iter(gets, _NOTHING)
+            if list in map(type, replies):  # a bell, perhaps; looked for once, not at each reply
+                rung = [reply for reply in replies if _is_bell(reply)]
+                replies = [reply for reply in replies if not _is_bell(reply)]
+                for _ in rung:
+                    self._bell()
+            if len(replies) >= count:
+                return replies
+            self._receive()
+
+    def _receive(self) -> None:
+        received = self._recv(self._chunk)
+        if not received:
+            raise ConnectionResetError("the member closed the connection")
+        # What fills the buffer is a large reply: fetch the rest in larger pieces.
+        self._chunk = _LARGE_CHUNK if len(received) == self._chunk else _CHUNK
+        self._reader.feed(received)
 
     def is_alive(self) -> bool:
         """Whether the member has not closed the connection, as far as is known here."""
@@ -75,6 +93,10 @@ class _Wire:
         limit = struct.pack("ll", int(seconds), int(seconds % 1 * 1e6))
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
+
+
+def _is_bell(reply: object) -> bool:
+    return reply.__class__ is list and len(reply) == 2 and reply[0] == b"invalidate"  # type: ignore[arg-type, index]
 
 
 class SyncLink:
@@ -259,9 +281,8 @@ class SyncExchange:
 
     def finish(self) -> list[object]:
         """The replies, in order; error replies stand among them. Raises LinkError."""
-        read = self._wire.read
         try:
-            replies = [read() for _ in range(self._count)]
+            replies = self._wire.read_many(self._count)
         except BaseException as error:
             self._link._break(self._wire, error, sent=True)  # noqa: SLF001 - two halves of one thing
             raise
