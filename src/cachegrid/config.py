@@ -38,7 +38,7 @@ class CachePolicy:
     ttl: Duration | None = None  # how long an entry lives; None: until dropped or evicted
     idle: Duration | None = None  # how long it lives without being read
     codec: str = "plain"  # plain, json, raw or pickle
-    compress: Size | None = "2kB"  # encoded values from this size on are compressed where it pays; None: never
+    compress: Size | None = "4KiB"  # encoded values from this size on are compressed where it pays; None: never
     max_value: Size = "64MiB"  # the largest encoded value
     lease: Duration = "5s"  # a load's lease in the grid; renewed while the loader works
     wait: Duration = "30s"  # how long a caller waits for somebody else's load

@@ -1,8 +1,9 @@
-"""What tests of cachegrid and of its plug-ins are made of: contracts for engines, and a clock that obeys."""
+"""What tests of cachegrid and of its plug-ins are made of: contracts for engines and codecs, a clock that obeys."""
 
 from __future__ import annotations
 
 from cachegrid.testing.clock import FakeClock
+from cachegrid.testing.codec_contract import CodecContract
 from cachegrid.testing.engine_contract import AsyncEngineContract, SyncEngineContract
 
-__all__ = ["AsyncEngineContract", "FakeClock", "SyncEngineContract"]
+__all__ = ["AsyncEngineContract", "CodecContract", "FakeClock", "SyncEngineContract"]

@@ -9,4 +9,6 @@ __all__: list[str] = []
 if "pytest" in sys.modules:  # else another runner runs the tests, and has its own ways
     import pytest
 
-    pytest.register_assert_rewrite("cachegrid.testing._aio", "cachegrid.testing._sio")
+    pytest.register_assert_rewrite(
+        "cachegrid.testing._aio", "cachegrid.testing._sio", "cachegrid.testing.codec_contract"
+    )
