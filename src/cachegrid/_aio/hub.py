@@ -66,7 +66,7 @@ class AsyncHub:
         self.opened: AsyncOpened | None = None
         self.has_leases = False
         self.tasks = AsyncTasks()
-        self.keeper = AsyncKeeper(self.tasks)
+        self.keeper = AsyncKeeper()
         self.flights = AsyncFlights(self.keeper)
         self._opener = opener
         self._opening = AsyncLock()
@@ -100,7 +100,7 @@ class AsyncHub:
         for cell in list(self._cells):
             cell.give_up(CLOSED)
         await self.tasks.aclose()
-        self.keeper.forget()  # what is held still ends with its lease
+        await self.keeper.aclose()
         if opened is not None:
             await opened.engine.aclose()
 

@@ -23,8 +23,8 @@ class _Hold(NamedTuple):
 class AsyncKeeper:
     """Renews leases in the background. It works only while some are held, and apart for leases of each length."""
 
-    def __init__(self, tasks: AsyncTasks) -> None:
-        self._tasks = tasks
+    def __init__(self) -> None:
+        self._tasks = AsyncTasks()  # its own: nobody who waits for other work to be done waits for the next renewal
         self._held: dict[bytes, _Hold] = {}  # by token: another holder may have the name by now
         self._workers: dict[int, AsyncWork | None] = {}  # by the length of the leases they renew
 
@@ -40,8 +40,14 @@ class AsyncKeeper:
         """Renew it no longer."""
         self._held.pop(token, None)
 
+    async def aclose(self) -> None:
+        """Renew nothing any longer; what is held ends with its lease."""
+        await self._tasks.aclose()
+        self._held, self._workers = {}, {}
+
     def forget(self) -> None:
         """In a forked child: the leases are the parent's."""
+        self._tasks.forget()
         self._held, self._workers = {}, {}
 
     def _see_to(self, lease: int) -> None:

@@ -67,7 +67,7 @@ class SyncHub:
         self.opened: SyncOpened | None = None
         self.has_leases = False
         self.tasks = SyncTasks()
-        self.keeper = SyncKeeper(self.tasks)
+        self.keeper = SyncKeeper()
         self.flights = SyncFlights(self.keeper)
         self._opener = opener
         self._opening = SyncLock()
@@ -101,7 +101,7 @@ class SyncHub:
         for cell in list(self._cells):
             cell.give_up(CLOSED)
         self.tasks.close()
-        self.keeper.forget()  # what is held still ends with its lease
+        self.keeper.close()
         if opened is not None:
             opened.engine.close()
 

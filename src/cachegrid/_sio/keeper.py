@@ -24,8 +24,8 @@ class _Hold(NamedTuple):
 class SyncKeeper:
     """Renews leases in the background. It works only while some are held, and apart for leases of each length."""
 
-    def __init__(self, tasks: SyncTasks) -> None:
-        self._tasks = tasks
+    def __init__(self) -> None:
+        self._tasks = SyncTasks()  # its own: nobody who waits for other work to be done waits for the next renewal
         self._held: dict[bytes, _Hold] = {}  # by token: another holder may have the name by now
         self._workers: dict[int, SyncWork | None] = {}  # by the length of the leases they renew
 
@@ -41,8 +41,14 @@ class SyncKeeper:
         """Renew it no longer."""
         self._held.pop(token, None)
 
+    def close(self) -> None:
+        """Renew nothing any longer; what is held ends with its lease."""
+        self._tasks.close()
+        self._held, self._workers = {}, {}
+
     def forget(self) -> None:
         """In a forked child: the leases are the parent's."""
+        self._tasks.forget()
         self._held, self._workers = {}, {}
 
     def _see_to(self, lease: int) -> None:

@@ -171,12 +171,26 @@ async def test_background_work_ends_with_the_grid(flow: AsyncFlow) -> None:
     grid = await flow.grid()
     cache = grid.cache("prices")
     await grid.lock("job", lease="1s").acquire()
+    sweep = engine_of(grid).hold("drop_many", answered=True)
     await cache.set_many(dict.fromkeys(range(100), "x"))
     await cache.clear()
-    assert len(grid._hub.tasks) > 0
-    await grid.aclose()
-    assert 0 == len(grid._hub.tasks)
-    assert None is grid._hub.tasks.spawn(grid.settle)
+    await sweep.reached()
+    works = (grid._hub.tasks, grid._hub.keeper._tasks)
+    assert [1, 1] == [len(work) for work in works]
+    closing = begin(grid.aclose)
+    sweep.open()
+    await closing.result()
+    assert [0, 0] == [len(work) for work in works]
+    assert [None, None] == [work.spawn(grid.settle) for work in works]
+
+
+async def test_nobody_waits_for_a_renewal(grid: AsyncGrid) -> None:
+    """
+    `settle` waits for work that ends, not until the next renewal of a lease that is held, or was, would be due.
+    """
+    async with grid.lock("job", lease="1h"):
+        await grid.settle()
+    await grid.settle()
 
 
 async def test_a_context_manager_opens_and_closes(flow: AsyncFlow) -> None:

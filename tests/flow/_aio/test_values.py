@@ -12,21 +12,24 @@ from cachegrid._core.frame import pack
 from cachegrid.errors import ConfigError, NotANumber, ValueRefused, ValueTooLarge
 from tests.flow._aio.flow import AsyncFlow, engine_of
 
-FOREIGN = [
-    b"",
-    b"\xc9",
-    b"\xc9\x01" + bytes(10),
-    b"\xc9\x63" + bytes(40),
-    b"\xc9\x01" + bytes(22) + b"\xc1",
-    b"12x",
-    b"007",
-    b"99999999999999999999",
-    b"a value of another program",
-    pack(b"\xc1", codec=1, created=1, version=1, ttl=None),
-    pack(b"x", codec=200, created=1, version=1, ttl=None),
-    pack(b"x", codec=1, flags=1, created=1, version=1, ttl=None),
-    pack(b"x", codec=1, flags=16, created=1, version=1, ttl=None),
-]
+FOREIGN = {
+    "nothing": b"",
+    "a magic byte": b"\xc9",
+    "half a header": b"\xc9\x01" + bytes(10),
+    "a newer format": b"\xc9\x63" + bytes(40),
+    "no codec": b"\xc9\x01" + bytes(22) + b"\xc1",
+    "half a number": b"12x",
+    "a number as nobody writes it": b"007",
+    "too large a number": b"99999999999999999999",
+    "text": b"a value of another program",
+    "no payload": pack(b"", codec=1, created=1, version=1, ttl=None),
+    "a broken payload": pack(b"\xc1", codec=1, created=1, version=1, ttl=None),
+    "another codec": pack(b"x", codec=200, created=1, version=1, ttl=None),
+    "not compressed": pack(b"x", codec=1, flags=1, created=1, version=1, ttl=None),
+    "not signed": pack(b"x", codec=1, flags=16, created=1, version=1, ttl=None),
+    "an unknown flag": pack(b"\x01", codec=1, flags=128, created=1, version=1, ttl=None),
+}
+foreign = pytest.mark.parametrize("raw", FOREIGN.values(), ids=FOREIGN.keys())
 
 
 async def put(grid: AsyncGrid, cache: AsyncCache, key: Any, raw: bytes) -> None:
@@ -78,7 +81,7 @@ async def test_a_value_that_cannot_be_kept_is_refused(cache: AsyncCache) -> None
     assert "old" == await cache.get("key")
 
 
-@pytest.mark.parametrize("raw", FOREIGN, ids=repr)
+@foreign
 async def test_foreign_bytes_are_a_counted_miss(grid: AsyncGrid, raw: bytes) -> None:
     """
     To every way of reading; no read raises.
@@ -94,7 +97,7 @@ async def test_foreign_bytes_are_a_counted_miss(grid: AsyncGrid, raw: bytes) -> 
     assert (3, 4, 0) == (after.misses - before.misses, after.damaged - before.damaged, after.hits)
 
 
-@pytest.mark.parametrize("raw", FOREIGN, ids=repr)
+@foreign
 async def test_foreign_bytes_are_replaced(grid: AsyncGrid, raw: bytes) -> None:
     """
     By what is loaded, set and updated; they are in nobody's way.
@@ -114,7 +117,7 @@ async def test_foreign_bytes_are_replaced(grid: AsyncGrid, raw: bytes) -> None:
     assert {"load": "loaded", "set": "set", "update": "updated"} == found
 
 
-@pytest.mark.parametrize("raw", FOREIGN, ids=repr)
+@foreign
 async def test_nothing_is_added_to_foreign_bytes(grid: AsyncGrid, raw: bytes) -> None:
     """
     A counter begins anew, where the bytes can be told to be none.

@@ -70,7 +70,7 @@ class SyncFlow:
                     look_inside(grid)
                 self._no_leases()
         for grid in self.grids:
-            assert 0 == len(grid._hub.tasks), "background work goes on after close"
+            assert 0 == len(grid._hub.tasks) + len(grid._hub.keeper._tasks), "background work goes on after close"
 
     def _no_leases(self) -> None:
         if self.leaves_leases:

@@ -172,12 +172,26 @@ def test_background_work_ends_with_the_grid(flow: SyncFlow) -> None:
     grid = flow.grid()
     cache = grid.cache("prices")
     grid.lock("job", lease="1s").acquire()
+    sweep = engine_of(grid).hold("drop_many", answered=True)
     cache.set_many(dict.fromkeys(range(100), "x"))
     cache.clear()
-    assert len(grid._hub.tasks) > 0
-    grid.close()
-    assert 0 == len(grid._hub.tasks)
-    assert None is grid._hub.tasks.spawn(grid.settle)
+    sweep.reached()
+    works = (grid._hub.tasks, grid._hub.keeper._tasks)
+    assert [1, 1] == [len(work) for work in works]
+    closing = begin(grid.close)
+    sweep.open()
+    closing.result()
+    assert [0, 0] == [len(work) for work in works]
+    assert [None, None] == [work.spawn(grid.settle) for work in works]
+
+
+def test_nobody_waits_for_a_renewal(grid: SyncGrid) -> None:
+    """
+    `settle` waits for work that ends, not until the next renewal of a lease that is held, or was, would be due.
+    """
+    with grid.lock("job", lease="1h"):
+        grid.settle()
+    grid.settle()
 
 
 def test_a_context_manager_opens_and_closes(flow: SyncFlow) -> None:
