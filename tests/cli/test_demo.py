@@ -112,7 +112,7 @@ def test_nothing_is_left_when_it_is_interrupted(
     else:
         demo.send_signal(number)
     out, err = demo.communicate(timeout=20)
-    assert (code, b"") == (demo.returncode, err)
+    assert (code, "") == (demo.returncode, err.decode())
     assert f"stopped by {number.name}" in out.decode()
     assert [] == processes_of(state_folder)
     assert [] == names(state_folder)

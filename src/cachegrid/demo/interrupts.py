@@ -34,14 +34,22 @@ class Interrupts:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for number, handler in self._before.items():
-            # After a signal the program is about to end: whoever signals again does not cut that in half.
-            signal.signal(number, signal.SIG_IGN if self._number else handler)
+        try:
+            if isinstance(error, Exception):
+                # Ctrl-C reaches also what was just being started, and had no session of its own yet.
+                self.look()
+        finally:
+            self._restore()
 
     def look(self) -> None:
         """Raise Interrupted if there was a signal."""
         if self._number:
             raise Interrupted(self._number)
+
+    def _restore(self) -> None:
+        for number, handler in self._before.items():
+            # After a signal the program is about to end: whoever signals again does not cut that in half.
+            signal.signal(number, signal.SIG_IGN if self._number else handler)
 
     def _note(self, number: int, _frame: FrameType | None) -> None:
         self._number = number

@@ -35,15 +35,15 @@ def run(*, seconds: float, workers: int, seed: int, as_json: bool) -> int:
     """Run the demo; the exit code is 0 if every request was answered, and rightly."""
     load_settings()  # a wrong setting is told here and not by every worker
     out = Console(stderr=as_json, highlight=False)
-    with Interrupts() as interrupts:
-        try:
+    try:
+        with Interrupts() as interrupts:
             return Demo(out, interrupts, Scene(seconds=seconds, workers=workers), seed).run(as_json=as_json)
-        except Interrupted as error:
-            out.print(f"{error}; the demo's grid and its workers are gone", style="yellow")
-            return 128 + error.number
-        except WorkerLost as error:
-            out.print(f"the demo failed: {error}", style="red")
-            return 1
+    except Interrupted as error:
+        out.print(f"{error}; the demo's grid and its workers are gone", style="yellow")
+        return 128 + error.number
+    except WorkerLost as error:
+        out.print(f"the demo failed: {error}", style="red")
+        return 1
 
 
 class Demo:
