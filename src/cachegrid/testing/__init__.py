@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cachegrid.testing._rewriting  # noqa: F401 - first: asserts explain themselves by it
 from cachegrid.testing.clock import FakeClock
 from cachegrid.testing.codec_contract import CodecContract
 from cachegrid.testing.engine_contract import AsyncEngineContract, SyncEngineContract

@@ -10,7 +10,6 @@ from dataclasses import fields, is_dataclass
 from itertools import zip_longest
 from typing import Any, ClassVar, Final
 
-import cachegrid.testing._rewriting  # noqa: F401 - first: asserts explain themselves by it
 from cachegrid.codecs import Codec, compose
 from cachegrid.errors import FrameError, ValueRefused
 
