@@ -104,7 +104,9 @@ class AsyncValkeyEngine:
     # Times.
 
     async def fetch_idle(self, address: bytes, idle: int) -> bytes | None:
-        return _bytes(await self._run(commands.FETCH_IDLE, Effect.REPEATABLE, (address,), b"%d" % idle))
+        # While the owner is away a replica tells what is there; only the owner can let it live on.
+        plain = commands.fetch(address)
+        return _bytes(await self._run(commands.FETCH_IDLE, Effect.REPEATABLE, (address,), b"%d" % idle, plain=plain))
 
     async def touch(self, address: bytes, ttl: int | None, now: int) -> bool:
         return await self._run(commands.TOUCH, Effect.REPEATABLE, (address,), _ms(ttl), b"%d" % now) == 1
@@ -284,17 +286,24 @@ class AsyncValkeyEngine:
                     exchange.abandon()
         return answers
 
-    async def _run(self, script: Script, effect: Effect, keys: tuple[bytes, ...], *args: bytes) -> object:
-        """Run a script at the owner of its keys."""
+    async def _run(
+        self, script: Script, effect: Effect, keys: tuple[bytes, ...], *args: bytes, plain: bytes | None = None
+    ) -> object:
+        """Run a script at the owner of its keys; `plain` is what a replica can be asked instead."""
         link = self._owners[slot_of(keys[0])]
         request = script.call(keys, *args)
+        trouble: object
         try:
             reply = await (link.call_once(request) if effect is Effect.ONCE else link.call(request))
+            if reply.__class__ is not ReplyError:
+                return reply
+            trouble = reply
         except LinkError as error:
-            return await self._insist(keys[0], request, effect, link, error, source=script.send(keys, *args))
-        if reply.__class__ is ReplyError:
-            return await self._insist(keys[0], request, effect, link, reply, source=script.send(keys, *args))
-        return reply
+            trouble = error
+        source = script.send(keys, *args)
+        # A replica knows only the scripts that it was sent itself.
+        plain = source if effect is Effect.READ else plain
+        return await self._insist(keys[0], request, effect, link, trouble, source=source, plain=plain)
 
     async def _insist(
         self,
@@ -305,11 +314,14 @@ class AsyncValkeyEngine:
         trouble: object,
         *,
         source: bytes | None = None,
+        plain: bytes | None = None,
         deadline: float | None = None,
     ) -> object:
         """Go on with a request that met trouble, until it is answered, hopeless, or past its deadline."""
         if deadline is None:
             deadline = self._deadline(trouble)
+        if effect is Effect.READ and plain is None:
+            plain = request
         slot = slot_of(address)
         for attempt in itertools.count():
             assert isinstance(trouble, Exception)  # noqa: S101 - an error reply, or a broken link
@@ -318,8 +330,8 @@ class AsyncValkeyEngine:
                 raise advice.error from trouble
             if time.monotonic() >= deadline:
                 raise _too_late(self._target.timeout, link, trouble) from trouble
-            if effect is Effect.READ and advice.step in (Step.WAIT, Step.LEARN):
-                reply = await self._from_replica(slot, request, deadline)
+            if plain is not None and advice.step in (Step.WAIT, Step.LEARN):
+                reply = await self._from_replica(slot, plain, deadline)
                 if not isinstance(reply, Exception):
                     return reply
             if advice.step is Step.TEACH and source is not None:
@@ -480,8 +492,9 @@ def _scanned(reply: object) -> tuple[bytes, list[bytes]]:
 
 
 def _too_late(timeout: float, link: AsyncLink, trouble: Exception) -> EngineTimeout:
+    last = str(trouble) if isinstance(trouble, LinkError) else f"{link.endpoint} said: {trouble}"
     return EngineTimeout(
-        f"no answer within {timeout:g} s; last, {link.endpoint} said: {trouble}. Look at `cachegrid status`, "
+        f"no answer within {timeout:g} s (last, {last}); look at `cachegrid status`, "
         "or give calls more time with timeout=",
         where=str(link.endpoint),
     )

@@ -105,7 +105,9 @@ class SyncValkeyEngine:
     # Times.
 
     def fetch_idle(self, address: bytes, idle: int) -> bytes | None:
-        return _bytes(self._run(commands.FETCH_IDLE, Effect.REPEATABLE, (address,), b"%d" % idle))
+        # While the owner is away a replica tells what is there; only the owner can let it live on.
+        plain = commands.fetch(address)
+        return _bytes(self._run(commands.FETCH_IDLE, Effect.REPEATABLE, (address,), b"%d" % idle, plain=plain))
 
     def touch(self, address: bytes, ttl: int | None, now: int) -> bool:
         return self._run(commands.TOUCH, Effect.REPEATABLE, (address,), _ms(ttl), b"%d" % now) == 1
@@ -281,17 +283,24 @@ class SyncValkeyEngine:
                     exchange.abandon()
         return answers
 
-    def _run(self, script: Script, effect: Effect, keys: tuple[bytes, ...], *args: bytes) -> object:
-        """Run a script at the owner of its keys."""
+    def _run(
+        self, script: Script, effect: Effect, keys: tuple[bytes, ...], *args: bytes, plain: bytes | None = None
+    ) -> object:
+        """Run a script at the owner of its keys; `plain` is what a replica can be asked instead."""
         link = self._owners[slot_of(keys[0])]
         request = script.call(keys, *args)
+        trouble: object
         try:
             reply = link.call_once(request) if effect is Effect.ONCE else link.call(request)
+            if reply.__class__ is not ReplyError:
+                return reply
+            trouble = reply
         except LinkError as error:
-            return self._insist(keys[0], request, effect, link, error, source=script.send(keys, *args))
-        if reply.__class__ is ReplyError:
-            return self._insist(keys[0], request, effect, link, reply, source=script.send(keys, *args))
-        return reply
+            trouble = error
+        source = script.send(keys, *args)
+        # A replica knows only the scripts that it was sent itself.
+        plain = source if effect is Effect.READ else plain
+        return self._insist(keys[0], request, effect, link, trouble, source=source, plain=plain)
 
     def _insist(
         self,
@@ -302,11 +311,14 @@ class SyncValkeyEngine:
         trouble: object,
         *,
         source: bytes | None = None,
+        plain: bytes | None = None,
         deadline: float | None = None,
     ) -> object:
         """Go on with a request that met trouble, until it is answered, hopeless, or past its deadline."""
         if deadline is None:
             deadline = self._deadline(trouble)
+        if effect is Effect.READ and plain is None:
+            plain = request
         slot = slot_of(address)
         for attempt in itertools.count():
             assert isinstance(trouble, Exception)  # noqa: S101 - an error reply, or a broken link
@@ -315,8 +327,8 @@ class SyncValkeyEngine:
                 raise advice.error from trouble
             if time.monotonic() >= deadline:
                 raise _too_late(self._target.timeout, link, trouble) from trouble
-            if effect is Effect.READ and advice.step in (Step.WAIT, Step.LEARN):
-                reply = self._from_replica(slot, request, deadline)
+            if plain is not None and advice.step in (Step.WAIT, Step.LEARN):
+                reply = self._from_replica(slot, plain, deadline)
                 if not isinstance(reply, Exception):
                     return reply
             if advice.step is Step.TEACH and source is not None:
@@ -477,8 +489,9 @@ def _scanned(reply: object) -> tuple[bytes, list[bytes]]:
 
 
 def _too_late(timeout: float, link: SyncLink, trouble: Exception) -> EngineTimeout:
+    last = str(trouble) if isinstance(trouble, LinkError) else f"{link.endpoint} said: {trouble}"
     return EngineTimeout(
-        f"no answer within {timeout:g} s; last, {link.endpoint} said: {trouble}. Look at `cachegrid status`, "
+        f"no answer within {timeout:g} s (last, {last}); look at `cachegrid status`, "
         "or give calls more time with timeout=",
         where=str(link.endpoint),
     )
