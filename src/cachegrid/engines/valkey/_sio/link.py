@@ -115,6 +115,8 @@ class SyncLink:
         try:
             wire = self._idle.pop()
         except IndexError:
+            wire = None  # not opened here: an error on the way would seem to come of this one
+        if wire is None:
             wire = self._open(self._target.patience)
         sent = False
         try:
@@ -149,10 +151,7 @@ class SyncLink:
 
     def begin(self, request: bytes, count: int) -> SyncExchange:
         """Send requests that have `count` replies; `finish` waits for them, so that several members work at once."""
-        try:
-            wire = self._idle.pop()
-        except IndexError:
-            wire = self._open(self._target.patience)
+        wire = self._taken() or self._open(self._target.patience)
         try:
             wire.send(request)
         except BaseException as error:
@@ -179,14 +178,18 @@ class SyncLink:
 
     def _living(self, seconds: float) -> _Wire:
         """A connection that is alive as far as is known here."""
-        while True:
-            try:
-                wire = self._idle.pop()
-            except IndexError:
-                return self._open(seconds)
+        while wire := self._taken():
             if wire.is_alive():
                 return wire
             wire.sock.close()
+        return self._open(seconds)
+
+    def _taken(self) -> _Wire | None:
+        """An idle connection, if there is one."""
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return None
 
     def _exchange(self, wire: _Wire, request: bytes, count: int, patience: float | None = None) -> list[object]:
         """Send and read on a connection, and put it back; with `patience`, to wait so long for later answers."""
@@ -264,11 +267,8 @@ class SyncLink:
         return LinkError(self.endpoint, _SILENT, sent=sent, waited=waited)
 
     def _drain(self) -> None:
-        while self._idle:
-            try:
-                self._idle.pop().sock.close()
-            except IndexError:
-                return
+        while wire := self._taken():
+            wire.sock.close()
 
 
 class SyncExchange:
