@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -63,8 +64,11 @@ def locate(settings: Settings) -> Place:
     try:
         return _by_state(settings, others[0] if others else embedded(DEFAULT_NAME))
     except ServerMissing as error:
-        warnings.warn(f"{error}; using memory://, which this process shares with no other", stacklevel=2)
-        return _in_memory(settings, "memory://")
+        if os.environ.get("CACHEGRID_SERVER"):
+            raise  # it was said which server to use, and said wrongly
+        url = f"memory://{DEFAULT_NAME}"  # by name: all of this process's connections share it
+        warnings.warn(f"{error}; using {url}, which this process shares with no other", stacklevel=2)
+        return _in_memory(settings, url)
 
 
 def _by_url(settings: Settings, url: str) -> Place:

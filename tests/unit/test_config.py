@@ -1,0 +1,296 @@
+"""Settings: where they come from, which of them wins, and what is said of wrong ones."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cachegrid.config import CachePolicy, Settings, load_settings
+from cachegrid.errors import ConfigError
+
+Write = Callable[[str, str], Path]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder inside another, which may have settings as well."""
+    inner = tmp_path / "outer" / "inner"
+    inner.mkdir(parents=True)
+    return inner
+
+
+def load(folder: Path, **said: Any) -> Settings:
+    """Settings as they are in a folder, with an empty environment unless one is said."""
+    return load_settings(**{"environ": {}, "folder": folder, **said})
+
+
+def test_nothing_said_is_the_defaults(folder: Path) -> None:
+    """
+    Without files, environment and arguments.
+    """
+    assert Settings() == load(folder)
+    assert (None, None, "cg", "5s", {}) == (*dataclasses.astuple(Settings())[:4], Settings().caches)
+
+
+def test_a_file_is_read(folder: Path) -> None:
+    """
+    With the policies of caches.
+    """
+    (folder / "cachegrid.toml").write_text(
+        """
+        url = "valkey://db-1,db-2"
+        timeout = "2s"
+        [caches.prices]
+        ttl = "5m"
+        compress = "1kB"
+        [caches.users]
+        idle = 60
+        """
+    )
+    settings = load(folder)
+    assert ("valkey://db-1,db-2", "2s") == (settings.url, settings.timeout)
+    assert {"prices": CachePolicy(ttl="5m", compress="1kB"), "users": CachePolicy(idle=60)} == settings.caches
+
+
+def test_the_nearest_file_wins(folder: Path) -> None:
+    """
+    That of the working folder, else of the nearest folder above it; `cachegrid.toml` before `pyproject.toml`.
+    """
+    outer = folder.parent
+    (outer / "pyproject.toml").write_text('[tool.cachegrid]\nname = "outer-pyproject"\n')
+    assert "outer-pyproject" == load(folder).name
+    (outer / "cachegrid.toml").write_text('name = "outer"\n')
+    assert "outer" == load(folder).name
+    (folder / "pyproject.toml").write_text('[tool.other]\nname = "x"\n')
+    assert "outer" == load(folder).name
+    (folder / "pyproject.toml").write_text('[tool.cachegrid]\nname = "inner-pyproject"\n')
+    assert "inner-pyproject" == load(folder).name
+    (folder / "cachegrid.toml").write_text('name = "inner"\n')
+    assert "inner" == load(folder).name
+
+
+def test_the_environment_outweighs_a_file_and_an_argument_both(folder: Path) -> None:
+    """
+    Argument, then environment, then file, then default; each setting by itself.
+    """
+    (folder / "cachegrid.toml").write_text('url = "memory://file"\nnamespace = "file"\ntimeout = "1s"\n')
+    environ = {"CACHEGRID_URL": "memory://environment", "CACHEGRID_NAMESPACE": "environment"}
+    settings = load(folder, environ=environ)
+    assert ("memory://environment", "environment", "1s") == (settings.url, settings.namespace, settings.timeout)
+    settings = load(folder, environ=environ, url="memory://argument")
+    assert ("memory://argument", "environment", "1s") == (settings.url, settings.namespace, settings.timeout)
+
+
+@pytest.mark.parametrize(
+    ("file", "environ", "said", "url", "name"),
+    [
+        ({"url": "u"}, {}, {"name": "n"}, None, "n"),
+        ({"name": "n"}, {}, {"url": "u"}, "u", None),
+        ({"url": "u"}, {"CACHEGRID_NAME": "n"}, {}, None, "n"),
+        ({"name": "n"}, {"CACHEGRID_URL": "u"}, {}, "u", None),
+        ({"name": "f"}, {"CACHEGRID_URL": "u"}, {"name": "n"}, None, "n"),
+        ({"name": "f", "url": "f"}, {}, {"url": "u"}, "u", None),
+        ({"name": "f", "url": "f"}, {}, {}, "f", "f"),
+        ({}, {}, {"url": "u", "name": "n"}, "u", "n"),
+    ],
+)
+def test_a_name_said_nearer_outweighs_a_url_from_further_away(
+    folder: Path, file: dict[str, str], environ: dict[str, str], said: dict[str, str], url: str | None, name: str | None
+) -> None:
+    """
+    And the other way round: both say which grid is meant. As they come from files, or from ready settings.
+    """
+    settings = load(folder, config=file, environ=environ, **said)
+    assert (url, name) == (settings.url, settings.name)
+    if not environ:
+        settings = load(folder, config=Settingsfile), **said)
+        assert (url, name) == (settings.url, settings.name)
+
+
+def test_a_file_may_be_named(folder: Path) -> None:
+    """
+    By an argument or in the environment; then no other is looked for.
+    """
+    (folder / "cachegrid.toml").write_text('name = "here"\n')
+    other = folder.parent / "other.toml"
+    other.write_text('namespace = "other"\n')
+    for settings in (
+        load(folder, config=other),
+        load(folder, config=str(other)),
+        load(folder, environ={"CACHEGRID_CONFIG": str(other)}),
+    ):
+        assert (None, "other") == (settings.name, settings.namespace)
+    project = folder.parent / "pyproject.toml"
+    project.write_text('[build-system]\nrequires = []\n[tool.cachegrid]\nname = "project"\n')
+    assert "project" == load(folder, config=project).name
+
+
+def test_ready_settings_are_taken_as_they_are(folder: Path) -> None:
+    """
+    Neither a file nor the environment changes them; an argument does.
+    """
+    (folder / "cachegrid.toml").write_text('name = "here"\n')
+    ready = Settings(url="memory://", timeout=1)
+    assert ready == load(folder, config=ready, environ={"CACHEGRID_TIMEOUT": "9s"})
+    assert Settings(url="memory://x", timeout=1) == load(folder, config=ready, url="memory://x")
+
+
+def test_every_setting_of_the_environment(folder: Path) -> None:
+    """
+    What is empty counts as not set, as shells and lists of variables have it.
+    """
+    names = ("url", "name", "namespace", "timeout", "secret", "ca", "cert", "key")
+    environ = {f"CACHEGRID_{name.upper()}": "5s" for name in names} | {"HOME": "/", "CACHEGRID_SERVER": "x"}
+    settings = load(folder, environ=environ)
+    assert ["5s"] * len(names) == [getattr(settings, name) for name in names]
+    assert Settings() == load(folder, environ=dict.fromkeys([*environ, "CACHEGRID_CONFIG", "CACHEGRID_OTHER"], ""))
+
+
+@pytest.mark.parametrize(
+    ("said", "match"),
+    [
+        ({"config": {"urll": "x"}}, r"^config: setting is 'urll'; .*did you mean 'url'\?"),
+        ({"config": {"zzz": "x"}}, r"known are ca, caches, cert, key, name, namespace, secret, timeout, url"),
+        (
+            {"config": {"caches": {"prices": {"tll": 5}}}},
+            r"^config: caches.prices.setting is 'tll'; .*did you mean 'ttl'",
+        ),
+        (
+            {"environ": {"CACHEGRID_TIMOUT": "5s"}},
+            r"^environment variable is 'CACHEGRID_TIMOUT'; .*'CACHEGRID_TIMEOUT'",
+        ),
+        ({"environ": {"CACHEGRID_SERVR": "x"}}, r"did you mean 'CACHEGRID_SERVER'"),
+        ({"config": {"caches": {"prices": 5}}}, r"^config: caches.prices is 5; it must be a table of settings"),
+        ({"config": {"caches": 5}}, r"^config: caches is 5; it must be a table with one table for each cache"),
+        ({"config": {"caches": {"a b": {}}}}, r"^caches is 'a b'"),
+        ({"config": {"caches": {"a": {"ttl": "soon"}}}}, r"^ttl is 'soon'; it must be a time"),
+        ({"config": {"timeout": 0}}, r"^timeout is 0; it must be a time of more than 0"),
+        ({"config": {"timeout": "5"}}, r"^timeout is '5'"),
+        ({"config": {"url": 5}}, r"^url is 5; it must be text"),
+        ({"config": {"name": ["a"]}}, r"^name is \['a'\]; it must be text"),
+        ({"name": "a b"}, r"^name is 'a b'"),
+        ({"config": {"namespace": ""}}, r"^namespace is ''"),
+        ({"config": {"namespace": "a:b"}}, r"^namespace is 'a:b'"),
+        ({"config": {"secret": 12345}}, r"^secret is '\*\*\*'; it must be text"),
+        ({"config": 5}, r"^config is 5; it must be a path, a mapping or Settings"),
+        ({"config": "no/such/file.toml"}, r"^config is 'no/such/file.toml'; .*a file that can be read \(No such file"),
+        ({"environ": {"CACHEGRID_CONFIG": "no/such.toml"}}, r"^config is 'no/such.toml'; .*a file that can be read"),
+    ],
+    ids=repr,
+)
+def test_what_is_wrong_is_told(folder: Path, said: dict[str, Any], match: str) -> None:
+    """
+    By name, with what was said and what could be; an unknown name with the nearest known one.
+    """
+    with pytest.raises(ConfigError, match=match) as caught:
+        load(folder, **said)
+    assert isinstance(caught.value, ValueError)
+
+
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [
+        ("url = ", r"it must be valid TOML \("),
+        ("url = 'a'\nurl = 'b'", r"it must be valid TOML \("),
+        ("nmae = 'a'", r"cachegrid.toml: setting is 'nmae'; .*did you mean 'name'"),
+        ("[caches.a]\ntime = 5", r"cachegrid.toml: caches.a.setting is 'time'"),
+    ],
+)
+def test_what_is_wrong_in_a_file_is_told_with_its_path(folder: Path, text: str, match: str) -> None:
+    """
+    So that nobody looks in the wrong one.
+    """
+    (folder / "cachegrid.toml").write_text(text)
+    with pytest.raises(ConfigError, match=match) as caught:
+        load(folder)
+    assert str(folder / "cachegrid.toml") in str(caught.value)
+
+
+def test_a_table_of_another_shape_in_a_pyproject(folder: Path) -> None:
+    """
+    Is told as well.
+    """
+    (folder / "pyproject.toml").write_text("[tool]\ncachegrid = 5\n")
+    with pytest.raises(ConfigError, match=r"pyproject.toml is 5; it must be a table of settings"):
+        load(folder)
+
+
+def test_a_secret_is_not_shown() -> None:
+    """
+    Neither in the settings' repr, nor in an error.
+    """
+    assert "hush" not in repr(Settings(secret="hush hush hush hush"))
+    assert "hush" not in repr(load_settings(config={"secret": "hush hush hush hush"}, environ={}))
+
+
+def test_settings_cannot_be_changed() -> None:
+    """
+    What holds was checked once.
+    """
+    for frozen, name in ((Settings(), "url"), (CachePolicy(), "ttl")):
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            setattr(frozen, name, "x")
+
+
+@pytest.mark.parametrize(
+    ("said", "match"),
+    [
+        ({"ttl": 0}, "^ttl is 0"),
+        ({"idle": "x"}, "^idle is 'x'"),
+        ({"idle": [5]}, r"^idle is \[5\]"),
+        ({"lease": 0}, "^lease is 0"),
+        ({"wait": None}, "^wait is None"),
+        ({"codec": "msgpack"}, "^codec is 'msgpack'; it must be plain, json, raw or pickle"),
+        ({"codec": 5}, "^codec is 5"),
+        ({"max_value": "big"}, "^max_value is 'big'"),
+        ({"compress": -1}, "^compress is -1"),
+    ],
+    ids=repr,
+)
+def test_what_is_wrong_in_a_policy_is_told(said: dict[str, Any], match: str) -> None:
+    """
+    However the policy is made.
+    """
+    with pytest.raises(ConfigError, match=match):
+        CachePolicysaid)
+    with pytest.raises(ConfigError, match=match):
+        CachePolicy().changedsaid)
+    with pytest.raises(ConfigError, match=match):
+        Settings(caches={"a": said})  # type: ignore[dict-item]
+
+
+def test_a_policy_is_changed_by_name() -> None:
+    """
+    Settings that were not said stay; an unknown one names the nearest known one.
+    """
+    policy = CachePolicy(ttl=60, codec="json")
+    assert CachePolicy(ttl=None, codec="json") == policy.changed(ttl=None)
+    with pytest.raises(ConfigError, match="^setting is 'codecs'; .*did you mean 'codec'"):
+        policy.changed(codecs="raw")
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ({"ttl": 60}, {"ttl": "1m"}, True),
+        ({"ttl": 60}, {"ttl": timedelta(minutes=1)}, True),
+        ({"idle": "1500ms", "max_value": "1kB"}, {"idle": 1.5, "max_value": 1000}, True),
+        ({"lease": 5, "wait": 30, "max_value": 64 << 20}, {}, True),
+        ({"ttl": 60}, {"idle": 60}, False),
+        ({"compress": None}, {}, False),
+        ({"codec": "json"}, {}, False),
+        ({"wait": "31s"}, {}, False),
+    ],
+    ids=repr,
+)
+def test_policies_may_mean_the_same(one: dict[str, Any], other: dict[str, Any], same: bool) -> None:  # noqa: FBT001
+    """
+    However they are written.
+    """
+    assert same is CachePolicyone).means_the_same_as(CachePolicy(**other))
+    assert same is CachePolicyother).means_the_same_as(CachePolicy(**one))
