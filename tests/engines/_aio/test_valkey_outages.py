@@ -1,0 +1,278 @@
+"""Members that die, stand still, and come back: what callers notice of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
+from typing import TypeVar
+
+import pytest
+
+from cachegrid.engines.valkey._aio.engine import AsyncValkeyEngine
+from cachegrid.engines.valkey.slots import slot_of
+from cachegrid.errors import EngineError, EngineTimeout
+from cachegrid.testing._aio.bench import frame_of
+from cachegrid.testing.loopback import LoopbackGrid
+from cachegrid.testing.waits._aio import together
+from cachegrid.waits._aio import aside
+from tests.engines._aio.opened import opened
+from tests.engines._aio.traffic import AsyncTraffic
+from tests.engines.servers import Server
+
+pytestmark = [pytest.mark.grid, pytest.mark.slow]
+
+T = TypeVar("T")
+TIMEOUT = 5.0
+SLACK = 0.3  # seconds that a busy machine may add
+
+
+@pytest.fixture
+def grid() -> Iterator[LoopbackGrid]:
+    """A grid that finds a new owner within a second."""
+    with LoopbackGrid(settings={"cluster-node-timeout": "500"}) as grid:
+        yield grid
+
+
+@pytest.fixture
+def loyal() -> Iterator[LoopbackGrid]:
+    """A grid whose replicas never take over."""
+    with LoopbackGrid(owners=2) as grid:
+        for member in grid.state.members:
+            with grid.admin(member.index) as admin:
+                admin.run("CONFIG", "SET", "cluster-replica-no-failover", "yes")
+        yield grid
+
+
+@pytest.fixture
+def kept() -> Iterator[LoopbackGrid]:
+    """A grid that is kept on disk, and so can come back when all of it was gone."""
+    with LoopbackGrid(owners=2, persist=True) as grid:
+        yield grid
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with Server() as server:
+        yield server
+
+
+def address_of(grid: LoopbackGrid, index: int) -> bytes:
+    """An address that a member owns."""
+    return next(address for number in range(1000) if index == grid.owner_of(address := b"cg:outage:%d" % number))
+
+
+async def test_a_killed_owner_costs_no_error(grid: LoopbackGrid) -> None:
+    """
+    While an owner is killed and replaced, nobody who reads or writes meets an error, and nothing is counted twice.
+    """
+    async with opened(grid.url) as engine:
+        traffic = AsyncTraffic(engine)
+
+        async def kill() -> None:
+            await aside(grid.kill, 0)
+            await aside(grid.wait_whole)
+
+        await traffic.flow(kill)
+        assert max(traffic.longest.values()) < TIMEOUT
+
+
+async def test_a_member_that_stands_still_costs_no_error(grid: LoopbackGrid) -> None:
+    """
+    An owner that answers nothing, and whose connections stay open, is replaced without an error, too.
+    """
+    async with opened(grid.url + "?patience=200ms") as engine:
+        traffic = AsyncTraffic(engine)
+
+        async def pause() -> None:
+            await aside(grid.pause, 0)
+            try:
+                await aside(grid.wait_whole)
+                await traffic.rounds_pass()
+            finally:
+                await aside(grid.resume, 0)
+            await aside(grid.wait_whole)
+
+        await traffic.flow(pause)
+        assert max(traffic.longest.values()) < TIMEOUT
+
+
+async def test_every_member_may_die_in_turn(grid: LoopbackGrid) -> None:
+    """
+    A grid whose members are killed and started again, one after the other, serves all the while.
+    """
+    async with opened(grid.url) as engine:
+        traffic = AsyncTraffic(engine)
+
+        async def roll() -> None:
+            for index in (0, 3):
+                await aside(grid.kill, index)
+                await aside(grid.wait_whole)
+                await aside(grid.restart)
+                await aside(grid.wait_for, lambda: all(member.link_up and member.up for member in grid.members()))
+
+        await traffic.flow(roll)
+        assert max(traffic.longest.values()) < TIMEOUT
+
+
+@pytest.mark.parametrize("ends", ["kill", "pause"])
+async def test_a_replica_answers_while_there_is_no_owner(ends: str, loyal: LoopbackGrid) -> None:
+    """
+    Reads are answered at once while an owner is away; writes wait for as long as they may, and then say so.
+    """
+    address, frame = await aside(address_of, loyal, 0), frame_of(b"kept")
+    async with opened(loyal.url + "?patience=100ms&timeout=600ms") as engine:
+        await engine.store(address, frame, None)
+        await engine.raise_epoch(address)  # when it returns, the replica has what was stored before
+        await aside(getattr(loyal, ends), 0)
+        assert frame == await in_time(0.6, partial(engine.fetch, address))
+        begun = time.monotonic()
+        for _ in range(30):
+            assert frame == await engine.fetch(address)
+            assert [frame, frame] == await engine.fetch_many([address, address])
+            assert (frame, None) == await engine.inspect(address)
+            assert frame == await engine.fetch_idle(address, 60_000)
+        # Now and then one looks whether the owner is back; 120 who each waited for it would have taken 12 s.
+        assert time.monotonic() - begun < 3
+        await too_late(0.6, partial(engine.store, address, frame_of(b"lost"), None))
+        if ends == "pause":
+            await aside(loyal.resume, 0)
+        else:
+            await aside(loyal.restart)
+        await engine.store(address, frame_of(b"new"), None)
+
+
+async def test_who_only_reads_hears_of_the_next_owner(grid: LoopbackGrid) -> None:
+    """
+    A replica that answers is asked for only until there is a new owner.
+    """
+    address = await aside(address_of, grid, 0)
+    async with opened(grid.url) as engine:
+        await engine.store(address, b"kept", None)
+        await engine.raise_epoch(address)
+        dead = await aside(grid.kill, 0)
+        deadline = time.monotonic() + 10
+        while dead.port == engine._owners[slot_of(address)].endpoint.port:
+            assert time.monotonic() < deadline
+            assert b"kept" == await engine.fetch(address)
+        assert b"kept" == await engine.fetch(address)
+
+
+@pytest.mark.parametrize("ends", ["kill", "pause"])
+async def test_a_grid_that_is_gone_is_told_in_time(ends: str, kept: LoopbackGrid) -> None:
+    """
+    With no member left every call raises EngineTimeout at its deadline; when they are back, the engine goes on.
+    """
+    async with opened(kept.url + "?timeout=300ms&patience=100ms") as engine:
+        await engine.store(b"cg:outage", b"kept", None)
+        await engine.add(b"cg:outage:sum", 1, 0, None)
+        for index in range(4):
+            await aside(getattr(kept, ends), index)
+        await too_late(0.3, partial(engine.fetch, b"cg:outage"))
+        await too_late(0.3, partial(engine.store, b"cg:outage", b"new", None))
+        await too_late(0.3, partial(engine.add, b"cg:outage:sum", 1, 0, None))
+        await too_late(0.3, partial(engine.fetch_many, [b"cg:outage:%d" % number for number in range(50)]))
+        await too_late(0.3, partial(engine.raise_epoch, b"cg:outage"))
+        await too_late(0.3, partial(everything_in, engine, b"cg:"))
+        await together(*[partial(too_late, 0.3, partial(engine.fetch, b"cg:outage:%d" % i)) for i in range(8)])
+        for index in range(4) if ends == "pause" else ():
+            await aside(kept.resume, index)
+        if ends == "kill":
+            await aside(kept.restart)
+        await aside(kept.wait_whole)
+        await engine.store(b"cg:outage", b"new", None)
+        assert b"new" == await engine.fetch(b"cg:outage")
+
+
+async def test_a_huge_batch_meets_a_dead_owner(grid: LoopbackGrid) -> None:
+    """
+    10,000 addresses are read and written although one of their owners has just died.
+    """
+    items = [(b"cg:outage:%d" % number, b"frame %d" % number, None) for number in range(10_000)]
+    addresses = [address for address, _, _ in items]
+    async with opened(grid.url) as engine:
+        await engine.store_many(items)
+        await engine.raise_epoch(b"any")
+        await aside(grid.kill, 1)
+        assert [frame for _, frame, _ in items] == await in_time(TIMEOUT, partial(engine.fetch_many, addresses))
+        await in_time(TIMEOUT, partial(engine.store_many, items))
+        assert 10_000 == await engine.drop_many(addresses)
+
+
+async def test_an_epoch_is_raised_across_a_failover(grid: LoopbackGrid) -> None:
+    """
+    Raising an epoch waits for the next owner; then everybody doubts.
+    """
+    async with opened(grid.url) as engine, opened(grid.url) as other:
+        await aside(grid.kill, 2)
+        for number in range(6):
+            name = b"cg:outage:%d" % number
+            doubt, epoch = other.doubt, await other.epoch(name)
+            raised = await in_time(TIMEOUT, partial(engine.raise_epoch, name))
+            await other.fetch(name)
+            assert doubt != other.doubt
+            assert epoch < raised == await other.epoch(name)
+
+
+async def test_members_are_listed_although_some_are_away(grid: LoopbackGrid) -> None:
+    """
+    A member that is dead, or stands still, is listed as not up, and does not keep others from being asked.
+    """
+    async with opened(grid.url + "?patience=200ms") as engine:
+        dead = await aside(grid.kill, 4)
+        still = await aside(grid.pause, 5)
+        found = await in_time(TIMEOUT, engine.members)
+        assert 6 == len(found)
+        assert {dead.port, still.port} == {member.port for member in found if not member.up}
+        await aside(grid.resume, 5)
+
+
+async def test_a_server_that_restarts_between_two_calls(server: Server) -> None:
+    """
+    After a restart every connection is dead: calls of every kind find that out by themselves.
+    """
+    async with opened(server.url()) as engine:
+        for act, answer in RESTARTS:
+            await together(*[partial(engine.fetch, b"cg:outage")] * 4)  # several connections, where there are several
+            await aside(server.restart)
+            assert answer == await act(engine)
+
+
+RESTARTS: list[tuple[Callable[[AsyncValkeyEngine], Awaitable[object]], object]] = [
+    (lambda engine: engine.fetch(b"cg:outage"), None),
+    (lambda engine: engine.store(b"cg:outage", b"new", None), None),
+    (lambda engine: engine.add(b"cg:outage", 1, 1, None), 2),
+    (lambda engine: engine.store_if_absent(b"cg:outage", b"new", None), True),
+    (lambda engine: engine.drop_if_version(b"cg:outage", b"12345678"), False),
+    (lambda engine: engine.fetch_many([b"cg:outage", b"cg:other"]), [None, None]),
+    (lambda engine: engine.inspect(b"cg:outage"), None),
+    (lambda engine: engine.renew(b"cg:outage", b"token", 1000), False),
+]
+
+
+async def everything_in(engine: AsyncValkeyEngine, prefix: bytes) -> list[bytes]:
+    """The addresses that begin so."""
+    return [address async for page in engine.walk(prefix) for address in page]
+
+
+async def in_time(seconds: float, act: Callable[[], Awaitable[T]]) -> T:
+    """The answer, which comes within so many seconds."""
+    begun = time.monotonic()
+    answer = await act()
+    assert time.monotonic() - begun < seconds + SLACK
+    return answer
+
+
+async def too_late(seconds: float, act: Callable[[], Awaitable[object]]) -> None:
+    """Assert that the deadline passes, and that the error says where, and what to do."""
+    begun = time.monotonic()
+    with pytest.raises(EngineError) as caught:
+        await act()
+    took = time.monotonic() - begun
+    assert took < seconds + SLACK
+    assert isinstance(caught.value, EngineTimeout), repr(caught.value)
+    assert f"within {seconds:g} s" in str(caught.value)
+    assert "127.0.0.1:" in str(caught.value)
+    assert caught.value.where.startswith("127.0.0.1:")
+    assert "cachegrid status" in str(caught.value)
+    assert "timeout=" in str(caught.value)

@@ -1,0 +1,279 @@
+# Generated from tests/engines/_aio/test_valkey_outages.py by tools/colour.py. Edit that file, then run `make colour`.
+"""Members that die, stand still, and come back: what callers notice of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import TypeVar
+
+import pytest
+
+from cachegrid.engines.valkey._sio.engine import SyncValkeyEngine
+from cachegrid.engines.valkey.slots import slot_of
+from cachegrid.errors import EngineError, EngineTimeout
+from cachegrid.testing._sio.bench import frame_of
+from cachegrid.testing.loopback import LoopbackGrid
+from cachegrid.testing.waits._sio import together
+from cachegrid.waits._sio import aside
+from tests.engines._sio.opened import opened
+from tests.engines._sio.traffic import SyncTraffic
+from tests.engines.servers import Server
+
+pytestmark = [pytest.mark.grid, pytest.mark.slow]
+
+T = TypeVar("T")
+TIMEOUT = 5.0
+SLACK = 0.3  # seconds that a busy machine may add
+
+
+@pytest.fixture
+def grid() -> Iterator[LoopbackGrid]:
+    """A grid that finds a new owner within a second."""
+    with LoopbackGrid(settings={"cluster-node-timeout": "500"}) as grid:
+        yield grid
+
+
+@pytest.fixture
+def loyal() -> Iterator[LoopbackGrid]:
+    """A grid whose replicas never take over."""
+    with LoopbackGrid(owners=2) as grid:
+        for member in grid.state.members:
+            with grid.admin(member.index) as admin:
+                admin.run("CONFIG", "SET", "cluster-replica-no-failover", "yes")
+        yield grid
+
+
+@pytest.fixture
+def kept() -> Iterator[LoopbackGrid]:
+    """A grid that is kept on disk, and so can come back when all of it was gone."""
+    with LoopbackGrid(owners=2, persist=True) as grid:
+        yield grid
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with Server() as server:
+        yield server
+
+
+def address_of(grid: LoopbackGrid, index: int) -> bytes:
+    """An address that a member owns."""
+    return next(address for number in range(1000) if index == grid.owner_of(address := b"cg:outage:%d" % number))
+
+
+def test_a_killed_owner_costs_no_error(grid: LoopbackGrid) -> None:
+    """
+    While an owner is killed and replaced, nobody who reads or writes meets an error, and nothing is counted twice.
+    """
+    with opened(grid.url) as engine:
+        traffic = SyncTraffic(engine)
+
+        def kill() -> None:
+            aside(grid.kill, 0)
+            aside(grid.wait_whole)
+
+        traffic.flow(kill)
+        assert max(traffic.longest.values()) < TIMEOUT
+
+
+def test_a_member_that_stands_still_costs_no_error(grid: LoopbackGrid) -> None:
+    """
+    An owner that answers nothing, and whose connections stay open, is replaced without an error, too.
+    """
+    with opened(grid.url + "?patience=200ms") as engine:
+        traffic = SyncTraffic(engine)
+
+        def pause() -> None:
+            aside(grid.pause, 0)
+            try:
+                aside(grid.wait_whole)
+                traffic.rounds_pass()
+            finally:
+                aside(grid.resume, 0)
+            aside(grid.wait_whole)
+
+        traffic.flow(pause)
+        assert max(traffic.longest.values()) < TIMEOUT
+
+
+def test_every_member_may_die_in_turn(grid: LoopbackGrid) -> None:
+    """
+    A grid whose members are killed and started again, one after the other, serves all the while.
+    """
+    with opened(grid.url) as engine:
+        traffic = SyncTraffic(engine)
+
+        def roll() -> None:
+            for index in (0, 3):
+                aside(grid.kill, index)
+                aside(grid.wait_whole)
+                aside(grid.restart)
+                aside(grid.wait_for, lambda: all(member.link_up and member.up for member in grid.members()))
+
+        traffic.flow(roll)
+        assert max(traffic.longest.values()) < TIMEOUT
+
+
+@pytest.mark.parametrize("ends", ["kill", "pause"])
+def test_a_replica_answers_while_there_is_no_owner(ends: str, loyal: LoopbackGrid) -> None:
+    """
+    Reads are answered at once while an owner is away; writes wait for as long as they may, and then say so.
+    """
+    address, frame = aside(address_of, loyal, 0), frame_of(b"kept")
+    with opened(loyal.url + "?patience=100ms&timeout=600ms") as engine:
+        engine.store(address, frame, None)
+        engine.raise_epoch(address)  # when it returns, the replica has what was stored before
+        aside(getattr(loyal, ends), 0)
+        assert frame == in_time(0.6, partial(engine.fetch, address))
+        begun = time.monotonic()
+        for _ in range(30):
+            assert frame == engine.fetch(address)
+            assert [frame, frame] == engine.fetch_many([address, address])
+            assert (frame, None) == engine.inspect(address)
+            assert frame == engine.fetch_idle(address, 60_000)
+        # Now and then one looks whether the owner is back; 120 who each waited for it would have taken 12 s.
+        assert time.monotonic() - begun < 3
+        too_late(0.6, partial(engine.store, address, frame_of(b"lost"), None))
+        if ends == "pause":
+            aside(loyal.resume, 0)
+        else:
+            aside(loyal.restart)
+        engine.store(address, frame_of(b"new"), None)
+
+
+def test_who_only_reads_hears_of_the_next_owner(grid: LoopbackGrid) -> None:
+    """
+    A replica that answers is asked for only until there is a new owner.
+    """
+    address = aside(address_of, grid, 0)
+    with opened(grid.url) as engine:
+        engine.store(address, b"kept", None)
+        engine.raise_epoch(address)
+        dead = aside(grid.kill, 0)
+        deadline = time.monotonic() + 10
+        while dead.port == engine._owners[slot_of(address)].endpoint.port:
+            assert time.monotonic() < deadline
+            assert b"kept" == engine.fetch(address)
+        assert b"kept" == engine.fetch(address)
+
+
+@pytest.mark.parametrize("ends", ["kill", "pause"])
+def test_a_grid_that_is_gone_is_told_in_time(ends: str, kept: LoopbackGrid) -> None:
+    """
+    With no member left every call raises EngineTimeout at its deadline; when they are back, the engine goes on.
+    """
+    with opened(kept.url + "?timeout=300ms&patience=100ms") as engine:
+        engine.store(b"cg:outage", b"kept", None)
+        engine.add(b"cg:outage:sum", 1, 0, None)
+        for index in range(4):
+            aside(getattr(kept, ends), index)
+        too_late(0.3, partial(engine.fetch, b"cg:outage"))
+        too_late(0.3, partial(engine.store, b"cg:outage", b"new", None))
+        too_late(0.3, partial(engine.add, b"cg:outage:sum", 1, 0, None))
+        too_late(0.3, partial(engine.fetch_many, [b"cg:outage:%d" % number for number in range(50)]))
+        too_late(0.3, partial(engine.raise_epoch, b"cg:outage"))
+        too_late(0.3, partial(everything_in, engine, b"cg:"))
+        together(*[partial(too_late, 0.3, partial(engine.fetch, b"cg:outage:%d" % i)) for i in range(8)])
+        for index in range(4) if ends == "pause" else ():
+            aside(kept.resume, index)
+        if ends == "kill":
+            aside(kept.restart)
+        aside(kept.wait_whole)
+        engine.store(b"cg:outage", b"new", None)
+        assert b"new" == engine.fetch(b"cg:outage")
+
+
+def test_a_huge_batch_meets_a_dead_owner(grid: LoopbackGrid) -> None:
+    """
+    10,000 addresses are read and written although one of their owners has just died.
+    """
+    items = [(b"cg:outage:%d" % number, b"frame %d" % number, None) for number in range(10_000)]
+    addresses = [address for address, _, _ in items]
+    with opened(grid.url) as engine:
+        engine.store_many(items)
+        engine.raise_epoch(b"any")
+        aside(grid.kill, 1)
+        assert [frame for _, frame, _ in items] == in_time(TIMEOUT, partial(engine.fetch_many, addresses))
+        in_time(TIMEOUT, partial(engine.store_many, items))
+        assert 10_000 == engine.drop_many(addresses)
+
+
+def test_an_epoch_is_raised_across_a_failover(grid: LoopbackGrid) -> None:
+    """
+    Raising an epoch waits for the next owner; then everybody doubts.
+    """
+    with opened(grid.url) as engine, opened(grid.url) as other:
+        aside(grid.kill, 2)
+        for number in range(6):
+            name = b"cg:outage:%d" % number
+            doubt, epoch = other.doubt, other.epoch(name)
+            raised = in_time(TIMEOUT, partial(engine.raise_epoch, name))
+            other.fetch(name)
+            assert doubt != other.doubt
+            assert epoch < raised == other.epoch(name)
+
+
+def test_members_are_listed_although_some_are_away(grid: LoopbackGrid) -> None:
+    """
+    A member that is dead, or stands still, is listed as not up, and does not keep others from being asked.
+    """
+    with opened(grid.url + "?patience=200ms") as engine:
+        dead = aside(grid.kill, 4)
+        still = aside(grid.pause, 5)
+        found = in_time(TIMEOUT, engine.members)
+        assert 6 == len(found)
+        assert {dead.port, still.port} == {member.port for member in found if not member.up}
+        aside(grid.resume, 5)
+
+
+def test_a_server_that_restarts_between_two_calls(server: Server) -> None:
+    """
+    After a restart every connection is dead: calls of every kind find that out by themselves.
+    """
+    with opened(server.url()) as engine:
+        for act, answer in RESTARTS:
+            together(*[partial(engine.fetch, b"cg:outage")] * 4)  # several connections, where there are several
+            aside(server.restart)
+            assert answer == act(engine)
+
+
+RESTARTS: list[tuple[Callable[[SyncValkeyEngine], object], object]] = [
+    (lambda engine: engine.fetch(b"cg:outage"), None),
+    (lambda engine: engine.store(b"cg:outage", b"new", None), None),
+    (lambda engine: engine.add(b"cg:outage", 1, 1, None), 2),
+    (lambda engine: engine.store_if_absent(b"cg:outage", b"new", None), True),
+    (lambda engine: engine.drop_if_version(b"cg:outage", b"12345678"), False),
+    (lambda engine: engine.fetch_many([b"cg:outage", b"cg:other"]), [None, None]),
+    (lambda engine: engine.inspect(b"cg:outage"), None),
+    (lambda engine: engine.renew(b"cg:outage", b"token", 1000), False),
+]
+
+
+def everything_in(engine: SyncValkeyEngine, prefix: bytes) -> list[bytes]:
+    """The addresses that begin so."""
+    return [address for page in engine.walk(prefix) for address in page]
+
+
+def in_time(seconds: float, act: Callable[[], T]) -> T:
+    """The answer, which comes within so many seconds."""
+    begun = time.monotonic()
+    answer = act()
+    assert time.monotonic() - begun < seconds + SLACK
+    return answer
+
+
+def too_late(seconds: float, act: Callable[[], object]) -> None:
+    """Assert that the deadline passes, and that the error says where, and what to do."""
+    begun = time.monotonic()
+    with pytest.raises(EngineError) as caught:
+        act()
+    took = time.monotonic() - begun
+    assert took < seconds + SLACK
+    assert isinstance(caught.value, EngineTimeout), repr(caught.value)
+    assert f"within {seconds:g} s" in str(caught.value)
+    assert "127.0.0.1:" in str(caught.value)
+    assert caught.value.where.startswith("127.0.0.1:")
+    assert "cachegrid status" in str(caught.value)
+    assert "timeout=" in str(caught.value)

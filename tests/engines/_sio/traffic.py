@@ -1,0 +1,104 @@
+# Generated from tests/engines/_aio/traffic.py by tools/colour.py. Edit that file, then run `make colour`.
+"""Callers who use an engine in every way for as long as a test wants, and see what it costs them."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable
+
+from cachegrid.engines.valkey._sio.engine import SyncValkeyEngine
+from cachegrid.errors import OutcomeUnknown
+from cachegrid.testing.waits._sio import together
+from cachegrid.waits._sio import sleep
+
+__all__ = ["SyncTraffic"]
+
+PATIENCE = 20.0
+
+
+class SyncTraffic:
+    """
+    Readers, writers and counters on addresses of all owners; every answer is checked.
+
+    `longest` is what the slowest call took, in seconds; `unknown` is how many counts may have been made or not.
+    """
+
+    def __init__(self, engine: SyncValkeyEngine, size: int = 60) -> None:
+        self.engine = engine
+        self.addresses = [b"cg:traffic:%d" % number for number in range(size)]
+        self.rounds: Counter[str] = Counter()
+        self.longest: dict[str, float] = {}
+        self.unknown = 0
+        self._written = 0
+        self._is_over = False
+
+    def flow(self, happens: Callable[[], None]) -> None:
+        """Let traffic flow while `happens` runs, and some rounds before and after it. The first error is raised."""
+        self.engine.store_many([(address, address + b":0", None) for address in self.addresses])
+        ways = (self._read, self._read_many, self._write, self._write_many, self._count)
+        workers = [self._worker(way) for way in ways]
+
+        def direct() -> None:
+            try:
+                self.rounds_pass()
+                happens()
+                self.rounds_pass()
+            finally:
+                self._is_over = True
+
+        together(direct, *workers)
+
+    def rounds_pass(self, count: int = 5) -> None:
+        """Wait until everybody has done something so often."""
+        begun = self.rounds.copy()
+        deadline = time.monotonic() + PATIENCE
+        while any(self.rounds[name] < begun[name] + count for name in self.longest) or not self.longest:
+            assert not self._is_over, "somebody met an error"
+            assert time.monotonic() < deadline, "a caller hangs"
+            sleep(0.005)
+
+    def _worker(self, way: Callable[[int], None]) -> Callable[[], None]:
+        name = way.__name__
+        self.longest[name] = 0
+
+        def work() -> None:
+            try:
+                while not self._is_over:
+                    begun = time.monotonic()
+                    way(self.rounds[name])
+                    self.longest[name] = max(self.longest[name], time.monotonic() - begun)
+                    self.rounds[name] += 1
+                    sleep(0)
+            finally:
+                self._is_over = True
+
+        return work
+
+    def _read(self, turn: int) -> None:
+        address = self.addresses[turn % len(self.addresses)]
+        self._check(address, self.engine.fetch(address))
+
+    def _read_many(self, turn: int) -> None:
+        for address, frame in zip(self.addresses, self.engine.fetch_many(self.addresses), strict=True):
+            self._check(address, frame)
+
+    def _write(self, turn: int) -> None:
+        address = self.addresses[turn % len(self.addresses)]
+        self.engine.store(address, address + b":%d" % turn, None)
+
+    def _write_many(self, turn: int) -> None:
+        self.engine.store_many([(address, address + b":%d" % turn, None) for address in self.addresses])
+
+    def _count(self, turn: int) -> None:
+        try:
+            sum_now = self.engine.add(b"cg:traffic:sum:%d" % (turn % 16), 1, 0, None)
+        except OutcomeUnknown:
+            self.unknown += 1
+        else:
+            # Never more than was asked for: nothing was counted twice.
+            assert sum_now <= turn // 16 + 1
+
+    def _check(self, address: bytes, frame: bytes | None) -> None:
+        assert frame is not None, "an outage looked like a miss"
+        assert frame.startswith(address + b":"), "an answer was meant for another"
