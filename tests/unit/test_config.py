@@ -108,7 +108,7 @@ def test_a_name_said_nearer_outweighs_a_url_from_further_away(
     settings = load(folder, config=file, environ=environ, **said)
     assert (url, name) == (settings.url, settings.name)
     if not environ:
-        settings = load(folder, config=Settingsfile), **said)
+        settings = load(folder, config=Settings(**file), **said)
         assert (url, name) == (settings.url, settings.name)
 
 
@@ -257,9 +257,9 @@ def test_what_is_wrong_in_a_policy_is_told(said: dict[str, Any], match: str) -> 
     However the policy is made.
     """
     with pytest.raises(ConfigError, match=match):
-        CachePolicysaid)
+        CachePolicy(**said)
     with pytest.raises(ConfigError, match=match):
-        CachePolicy().changedsaid)
+        CachePolicy().changed(**said)
     with pytest.raises(ConfigError, match=match):
         Settings(caches={"a": said})  # type: ignore[dict-item]
 
@@ -292,5 +292,5 @@ def test_policies_may_mean_the_same(one: dict[str, Any], other: dict[str, Any], 
     """
     However they are written.
     """
-    assert same is CachePolicyone).means_the_same_as(CachePolicy(**other))
-    assert same is CachePolicyother).means_the_same_as(CachePolicy(**one))
+    assert same is CachePolicy(**one).means_the_same_as(CachePolicy(**other))
+    assert same is CachePolicy(**other).means_the_same_as(CachePolicy(**one))
