@@ -91,6 +91,92 @@ def loading(prices: SyncCache) -> None:
     price.invalidate(sku=1)  # type: ignore[arg-type]
 
 
+class Shop:
+    def __init__(self, city: str) -> None:
+        self.city = city
+
+    def __cache_key__(self) -> str:
+        return self.city
+
+
+grid = cachegrid.connect("memory://")
+agrid = cachegrid.aconnect("memory://")
+
+
+class Prices:
+    """Methods of every kind, kept."""
+
+    @grid.cache("prices").cached(ignore=("self",))
+    def of(self, sku: str, count: int = 1) -> float:
+        return float(len(sku) * count)
+
+    @agrid.cache("prices").cached
+    async def aof(self, sku: str) -> float:
+        return float(len(sku))
+
+    @staticmethod
+    @grid.cache("prices").cached
+    def static(sku: str) -> float:
+        return float(len(sku))
+
+
+def keeping_methods(prices: Prices) -> None:
+    assert_type(prices.of("sku-1"), float)
+    assert_type(prices.of("sku-1", count=2), float)
+    assert_type(prices.of.invalidate("sku-1", 2), bool)
+    assert_type(prices.of.uncached("sku-1"), float)
+    assert_type(Prices.static("sku-1"), float)
+    assert_type(Prices.static.invalidate("sku-1"), bool)
+    prices.of.invalidate_all()
+    Prices.of(prices, "sku-1")
+    prices.of(1)  # type: ignore[arg-type]
+    prices.of()  # type: ignore[call-arg]
+    prices.of("sku-1", amount=2)  # type: ignore[call-arg]
+    prices.of.invalidate()  # type: ignore[call-arg]
+    prices.of.key(1)  # type: ignore[arg-type]
+    prices.of.uncached("sku-1", "2")  # type: ignore[arg-type]
+    Prices.static.key(1)  # type: ignore[arg-type]
+
+
+async def keeping_async_methods(prices: Prices) -> None:
+    assert_type(await prices.aof("sku-1"), float)
+    assert_type(await prices.aof.invalidate("sku-1"), bool)
+    assert_type(await prices.aof.uncached("sku-1"), float)
+    await prices.aof.invalidate_all()
+    await prices.aof(1)  # type: ignore[arg-type]
+    await prices.aof.invalidate()  # type: ignore[call-arg]
+    prices.aof("sku-1") + 1  # type: ignore[operator]
+
+
+def the_parameters_of_a_kept_function(prices: SyncCache) -> None:
+    @prices.cached
+    def price(sku: str, /, count: int = 1, *, currency: str = "EUR") -> float:
+        return float(len(sku + currency) * count)
+
+    for call in (price, price.uncached):
+        assert_type(call("sku-1", 2, currency="USD"), float)
+    assert_type(price.invalidate("sku-1", count=2), bool)
+    price.key("sku-1", currency="USD")
+    price(sku="sku-1")  # type: ignore[call-arg]
+    price.key()  # type: ignore[call-arg]
+    price.key("sku-1", "2")  # type: ignore[arg-type]
+    price.invalidate("sku-1", 2, "USD")  # type: ignore[call-arg]
+    price.invalidate("sku-1", curency="USD")  # type: ignore[call-arg]
+    price.uncached(1)  # type: ignore[arg-type]
+    price.invalidate_all("sku-1")  # type: ignore[call-arg]
+    assert_type(price.__wrapped__("sku-1"), float)
+
+    prices.cached(ttl="5m", version="2", name="price", key=lambda sku: ("price", sku))(price.uncached)
+    prices.cached(price, ttl="5m")  # type: ignore[call-overload]
+    prices.cached(tll="5m")  # type: ignore[call-overload]
+
+
+def what_async_caches_keep(prices: AsyncCache) -> None:
+    prices.cached(aload_price)
+    prices.cached(load_price)  # type: ignore[arg-type]
+    prices.cached(ttl=5)(load_price)  # type: ignore[arg-type]
+
+
 def locking(grid: SyncGrid) -> None:
     with grid.lock("stocktaking", lease="10s") as lock:
         lock.check()
