@@ -416,6 +416,17 @@ async def _(self: Engine, address: bytes, idle: int) -> bytes | None:
     return frame
 
 
+@fault("fetch_idle_many", "only fetches", "many_are_fetched_and_live_on_together")
+async def _(self: Engine, addresses: Sequence[bytes], idle: int) -> list[bytes | None]:
+    return [self._store.fetch(address) for address in addresses]
+
+
+@fault("fetch_idle_many", "leaves out what is not there", "many_are_fetched_and_live_on_together")
+async def _(self: Engine, addresses: Sequence[bytes], idle: int) -> list[bytes | None]:
+    found = [self._store.fetch_idle(address, idle) for address in addresses]
+    return [frame for frame in found if frame is not None]
+
+
 @fault("touch", "always says yes", "touch_needs_an_entry")
 async def _(self: Engine, address: bytes, ttl: int | None, now: int) -> bool:
     self._store.touch(address, ttl, now)

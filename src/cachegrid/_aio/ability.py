@@ -103,6 +103,9 @@ class _Stood:
     async def fetch_idle(self, address: bytes, idle: int) -> bytes | None:
         self._refuse("times", "idle=")
 
+    async def fetch_idle_many(self, addresses: Sequence[bytes], idle: int) -> list[bytes | None]:
+        self._refuse("times", "idle=")
+
     async def touch(self, address: bytes, ttl: int | None, now: int) -> bool:
         self._refuse("times", "touch()")
 

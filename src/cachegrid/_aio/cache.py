@@ -49,7 +49,7 @@ class AsyncCache(AsyncChanges, AsyncFace):
         async def act(space: Space) -> tuple[list[bytes], list[bytes | None]]:
             addresses = space.addresses(keys)
             if self._idle is not None:
-                return addresses, [await self._engine.fetch_idle(address, self._idle) for address in addresses]
+                return addresses, await self._engine.fetch_idle_many(addresses, self._idle)
             return addresses, await self._engine.fetch_many(addresses)
 
         addresses, frames = await self._steadily(act)

@@ -178,10 +178,9 @@ class AsyncCell:
 
     async def _restart_idle(self, addresses: list[bytes], raws: dict[bytes, bytes | None]) -> None:
         """Entries with an idle time of their own, that were just read: it starts anew."""
-        for address in addresses:
-            raw = raws[address]
-            if raw is not None and _names_idle(raw):
-                await self._engine.fetch_idle(address, _AGES)
+        idle = [address for address in addresses if _names_idle(raws[address] or b"")]
+        if idle:
+            await self._engine.fetch_idle_many(idle, _AGES)
 
     def _thaw_quietly(self, address: bytes, raw: bytes) -> Any:
         return self._pipeline.thaw(address, raw)

@@ -104,6 +104,9 @@ class _Stood:
     def fetch_idle(self, address: bytes, idle: int) -> bytes | None:
         self._refuse("times", "idle=")
 
+    def fetch_idle_many(self, addresses: Sequence[bytes], idle: int) -> list[bytes | None]:
+        self._refuse("times", "idle=")
+
     def touch(self, address: bytes, ttl: int | None, now: int) -> bool:
         self._refuse("times", "touch()")
 

@@ -50,7 +50,7 @@ class SyncCache(SyncChanges, SyncFace):
         def act(space: Space) -> tuple[list[bytes], list[bytes | None]]:
             addresses = space.addresses(keys)
             if self._idle is not None:
-                return addresses, [self._engine.fetch_idle(address, self._idle) for address in addresses]
+                return addresses, self._engine.fetch_idle_many(addresses, self._idle)
             return addresses, self._engine.fetch_many(addresses)
 
         addresses, frames = self._steadily(act)

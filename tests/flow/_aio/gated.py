@@ -24,6 +24,7 @@ _METHODS = (
     "drop_if_version",
     "add",
     "fetch_idle",
+    "fetch_idle_many",
     "touch",
     "inspect",
     "acquire",

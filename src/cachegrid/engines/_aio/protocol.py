@@ -103,6 +103,9 @@ class AsyncTimes(Protocol):
         the absolute time to live in its header.
         """
 
+    async def fetch_idle_many(self, addresses: Sequence[bytes], idle: int) -> list[bytes | None]:
+        """The same for many, in the order asked for, in one trip to each member."""
+
     async def touch(self, address: bytes, ttl: int | None, now: int) -> bool:
         """
         Give what is there a new time to live from `now` (ms since 1970); whether something was there.

@@ -104,6 +104,9 @@ class SyncTimes(Protocol):
         the absolute time to live in its header.
         """
 
+    def fetch_idle_many(self, addresses: Sequence[bytes], idle: int) -> list[bytes | None]:
+        """The same for many, in the order asked for, in one trip to each member."""
+
     def touch(self, address: bytes, ttl: int | None, now: int) -> bool:
         """
         Give what is there a new time to live from `now` (ms since 1970); whether something was there.

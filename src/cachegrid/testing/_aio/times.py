@@ -76,6 +76,22 @@ class AsyncTimesContract(AsyncBench):
             await self._has_left(2 * SLACK)
 
     @promise("Times")
+    async def test_many_are_fetched_and_live_on_together(self) -> None:
+        """
+        The frames come in the order asked for, None where there is none, and the idle time of each starts anew.
+        """
+        frame, addresses = frame_of(b"idle", idle=MINUTE), self.addresses(100)
+        for address in addresses[1:]:
+            await self.engine.store(address, frame, SLACK)
+        assert [] == await self.engine.fetch_idle_many([], SECOND)
+        assert [None, *[frame] * 99] == await self.engine.fetch_idle_many(addresses, SECOND)
+        for address in addresses[1:]:
+            found = await self.engine.inspect(address)
+            assert found is not None
+            assert found[1] is not None
+            assert SLACK < found[1] <= MINUTE + self.tolerance
+
+    @promise("Times")
     async def test_an_idle_time_ends(self) -> None:
         """
         An entry that nobody reads is gone when its idle time is over.

@@ -77,6 +77,22 @@ class SyncTimesContract(SyncBench):
             self._has_left(2 * SLACK)
 
     @promise("Times")
+    def test_many_are_fetched_and_live_on_together(self) -> None:
+        """
+        The frames come in the order asked for, None where there is none, and the idle time of each starts anew.
+        """
+        frame, addresses = frame_of(b"idle", idle=MINUTE), self.addresses(100)
+        for address in addresses[1:]:
+            self.engine.store(address, frame, SLACK)
+        assert [] == self.engine.fetch_idle_many([], SECOND)
+        assert [None, *[frame] * 99] == self.engine.fetch_idle_many(addresses, SECOND)
+        for address in addresses[1:]:
+            found = self.engine.inspect(address)
+            assert found is not None
+            assert found[1] is not None
+            assert SLACK < found[1] <= MINUTE + self.tolerance
+
+    @promise("Times")
     def test_an_idle_time_ends(self) -> None:
         """
         An entry that nobody reads is gone when its idle time is over.

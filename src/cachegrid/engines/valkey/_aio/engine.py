@@ -8,7 +8,7 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from types import NoneType
-from typing import Final, cast
+from typing import Final, NamedTuple, cast
 
 from libvalkey import ReplyError
 
@@ -31,9 +31,25 @@ _EPOCH_COPIES_MS: Final = 100  # how long a raised epoch waits to be on a replic
 _FENCE_KEPT_MS: Final = 60_000  # how long a fencing number is remembered after its lease
 _RELEASE_KEPT: Final = 1.0  # seconds beyond the deadline for which a release is remembered
 _LOOK_AROUND: Final = 0.2  # seconds between two looks for a new owner while replicas answer
+_HOPS: Final = 3  # from member to member without a pause
 _SHORTEST: Final = 0.005  # seconds for an answer, however near the deadline
 
 _doubts = itertools.count(1)  # one source for all engines: `next` is atomic, and no value comes twice
+
+
+class _Batch(NamedTuple):
+    """A request for each address. Of scripts also their sources, and what a replica can be asked instead."""
+
+    addresses: Sequence[bytes]
+    requests: list[bytes]
+    effect: Effect
+    sources: list[bytes] | None = None
+    plains: list[bytes] | None = None
+
+    def part(self, page: slice) -> _Batch:
+        """A page of it."""
+        sources, plains = self.sources and self.sources[page], self.plains and self.plains[page]
+        return _Batch(self.addresses[page], self.requests[page], self.effect, sources, plains)
 
 
 class AsyncValkeyEngine:
@@ -70,18 +86,20 @@ class AsyncValkeyEngine:
         return await self._call(address, pack(b"UNLINK", address), Effect.REPEATABLE) == 1
 
     async def fetch_many(self, addresses: Sequence[bytes]) -> list[bytes | None]:
-        replies = await self._call_many(addresses, [commands.fetch(address) for address in addresses], Effect.READ)
+        replies = await self._call_many(
+            _Batch(addresses, [commands.fetch(address) for address in addresses], Effect.READ)
+        )
         if {bytes, NoneType}.issuperset(map(type, replies)):
             return cast("list[bytes | None]", replies)
         raise _unexpected(next(reply for reply in replies if reply is not None and not isinstance(reply, bytes)))
 
     async def store_many(self, items: Sequence[tuple[bytes, bytes, int | None]]) -> None:
         requests = [commands.store(address, frame, ttl) for address, frame, ttl in items]
-        await self._call_many([item[0] for item in items], requests, Effect.REPEATABLE)
+        await self._call_many(_Batch([item[0] for item in items], requests, Effect.REPEATABLE))
 
     async def drop_many(self, addresses: Sequence[bytes]) -> int:
         requests = [pack(b"UNLINK", address) for address in addresses]
-        return sum(_int(reply) for reply in await self._call_many(addresses, requests, Effect.REPEATABLE))
+        return sum(_int(reply) for reply in await self._call_many(_Batch(addresses, requests, Effect.REPEATABLE)))
 
     # Conditions and counts: what must not be applied twice.
 
@@ -107,6 +125,17 @@ class AsyncValkeyEngine:
         # While the owner is away a replica tells what is there; only the owner can let it live on.
         plain = commands.fetch(address)
         return _bytes(await self._run(commands.FETCH_IDLE, Effect.REPEATABLE, (address,), b"%d" % idle, plain=plain))
+
+    async def fetch_idle_many(self, addresses: Sequence[bytes], idle: int) -> list[bytes | None]:
+        script, limit = commands.FETCH_IDLE, b"%d" % idle
+        batch = _Batch(
+            addresses,
+            [script.call((address,), limit) for address in addresses],
+            Effect.REPEATABLE,
+            [script.send((address,), limit) for address in addresses],
+            [commands.fetch(address) for address in addresses],
+        )
+        return [_bytes(reply) for reply in await self._call_many(batch)]
 
     async def touch(self, address: bytes, ttl: int | None, now: int) -> bool:
         return await self._run(commands.TOUCH, Effect.REPEATABLE, (address,), _ms(ttl), b"%d" % now) == 1
@@ -141,7 +170,10 @@ class AsyncValkeyEngine:
 
     async def epoch(self, name: bytes) -> int:
         key = _epoch_key(name)
-        # Not from a replica, which may lag: a script that may write is answered by the owner only.
+        # While the owner is away its replica tells: a raise has waited for it, and it is the one that takes over.
+        known = await self._call(key, commands.fetch(key), Effect.READ)
+        if known is not None:
+            return _int(known)
         match await self._run(commands.MAKE_EPOCH, Effect.REPEATABLE, (key,)):
             case [bytes(epoch), int(is_new)]:
                 if is_new:  # somebody may still trust one that was evicted, or flushed
@@ -212,32 +244,42 @@ class AsyncValkeyEngine:
             return await self._insist(address, request, effect, link, reply)
         return reply
 
-    async def _call_many(self, addresses: Sequence[bytes], requests: list[bytes], effect: Effect) -> list[object]:
+    async def _call_many(self, batch: _Batch) -> list[object]:
         """A request for each address, all members at once; the replies in order."""
         replies: list[object] = []
-        for first in range(0, len(addresses), _PAGE):
-            page = slice(first, first + _PAGE)
-            replies += await self._call_page(addresses[page], requests[page], effect)
+        for first in range(0, len(batch.addresses), _PAGE):
+            replies += await self._call_page(batch.part(slice(first, first + _PAGE)))
         return replies
 
-    async def _call_page(self, addresses: Sequence[bytes], requests: list[bytes], effect: Effect) -> list[object]:
+    async def _call_page(self, batch: _Batch) -> list[object]:
+        addresses, requests = batch.addresses, batch.requests
         replies: list[object] = [None] * len(addresses)
         troubles = await self._try_page(range(len(addresses)), slots_of(addresses), requests, replies)
         deadline = self._deadline(*[trouble for _, _, trouble in troubles[:1]])
         if len(troubles) > 1:
             index, link, trouble = troubles[0]
-            replies[index] = await self._insist(
-                addresses[index], requests[index], effect, link, trouble, deadline=deadline
-            )
+            replies[index] = await self._insist_on(batch, index, link, trouble, deadline)
             # The first has waited out a failover, or learned which slots moved: most of the others pass at once now.
             others = [index for index, _, _ in troubles[1:]]
             slots = slots_of([addresses[index] for index in others])
             troubles = await self._try_page(others, slots, requests, replies)
         for index, link, trouble in troubles:
-            replies[index] = await self._insist(
-                addresses[index], requests[index], effect, link, trouble, deadline=deadline
-            )
+            replies[index] = await self._insist_on(batch, index, link, trouble, deadline)
         return replies
+
+    async def _insist_on(
+        self, batch: _Batch, index: int, link: AsyncLink, trouble: Exception, deadline: float
+    ) -> object:
+        return await self._insist(
+            batch.addresses[index],
+            batch.requests[index],
+            batch.effect,
+            link,
+            trouble,
+            source=batch.sources[index] if batch.sources else None,
+            plain=batch.plains[index] if batch.plains else None,
+            deadline=deadline,
+        )
 
     async def _try_page(
         self, indexes: Sequence[int], slots: list[int], requests: list[bytes], replies: list[object]
@@ -344,7 +386,8 @@ class AsyncValkeyEngine:
 
     async def _next_link(self, advice: Advice, link: AsyncLink, slot: int, attempt: int, deadline: float) -> AsyncLink:
         """Where to go next with a request that met trouble, after the pause that it takes."""
-        if advice.step in (Step.WAIT, Step.LEARN):
+        # Members that do not agree yet may send us to each other for a while.
+        if advice.step in (Step.WAIT, Step.LEARN) or attempt > _HOPS:
             await _pause(attempt, deadline)
         if advice.step is Step.LEARN:
             if attempt or self._owners[slot] is link:  # else others have learned meanwhile who owns it now
