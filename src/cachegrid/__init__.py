@@ -95,6 +95,10 @@ def aconnect(
     return make_grid(load_settings(url, name, config))
 
 
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})
+
+
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'cachegrid' has no attribute {name!r}")

@@ -72,11 +72,11 @@ def locate(settings: Settings) -> Place:
 
 
 def _by_url(settings: Settings, url: str) -> Place:
-    from cachegrid.engines.valkey import url as valkey
-
     scheme = urlsplit(url).scheme
     if scheme == "memory":
         return _in_memory(settings, url)
+    from cachegrid.engines.valkey import url as valkey
+
     if scheme not in valkey.SCHEMES:
         return _by_plug_in(settings, url, scheme)
     name = valkey.grid_in(url)
