@@ -26,6 +26,7 @@ class AsyncTraffic:
     def __init__(self, engine: AsyncValkeyEngine, size: int = 60) -> None:
         self.engine = engine
         self.addresses = [b"cg:traffic:%d" % number for number in range(size)]
+        self._sums = [b"cg:traffic:sum:%d" % number for number in range(16)]
         self.rounds: Counter[str] = Counter()
         self.longest: dict[str, float] = {}
         self.unknown = 0
@@ -35,6 +36,7 @@ class AsyncTraffic:
     async def flow(self, happens: Callable[[], Awaitable[None]]) -> None:
         """Let traffic flow while `happens` runs, and some rounds before and after it. The first error is raised."""
         await self.engine.store_many([(address, address + b":0", None) for address in self.addresses])
+        await self.engine.drop_many(self._sums)
         ways = (self._read, self._read_many, self._write, self._write_many, self._count)
         workers = [self._worker(way) for way in ways]
 
@@ -46,7 +48,7 @@ class AsyncTraffic:
             finally:
                 self._is_over = True
 
-        await together(direct, *workers)
+        await together(*workers, direct)
 
     async def rounds_pass(self, count: int = 5) -> None:
         """Wait until everybody has done something so often."""
@@ -91,7 +93,7 @@ class AsyncTraffic:
 
     async def _count(self, turn: int) -> None:
         try:
-            sum_now = await self.engine.add(b"cg:traffic:sum:%d" % (turn % 16), 1, 0, None)
+            sum_now = await self.engine.add(self._sums[turn % 16], 1, 0, None)
         except OutcomeUnknown:
             self.unknown += 1
         else:

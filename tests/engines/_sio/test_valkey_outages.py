@@ -215,6 +215,23 @@ def test_an_epoch_is_raised_across_a_failover(grid: LoopbackGrid) -> None:
             assert epoch < raised == other.epoch(name)
 
 
+def test_a_walk_goes_on_at_the_next_owner(grid: LoopbackGrid) -> None:
+    """
+    A walk whose owner dies lists everything all the same.
+    """
+    addresses = {b"cg:walked:%d" % number for number in range(6000)}
+    with opened(grid.url) as engine:
+        engine.store_many([(address, b"", None) for address in addresses])
+        engine.raise_epoch(b"any")
+        aside(grid.wait_for, lambda: all(member.lag_bytes == 0 for member in grid.members()))
+        seen: set[bytes] = set()
+        for page in engine.walk(b"cg:walked:"):
+            if not seen:
+                aside(grid.kill, aside(grid.owner_of, page[0]))
+            seen.update(page)
+        assert addresses == seen
+
+
 def test_members_are_listed_although_some_are_away(grid: LoopbackGrid) -> None:
     """
     A member that is dead, or stands still, is listed as not up, and does not keep others from being asked.

@@ -27,6 +27,7 @@ class SyncTraffic:
     def __init__(self, engine: SyncValkeyEngine, size: int = 60) -> None:
         self.engine = engine
         self.addresses = [b"cg:traffic:%d" % number for number in range(size)]
+        self._sums = [b"cg:traffic:sum:%d" % number for number in range(16)]
         self.rounds: Counter[str] = Counter()
         self.longest: dict[str, float] = {}
         self.unknown = 0
@@ -36,6 +37,7 @@ class SyncTraffic:
     def flow(self, happens: Callable[[], None]) -> None:
         """Let traffic flow while `happens` runs, and some rounds before and after it. The first error is raised."""
         self.engine.store_many([(address, address + b":0", None) for address in self.addresses])
+        self.engine.drop_many(self._sums)
         ways = (self._read, self._read_many, self._write, self._write_many, self._count)
         workers = [self._worker(way) for way in ways]
 
@@ -47,7 +49,7 @@ class SyncTraffic:
             finally:
                 self._is_over = True
 
-        together(direct, *workers)
+        together(*workers, direct)
 
     def rounds_pass(self, count: int = 5) -> None:
         """Wait until everybody has done something so often."""
@@ -92,7 +94,7 @@ class SyncTraffic:
 
     def _count(self, turn: int) -> None:
         try:
-            sum_now = self.engine.add(b"cg:traffic:sum:%d" % (turn % 16), 1, 0, None)
+            sum_now = self.engine.add(self._sums[turn % 16], 1, 0, None)
         except OutcomeUnknown:
             self.unknown += 1
         else:

@@ -1,0 +1,244 @@
+"""Slots that move, and scripts that are forgotten: callers notice nothing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
+
+import pytest
+
+from cachegrid.cluster.server import find_server
+from cachegrid.engines.valkey._aio.engine import AsyncValkeyEngine
+from cachegrid.engines.valkey.slots import slot_of
+from cachegrid.testing._aio.bench import frame_of, version_in
+from cachegrid.testing.loopback import LoopbackGrid
+from cachegrid.testing.waits._aio import together
+from cachegrid.waits._aio import aside
+from tests.engines._aio.opened import opened
+from tests.engines._aio.traffic import AsyncTraffic
+from tests.engines.moving import Move, move_at_once, owned_by
+
+pytestmark = pytest.mark.grid
+
+FRAME, NEW = frame_of(b"kept"), frame_of(b"new")
+
+
+@pytest.fixture(scope="module")
+def grid() -> Iterator[LoopbackGrid]:
+    # A member that has given all its slots away stays an owner.
+    with LoopbackGrid(owners=3, replicas=0, settings={"cluster-allow-replica-migration": "no"}) as grid:
+        yield grid
+
+
+async def use_in_every_way(engine: AsyncValkeyEngine, at: Callable[[bytes], bytes]) -> None:
+    """Use an engine on addresses that `at` makes, and see that every answer is right."""
+    await engine.store(at(b"1"), FRAME, 60_000)
+    assert FRAME == await engine.fetch(at(b"1"))
+    assert await engine.store_if_version(at(b"1"), version_in(FRAME), NEW, 60_000) is True
+    assert await engine.store_if_version(at(b"1"), version_in(FRAME), NEW, 60_000) is False
+    assert NEW == await engine.fetch_idle(at(b"1"), 60_000)
+    assert await engine.touch(at(b"1"), 60_000, time.time_ns() // 1_000_000) is True
+    found = await engine.inspect(at(b"1"))
+    assert found is not None
+    assert version_in(NEW) == version_in(found[0])
+    assert await engine.drop_if_version(at(b"1"), version_in(NEW)) is True
+    assert await engine.drop(at(b"1")) is False
+    assert await engine.store_if_absent(at(b"2"), FRAME, None) is True
+    assert await engine.store_if_present(at(b"2"), NEW, None) is True
+    assert 10 == await engine.add(at(b"3"), 1, 9, None)
+    assert 11 == await engine.add(at(b"3"), 1, 9, None)
+    await engine.store_many([(at(b"4"), FRAME, None), (at(b"5"), NEW, 60_000)])
+    assert [FRAME, NEW, None] == await engine.fetch_many([at(b"4"), at(b"5"), at(b"none")])
+    assert 4 == await engine.drop_many([at(b"%d" % number) for number in range(2, 7)])
+
+
+def in_slot_of(name: bytes) -> Callable[[bytes], bytes]:
+    """Makes addresses that are all in one slot."""
+    return lambda suffix: b"cg:moves:{" + name + b"}:" + suffix
+
+
+async def test_a_moved_slot_is_followed(grid: LoopbackGrid) -> None:
+    """
+    Who asks the old owner is sent to the new one, and asks that one from then on.
+    """
+    at = in_slot_of(b"moved")
+    async with opened(grid.url) as engine, opened(grid.url) as other:
+        await engine.store(at(b"before"), FRAME, None)
+        move = await aside(Move, grid, at(b""))
+        await aside(move.begin)
+        await aside(move.finish)
+        assert FRAME == await engine.fetch(at(b"before"))
+        assert move.target_endpoint == engine._owners[slot_of(at(b""))].endpoint
+        await use_in_every_way(other, at)
+        assert move.target_endpoint == other._owners[slot_of(at(b""))].endpoint
+
+
+async def test_every_kind_of_call_follows_a_moved_slot(grid: LoopbackGrid) -> None:
+    """
+    Whatever is asked first of the old owner is done by the new one, once.
+    """
+    acts: list[tuple[Callable[[AsyncValkeyEngine, bytes], Awaitable[object]], object]] = [
+        (lambda engine, at: engine.store(at, FRAME, None), None),
+        (lambda engine, at: engine.add(at, 1, 0, None), 1),
+        (lambda engine, at: engine.store_if_absent(at, FRAME, None), True),
+        (lambda engine, at: engine.inspect(at), None),
+        (lambda engine, at: engine.fetch_many([at, b"cg:moves"]), [None, None]),
+        (lambda engine, at: engine.drop_many([at, b"cg:moves"]), 0),
+    ]
+    for number, (act, answer) in enumerate(acts):
+        address = b"cg:moves:kind-%d" % number
+        async with opened(grid.url) as engine:
+            move = await aside(Move, grid, address)
+            await aside(move.begin)
+            await aside(move.finish)
+            assert answer == await act(engine, address)
+            assert move.target_endpoint == engine._owners[slot_of(address)].endpoint
+
+
+async def test_a_slot_that_is_moving_is_followed(grid: LoopbackGrid) -> None:
+    """
+    While a slot moves, what the old owner no longer has, and what is new, is asked of the new owner.
+    """
+    at = in_slot_of(b"asked")
+    async with opened(grid.url) as engine:
+        await engine.store_many([(at(b"goes"), FRAME, None), (at(b"stays"), NEW, None)])
+        move = await aside(Move, grid, at(b""))
+        await aside(move.begin)
+        await aside(move.carry, at(b"goes"))
+        assert FRAME == await engine.fetch(at(b"goes"))
+        assert NEW == await engine.fetch(at(b"stays"))
+        assert [NEW, FRAME, None] == await engine.fetch_many([at(b"stays"), at(b"goes"), at(b"none")])
+        await use_in_every_way(engine, at)
+        assert move.source_endpoint == engine._owners[slot_of(at(b""))].endpoint, "it has not moved yet"
+        await aside(move.finish)
+        assert [NEW, FRAME] == await engine.fetch_many([at(b"stays"), at(b"goes")])
+        await use_in_every_way(engine, at)
+
+
+async def test_a_lease_waits_until_its_slot_has_moved(grid: LoopbackGrid) -> None:
+    """
+    What needs two entries that are at two members for the moment waits until they are together again.
+    """
+    name = b"moving"
+    lease, fence = b"cg!lease:{%b}" % name, b"cg!fence:{%b}" % name
+    async with opened(grid.url) as engine:
+        first = await engine.acquire(name, b"token", 60_000)
+        move = await aside(Move, grid, lease)
+        await aside(move.begin)
+        await aside(move.carry, fence)
+
+        async def end_the_move() -> None:
+            before = await aside(move.errors, move.source, "TRYAGAIN")
+            await aside(grid.wait_for, lambda: move.errors(move.source, "TRYAGAIN") > max(before, 1))
+            await aside(move.finish)
+
+        acquired, _ = await together(partial(engine.acquire, name, b"token", 60_000), end_the_move)
+        assert first == acquired
+        assert await engine.release(name, b"token") is True
+
+
+async def test_entries_move_under_traffic(grid: LoopbackGrid) -> None:
+    """
+    Slots are moved one by one, entry by entry, and nobody who reads or writes them meets an error.
+    """
+    async with opened(grid.url) as engine:
+        traffic = AsyncTraffic(engine, 12)
+
+        async def move_some() -> None:
+            for address in traffic.addresses[:6]:
+                move = await aside(Move, grid, address)
+                await aside(move.begin)
+                await traffic.rounds_pass(2)
+                await aside(move.carry)
+                await traffic.rounds_pass(2)
+                await aside(move.finish)
+
+        await traffic.flow(move_some)
+        assert 0 == traffic.unknown
+
+
+@pytest.mark.skipif(not find_server().version.startswith("9."), reason="moves slots at once only from Valkey 9 on")
+async def test_many_slots_move_at_once_under_traffic(grid: LoopbackGrid) -> None:
+    """
+    Ranges of slots change hands all at once, back and forth, and nobody meets an error.
+    """
+    async with opened(grid.url) as engine:
+        traffic = AsyncTraffic(engine)
+        move = await aside(Move, grid, b"any")
+        first, last = await aside(some_slots, grid, move.source)
+
+        async def move_some() -> None:
+            await aside(move_at_once, grid, first, last, move.source, move.target)
+            await traffic.rounds_pass(2)
+            await aside(move_at_once, grid, first, last, move.target, move.source)
+
+        await traffic.flow(move_some)
+        assert 0 == traffic.unknown
+
+
+def some_slots(grid: LoopbackGrid, index: int) -> tuple[int, int]:
+    """The first and the last of the first slots in a row that a member owns."""
+    owned = owned_by(grid, index)
+    first = last = min(owned)
+    while last + 1 in owned:
+        last += 1
+    return first, last
+
+
+async def test_a_walk_lists_what_moves_behind_its_back(grid: LoopbackGrid) -> None:
+    """
+    What moves during a walk, to a member that has been walked already, is listed all the same.
+    """
+    prefix = b"cg:walked:"
+    addresses = {prefix + b"%d" % number for number in range(3000)}
+    async with opened(grid.url) as engine:
+        await engine.store_many([(address, b"", None) for address in addresses])
+        seen: set[bytes] = set()
+        walked: set[int] = set()
+        async for page in engine.walk(prefix):
+            if not seen:
+                walked = {await aside(grid.owner_of, page[0])}
+            elif len(walked) == 1 and (owner := await aside(grid.owner_of, page[0])) not in walked:
+                # The first member has been walked, and the second is: now the third gives all it has to the first.
+                walked |= {owner}
+                third = next(index for index in range(3) if index not in walked)
+                await aside(give_all, grid, third, next(iter(walked - {owner})))
+            seen.update(page)
+        assert 2 == len(walked)
+        assert addresses == seen
+        await engine.drop_many(list(addresses))
+
+
+def give_all(grid: LoopbackGrid, source: int, target: int) -> None:
+    """Let a member give the first slots in a row to another."""
+    first, last = some_slots(grid, source)
+    move_at_once(grid, first, last, source, target)
+
+
+async def test_scripts_are_taught_again(grid: LoopbackGrid) -> None:
+    """
+    A member that has forgotten all scripts, as after a restart, is sent them again.
+    """
+    async with opened(grid.url) as engine:
+        for number in range(3):
+            await aside(forget_scripts, grid)
+            await use_in_every_way(engine, in_slot_of(b"scripts-%d" % number))
+            await aside(forget_scripts, grid)
+            fence = await engine.acquire(b"scripts-%d" % number, b"token", 60_000)
+            await aside(forget_scripts, grid)
+            assert fence == await engine.acquire(b"scripts-%d" % number, b"token", 60_000)
+            assert await engine.renew(b"scripts-%d" % number, b"token", 60_000) is True
+            await aside(forget_scripts, grid)
+            assert await engine.release(b"scripts-%d" % number, b"token") is True
+            await aside(forget_scripts, grid)
+            epoch = await engine.epoch(b"scripts-%d" % number)
+            await aside(forget_scripts, grid)
+            assert epoch < await engine.raise_epoch(b"scripts-%d" % number)
+
+
+def forget_scripts(grid: LoopbackGrid) -> None:
+    """Let every member forget the scripts that it knows."""
+    for member in grid.state.members:
+        with grid.admin(member.index) as admin:
+            admin.run("SCRIPT", "FLUSH")
