@@ -366,3 +366,15 @@ def test_a_stopped_member_is_still_a_member() -> None:
     os.kill(state.members[0].pid, signal.SIGSTOP)
     assert state == find()
     assert [False] == [facts.up for facts in members(state, timeout=0.1)]
+
+
+def test_a_shell_that_is_ended_is_a_failed_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Whoever interrupts the start before the servers are detached gets one error, and nothing is left.
+    """
+    monkeypatch.setattr("cachegrid.cluster.processes.SCRIPT", "kill -INT $$")
+
+    with pytest.raises(StartFailed, match="the shell that starts them ended with"):
+        start("cut", owners=1, replicas=0, root=tmp_path)
+
+    assert [] == [path for path in tmp_path.iterdir() if path.is_dir()]

@@ -9,6 +9,8 @@ import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from cachegrid.errors import StartFailed
+
 __all__ = ["command_of", "is_gone", "is_running", "send_signal", "spawn", "wait_gone"]
 
 PAUSE = 0.002  # seconds between two looks at processes that are ending
@@ -22,7 +24,11 @@ PASSED_ON = ("PATH", "HOME", "TZ", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "DYLD_LI
 
 
 def spawn(program: Path, jobs: Sequence[tuple[Path, Path]]) -> list[int]:
-    """Start `program` once for each (settings file, log file), detached from this process; their ids."""
+    """
+    Start `program` once for each (settings file, log file), detached from this process; their ids.
+
+    Raises `StartFailed` if the shell that starts them is ended, as by a Ctrl-C that comes before it is detached.
+    """
     import subprocess  # here: whoever only looks at processes does not need it
 
     words = [str(path) for job in jobs for path in job]
@@ -35,8 +41,10 @@ def spawn(program: Path, jobs: Sequence[tuple[Path, Path]]) -> list[int]:
         cwd="/",
         umask=0o077,
         start_new_session=True,
-        check=True,
+        check=False,
     )
+    if done.returncode:
+        raise StartFailed(f"the servers were not started: the shell that starts them ended with {done.returncode}")
     return [int(word) for word in done.stdout.split()]
 
 
