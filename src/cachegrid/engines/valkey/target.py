@@ -57,6 +57,12 @@ class Target:
         """The TLS context, made once; None without TLS."""
         return self.tls.context() if self.tls else None
 
+    def hint(self, trouble: str) -> str:
+        """What else to ask oneself when this was met on the first connection."""
+        if self.tls:
+            return ", does it speak TLS" if self.tls.cert else ", does it speak TLS, does it want a certificate (cert=)"
+        return ", does it ask for TLS (valkeys://)" if "closed" in trouble or "reset" in trouble else ""
+
     def greeting(self, *, readonly: bool) -> tuple[bytes, int]:
         """What is sent first on a connection, and how many answers it has; the first one is to HELLO."""
         hello = [b"HELLO", b"3"]

@@ -9,6 +9,9 @@ is not known whether it was applied, the caller has to be told.
 from __future__ import annotations
 
 import enum
+import os
+import socket
+import ssl
 from typing import NamedTuple
 
 from libvalkey import ReplyError
@@ -26,7 +29,18 @@ from cachegrid.errors import (
     Unsupported,
 )
 
-__all__ = ["Advice", "Effect", "LinkError", "Silence", "Step", "advise", "closed_here", "pause_before", "refusal"]
+__all__ = [
+    "Advice",
+    "Effect",
+    "LinkError",
+    "Silence",
+    "Step",
+    "advise",
+    "closed_here",
+    "pause_before",
+    "reason_of",
+    "refusal",
+]
 
 
 class Effect(enum.Enum):
@@ -180,6 +194,14 @@ def _target(rest: str, asked: Endpoint) -> Endpoint | None:
 def closed_here(endpoint: Endpoint) -> EngineError:
     """The error to raise for a call that finds its engine closed."""
     return EngineError("the grid was closed here; connect again", where=str(endpoint))
+
+
+def reason_of(error: Exception) -> str:
+    """What an error of the connection says, in the same words in both colours."""
+    number = getattr(error, "errno", None)
+    if not number or isinstance(error, (socket.gaierror, ssl.SSLError)):
+        return str(error) or type(error).__name__
+    return os.strerror(number)
 
 
 def pause_before(attempt: int, chance: float) -> float:

@@ -199,7 +199,8 @@ class AsyncValkeyEngine:
         attempt, deadline = 0, self._deadline()
         while left:
             link, slots = self._owner_of_some(left)
-            cursor, trouble = b"", None
+            trouble: Exception | None = None if slots else ReplyError("CLUSTERDOWN Hash slot not served")
+            cursor = b""
             while cursor != b"0" and trouble is None:
                 scan = pack(b"SCAN", cursor or b"0", b"MATCH", pattern, b"COUNT", b"%d" % _PAGE)
                 reply = await _answer(link, scan, deadline)
@@ -210,11 +211,12 @@ class AsyncValkeyEngine:
                 cursor, page = _scanned(reply)
                 if page:
                     yield page
-            if trouble is not None:
+            if trouble is None and await self._routing.learn(deadline, first=link.endpoint):
+                left -= slots & self._routing.slots_of(link)
+            else:
+                trouble = trouble or LinkError(link.endpoint, "nobody tells who owns what", sent=False)
                 await self._recover(link, trouble, attempt, deadline)
                 attempt += 1
-            elif await self._routing.learn(deadline, first=link.endpoint):
-                left -= slots & self._routing.slots_of(link)
 
     async def members(self) -> list[MemberFacts]:
         await self._routing.learn(self._deadline())
@@ -431,9 +433,9 @@ class AsyncValkeyEngine:
         return time.monotonic() + self._target.timeout - waited
 
     def _owner_of_some(self, slots: set[int]) -> tuple[AsyncLink, set[int]]:
-        """An owner of some of these slots, and all that it owns; if they have none, any owner, who says so."""
+        """An owner of some of these slots, and all that it owns; if they have none, any owner, and no slots."""
         owned = [(link, slots_in(ranges)) for link, ranges in self._routing.owned()]
-        return next((one for one in owned if not slots.isdisjoint(one[1])), owned[0])
+        return next((one for one in owned if not slots.isdisjoint(one[1])), (owned[0][0], set()))
 
     async def _raise_at_owner(self, key: bytes) -> int:
         """Raise an epoch, and give it time to be on a replica too, so that a failover does not undo it."""

@@ -13,7 +13,7 @@ from libvalkey import ProtocolError, Reader
 
 from cachegrid.engines.valkey.slots import Endpoint
 from cachegrid.engines.valkey.target import Hello, Target, foreign, read_greeting
-from cachegrid.engines.valkey.trouble import LinkError, Silence, closed_here
+from cachegrid.engines.valkey.trouble import LinkError, Silence, closed_here, reason_of
 
 __all__ = ["AsyncExchange", "AsyncLink"]
 
@@ -150,7 +150,7 @@ class _Wire(asyncio.Protocol):
         self.fail("the member closed the connection")
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.fail(str(exc or "the member closed the connection"))
+        self.fail("the member closed the connection" if exc is None else reason_of(exc))
 
     def pause_writing(self) -> None:
         self._room = self.loop.create_future()
@@ -337,7 +337,7 @@ class AsyncLink:
             self._silence.note(time.monotonic())
             raise LinkError(self.endpoint, _SILENT, sent=False, waited=patience) from error
         except OSError as error:
-            raise LinkError(self.endpoint, str(error) or type(error).__name__, sent=False) from error
+            raise LinkError(self.endpoint, reason_of(error), sent=False) from error
         self._silence.end()
         # Bells that rang before this connection listened were not heard on it.
         self._bell()

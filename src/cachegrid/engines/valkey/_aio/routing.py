@@ -14,7 +14,7 @@ from cachegrid.engines.valkey.facts import Node, read_nodes
 from cachegrid.engines.valkey.slots import SLOTS, Endpoint, Routes, read_routes, single_route, slots_in
 from cachegrid.engines.valkey.target import Target
 from cachegrid.engines.valkey.trouble import LinkError
-from cachegrid.errors import EngineError, Unreachable
+from cachegrid.errors import ConfigError, EngineError, Unreachable
 
 __all__ = ["AsyncRouting"]
 
@@ -40,8 +40,10 @@ class AsyncRouting:
         await self.learn(time.monotonic() + self._target.timeout)
         if not self.owners:
             seeds = ", ".join(map(str, self._target.seeds))
+            hint = self._target.hint(str(self._trouble))
             raise Unreachable(
-                f"no grid answers at {seeds} ({self._trouble}); is it started (cachegrid status), is the URL right?",
+                f"no grid answers at {seeds} ({self._trouble}); is it started (cachegrid status), "
+                f"is the URL right{hint}?",
                 where=seeds,
             ) from self._trouble
 
@@ -155,6 +157,8 @@ class AsyncRouting:
                 self._trouble = reply
                 return None
             routes = read_routes(reply, endpoint)
+        except ConfigError:  # files that cannot be used
+            raise
         except (LinkError, ValueError) as error:
             self._trouble = error
             return None

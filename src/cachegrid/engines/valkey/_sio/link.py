@@ -13,7 +13,7 @@ from libvalkey import ProtocolError, Reader
 
 from cachegrid.engines.valkey.slots import Endpoint
 from cachegrid.engines.valkey.target import Hello, Target, foreign, read_greeting
-from cachegrid.engines.valkey.trouble import LinkError, Silence, closed_here
+from cachegrid.engines.valkey.trouble import LinkError, Silence, closed_here, reason_of
 
 __all__ = ["SyncExchange", "SyncLink"]
 
@@ -262,7 +262,7 @@ class SyncLink:
 
     def _trouble(self, error: OSError | ProtocolError, *, sent: bool, waited: float) -> LinkError:
         if not isinstance(error, (BlockingIOError, TimeoutError)):
-            return LinkError(self.endpoint, str(error) or type(error).__name__, sent=sent)
+            return LinkError(self.endpoint, reason_of(error), sent=sent)
         self._silence.note(time.monotonic())
         return LinkError(self.endpoint, _SILENT, sent=sent, waited=waited)
 
