@@ -8,7 +8,8 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -20,7 +21,7 @@ from cachegrid.cluster.ports import free_pairs
 from cachegrid.cluster.server import find_server
 from cachegrid.engines.valkey.slots import Endpoint
 
-__all__ = ["HOST", "Server", "free_port", "redis", "valkey"]
+__all__ = ["HOST", "Server", "exchange", "free_port", "redis", "valkey"]
 
 HOST = "127.0.0.1"
 PATIENCE = 10.0  # seconds for a server to come up, or to do what is waited for
@@ -110,12 +111,26 @@ class Server:
 
     def run(self, *words: str | bytes | int) -> Any:
         """The answer to one command, on a connection of its own. Raises ReplyError."""
+        with self.connected() as sock:
+            return exchange(sock, *words)
+
+    @contextmanager
+    def connected(self) -> Iterator[socket.socket]:
+        """A connection past everything, for `exchange`."""
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
             sock.settimeout(PATIENCE)
             sock.connect(str(self.socket))
-            for command in self._introduced(words):
-                answer = exchange(sock, *command)
-        return answer
+            password = self.settings.get("requirepass")
+            if password:
+                exchange(sock, "AUTH", str(password))
+            yield sock
+
+    def wait_for(self, text: str, *words: str) -> None:
+        """Wait until its answer to a command (INFO, if none is said) holds a text."""
+        deadline = time.monotonic() + PATIENCE
+        while text.encode() not in self.run(*words or ("INFO",)):
+            assert time.monotonic() < deadline, f"{text} did not come"
+            time.sleep(0.002)
 
     def close(self) -> None:
         """End it and remove its folder. May be called twice."""
@@ -130,10 +145,6 @@ class Server:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-    def _introduced(self, words: tuple[str | bytes | int, ...]) -> list[tuple[str | bytes | int, ...]]:
-        password = self.settings.get("requirepass")
-        return [("AUTH", str(password)), words] if password else [words]
 
     def _write_settings(self) -> None:
         lines = {"port": self.port, "bind": HOST, "dir": self.folder, "unixsocket": self.socket, "save": '""'}
