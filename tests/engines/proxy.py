@@ -6,6 +6,7 @@ import contextlib
 import select
 import socket
 import threading
+import time
 from collections.abc import Callable
 from types import TracebackType
 from typing import Self
@@ -27,6 +28,8 @@ class Listener:
         self._open: set[socket.socket] = set()
         self._lock = threading.Lock()
         self._listener = socket.create_server((HOST, 0))
+        # Small, or what is sent would seem to have arrived while it waits here.
+        self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
         self.port: int = self._listener.getsockname()[1]
         self.connections = 0  # so many came
         self._accepting = threading.Thread(target=self._accept)
@@ -103,6 +106,7 @@ class Proxy(Listener):
         self._unanswered: list[bytes] = []  # words of requests whose answers never arrive
         self._last: list[bytes] = []  # words of requests whose answers are the last on their connection
         self._held: dict[bytes, threading.Event] = {}  # words of requests whose answers wait
+        self.pace = 0.0  # seconds that every 64 KiB takes on its way
         self.reached = threading.Event()  # what was said about a request has happened
         self.requests: list[bytes] = []  # as they came
         super().__init__(self._pass_on)
@@ -132,6 +136,13 @@ class Proxy(Listener):
         """How often a word came in requests."""
         return b"".join(self.requests).count(word)
 
+    def wait_for(self, word: bytes, count: int) -> None:
+        """Wait until a word has come so often in requests."""
+        deadline = time.monotonic() + PATIENCE
+        while self.seen(word) < count:
+            assert time.monotonic() < deadline, f"{word!r} did not come"
+            time.sleep(0.002)
+
     def _pass_on(self, client: socket.socket) -> None:
         with socket.create_connection(self._target) as server:
             while True:
@@ -139,14 +150,20 @@ class Proxy(Listener):
                 if client in readable and not self._request(client, server):
                     return
                 if server in readable:
-                    answer = server.recv(1 << 20)
+                    answer = self._receive(server)
                     if not answer:
                         return
                     client.sendall(answer)
 
+    def _receive(self, sock: socket.socket) -> bytes:
+        if not self.pace:
+            return sock.recv(1 << 20)
+        time.sleep(self.pace)  # a slow network
+        return sock.recv(1 << 16)
+
     def _request(self, client: socket.socket, server: socket.socket) -> bool:
         """Pass a request on; False if this was the last one on its connection."""
-        request = client.recv(1 << 20)
+        request = self._receive(client)
         self.requests.append(request)
         if not request or _take(self._lost, request):
             self.reached.set()

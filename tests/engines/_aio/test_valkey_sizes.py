@@ -1,0 +1,114 @@
+"""Large frames, large batches and slow networks."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from functools import partial
+
+import pytest
+
+from cachegrid.testing.loopback import LoopbackGrid
+from cachegrid.testing.waits._aio import together
+from cachegrid.waits._aio import aside
+from tests.engines._aio.opened import opened
+from tests.engines.proxy import Proxy
+from tests.engines.servers import Server
+
+pytestmark = pytest.mark.grid
+
+MB = 1_000_000
+
+
+@pytest.fixture(scope="module")
+def grid() -> Iterator[LoopbackGrid]:
+    with LoopbackGrid(owners=3, replicas=0) as grid:
+        yield grid
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    with Server() as server:
+        yield server
+
+
+@pytest.mark.parametrize("size", [65_535, 65_536, 65_537, 5 * MB, 64 << 20])
+async def test_a_frame_may_be_large(size: int, grid: LoopbackGrid) -> None:
+    """
+    A frame that fills many buffers comes back as it was, and the next answer is the next one's.
+    """
+    frame = os.urandom(1 << 16) * (size >> 16) + b"!" * (size & 0xFFFF)
+    async with opened(grid.url) as engine:
+        await engine.store(b"cg:large", frame, None)
+        assert frame == await engine.fetch(b"cg:large")
+        assert (frame, None) == await engine.inspect(b"cg:large")
+        assert await engine.fetch(b"cg:none") is None
+        assert await engine.drop(b"cg:large") is True
+
+
+async def test_large_frames_travel_at_once(grid: LoopbackGrid) -> None:
+    """
+    Many who store and fetch large frames at the same time do not get into each other's way.
+    """
+
+    async def work(number: int) -> None:
+        address, frame = b"cg:large:%d" % number, bytes([number]) * MB
+        for _ in range(3):
+            await engine.store(address, frame, None)
+            assert frame == await engine.fetch(address)
+            assert await engine.fetch(b"cg:none:%d" % number) is None
+        await engine.drop(address)
+
+    async with opened(grid.url) as engine:
+        await together(*[partial(work, number) for number in range(12)])
+
+
+async def test_a_batch_may_be_large(grid: LoopbackGrid) -> None:
+    """
+    10,000 addresses, and 40 MB in one call, in the order asked for; an address may come twice.
+    """
+    addresses = [b"cg:batch:%d" % number for number in range(10_000)]
+    async with opened(grid.url) as engine:
+        await engine.store_many([(address, address[::-1], None) for address in addresses])
+        asked = [*addresses, b"cg:none", *addresses[:100]]
+        wanted = [*[address[::-1] for address in addresses], None, *[address[::-1] for address in addresses[:100]]]
+        assert wanted == await engine.fetch_many(asked)
+        assert 10_000 == await engine.drop_many([*addresses, b"cg:none"])
+        large = [(b"cg:large:%d" % number, bytes([number]) * MB, 60_000) for number in range(40)]
+        await engine.store_many(large)
+        assert [frame for _, frame, _ in large] == await engine.fetch_many([address for address, _, _ in large])
+        assert 40 == await engine.drop_many([address for address, _, _ in large])
+
+
+async def test_a_slow_network_is_no_dead_member(server: Server) -> None:
+    """
+    A frame that takes longer on its way than one answer may is waited for, as long as something moves.
+    """
+    frame = os.urandom(MB) * 20
+    with Proxy(server.port) as proxy:
+        async with opened(proxy.url(options="?patience=150ms")) as engine:
+            await engine.add(b"cg:sum", 1, 0, None)
+            proxy.pace = 0.001  # 20 MB take a third of a second and more
+            assert await engine.store_if_absent(b"cg:slow", frame, None) is True
+            assert frame == await engine.fetch(b"cg:slow")
+            proxy.pace = 0.0
+            assert 2 == await engine.add(b"cg:sum", 1, 0, None)
+            assert await engine.drop(b"cg:slow") is True
+
+
+async def test_an_answer_that_takes_long_is_asked_for_again(server: Server) -> None:
+    """
+    A member that says nothing for longer than one answer may take is tried again until the deadline.
+    """
+    with Proxy(server.port) as proxy:
+        async with opened(proxy.url(options="?patience=100ms&timeout=3s")) as engine:
+            await engine.store(b"cg:late", b"frame", None)
+            gate = proxy.hold_answer(b"cg:late")
+            asked = proxy.seen(b"cg:late")
+
+            async def let_go() -> None:
+                await aside(proxy.wait_for, b"cg:late", asked + 2)
+                gate.set()
+
+            found, _ = await together(partial(engine.fetch, b"cg:late"), let_go)
+            assert b"frame" == found
