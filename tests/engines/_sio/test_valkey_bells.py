@@ -1,0 +1,166 @@
+# Generated from tests/engines/_aio/test_valkey_bells.py by tools/colour.py. Edit that file, then run `make colour`.
+"""Epochs and their bells: once an epoch was raised, nobody sees an answer to a later request before doubting."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from functools import partial
+
+import pytest
+
+from cachegrid.engines.valkey.commands import BELL_PREFIX
+from cachegrid.engines.valkey.slots import slot_of, tag_in
+from cachegrid.testing.loopback import LoopbackGrid
+from cachegrid.testing.waits._sio import together
+from cachegrid.waits._sio import aside
+from tests.engines._sio.opened import opened
+from tests.engines.moving import Move, owned_by
+from tests.engines.proxy import Proxy
+from tests.engines.servers import Server
+
+pytestmark = pytest.mark.grid
+
+NAME = b"prices"
+
+
+@pytest.fixture(scope="module")
+def grid() -> Iterator[LoopbackGrid]:
+    with LoopbackGrid(owners=3, replicas=0) as grid:
+        yield grid
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    with Server() as server:
+        yield server
+
+
+@pytest.fixture
+def proxy(server: Server) -> Iterator[Proxy]:
+    with Proxy(server.port) as proxy:
+        yield proxy
+
+
+def address_at(grid: LoopbackGrid, index: int) -> bytes:
+    """An address that a member owns."""
+    owned = owned_by(grid, index)
+    return next(address for number in range(1000) if slot_of(address := b"cg:bell:%d" % number) in owned)
+
+
+def test_every_engine_doubts_whomever_it_asks(grid: LoopbackGrid) -> None:
+    """
+    Engines with several connections to each owner doubt at the first answer of any owner, on any of them.
+    """
+    addresses = [aside(address_at, grid, index) for index in range(3)]
+    with ExitStack() as stack:
+        engines = [stack.enter_context(opened(grid.url)) for _ in range(4)]
+        for engine in engines:  # several connections, where there are several
+            together(*[partial(engine.fetch, address) for address in addresses * 3])
+        for turn in range(12):
+            doubts = [engine.doubt for engine in engines]
+            engines[turn % 4].raise_epoch(NAME)
+            for engine, doubt in zip(engines, doubts, strict=True):
+                engine.fetch(addresses[turn % 3])
+                assert doubt != engine.doubt
+
+
+def test_an_owner_is_rung_although_slots_have_moved(grid: LoopbackGrid) -> None:
+    """
+    Who rings by old routes does not take one owner for another: each of them hears it.
+    """
+    for source in range(3):
+        with opened(grid.url) as engine, opened(grid.url) as other:
+            owned = aside(owned_by, grid, source)
+            # The very slot by which this owner would be rung has gone to another one, or is on its way there.
+            tag = BELL_PREFIX + b"{" + tag_in([(slot, slot) for slot in owned]) + b"}"
+            move = aside(Move, grid, tag)
+            aside(move.begin)
+            for is_finished in (False, True):
+                if is_finished:
+                    aside(move.finish)
+                stays = aside(address_at, grid, source)
+                other.fetch(stays)
+                doubt = other.doubt
+                engine.raise_epoch(NAME)
+                other.fetch(stays)
+                assert doubt != other.doubt
+
+
+def test_a_new_connection_may_have_missed_bells(proxy: Proxy, server: Server) -> None:
+    """
+    What was raised while there was no connection is doubted as soon as there is one again.
+    """
+    with opened(proxy.url()) as engine, opened(server.url()) as other:
+        epoch, doubt = engine.epoch(NAME), engine.doubt
+        proxy.cut()
+        raised = other.raise_epoch(NAME)
+        engine.fetch(b"cg:bell")
+        assert doubt != engine.doubt
+        assert epoch < raised == engine.epoch(NAME)
+
+
+def test_a_late_answer_may_be_older_than_the_bell(proxy: Proxy, server: Server) -> None:
+    """
+    A request that began before a raise may be answered without doubt; the one after it is not.
+    """
+    with opened(proxy.url()) as engine, opened(server.url()) as other:
+        engine.epoch(NAME)
+        gate = proxy.hold_answer(b"cg:bell:held")
+
+        def raise_it() -> None:
+            assert aside(proxy.reached.wait, 10)
+            other.raise_epoch(NAME)
+            gate.set()
+
+        doubt = engine.doubt
+        together(partial(engine.fetch, b"cg:bell:held"), raise_it)
+        engine.fetch(b"cg:bell:next")
+        assert doubt != engine.doubt
+
+
+def test_a_lost_epoch_is_doubted(server: Server) -> None:
+    """
+    When an epoch was evicted, or everything was flushed, the next one is new, and nobody goes on trusting the old one.
+    """
+    with opened(server.url()) as engine, opened(server.url()) as other:
+        for lose in (("DEL", "cg!epoch:{prices}"), ("FLUSHALL",)):
+            epoch = other.epoch(NAME)
+            other.fetch(b"cg:bell")
+            doubt = other.doubt
+            server.run(*lose)
+            assert epoch <= engine.epoch(NAME)
+            other.fetch(b"cg:bell")
+            assert doubt != other.doubt
+
+
+def test_a_bell_is_no_entry(grid: LoopbackGrid) -> None:
+    """
+    Nothing is left at the owners of what was rung.
+    """
+    with opened(grid.url) as engine:
+        for _ in range(5):
+            engine.raise_epoch(NAME)
+        assert [] == [address for page in engine.walk(BELL_PREFIX) for address in page]
+
+
+def test_nobody_doubts_for_nothing(grid: LoopbackGrid) -> None:
+    """
+    Reading, writing and counting bring no doubt: bells are rung for epochs alone.
+    """
+    with opened(grid.url) as engine, opened(grid.url) as other:
+        addresses = [b"cg:bell:%d" % number for number in range(30)]
+        other.fetch_many(addresses)
+        doubt = other.doubt
+        engine.store_many([(address, b"", 1000) for address in addresses])
+        engine.add(b"cg:bell:sum", 1, 0, None)
+        engine.drop_many(addresses)
+        engine.acquire(NAME, b"token", 1000)
+        engine.epoch(b"a new one, which rings")
+        other.fetch_many(addresses)
+        assert doubt != other.doubt
+        doubt = other.doubt
+        engine.epoch(b"a new one, which rings")
+        engine.store_many([(address, b"", 1000) for address in addresses])
+        other.fetch_many(addresses)
+        assert doubt == other.doubt
