@@ -164,7 +164,7 @@ def test_a_memory_limit_makes_room_by_evicting() -> None:
     With a limit the entries used least recently go first, and the backlog leaves most of a small member to them.
     """
     conf = conf_of(Shape(owners=1, replicas=0, memory=16 << 20))
-    assert "allkeys-lru" == conf["maxmemory-policy"]
+    assert "volatile-lru" == conf["maxmemory-policy"]
     assert 1 << 20 == int(conf["repl-backlog-size"])
     assert "maxmemory" not in conf_of(Shape())
 

@@ -13,6 +13,7 @@ class AsyncFace:
     """What only an async cache has."""
 
     is_async = True
+    other_way = "cachegrid.connect()"  # to a cache of the other colour
 
 
 class AsyncGridFace:

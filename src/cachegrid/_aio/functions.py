@@ -125,8 +125,8 @@ def check_colour(function: Callable[..., object], cache: AsyncCache) -> None:
     is_async = inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
     if is_async is not cache.is_async:
         want = "an async function" if cache.is_async else "a sync function"
-        way = "connect" if cache.is_async else "aconnect"
-        raise ConfigError(f"what {cache.name!r} keeps", function, f"{want}; take the cache from cachegrid.{way}()")
+        want = f"{want}; for this one take the cache from {cache.other_way}"
+        raise ConfigError(f"what {cache.name!r} keeps", function, want)
 
 
 def label_of(function: Callable[..., object]) -> str:

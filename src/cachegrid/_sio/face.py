@@ -21,6 +21,7 @@ class SyncFace:
     """
 
     is_async = False
+    other_way = "cachegrid.aconnect()"  # to a cache of the other colour
 
     if TYPE_CHECKING:
         name: str

@@ -126,8 +126,8 @@ def check_colour(function: Callable[..., object], cache: SyncCache) -> None:
     is_async = inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
     if is_async is not cache.is_async:
         want = "an async function" if cache.is_async else "a sync function"
-        way = "connect" if cache.is_async else "connect"
-        raise ConfigError(f"what {cache.name!r} keeps", function, f"{want}; take the cache from cachegrid.{way}()")
+        want = f"{want}; for this one take the cache from {cache.other_way}"
+        raise ConfigError(f"what {cache.name!r} keeps", function, want)
 
 
 def label_of(function: Callable[..., object]) -> str:

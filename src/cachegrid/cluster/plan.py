@@ -247,7 +247,8 @@ def _memory(shape: Shape) -> dict[str, str]:
     each = shape.memory // shape.owners
     # The backlog counts as used memory: a small owner must not spend most of it there.
     backlog = max(MIB, min(10 * MIB, each // 16))
-    return {"maxmemory": str(each), "maxmemory-policy": "allkeys-lru", "repl-backlog-size": str(backlog)}
+    # Only what has an end is evicted: an epoch has none, and a cache whose epoch is lost is empty for everybody.
+    return {"maxmemory": str(each), "maxmemory-policy": "volatile-lru", "repl-backlog-size": str(backlog)}
 
 
 def _line(member: MemberPlan, state: str, shards: bool) -> str:  # noqa: FBT001 - private, and read beside its callers

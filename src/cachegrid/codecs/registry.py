@@ -82,7 +82,7 @@ def register(
 
     >>> @register
     ... @dataclasses.dataclass
-    ... class Place:
+    ... class Harbour:
     ...     name: str
     ...     at: tuple[float, float]
     """

@@ -310,7 +310,7 @@ async def test_a_full_server_keeps_what_it_has(server: Server) -> None:
             partial(engine.store_if_absent, b"cg:new", b"new" * 1000, None),
             partial(engine.add, b"cg:new", 1, 0, None),
         ):
-            with pytest.raises(GridFull, match="no memory left.*allkeys-lru") as caught:
+            with pytest.raises(GridFull, match="no memory left.*volatile-lru") as caught:
                 await refused()
             assert str(server.endpoint) == caught.value.where
             assert caught.value.retryable

@@ -151,7 +151,7 @@ def refusal(reply: ReplyError, asked: Endpoint) -> CacheError:
     if word == "OOM":
         return GridFull(
             f"{where} has no memory left and evicts nothing ({text}); give the grid more memory or members, "
-            "set a time to live, or choose an eviction policy such as allkeys-lru",
+            "or entries a time to live and the members an eviction policy such as volatile-lru",
             where=where,
         )
     if word == "MISCONF":

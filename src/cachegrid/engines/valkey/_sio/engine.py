@@ -537,6 +537,6 @@ def _too_late(timeout: float, link: SyncLink, trouble: Exception) -> EngineTimeo
     last = str(trouble) if isinstance(trouble, LinkError) else f"{link.endpoint} said: {trouble}"
     return EngineTimeout(
         f"no answer within {timeout:g} s (last, {last}); look at `cachegrid status`, "
-        "or give calls more time with timeout=",
+        "or give calls more time with the setting timeout (CACHEGRID_TIMEOUT)",
         where=str(link.endpoint),
     )
