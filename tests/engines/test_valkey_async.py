@@ -164,6 +164,27 @@ async def test_large_stores_wait_for_a_slow_member(server: Server) -> None:
         assert [500_000] * 24 == [len(frame or b"") for frame in await engine.fetch_many(addresses)]
 
 
+async def test_who_waits_for_room_survives_a_break(server: Server, proxy: Proxy) -> None:
+    """
+    When a connection breaks that was full, those who waited for room on it go on with the next one.
+    """
+    async with opened(proxy.url(options="?patience=4s")) as engine:
+        await engine.store(ONE, b"one", None)
+        server.pause()
+        try:
+            addresses = [b"cg:async:%d" % number for number in range(48)]
+            storing = [asyncio.create_task(engine.store(address, bytes(500_000), None)) for address in addresses[:24]]
+            await asyncio.wait(storing, timeout=0.1)
+            storing += [asyncio.create_task(engine.store(address, bytes(9), None)) for address in addresses[24:]]
+            done, _ = await asyncio.wait(storing, timeout=0.1)
+            assert not done
+        finally:
+            server.resume()
+        proxy.cut()
+        async with asyncio.timeout(5):
+            await asyncio.gather(*storing)
+
+
 def test_an_engine_goes_on_in_another_loop(grid: LoopbackGrid) -> None:
     """
     An engine that was used in a loop that has ended is used in the next one, with what it knows, and closed there.
