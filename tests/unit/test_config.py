@@ -170,7 +170,7 @@ def test_every_setting_of_the_environment(folder: Path) -> None:
         ({"config": {"caches": {"a b": {}}}}, r"^caches is 'a b'"),
         ({"config": {"caches": {"a": {"ttl": "soon"}}}}, r"^ttl is 'soon'; it must be a time"),
         ({"config": {"timeout": 0}}, r"^timeout is 0; it must be a time of more than 0"),
-        ({"config": {"timeout": "5"}}, r"^timeout is '5'"),
+        ({"config": {"timeout": "5x"}}, r"^timeout is '5x'"),
         ({"config": {"url": 5}}, r"^url is 5; it must be text"),
         ({"config": {"name": ["a"]}}, r"^name is \['a'\]; it must be text"),
         ({"name": "a b"}, r"^name is 'a b'"),

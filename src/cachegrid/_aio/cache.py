@@ -7,11 +7,9 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from typing import Any, ParamSpec, TypeVar, overload
 
-from cachegrid._aio.cell import Ends
-from cachegrid._aio.changes import AsyncChanges
 from cachegrid._aio.face import AsyncFace
-from cachegrid._aio.flights import AsyncLanding, is_loading
 from cachegrid._aio.functions import AsyncCachedFunction, check_colour, label_of
+from cachegrid._aio.loads import AsyncLoads
 from cachegrid._aio.lock import AsyncGridLock
 from cachegrid._core.address import Key, Space
 from cachegrid._core.binding import Binder
@@ -26,7 +24,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class AsyncCache(AsyncChanges, AsyncFace):
+class AsyncCache(AsyncLoads, AsyncFace):
     """
     A named cache of a grid: the same entries for every process that opens it by this name.
 
@@ -127,10 +125,12 @@ class AsyncCache(AsyncChanges, AsyncFace):
         return await self._steadily(act)
 
     async def delete(self, key: Key) -> bool:
-        """Drop an entry; whether there was one."""
+        """Drop an entry; whether there was one. A load of it that is under way in this process is not kept either."""
 
         async def act(space: Space) -> bool:
-            return await self._engine.drop(space.address(key))
+            address = space.address(key)
+            self._hub.flights.spoil(address)
+            return await self._engine.drop(address)
 
         dropped = await self._steadily(act)
         self._counters.drops += dropped
@@ -141,7 +141,10 @@ class AsyncCache(AsyncChanges, AsyncFace):
         keys = _unique(keys)
 
         async def act(space: Space) -> int:
-            return await self._engine.drop_many(space.addresses(keys))
+            addresses = space.addresses(keys)
+            for address in addresses:
+                self._hub.flights.spoil(address)
+            return await self._engine.drop_many(addresses)
 
         dropped = await self._steadily(act)
         self._counters.drops += dropped
@@ -159,53 +162,7 @@ class AsyncCache(AsyncChanges, AsyncFace):
         await self._settle()
         self._sweep_soon()
 
-    # Loading.
-
-    async def get_or_load(
-        self,
-        key: Key,
-        loader: Callable[[], Awaitable[T]],
-        *,
-        ttl: Span = UNSAID,
-        idle: Span = UNSAID,
-    ) -> T:
-        """
-        The value of an entry; where there is none, `loader()` is called and its result stored.
-
-        However many callers in however many processes miss at once, one of them loads and the others wait for it, at
-        most `wait` of the cache's policy (then LoadTimeout). If it fails its caller gets the error and another
-        caller's loader is tried; if its process dies, another takes over when the lease has ended.
-        """
-        ends = self._ends(ttl, idle)
-        value = await self._read(key)
-        return value if value is not MISS else await self._load(key, loader, ends)
-
-    async def _load(self, key: Key, loader: Callable[[], Awaitable[T]], ends: Ends) -> T:
-        """`get_or_load` for who has just missed."""
-        space = await self._settle()
-        address = space.address(key)
-        if is_loading(address):
-            return await loader()  # the loader asks for its own key: it must not wait for itself
-        loaded: list[T] = []
-
-        async def look() -> bytes | None:
-            frame = await self._fetch(address)
-            return frame if frame is not None and self._is_sound(address, frame) else None
-
-        async def load() -> bytes:
-            loaded.append(await self._count_load(loader))
-            frame = self._freeze(address, key, loaded[0], ends)
-            # At the address of before the load: if the cache was cleared meanwhile, nobody looks there.
-            await self._engine.store(address, frame, ends.engine)
-            self._counters.stores += 1
-            return frame
-
-        leases = self._engine if self._hub.has_leases else None
-        frame = await self._hub.flights.land(AsyncLanding(address, look, load, leases, self._lease, self._wait))
-        if loaded:
-            return loaded[0]
-        self._counters.load_waits += 1
-        return self._thaw_quietly(address, frame)  # type: ignore[no-any-return] # what another loader stored
+    # Functions.
 
     @overload
     def cached(self, function: Callable[P, Awaitable[T]], /) -> AsyncCachedFunction[P, T]: ...

@@ -24,7 +24,7 @@ from cachegrid.config import CachePolicy
 from cachegrid.errors import ConfigError, EngineError, FrameError
 from cachegrid.waits._aio import AsyncWork
 
-__all__ = ["AsyncCell", "Ends"]
+__all__ = ["AGES", "AsyncCell", "Ends", "ends_in"]
 
 T = TypeVar("T")
 
@@ -34,9 +34,10 @@ if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
     os.register_at_fork(after_in_child=_versions.seed)
 
 _FLAGS_AT = 9  # the byte of a frame that holds its flags
-# As the idle time of entries that name none: no end that anybody lives to see. For the case that an entry with an idle
-# time was replaced by one without between two requests.
-_AGES = 1 << 40
+# An idle time that nobody lives to see the end of. In a cache with idle time, entries without one name this, since an
+# owner takes the cache's for those that name none. In others, it is for entries that have just taken the place of one
+# with an idle time.
+AGES = 1 << 40
 
 
 class Ends(NamedTuple):
@@ -159,7 +160,7 @@ class AsyncCell:
             return self._damaged()
         self._counters.hits += 1
         if self._idle is None and _names_idle(raw):
-            await self._engine.fetch_idle(address, _AGES)  # an idle time of its own: it starts anew
+            await self._engine.fetch_idle(address, AGES)  # an idle time of its own: it starts anew
         return value
 
     async def _fetch(self, address: bytes) -> bytes | None:
@@ -180,7 +181,7 @@ class AsyncCell:
         """Entries with an idle time of their own, that were just read: it starts anew."""
         idle = [address for address in addresses if _names_idle(raws[address] or b"")]
         if idle:
-            await self._engine.fetch_idle_many(idle, _AGES)
+            await self._engine.fetch_idle_many(idle, AGES)
 
     def _thaw_quietly(self, address: bytes, raw: bytes) -> Any:
         return self._pipeline.thaw(address, raw)
@@ -205,13 +206,16 @@ class AsyncCell:
             self._counters.damaged += 1
             return None
         now = datetime.now(UTC)
+        idle = None if frame.idle == AGES else frame.idle
+        if frame.start and frame.ttl is None and idle is None:
+            left = None  # what the owner has is AGES
         return Entry(
             key=key,
             value=value,
             version=frame.version,
             created=datetime.fromtimestamp(frame.created / 1000, UTC) if frame.created else None,
             expires=None if left is None else now + timedelta(milliseconds=left),
-            idle=None if frame.idle is None else timedelta(milliseconds=frame.idle),
+            idle=None if idle is None else timedelta(milliseconds=idle),
             size=len(raw),
         )
 
@@ -231,9 +235,10 @@ class AsyncCell:
     def _ends(self, ttl: Span, idle: Span) -> Ends:
         if isinstance(ttl, Unsaid) and isinstance(idle, Unsaid):
             return self._ends_by_policy
-        return _ends(
+        ends = _ends(
             self.policy.ttl if isinstance(ttl, Unsaid) else ttl, self.policy.idle if isinstance(idle, Unsaid) else idle
         )
+        return ends._replace(idle=AGES) if ends.idle is None and self._idle is not None else ends
 
     def _stored(self, stored: bool) -> bool:  # noqa: FBT001 - the answer of a condition
         self._counters.stores += stored
@@ -280,11 +285,15 @@ class AsyncCell:
         return AsyncGridLock(self._hub, b"lock:" + space.address(key), label=repr(key), lease=lease, wait=wait)
 
 
+def ends_in(ttl: int | None, idle: int | None) -> Ends:
+    """When an entry ends that is written now; times are ms."""
+    both = [ms for ms in (ttl, idle) if ms is not None and ms != AGES]
+    return Ends(ttl, idle, min(both) if both else None)
+
+
 def _ends(ttl: Duration | None, idle: Duration | None) -> Ends:
     ttl_ms = None if ttl is None else milliseconds("ttl", ttl)
-    idle_ms = None if idle is None else milliseconds("idle", idle)
-    both = [ms for ms in (ttl_ms, idle_ms) if ms is not None]
-    return Ends(ttl_ms, idle_ms, min(both) if both else None)
+    return ends_in(ttl_ms, None if idle is None else milliseconds("idle", idle))
 
 
 def _names_idle(raw: bytes) -> bool:

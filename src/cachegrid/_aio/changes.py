@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 
-from cachegrid._aio.cell import AsyncCell, Ends
+from cachegrid._aio.cell import AsyncCell, Ends, ends_in
 from cachegrid._core import frame as frames
 from cachegrid._core.address import Key, Space
 from cachegrid._core.entry import Entry
@@ -213,5 +213,4 @@ class AsyncChanges(AsyncCell):
 def _left(frame: Frame) -> Ends:
     """What an entry has left of its times, for a frame that takes its place now."""
     ttl = None if frame.ttl is None else max(1, frame.created + frame.ttl - time.time_ns() // 1_000_000)
-    both = [ms for ms in (ttl, frame.idle) if ms is not None]
-    return Ends(ttl, frame.idle, min(both) if both else None)
+    return ends_in(ttl, frame.idle)

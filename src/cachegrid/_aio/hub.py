@@ -11,7 +11,7 @@ from cachegrid._aio.ability import AsyncAbleEngine, able
 from cachegrid._aio.flights import AsyncFlights
 from cachegrid._aio.keeper import AsyncKeeper
 from cachegrid.config import Settings
-from cachegrid.engines._aio.protocol import AsyncEngine, AsyncLeases
+from cachegrid.engines._aio.protocol import AsyncConditions, AsyncEngine, AsyncLeases
 from cachegrid.errors import EngineError
 from cachegrid.waits._aio import AsyncLock, AsyncTasks
 
@@ -64,7 +64,7 @@ class AsyncHub:
         self.settings = settings
         self.engine = UNOPENED
         self.opened: AsyncOpened | None = None
-        self.has_leases = False
+        self.has_leases = self.has_conditions = False
         self.tasks = AsyncTasks()
         self.keeper = AsyncKeeper()
         self.flights = AsyncFlights(self.keeper)
@@ -89,6 +89,7 @@ class AsyncHub:
                         await opened.engine.aclose()
                         raise _closed()
                     self.has_leases = isinstance(opened.engine, AsyncLeases)
+                    self.has_conditions = isinstance(opened.engine, AsyncConditions)
                     self.engine = able(opened.engine)
                     self.opened = opened
         return self.engine

@@ -13,11 +13,9 @@ from cachegrid._core.binding import Binder
 from cachegrid._core.miss import MISS, UNSAID, Unsaid
 from cachegrid._core.stats import CacheStats
 from cachegrid._core.units import Duration, Span, milliseconds, seconds_of
-from cachegrid._sio.cell import Ends
-from cachegrid._sio.changes import SyncChanges
 from cachegrid._sio.face import SyncFace
-from cachegrid._sio.flights import SyncLanding, is_loading
 from cachegrid._sio.functions import SyncCachedFunction, check_colour, label_of
+from cachegrid._sio.loads import SyncLoads
 from cachegrid._sio.lock import SyncGridLock
 from cachegrid.errors import KeyRefused
 
@@ -27,7 +25,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class SyncCache(SyncChanges, SyncFace):
+class SyncCache(SyncLoads, SyncFace):
     """
     A named cache of a grid: the same entries for every process that opens it by this name.
 
@@ -128,10 +126,12 @@ class SyncCache(SyncChanges, SyncFace):
         return self._steadily(act)
 
     def delete(self, key: Key) -> bool:
-        """Drop an entry; whether there was one."""
+        """Drop an entry; whether there was one. A load of it that is under way in this process is not kept either."""
 
         def act(space: Space) -> bool:
-            return self._engine.drop(space.address(key))
+            address = space.address(key)
+            self._hub.flights.spoil(address)
+            return self._engine.drop(address)
 
         dropped = self._steadily(act)
         self._counters.drops += dropped
@@ -142,7 +142,10 @@ class SyncCache(SyncChanges, SyncFace):
         keys = _unique(keys)
 
         def act(space: Space) -> int:
-            return self._engine.drop_many(space.addresses(keys))
+            addresses = space.addresses(keys)
+            for address in addresses:
+                self._hub.flights.spoil(address)
+            return self._engine.drop_many(addresses)
 
         dropped = self._steadily(act)
         self._counters.drops += dropped
@@ -160,53 +163,7 @@ class SyncCache(SyncChanges, SyncFace):
         self._settle()
         self._sweep_soon()
 
-    # Loading.
-
-    def get_or_load(
-        self,
-        key: Key,
-        loader: Callable[[], T],
-        *,
-        ttl: Span = UNSAID,
-        idle: Span = UNSAID,
-    ) -> T:
-        """
-        The value of an entry; where there is none, `loader()` is called and its result stored.
-
-        However many callers in however many processes miss at once, one of them loads and the others wait for it, at
-        most `wait` of the cache's policy (then LoadTimeout). If it fails its caller gets the error and another
-        caller's loader is tried; if its process dies, another takes over when the lease has ended.
-        """
-        ends = self._ends(ttl, idle)
-        value = self._read(key)
-        return value if value is not MISS else self._load(key, loader, ends)
-
-    def _load(self, key: Key, loader: Callable[[], T], ends: Ends) -> T:
-        """`get_or_load` for who has just missed."""
-        space = self._settle()
-        address = space.address(key)
-        if is_loading(address):
-            return loader()  # the loader asks for its own key: it must not wait for itself
-        loaded: list[T] = []
-
-        def look() -> bytes | None:
-            frame = self._fetch(address)
-            return frame if frame is not None and self._is_sound(address, frame) else None
-
-        def load() -> bytes:
-            loaded.append(self._count_load(loader))
-            frame = self._freeze(address, key, loaded[0], ends)
-            # At the address of before the load: if the cache was cleared meanwhile, nobody looks there.
-            self._engine.store(address, frame, ends.engine)
-            self._counters.stores += 1
-            return frame
-
-        leases = self._engine if self._hub.has_leases else None
-        frame = self._hub.flights.land(SyncLanding(address, look, load, leases, self._lease, self._wait))
-        if loaded:
-            return loaded[0]
-        self._counters.load_waits += 1
-        return self._thaw_quietly(address, frame)  # type: ignore[no-any-return] # what another loader stored
+    # Functions.
 
     @overload
     def cached(self, function: Callable[P, T], /) -> SyncCachedFunction[P, T]: ...

@@ -14,7 +14,7 @@ from cachegrid._core.entry import Entry
 from cachegrid._core.frame import Frame
 from cachegrid._core.miss import UNSAID, Unsaid
 from cachegrid._core.units import Span, seconds_of
-from cachegrid._sio.cell import Ends, SyncCell
+from cachegrid._sio.cell import Ends, SyncCell, ends_in
 from cachegrid.errors import EngineTimeout, EntryNotFound, FrameError, NotANumber
 from cachegrid.waits._sio import sleep
 
@@ -212,5 +212,4 @@ class SyncChanges(SyncCell):
 def _left(frame: Frame) -> Ends:
     """What an entry has left of its times, for a frame that takes its place now."""
     ttl = None if frame.ttl is None else max(1, frame.created + frame.ttl - time.time_ns() // 1_000_000)
-    both = [ms for ms in (ttl, frame.idle) if ms is not None]
-    return Ends(ttl, frame.idle, min(both) if both else None)
+    return ends_in(ttl, frame.idle)

@@ -11,10 +11,10 @@ from typing import NamedTuple
 
 from cachegrid._sio.keeper import SyncKeeper, give_back, take
 from cachegrid.engines._sio.protocol import SyncLeases
-from cachegrid.errors import LoadTimeout
+from cachegrid.errors import EngineError, LoadTimeout
 from cachegrid.waits._sio import SyncEvent, sleep
 
-__all__ = ["SyncFlights", "SyncLanding", "is_loading"]
+__all__ = ["SyncFlights", "SyncLanding", "is_loading", "is_spoiled"]
 
 
 class SyncLanding(NamedTuple):
@@ -31,13 +31,14 @@ class SyncLanding(NamedTuple):
 class _Flight:
     """One load in this process, that others wait for."""
 
-    __slots__ = ("address", "frame", "is_over", "landed")
+    __slots__ = ("address", "frame", "has_begun", "is_over", "is_spoiled", "landed", "trouble")
 
     def __init__(self, address: bytes) -> None:
         self.address = address
         self.landed = SyncEvent()
-        self.is_over = False
+        self.has_begun = self.is_over = self.is_spoiled = False
         self.frame: bytes | None = None
+        self.trouble: EngineError | None = None  # of the grid, not of the loader
 
 
 # What this task, or thread, is loading at the moment. Tasks begun by a loader inherit it, and so do forked children.
@@ -51,6 +52,11 @@ def is_loading(address: bytes) -> bool:
     Through whichever grid object: several may be connected to the same members.
     """
     return any(flight.address == address and not flight.is_over for flight in _loading.get())
+
+
+def is_spoiled(address: bytes) -> bool:
+    """Whether what this very task or thread is loading was dropped since it began."""
+    return any(flight.address == address and flight.is_spoiled for flight in _loading.get())
 
 
 class SyncFlights:
@@ -69,7 +75,7 @@ class SyncFlights:
         """
         The frame for an address: from the grid if it is there by now, else loaded.
 
-        Raises LoadTimeout after waiting for others for too long, and whatever `load` raises.
+        Raises LoadTimeout after waiting for others for too long, whatever `load` raises, and EngineError.
         """
         deadline = time.monotonic() + landing.wait
         while True:
@@ -78,18 +84,27 @@ class SyncFlights:
             if flight is mine:
                 return self._lead(landing, mine, deadline)
             if flight.landed.is_lost:
-                self._end(flight)
+                self._end(flight)  # its loop has ended
             elif not flight.landed.wait(deadline - time.monotonic()):
                 raise _waited_too_long(landing.wait)
             elif flight.frame is not None:
                 return flight.frame
+            elif flight.trouble is not None:
+                # One after the other, all who wait would only find the same, each after a deadline of its own.
+                raise type(flight.trouble)(str(flight.trouble), where=flight.trouble.where) from flight.trouble
+
+    def spoil(self, address: bytes) -> None:
+        """Let what is being loaded for an address not be kept, since it was dropped; who asks now loads anew."""
+        flight = self._flights.get(address)
+        if flight is not None:
+            flight.is_spoiled = True
+            self._end(flight)
 
     def forget(self) -> None:
         """In a forked child: the flights are the parent's."""
         self._flights = {}
 
     def _end(self, flight: _Flight) -> None:
-        flight.is_over = True
         if self._flights.get(flight.address) is flight:
             del self._flights[flight.address]
 
@@ -101,16 +116,25 @@ class SyncFlights:
                 # Looked up again although the caller just missed: a flight that landed in between has
                 # stored the value, and the origin must not be asked twice for it.
                 frame = landing.look()
-                flight.frame = frame if frame is not None else landing.load()
+                flight.frame = frame if frame is not None else self._load(landing, flight)
             else:
-                flight.frame = self._lead_in_grid(landing, landing.leases, deadline)
+                flight.frame = self._lead_in_grid(landing, landing.leases, flight, deadline)
             return flight.frame
+        except EngineError as trouble:
+            if not flight.has_begun:
+                flight.trouble = trouble
+            raise
         finally:
+            flight.is_over = True
             self._end(flight)
             flight.landed.set()
             _loading.set(before)  # `reset` would refuse where a coroutine is disposed of by another task
 
-    def _lead_in_grid(self, landing: SyncLanding, leases: SyncLeases, deadline: float) -> bytes:
+    def _load(self, landing: SyncLanding, flight: _Flight) -> bytes:
+        flight.has_begun = True
+        return landing.load()
+
+    def _lead_in_grid(self, landing: SyncLanding, leases: SyncLeases, flight: _Flight, deadline: float) -> bytes:
         address = landing.address
         token = os.urandom(16)
         pause = 0.002
@@ -124,7 +148,7 @@ class SyncFlights:
                     return frame
                 if got:
                     self._keeper.hold(leases, address, token, landing.lease)
-                    return landing.load()
+                    return self._load(landing, flight)
             finally:
                 if got:
                     self._keeper.let_go(token)

@@ -12,7 +12,7 @@ from cachegrid._sio.ability import SyncAbleEngine, able
 from cachegrid._sio.flights import SyncFlights
 from cachegrid._sio.keeper import SyncKeeper
 from cachegrid.config import Settings
-from cachegrid.engines._sio.protocol import SyncEngine, SyncLeases
+from cachegrid.engines._sio.protocol import SyncConditions, SyncEngine, SyncLeases
 from cachegrid.errors import EngineError
 from cachegrid.waits._sio import SyncLock, SyncTasks
 
@@ -65,7 +65,7 @@ class SyncHub:
         self.settings = settings
         self.engine = UNOPENED
         self.opened: SyncOpened | None = None
-        self.has_leases = False
+        self.has_leases = self.has_conditions = False
         self.tasks = SyncTasks()
         self.keeper = SyncKeeper()
         self.flights = SyncFlights(self.keeper)
@@ -90,6 +90,7 @@ class SyncHub:
                         opened.engine.close()
                         raise _closed()
                     self.has_leases = isinstance(opened.engine, SyncLeases)
+                    self.has_conditions = isinstance(opened.engine, SyncConditions)
                     self.engine = able(opened.engine)
                     self.opened = opened
         return self.engine

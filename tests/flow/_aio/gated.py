@@ -53,13 +53,15 @@ class AsyncGatedEngine:
         """The engine's own."""
         return int(self.engine.doubt)
 
-    def hold(self, method: str, *, answered: bool = False) -> AsyncGate:
-        """Hold the next call of a method before it is made; or, `answered`, with its answer in hand."""
+    def hold(self, method: str, *, answered: bool = False, error: Exception | None = None) -> AsyncGate:
+        """Hold the next call of a method before it is made; or, `answered`, with its answer in hand. Then raise."""
         gate = AsyncGate()
 
         async def stand(after: bool) -> None:  # noqa: FBT001 - before or after the call
             if after is answered:
                 await gate.stand()
+                if error is not None:
+                    raise error
 
         self._hooks.setdefault(method, []).append(stand)
         return gate

@@ -23,8 +23,9 @@ class AsyncOrigin:
     async def load(self) -> list[int]:
         """The value of the n-th call: [n]."""
         self.calls += 1
+        number = self.calls
         await self.gate.stand()
-        return [self.calls]
+        return [number]
 
     async def load_at_once(self) -> list[int]:
         """The same, past the gate."""
@@ -257,16 +258,116 @@ async def test_a_load_that_cannot_be_stored_is_an_error(grid: AsyncGrid, origin:
     An outage is told; the next caller loads again.
     """
     cache = grid.cache("prices")
-    for method in ("fetch", "acquire", "store"):
+    for method in ("fetch", "acquire", "store_if_absent"):
         engine_of(grid).fail(method, EngineTimeout("away"))
         with pytest.raises(EngineTimeout, match="away"):
             await cache.get_or_load("key", origin.load_at_once)
     assert [2] == await cache.get_or_load("key", origin.load_at_once)
 
 
+async def test_an_outage_is_told_to_all_who_wait_at_once(flow: AsyncFlow, origin: AsyncOrigin) -> None:
+    """
+    They do not find it out one after the other, each after a deadline of its own.
+    """
+    grid = await flow.grid()
+    cache, engine = grid.cache("prices"), engine_of(grid)
+    gate = engine.hold("acquire", error=EngineTimeout("away", where="db-1"))
+    callers = [begin(cache.get_or_load, "key", origin.load_at_once) for _ in range(5)]
+
+    async def all_have_missed() -> bool:
+        return cache.stats().misses == 5
+
+    await until(all_have_missed)
+    await gate.reached()
+    gate.open()
+    for caller in callers:
+        with pytest.raises(EngineTimeout, match="^away$") as caught:
+            await caller.result()
+        assert "db-1" == caught.value.where
+    assert (1, 0) == (engine.calls["acquire"], origin.calls)
+
+
+async def test_what_is_set_while_it_is_loaded_stays(flow: AsyncFlow) -> None:
+    """
+    By whichever process: it is newer than what the loader may have read. The loader's caller gets what was loaded.
+    """
+    ours, theirs = (await flow.grid()).cache("prices"), (await flow.grid()).cache("prices")
+    for key, writer in (("ours", ours), ("theirs", theirs)):
+        origin = AsyncOrigin(flow)
+        loading = begin(ours.get_or_load, key, origin.load)
+        await origin.gate.reached()
+        await writer.set(key, "newer")
+        origin.gate.open()
+        assert [1] == await loading.result()
+        assert ("newer", "newer") == (await ours.get(key), await theirs.get(key))
+
+
+async def test_what_is_deleted_while_it_is_loaded_does_not_come_back(flow: AsyncFlow) -> None:
+    """
+    The loader may have read what the delete was meant for; who asks after the delete waits for a load that began after.
+    """
+    grid = await flow.grid()
+    cache = grid.cache("prices")
+    deletes: list[Any] = [lambda: cache.delete("key"), lambda: cache.delete_many(["other", "key"])]
+    for number, delete in enumerate(deletes):
+        gate = flow.gate()
+
+        async def load(gate: Any = gate) -> str:
+            await gate.stand()
+            return "old"
+
+        async def load_again(number: int = number) -> str:
+            return f"new {number}"
+
+        loading = begin(cache.get_or_load, "key", load)
+        await gate.reached()
+        assert not await delete()
+        later = begin(cache.get_or_load, "key", load_again)
+        await until(_flying(grid))
+        gate.open()
+        assert ("old", f"new {number}") == (await loading.result(), await later.result())
+        assert f"new {number}" == await cache.get("key")
+        await cache.delete("key")
+
+
+async def test_what_is_deleted_while_it_is_stored_does_not_come_back(grid: AsyncGrid, origin: AsyncOrigin) -> None:
+    """
+    Whether the delete or the store reaches the owner first.
+    """
+    cache = grid.cache("prices")
+    for answered in (False, True):
+        gate = engine_of(grid).hold("store_if_absent", answered=answered)
+        loading = begin(cache.get_or_load, "key", origin.load_at_once)
+        await gate.reached()
+        await cache.delete("key")
+        gate.open()
+        await loading.result()
+        assert not await cache.has("key")
+
+
+async def test_a_function_that_is_invalidated_while_it_works_is_called_again(
+    cache: AsyncCache, origin: AsyncOrigin
+) -> None:
+    """
+    Its first result is not kept.
+    """
+
+    @cache.cached
+    async def function() -> list[int]:
+        return await origin.load()
+
+    working = begin(function)
+    await origin.gate.reached()
+    assert not await function.invalidate()
+    origin.gate.open()
+    assert [1] == await working.result()
+    assert [2] == await function()
+    assert [2] == await function()
+
+
 async def test_a_load_whose_lease_was_lost_counts(flow: AsyncFlow, origin: AsyncOrigin) -> None:
     """
-    What was loaded is stored nevertheless; whoever took over stores after or before.
+    Its caller gets what was loaded; what whoever took over has stored stays.
     """
     grid = await flow.grid()
     cache = grid.cache("prices")
@@ -276,7 +377,7 @@ async def test_a_load_whose_lease_was_lost_counts(flow: AsyncFlow, origin: Async
     assert await engine_of(grid).engine.release(cache._space.address("key"), next(iter(held)))
     assert [2] == await (await flow.grid()).cache("prices").get_or_load("key", origin.load_at_once)
     origin.gate.open()
-    assert [2] == await loading.result()
+    assert [1] == await loading.result()
     assert [2] == await cache.get("key")
 
 
@@ -332,6 +433,13 @@ async def test_values_are_stored_with_the_times_that_were_said(cache: AsyncCache
     assert entry is not None
     assert entry.idle is not None
     assert 60 == entry.idle.total_seconds()
+
+
+def _flying(grid: AsyncGrid) -> Any:
+    async def flying() -> bool:
+        return bool(grid._hub.flights._flights)
+
+    return flying
 
 
 def _loading(cache: AsyncCache, origin: AsyncOrigin) -> Any:

@@ -54,13 +54,15 @@ class SyncGatedEngine:
         """The engine's own."""
         return int(self.engine.doubt)
 
-    def hold(self, method: str, *, answered: bool = False) -> SyncGate:
-        """Hold the next call of a method before it is made; or, `answered`, with its answer in hand."""
+    def hold(self, method: str, *, answered: bool = False, error: Exception | None = None) -> SyncGate:
+        """Hold the next call of a method before it is made; or, `answered`, with its answer in hand. Then raise."""
         gate = SyncGate()
 
         def stand(after: bool) -> None:  # noqa: FBT001 - before or after the call
             if after is answered:
                 gate.stand()
+                if error is not None:
+                    raise error
 
         self._hooks.setdefault(method, []).append(stand)
         return gate

@@ -24,8 +24,9 @@ class SyncOrigin:
     def load(self) -> list[int]:
         """The value of the n-th call: [n]."""
         self.calls += 1
+        number = self.calls
         self.gate.stand()
-        return [self.calls]
+        return [number]
 
     def load_at_once(self) -> list[int]:
         """The same, past the gate."""
@@ -256,16 +257,114 @@ def test_a_load_that_cannot_be_stored_is_an_error(grid: SyncGrid, origin: SyncOr
     An outage is told; the next caller loads again.
     """
     cache = grid.cache("prices")
-    for method in ("fetch", "acquire", "store"):
+    for method in ("fetch", "acquire", "store_if_absent"):
         engine_of(grid).fail(method, EngineTimeout("away"))
         with pytest.raises(EngineTimeout, match="away"):
             cache.get_or_load("key", origin.load_at_once)
     assert [2] == cache.get_or_load("key", origin.load_at_once)
 
 
+def test_an_outage_is_told_to_all_who_wait_at_once(flow: SyncFlow, origin: SyncOrigin) -> None:
+    """
+    They do not find it out one after the other, each after a deadline of its own.
+    """
+    grid = flow.grid()
+    cache, engine = grid.cache("prices"), engine_of(grid)
+    gate = engine.hold("acquire", error=EngineTimeout("away", where="db-1"))
+    callers = [begin(cache.get_or_load, "key", origin.load_at_once) for _ in range(5)]
+
+    def all_have_missed() -> bool:
+        return cache.stats().misses == 5
+
+    until(all_have_missed)
+    gate.reached()
+    gate.open()
+    for caller in callers:
+        with pytest.raises(EngineTimeout, match="^away$") as caught:
+            caller.result()
+        assert "db-1" == caught.value.where
+    assert (1, 0) == (engine.calls["acquire"], origin.calls)
+
+
+def test_what_is_set_while_it_is_loaded_stays(flow: SyncFlow) -> None:
+    """
+    By whichever process: it is newer than what the loader may have read. The loader's caller gets what was loaded.
+    """
+    ours, theirs = (flow.grid()).cache("prices"), (flow.grid()).cache("prices")
+    for key, writer in (("ours", ours), ("theirs", theirs)):
+        origin = SyncOrigin(flow)
+        loading = begin(ours.get_or_load, key, origin.load)
+        origin.gate.reached()
+        writer.set(key, "newer")
+        origin.gate.open()
+        assert [1] == loading.result()
+        assert ("newer", "newer") == (ours.get(key), theirs.get(key))
+
+
+def test_what_is_deleted_while_it_is_loaded_does_not_come_back(flow: SyncFlow) -> None:
+    """
+    The loader may have read what the delete was meant for; who asks after the delete waits for a load that began after.
+    """
+    grid = flow.grid()
+    cache = grid.cache("prices")
+    deletes: list[Any] = [lambda: cache.delete("key"), lambda: cache.delete_many(["other", "key"])]
+    for number, delete in enumerate(deletes):
+        gate = flow.gate()
+
+        def load(gate: Any = gate) -> str:
+            gate.stand()
+            return "old"
+
+        def load_again(number: int = number) -> str:
+            return f"new {number}"
+
+        loading = begin(cache.get_or_load, "key", load)
+        gate.reached()
+        assert not delete()
+        later = begin(cache.get_or_load, "key", load_again)
+        until(_flying(grid))
+        gate.open()
+        assert ("old", f"new {number}") == (loading.result(), later.result())
+        assert f"new {number}" == cache.get("key")
+        cache.delete("key")
+
+
+def test_what_is_deleted_while_it_is_stored_does_not_come_back(grid: SyncGrid, origin: SyncOrigin) -> None:
+    """
+    Whether the delete or the store reaches the owner first.
+    """
+    cache = grid.cache("prices")
+    for answered in (False, True):
+        gate = engine_of(grid).hold("store_if_absent", answered=answered)
+        loading = begin(cache.get_or_load, "key", origin.load_at_once)
+        gate.reached()
+        cache.delete("key")
+        gate.open()
+        loading.result()
+        assert not cache.has("key")
+
+
+def test_a_function_that_is_invalidated_while_it_works_is_called_again(cache: SyncCache, origin: SyncOrigin) -> None:
+    """
+    Its first result is not kept.
+    """
+
+    @cache.cached
+    def function() -> list[int]:
+        return origin.load()
+
+    working = begin(function)
+    origin.gate.reached()
+    assert not function.invalidate()
+    origin.gate.open()
+    assert [1] == working.result()
+    assert [2] == function()
+    assert [2] == function()
+
+
 def test_a_load_whose_lease_was_lost_counts(flow: SyncFlow, origin: SyncOrigin) -> None:
     """
-    What was loaded is stored nevertheless; whoever took over stores after or before.
+    Its caller gets what was loaded; what whoever took over has stored stays.
     """
     grid = flow.grid()
     cache = grid.cache("prices")
@@ -275,7 +374,7 @@ def test_a_load_whose_lease_was_lost_counts(flow: SyncFlow, origin: SyncOrigin) 
     assert engine_of(grid).engine.release(cache._space.address("key"), next(iter(held)))
     assert [2] == (flow.grid()).cache("prices").get_or_load("key", origin.load_at_once)
     origin.gate.open()
-    assert [2] == loading.result()
+    assert [1] == loading.result()
     assert [2] == cache.get("key")
 
 
@@ -331,6 +430,13 @@ def test_values_are_stored_with_the_times_that_were_said(cache: SyncCache, origi
     assert entry is not None
     assert entry.idle is not None
     assert 60 == entry.idle.total_seconds()
+
+
+def _flying(grid: SyncGrid) -> Any:
+    def flying() -> bool:
+        return bool(grid._hub.flights._flights)
+
+    return flying
 
 
 def _loading(cache: SyncCache, origin: SyncOrigin) -> Any:
