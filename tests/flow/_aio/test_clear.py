@@ -209,10 +209,10 @@ async def test_a_read_that_raced_a_clear_does_not_answer_from_before(flow: Async
 
 async def test_a_load_that_was_under_way_does_not_come_back(flow: AsyncFlow) -> None:
     """
-    What was loaded from before the clear is nowhere afterwards; its caller still gets it.
+    What was loaded from before the clear is nowhere afterwards, and takes no memory; its caller still gets it.
     """
-    grid, other = await flow.grid(), (await flow.grid()).cache("prices")
-    cache = grid.cache("prices")
+    grid, other_grid = await flow.grid(), await flow.grid()
+    cache, other = grid.cache("prices"), other_grid.cache("prices")
     gate = flow.gate()
 
     async def load() -> str:
@@ -222,9 +222,11 @@ async def test_a_load_that_was_under_way_does_not_come_back(flow: AsyncFlow) -> 
     loading = begin(cache.get_or_load, "key", load)
     await gate.reached()
     await other.clear()
+    await other_grid.settle()
     gate.open()
     assert "old" == await loading.result()
     assert (None, None) == (await cache.get("key"), await other.get("key"))
+    assert [] == await listed(engine_of(grid).walk(cache._space.parents[-1]))
 
 
 async def test_who_asks_after_a_clear_waits_for_no_load_from_before(flow: AsyncFlow) -> None:

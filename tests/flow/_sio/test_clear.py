@@ -210,10 +210,10 @@ def test_a_read_that_raced_a_clear_does_not_answer_from_before(flow: SyncFlow) -
 
 def test_a_load_that_was_under_way_does_not_come_back(flow: SyncFlow) -> None:
     """
-    What was loaded from before the clear is nowhere afterwards; its caller still gets it.
+    What was loaded from before the clear is nowhere afterwards, and takes no memory; its caller still gets it.
     """
-    grid, other = flow.grid(), (flow.grid()).cache("prices")
-    cache = grid.cache("prices")
+    grid, other_grid = flow.grid(), flow.grid()
+    cache, other = grid.cache("prices"), other_grid.cache("prices")
     gate = flow.gate()
 
     def load() -> str:
@@ -223,9 +223,11 @@ def test_a_load_that_was_under_way_does_not_come_back(flow: SyncFlow) -> None:
     loading = begin(cache.get_or_load, "key", load)
     gate.reached()
     other.clear()
+    other_grid.settle()
     gate.open()
     assert "old" == loading.result()
     assert (None, None) == (cache.get("key"), other.get("key"))
+    assert [] == listed(engine_of(grid).walk(cache._space.parents[-1]))
 
 
 def test_who_asks_after_a_clear_waits_for_no_load_from_before(flow: SyncFlow) -> None:
