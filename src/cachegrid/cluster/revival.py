@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import secrets
 import time
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 
 from cachegrid.cluster.admin import connect_to
@@ -16,11 +17,13 @@ from cachegrid.cluster.ports import refuse_taken
 from cachegrid.cluster.presence import pid_of
 from cachegrid.cluster.processes import wait_gone
 from cachegrid.cluster.server import ServerProgram
-from cachegrid.cluster.state import GridState, MemberState, Stage, save
+from cachegrid.cluster.state import GridState, MemberState, Stage, save, write_atomically
 from cachegrid.cluster.view import NodeRow, node_rows
 from cachegrid.errors import EngineError, ServerRefused
 
 __all__ = ["heal", "resume"]
+
+READS_WHEN_DOWN = "cluster-allow-reads-when-down"
 
 
 def heal(state: GridState, *, timeout: float, progress: Progress | None = None) -> GridState:
@@ -35,11 +38,36 @@ def heal(state: GridState, *, timeout: float, progress: Progress | None = None) 
         _replace_owner(state, member)
     wait_gone((member.pid, member.conf) for member in dead)
     refuse_taken([(member.host, port) for member in dead for port in (member.port, member.bus_port)])
-    with Launch(state, deadline=time.monotonic() + timeout, progress=progress) as launch:
+    with (
+        _silent_until_whole(state, dead),
+        Launch(state, deadline=time.monotonic() + timeout, progress=progress) as launch,
+    ):
         launch.start(dead, "restarted")
         launch.wait_whole()
         save(launch.state)
         return launch.state
+
+
+@contextmanager
+def _silent_until_whole(state: GridState, dead: Sequence[MemberState]) -> Iterator[None]:
+    """
+    Let members answer no read before the grid is whole again.
+
+    An owner that comes back empty takes itself for the owner until it hears of the one that replaced it: whoever asked
+    it in that moment would be told that nothing is there.
+    """
+    texts = {member: member.conf.read_text() for member in dead}
+    try:
+        for member, text in texts.items():
+            quiet = text.replace(f"{READS_WHEN_DOWN} yes", f"{READS_WHEN_DOWN} no")
+            write_atomically(member.conf, quiet, durable=True)
+        yield
+        for member in dead:
+            with connect_to(state, member) as admin:
+                admin.run("CONFIG", "SET", READS_WHEN_DOWN, "yes")
+    finally:
+        for member, text in texts.items():
+            write_atomically(member.conf, text, durable=True)
 
 
 def resume(state: GridState, program: ServerProgram, *, timeout: float, progress: Progress | None = None) -> GridState:
