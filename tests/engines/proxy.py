@@ -108,6 +108,7 @@ class Proxy(Listener):
         self._held: dict[bytes, threading.Event] = {}  # words of requests whose answers wait
         self.pace = 0.0  # seconds that every 64 KiB takes on its way
         self.reached = threading.Event()  # what was said about a request has happened
+        self.holding = threading.Event()  # an answer is held
         self.requests: list[bytes] = []  # as they came
         super().__init__(self._pass_on)
 
@@ -129,6 +130,7 @@ class Proxy(Listener):
     def hold_answer(self, word: bytes) -> threading.Event:
         """Let the server answer the next request with this word, and pass that on when the event is set."""
         self.reached.clear()
+        self.holding.clear()
         gate = self._held[word] = threading.Event()
         return gate
 
@@ -176,6 +178,8 @@ class Proxy(Listener):
             return True
         answer = server.recv(1 << 20)  # it is done there
         self.reached.set()
+        if gate is not None:
+            self.holding.set()
         if is_last or (gate is not None and gate.wait(PATIENCE)):
             client.sendall(answer)
         return gate is not None
