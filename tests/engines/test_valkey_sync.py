@@ -297,7 +297,6 @@ def test_a_fork_while_an_answer_is_awaited(word: bytes, proxy: Proxy) -> None:
         engine.add(b"cg:fork:sum:child", 1, -1, None)
         if word == b"HELLO":  # it learns anew who owns what, which one at a time does
             proxy.cut()
-            proxy.lose(word)
         gate = proxy.hold_answer(word)
         calls: list[Future[bytes | None]] = [threads.submit(engine.fetch, ONE)]
         assert proxy.holding.wait(10)
