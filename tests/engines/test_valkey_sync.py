@@ -302,7 +302,9 @@ def test_a_fork_while_an_answer_is_awaited(word: bytes, proxy: Proxy) -> None:
         assert proxy.holding.wait(10)
         if word == b"HELLO":
             proxy.lose(word)  # the child has to learn, too
+        begun = time.monotonic()
         in_forked(engine, partial(use, engine, b"child"))
+        assert time.monotonic() - begun < 4, "the child waited for a thread that it does not have"
         gate.set()
         assert [b"one"] == [call.result() for call in calls]
         assert b"other" == engine.fetch(OTHER)
