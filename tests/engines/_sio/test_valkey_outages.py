@@ -293,4 +293,4 @@ def too_late(seconds: float, act: Callable[[], object]) -> None:
     assert "127.0.0.1:" in str(caught.value)
     assert caught.value.where.startswith("127.0.0.1:")
     assert "cachegrid status" in str(caught.value)
-    assert "timeout=" in str(caught.value)
+    assert "setting timeout" in str(caught.value)
