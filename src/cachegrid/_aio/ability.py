@@ -19,7 +19,7 @@ from cachegrid.engines._aio.protocol import (
 from cachegrid.engines.facts import MemberFacts
 from cachegrid.errors import Unsupported
 
-__all__ = ["AsyncAbleEngine", "able"]
+__all__ = ["AsyncAbleEngine", "able", "lacking_in", "refusal"]
 
 _ABILITIES: Final[dict[str, type]] = {
     "batches": AsyncBatches,
@@ -48,10 +48,20 @@ class AsyncAbleEngine(
     """An engine with every ability, as the flow sees it."""
 
 
-def able(engine: AsyncEngine) -> AsyncAbleEngine:
-    """The engine, with stand-ins for the abilities it lacks. Looked up here, once; never per call."""
-    lacking = [name for name, ability in _ABILITIES.items() if not isinstance(engine, ability)]
-    return cast("AsyncAbleEngine", _Stood(engine, lacking) if lacking else engine)
+def lacking_in(engine: AsyncEngine) -> frozenset[str]:
+    """The names of the abilities that an engine does not have. Looked up here, once; never per call."""
+    return frozenset(name for name, ability in _ABILITIES.items() if not isinstance(engine, ability))
+
+
+def able(engine: AsyncEngine, lacking: frozenset[str]) -> AsyncAbleEngine:
+    """The engine, with stand-ins for the abilities it lacks."""
+    return cast("AsyncAbleEngine", _Stood(engine) if lacking else engine)
+
+
+def refusal(engine: object, ability: str, asked: str) -> Unsupported:
+    """The error for what cannot be had, neither from an engine nor another way."""
+    name = type(engine).__name__
+    return Unsupported(f"{asked} needs an engine with {ability}, which {name} has not", where=name)
 
 
 class _Stood:
@@ -59,8 +69,8 @@ class _Stood:
 
     doubt = 0
 
-    def __init__(self, engine: AsyncEngine, lacking: Sequence[str]) -> None:
-        self._engine, self._lacking = engine, lacking
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
 
     def __getattribute__(self, name: str) -> object:
         # The engine's own method where it has one, else the stand-in of this class.
@@ -131,5 +141,4 @@ class _Stood:
         return []
 
     def _refuse(self, ability: str, asked: str) -> NoReturn:
-        name = type(self._engine).__name__
-        raise Unsupported(f"{asked} needs an engine with {ability}, which {name} has not", where=name)
+        raise refusal(self._engine, ability, asked)

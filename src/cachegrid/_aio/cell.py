@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple, TypeVar
 
-from cachegrid._aio.ability import AsyncAbleEngine
+from cachegrid._aio.ability import AsyncAbleEngine, refusal
 from cachegrid._aio.hub import UNOPENED, AsyncHub
 from cachegrid._aio.lock import AsyncGridLock
 from cachegrid._core import frame as frames
@@ -109,6 +109,8 @@ class AsyncCell:
     def _bind(self, engine: AsyncAbleEngine) -> None:
         """Take over the engine that was opened, with the codec that needs its secret."""
         opened, policy = self._hub.opened, self.policy
+        if policy.idle is not None:
+            self._needs_times("idle=")
         self._counts = getattr(codec_named(policy.codec), "counts", False)
         self._pipeline = compose(
             policy.codec,
@@ -222,6 +224,8 @@ class AsyncCell:
     # Writing.
 
     def _freeze(self, address: bytes, key: Key, value: Any, ends: Ends) -> bytes:
+        if ends.idle is not None:
+            self._needs_times("idle=")
         return self._pipeline.freeze(
             address,
             key,
@@ -231,6 +235,11 @@ class AsyncCell:
             ttl=ends.ttl,
             idle=ends.idle,
         )
+
+    def _needs_times(self, asked: str) -> None:
+        """Refuse an idle time that nobody would start anew."""
+        if "times" in self._hub.lacking and self._hub.opened is not None:
+            raise refusal(self._hub.opened.engine, "times", asked)
 
     def _ends(self, ttl: Span, idle: Span) -> Ends:
         if isinstance(ttl, Unsaid) and isinstance(idle, Unsaid):

@@ -7,11 +7,11 @@ import weakref
 from collections.abc import Awaitable, Callable
 from typing import Final, NamedTuple, NoReturn, Protocol, cast
 
-from cachegrid._aio.ability import AsyncAbleEngine, able
+from cachegrid._aio.ability import AsyncAbleEngine, able, lacking_in
 from cachegrid._aio.flights import AsyncFlights
 from cachegrid._aio.keeper import AsyncKeeper
 from cachegrid.config import Settings
-from cachegrid.engines._aio.protocol import AsyncConditions, AsyncEngine, AsyncLeases
+from cachegrid.engines._aio.protocol import AsyncEngine
 from cachegrid.errors import EngineError
 from cachegrid.waits._aio import AsyncLock, AsyncTasks
 
@@ -64,7 +64,7 @@ class AsyncHub:
         self.settings = settings
         self.engine = UNOPENED
         self.opened: AsyncOpened | None = None
-        self.has_leases = self.has_conditions = False
+        self.lacking: frozenset[str] = frozenset()  # abilities that the engine does not have
         self.tasks = AsyncTasks()
         self.keeper = AsyncKeeper()
         self.flights = AsyncFlights(self.keeper)
@@ -88,9 +88,8 @@ class AsyncHub:
                     if self.engine is CLOSED:  # meanwhile
                         await opened.engine.aclose()
                         raise _closed()
-                    self.has_leases = isinstance(opened.engine, AsyncLeases)
-                    self.has_conditions = isinstance(opened.engine, AsyncConditions)
-                    self.engine = able(opened.engine)
+                    self.lacking = lacking_in(opened.engine)
+                    self.engine = able(opened.engine, self.lacking)
                     self.opened = opened
         return self.engine
 

@@ -61,7 +61,7 @@ class AsyncLoads(AsyncChanges):
                 await self._drop_outdated(space, address, frame)
             return frame
 
-        leases = self._engine if self._hub.has_leases else None
+        leases = None if "leases" in self._hub.lacking else self._engine
         frame = await self._hub.flights.land(AsyncLanding(address, look, load, leases, self._lease, self._wait))
         if loaded:
             return loaded[0]
@@ -74,7 +74,7 @@ class AsyncLoads(AsyncChanges):
 
         Only where nothing is, for what was set while the loader worked is newer; or `over` what cannot be read.
         """
-        if over or not self._hub.has_conditions:
+        if over or "conditions" in self._hub.lacking:
             await self._engine.store(address, frame, ends.engine)
             return True
         try:
@@ -84,7 +84,10 @@ class AsyncLoads(AsyncChanges):
 
     async def _drop_outdated(self, space: Space, address: bytes, frame: bytes) -> None:
         """Drop what was just stored, if it was dropped while it was being stored, or nobody looks there any more."""
-        if is_spoiled(address) and self._hub.has_conditions:
-            await self._engine.drop_if_version(address, version_of(frame))
+        if is_spoiled(address):
+            if "conditions" in self._hub.lacking:
+                await self._engine.drop(address)
+            else:
+                await self._engine.drop_if_version(address, version_of(frame))
         elif space.doubt != self._engine.doubt and (await self._settle()).prefix != space.prefix:
             await self._engine.drop(address)

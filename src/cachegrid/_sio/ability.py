@@ -20,7 +20,7 @@ from cachegrid.engines._sio.protocol import (
 from cachegrid.engines.facts import MemberFacts
 from cachegrid.errors import Unsupported
 
-__all__ = ["SyncAbleEngine", "able"]
+__all__ = ["SyncAbleEngine", "able", "lacking_in", "refusal"]
 
 _ABILITIES: Final[dict[str, type]] = {
     "batches": SyncBatches,
@@ -49,10 +49,20 @@ class SyncAbleEngine(
     """An engine with every ability, as the flow sees it."""
 
 
-def able(engine: SyncEngine) -> SyncAbleEngine:
-    """The engine, with stand-ins for the abilities it lacks. Looked up here, once; never per call."""
-    lacking = [name for name, ability in _ABILITIES.items() if not isinstance(engine, ability)]
-    return cast("SyncAbleEngine", _Stood(engine, lacking) if lacking else engine)
+def lacking_in(engine: SyncEngine) -> frozenset[str]:
+    """The names of the abilities that an engine does not have. Looked up here, once; never per call."""
+    return frozenset(name for name, ability in _ABILITIES.items() if not isinstance(engine, ability))
+
+
+def able(engine: SyncEngine, lacking: frozenset[str]) -> SyncAbleEngine:
+    """The engine, with stand-ins for the abilities it lacks."""
+    return cast("SyncAbleEngine", _Stood(engine) if lacking else engine)
+
+
+def refusal(engine: object, ability: str, asked: str) -> Unsupported:
+    """The error for what cannot be had, neither from an engine nor another way."""
+    name = type(engine).__name__
+    return Unsupported(f"{asked} needs an engine with {ability}, which {name} has not", where=name)
 
 
 class _Stood:
@@ -60,8 +70,8 @@ class _Stood:
 
     doubt = 0
 
-    def __init__(self, engine: SyncEngine, lacking: Sequence[str]) -> None:
-        self._engine, self._lacking = engine, lacking
+    def __init__(self, engine: SyncEngine) -> None:
+        self._engine = engine
 
     def __getattribute__(self, name: str) -> object:
         # The engine's own method where it has one, else the stand-in of this class.
@@ -132,5 +142,4 @@ class _Stood:
         return []
 
     def _refuse(self, ability: str, asked: str) -> NoReturn:
-        name = type(self._engine).__name__
-        raise Unsupported(f"{asked} needs an engine with {ability}, which {name} has not", where=name)
+        raise refusal(self._engine, ability, asked)

@@ -197,7 +197,8 @@ class SyncCache(SyncLoads, SyncFace):
 
         A key is made from the function's module and qualified name (or `name`), its `version`, and the arguments bound
         to its parameters with defaults applied, but for those in `ignore`; or by `key(*args, **kwargs)`. Raise
-        `version` when the meaning of results changes. Works on functions, methods and class methods.
+        `version` when the meaning of results changes. Works on functions, methods and class methods. Functions that one
+        function makes, again and again, have one name: give each its own, or they share their results.
         """
         if function is None:
             return lambda f: self.cached_as(f, ttl=ttl, idle=idle, version=version, ignore=ignore, key=key, name=name)

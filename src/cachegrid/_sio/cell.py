@@ -17,7 +17,7 @@ from cachegrid._core.entry import Entry
 from cachegrid._core.miss import MISS, Unsaid
 from cachegrid._core.stats import Counters
 from cachegrid._core.units import Duration, Span, bytes_of, milliseconds, seconds_of
-from cachegrid._sio.ability import SyncAbleEngine
+from cachegrid._sio.ability import SyncAbleEngine, refusal
 from cachegrid._sio.hub import UNOPENED, SyncHub
 from cachegrid._sio.lock import SyncGridLock
 from cachegrid.codecs import codec_named, compose
@@ -110,6 +110,8 @@ class SyncCell:
     def _bind(self, engine: SyncAbleEngine) -> None:
         """Take over the engine that was opened, with the codec that needs its secret."""
         opened, policy = self._hub.opened, self.policy
+        if policy.idle is not None:
+            self._needs_times("idle=")
         self._counts = getattr(codec_named(policy.codec), "counts", False)
         self._pipeline = compose(
             policy.codec,
@@ -223,6 +225,8 @@ class SyncCell:
     # Writing.
 
     def _freeze(self, address: bytes, key: Key, value: Any, ends: Ends) -> bytes:
+        if ends.idle is not None:
+            self._needs_times("idle=")
         return self._pipeline.freeze(
             address,
             key,
@@ -232,6 +236,11 @@ class SyncCell:
             ttl=ends.ttl,
             idle=ends.idle,
         )
+
+    def _needs_times(self, asked: str) -> None:
+        """Refuse an idle time that nobody would start anew."""
+        if "times" in self._hub.lacking and self._hub.opened is not None:
+            raise refusal(self._hub.opened.engine, "times", asked)
 
     def _ends(self, ttl: Span, idle: Span) -> Ends:
         if isinstance(ttl, Unsaid) and isinstance(idle, Unsaid):

@@ -5,9 +5,12 @@ from __future__ import annotations
 
 import functools
 import inspect
+import re
+import sys
 import types
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar, cast, overload
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Concatenate, Final, Generic, ParamSpec, TypeVar, cast, overload
 
 from cachegrid._core.address import Key
 from cachegrid._core.miss import MISS
@@ -17,6 +20,8 @@ if TYPE_CHECKING:
     from cachegrid._sio.cache import SyncCache
 
 __all__ = ["SyncBoundFunction", "SyncCachedFunction", "check_colour", "label_of"]
+
+_MAINS: Final = ("__main__", "__mp_main__")
 
 P = ParamSpec("P")
 Q = ParamSpec("Q")
@@ -133,6 +138,19 @@ def check_colour(function: Callable[..., object], cache: SyncCache) -> None:
 def label_of(function: Callable[..., object]) -> str:
     """What a function is called in addresses. Raises ConfigError for one that has no name."""
     module, name = getattr(function, "__module__", None), getattr(function, "__qualname__", None)
-    if not module or not name:
+    if not module or not name or name.endswith("<lambda>"):
         raise ConfigError("cached", function, "a function with a name of its own, or one that is given one with name=")
-    return f"{module}.{name}"
+    return f"{_main_name(module) if module in _MAINS else module}.{name}"
+
+
+def _main_name(module: str) -> str:
+    """
+    The name that the program's own module has for those who import it.
+
+    Every program's is called the same while it runs, and another way in the processes that it spawns.
+    """
+    main = sys.modules.get(module)
+    spec, file = getattr(main, "__spec__", None), getattr(main, "__file__", None)
+    if spec is not None:  # begun with `python -m`
+        return str(spec.name)
+    return re.sub(r"[^\w.-]", "_", Path(file).stem) if file else "__main__"

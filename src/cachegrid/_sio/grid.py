@@ -24,7 +24,7 @@ __all__ = ["SyncGrid"]
 
 class SyncGrid(SyncGridFace):
     """
-    A grid: named caches, partitioned over its members. One object serves all tasks and threads of a process.
+    A grid: named caches, partitioned over its members. One object serves all threads, or all tasks of an event loop.
 
     It may be made before it is needed, at import time for example: it connects at its first use. Close it with
     `close`, or use it as a context manager. In a forked child it goes on with connections of its own.

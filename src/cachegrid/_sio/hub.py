@@ -8,11 +8,11 @@ import weakref
 from collections.abc import Callable
 from typing import Final, NamedTuple, NoReturn, Protocol, cast
 
-from cachegrid._sio.ability import SyncAbleEngine, able
+from cachegrid._sio.ability import SyncAbleEngine, able, lacking_in
 from cachegrid._sio.flights import SyncFlights
 from cachegrid._sio.keeper import SyncKeeper
 from cachegrid.config import Settings
-from cachegrid.engines._sio.protocol import SyncConditions, SyncEngine, SyncLeases
+from cachegrid.engines._sio.protocol import SyncEngine
 from cachegrid.errors import EngineError
 from cachegrid.waits._sio import SyncLock, SyncTasks
 
@@ -65,7 +65,7 @@ class SyncHub:
         self.settings = settings
         self.engine = UNOPENED
         self.opened: SyncOpened | None = None
-        self.has_leases = self.has_conditions = False
+        self.lacking: frozenset[str] = frozenset()  # abilities that the engine does not have
         self.tasks = SyncTasks()
         self.keeper = SyncKeeper()
         self.flights = SyncFlights(self.keeper)
@@ -89,9 +89,8 @@ class SyncHub:
                     if self.engine is CLOSED:  # meanwhile
                         opened.engine.close()
                         raise _closed()
-                    self.has_leases = isinstance(opened.engine, SyncLeases)
-                    self.has_conditions = isinstance(opened.engine, SyncConditions)
-                    self.engine = able(opened.engine)
+                    self.lacking = lacking_in(opened.engine)
+                    self.engine = able(opened.engine, self.lacking)
                     self.opened = opened
         return self.engine
 

@@ -60,7 +60,7 @@ class SyncLoads(SyncChanges):
                 self._drop_outdated(space, address, frame)
             return frame
 
-        leases = self._engine if self._hub.has_leases else None
+        leases = None if "leases" in self._hub.lacking else self._engine
         frame = self._hub.flights.land(SyncLanding(address, look, load, leases, self._lease, self._wait))
         if loaded:
             return loaded[0]
@@ -73,7 +73,7 @@ class SyncLoads(SyncChanges):
 
         Only where nothing is, for what was set while the loader worked is newer; or `over` what cannot be read.
         """
-        if over or not self._hub.has_conditions:
+        if over or "conditions" in self._hub.lacking:
             self._engine.store(address, frame, ends.engine)
             return True
         try:
@@ -83,7 +83,10 @@ class SyncLoads(SyncChanges):
 
     def _drop_outdated(self, space: Space, address: bytes, frame: bytes) -> None:
         """Drop what was just stored, if it was dropped while it was being stored, or nobody looks there any more."""
-        if is_spoiled(address) and self._hub.has_conditions:
-            self._engine.drop_if_version(address, version_of(frame))
+        if is_spoiled(address):
+            if "conditions" in self._hub.lacking:
+                self._engine.drop(address)
+            else:
+                self._engine.drop_if_version(address, version_of(frame))
         elif space.doubt != self._engine.doubt and (self._settle()).prefix != space.prefix:
             self._engine.drop(address)

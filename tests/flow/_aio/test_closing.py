@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from cachegrid._aio.cache import AsyncCache
 from cachegrid._aio.grid import AsyncGrid
 from cachegrid._aio.hub import AsyncOpened
 from cachegrid.config import CachePolicy, Settings
 from cachegrid.errors import ConfigError, EngineError, Unreachable
 from tests.flow._aio.flow import AsyncFlow, engine_of
 from tests.flow._aio.gated import AsyncGatedEngine
-from tests.flow.waits._aio import begin, listed, together
+from tests.flow.waits._aio import begin, listed, together, until
 
 
 async def test_a_grid_connects_at_its_first_use(flow: AsyncFlow) -> None:
@@ -193,6 +195,24 @@ async def test_nobody_waits_for_a_renewal(grid: AsyncGrid) -> None:
     await grid.settle()
 
 
+async def test_no_connection_is_left(flow: AsyncFlow) -> None:
+    """
+    When a grid is closed its sockets are.
+    """
+    before = _sockets()
+    grid = await flow.grid()
+    cache = grid.cache("prices")
+    await cache.set_many(dict.fromkeys(range(100), "x"))
+    await together(*[_reading(cache, number) for number in range(10)])
+    await cache.clear()
+    await grid.aclose()
+
+    async def are_closed() -> bool:
+        return _sockets() <= before
+
+    await until(are_closed)
+
+
 async def test_a_context_manager_opens_and_closes(flow: AsyncFlow) -> None:
     """
     Also when the work in it fails.
@@ -252,3 +272,14 @@ async def test_all_that_is_known_of_the_members(grid: AsyncGrid, kind: str) -> N
     await grid.cache("prices").set("key", 1)
     assert {"prices"} == set(grid.stats())
     assert 1 == grid.stats()["prices"].stores
+
+
+def _sockets() -> int:
+    """How many this process has open, where that can be told."""
+    open_files = Path("/proc/self/fd")
+    found = list(open_files.iterdir()) if open_files.is_dir() else []
+    return sum(file.is_socket() for file in found)
+
+
+def _reading(cache: AsyncCache, number: int) -> Any:
+    return lambda: cache.get(number)

@@ -16,6 +16,7 @@ import pytest
 
 from cachegrid._aio.cache import AsyncCache
 from cachegrid.errors import ConfigError, KeyRefused
+from tests.flow.waits._aio import together
 
 CALLS: list[Any] = []
 
@@ -459,14 +460,18 @@ async def test_a_kept_function_may_be_kept_again(cache: AsyncCache) -> None:
 
 async def test_what_has_no_name_is_given_one(cache: AsyncCache) -> None:
     """
-    A partial, or an object that can be called, has none of its own.
+    A partial, an object that can be called, or a lambda, of which several may be in one place, has none of its own.
     """
 
     class Caller:
         async def __call__(self, number: int) -> int:
             return await _function(number)
 
-    for nameless in (functools.partial(_function, 1), Caller()):
+    async def renamed(number: int) -> int:
+        return await _function(number)
+
+    renamed.__qualname__ = (lambda: None).__qualname__
+    for nameless in (functools.partial(_function, 1), Caller(), renamed):
         with pytest.raises(ConfigError, match="name="):
             cache.cached(nameless)  # type: ignore[arg-type]
     assert 1 == await cache.cached(name="partial")(functools.partial(_function, 1))()
@@ -496,6 +501,21 @@ async def test_generators_are_refused(cache: AsyncCache) -> None:
     for function in (generator, _agenerator):
         with pytest.raises(ConfigError, match="collect a generator's into a list"):
             cache.cached(function)
+
+
+async def test_many_callers_of_a_function(cache: AsyncCache) -> None:
+    """
+    At once, with some arguments among them: each call is made once, and everybody gets the result of its own.
+    """
+
+    @cache.cached
+    async def double(number: int) -> int:
+        CALLS.append(number)
+        return 2 * number
+
+    calls = [functools.partial(double, number % 7) for number in range(70)]
+    assert [2 * (number % 7) for number in range(70)] == await together(*calls)
+    assert list(range(7)) == sorted(CALLS)
 
 
 async def test_a_failing_function_fails_as_ever(cache: AsyncCache) -> None:

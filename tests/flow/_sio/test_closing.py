@@ -3,17 +3,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from cachegrid._sio.cache import SyncCache
 from cachegrid._sio.grid import SyncGrid
 from cachegrid._sio.hub import SyncOpened
 from cachegrid.config import CachePolicy, Settings
 from cachegrid.errors import ConfigError, EngineError, Unreachable
 from tests.flow._sio.flow import SyncFlow, engine_of
 from tests.flow._sio.gated import SyncGatedEngine
-from tests.flow.waits._sio import begin, listed, together
+from tests.flow.waits._sio import begin, listed, together, until
 
 
 def test_a_grid_connects_at_its_first_use(flow: SyncFlow) -> None:
@@ -194,6 +196,24 @@ def test_nobody_waits_for_a_renewal(grid: SyncGrid) -> None:
     grid.settle()
 
 
+def test_no_connection_is_left(flow: SyncFlow) -> None:
+    """
+    When a grid is closed its sockets are.
+    """
+    before = _sockets()
+    grid = flow.grid()
+    cache = grid.cache("prices")
+    cache.set_many(dict.fromkeys(range(100), "x"))
+    together(*[_reading(cache, number) for number in range(10)])
+    cache.clear()
+    grid.close()
+
+    def are_closed() -> bool:
+        return _sockets() <= before
+
+    until(are_closed)
+
+
 def test_a_context_manager_opens_and_closes(flow: SyncFlow) -> None:
     """
     Also when the work in it fails.
@@ -253,3 +273,14 @@ def test_all_that_is_known_of_the_members(grid: SyncGrid, kind: str) -> None:
     grid.cache("prices").set("key", 1)
     assert {"prices"} == set(grid.stats())
     assert 1 == grid.stats()["prices"].stores
+
+
+def _sockets() -> int:
+    """How many this process has open, where that can be told."""
+    open_files = Path("/proc/self/fd")
+    found = list(open_files.iterdir()) if open_files.is_dir() else []
+    return sum(file.is_socket() for file in found)
+
+
+def _reading(cache: SyncCache, number: int) -> Any:
+    return lambda: cache.get(number)
