@@ -15,7 +15,7 @@ from typing import Self
 
 from cachegrid.cluster.admin import Admin, Loading, connect_to
 from cachegrid.cluster.plan import GridPlan
-from cachegrid.cluster.processes import is_running, send_signal, spawn, wait_gone
+from cachegrid.cluster.processes import is_gone, send_signal, spawn, wait_gone
 from cachegrid.cluster.state import GridState, MemberState
 from cachegrid.engines.valkey.slots import SLOTS, slot_of
 from cachegrid.errors import EngineError, ServerRefused, StartFailed
@@ -183,7 +183,8 @@ class Launch:
         return role["role"] == "master" or role.get("master_link_status") == "up"
 
     def _check_alive(self, member: MemberState, cause: EngineError | None) -> None:
-        if not is_running(self._pids[member.index], member.conf):
+        # A process that is being made has no command line for a moment, and is not gone.
+        if is_gone(self._pids[member.index], member.conf):
             raise _failure(self._state, member, "ended as soon as it was started") from cause
         if self._left() <= 0 and not self._is_loading(member):
             raise _failure(self._state, member, f"was not ready in time ({cause or self._seen})") from cause
