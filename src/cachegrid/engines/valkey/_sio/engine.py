@@ -7,7 +7,7 @@ import itertools
 import random
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from types import NoneType
 from typing import Final, NamedTuple, cast
 
@@ -39,18 +39,22 @@ _doubts = itertools.count(1)  # one source for all engines: `next` is atomic, an
 
 
 class _Batch(NamedTuple):
-    """A request for each address. Of scripts also their sources, and what a replica can be asked instead."""
+    """
+    A request for each address.
+
+    Of scripts also how to get the request with its source, and what a replica can be asked instead: for those few that
+    meet trouble, since a source is many times as long as its digest.
+    """
 
     addresses: Sequence[bytes]
     requests: list[bytes]
     effect: Effect
-    sources: list[bytes] | None = None
-    plains: list[bytes] | None = None
+    source: Callable[[bytes], bytes] | None = None
+    plain: Callable[[bytes], bytes] | None = None
 
     def part(self, page: slice) -> _Batch:
         """A page of it."""
-        sources, plains = self.sources and self.sources[page], self.plains and self.plains[page]
-        return _Batch(self.addresses[page], self.requests[page], self.effect, sources, plains)
+        return self._replace(addresses=self.addresses[page], requests=self.requests[page])
 
 
 class SyncValkeyEngine:
@@ -131,8 +135,8 @@ class SyncValkeyEngine:
             addresses,
             [script.call((address,), limit) for address in addresses],
             Effect.REPEATABLE,
-            [script.send((address,), limit) for address in addresses],
-            [commands.fetch(address) for address in addresses],
+            lambda address: script.send((address,), limit),
+            commands.fetch,
         )
         return [_bytes(reply) for reply in self._call_many(batch)]
 
@@ -269,14 +273,15 @@ class SyncValkeyEngine:
         return replies
 
     def _insist_on(self, batch: _Batch, index: int, link: SyncLink, trouble: Exception, deadline: float) -> object:
+        address = batch.addresses[index]
         return self._insist(
-            batch.addresses[index],
+            address,
             batch.requests[index],
             batch.effect,
             link,
             trouble,
-            source=batch.sources[index] if batch.sources else None,
-            plain=batch.plains[index] if batch.plains else None,
+            source=batch.source(address) if batch.source else None,
+            plain=batch.plain(address) if batch.plain else None,
             deadline=deadline,
         )
 
