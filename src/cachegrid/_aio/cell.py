@@ -19,7 +19,7 @@ from cachegrid._core.entry import Entry
 from cachegrid._core.miss import MISS, Unsaid
 from cachegrid._core.stats import Counters
 from cachegrid._core.units import Duration, Span, bytes_of, milliseconds, seconds_of
-from cachegrid.codecs import codec_named, compose
+from cachegrid.codecs import compose
 from cachegrid.config import CachePolicy
 from cachegrid.errors import ConfigError, EngineError, FrameError
 from cachegrid.waits._aio import AsyncWork
@@ -72,7 +72,6 @@ class AsyncCell:
         self._lease = milliseconds("lease", policy.lease)
         self._wait = seconds_of("wait", policy.wait)
         self._engine = UNOPENED
-        self._counts = False  # whether owners can add to integers as the codec stores them
         self._sweeper: AsyncWork | None = None
         hub.enter(self)
 
@@ -111,7 +110,6 @@ class AsyncCell:
         opened, policy = self._hub.opened, self.policy
         if policy.idle is not None:
             self._needs_times("idle=")
-        self._counts = getattr(codec_named(policy.codec), "counts", False)
         self._pipeline = compose(
             policy.codec,
             compress=None if policy.compress is None else bytes_of("compress", policy.compress),

@@ -102,8 +102,8 @@ class AsyncChanges(AsyncCell):
             if not isinstance(number, int):
                 raise NotANumber(f"incr adds an int to an int, and {number!r} is none; `update` takes any function")
         ends = self._ends(ttl, UNSAID)
-        await self._settle()  # `_counts` is known from here on
-        if ends.idle is not None or not self._counts:
+        await self._settle()  # the pipeline is known from here on
+        if ends.idle is not None or not self._pipeline.counts:
             return await self._count(key, by, start, ends)
         try:
             return await self._count_at_owner(key, by, start, ends)

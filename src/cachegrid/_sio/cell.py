@@ -20,7 +20,7 @@ from cachegrid._core.units import Duration, Span, bytes_of, milliseconds, second
 from cachegrid._sio.ability import SyncAbleEngine, refusal
 from cachegrid._sio.hub import UNOPENED, SyncHub
 from cachegrid._sio.lock import SyncGridLock
-from cachegrid.codecs import codec_named, compose
+from cachegrid.codecs import compose
 from cachegrid.config import CachePolicy
 from cachegrid.errors import ConfigError, EngineError, FrameError
 from cachegrid.waits._sio import SyncWork
@@ -73,7 +73,6 @@ class SyncCell:
         self._lease = milliseconds("lease", policy.lease)
         self._wait = seconds_of("wait", policy.wait)
         self._engine = UNOPENED
-        self._counts = False  # whether owners can add to integers as the codec stores them
         self._sweeper: SyncWork | None = None
         hub.enter(self)
 
@@ -112,7 +111,6 @@ class SyncCell:
         opened, policy = self._hub.opened, self.policy
         if policy.idle is not None:
             self._needs_times("idle=")
-        self._counts = getattr(codec_named(policy.codec), "counts", False)
         self._pipeline = compose(
             policy.codec,
             compress=None if policy.compress is None else bytes_of("compress", policy.compress),

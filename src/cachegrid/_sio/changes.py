@@ -101,8 +101,8 @@ class SyncChanges(SyncCell):
             if not isinstance(number, int):
                 raise NotANumber(f"incr adds an int to an int, and {number!r} is none; `update` takes any function")
         ends = self._ends(ttl, UNSAID)
-        self._settle()  # `_counts` is known from here on
-        if ends.idle is not None or not self._counts:
+        self._settle()  # the pipeline is known from here on
+        if ends.idle is not None or not self._pipeline.counts:
             return self._count(key, by, start, ends)
         try:
             return self._count_at_owner(key, by, start, ends)

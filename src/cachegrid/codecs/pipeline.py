@@ -62,6 +62,11 @@ class Pipeline:
         self._bare = codec.id << 8  # what a frame says of its codec and its flags, then
         self._mark = self._bare.to_bytes(2, "big")
 
+    @property
+    def counts(self) -> bool:
+        """Whether integers without an idle time are stored as digits, to which an engine can add."""
+        return self._counts
+
     def freeze(
         self,
         address: bytes,
