@@ -199,30 +199,18 @@ class AsyncCache(AsyncLoads, AsyncFace):
         `version` when the meaning of results changes. Works on functions, methods and class methods. Functions that one
         function makes, again and again, have one name: give each its own, or they share their results.
         """
-        if function is None:
-            return lambda f: self.cached_as(f, ttl=ttl, idle=idle, version=version, ignore=ignore, key=key, name=name)
-        return self.cached_as(function, ttl=ttl, idle=idle, version=version, ignore=ignore, key=key, name=name)
 
-    def cached_as(
-        self,
-        function: Any,
-        *,
-        ttl: Span,
-        idle: Span,
-        version: int | str,
-        ignore: Iterable[str],
-        key: Callable[..., Key] | None,
-        name: str | None,
-    ) -> AsyncCachedFunction[..., Any]:
-        """What `cached` does, with everything said."""
-        binds = type(function) if isinstance(function, (classmethod, staticmethod)) else None
-        if binds is not None:
-            function = function.__func__
-        check_colour(function, self)
-        make_key = Binder(function, ignore).key if key is None else _spread(key)
-        label = name or label_of(function)
-        changes = {what: value for what, value in (("ttl", ttl), ("idle", idle)) if not isinstance(value, Unsaid)}
-        return AsyncCachedFunction(function, self._inner(f"{label}-{version}", changes), make_key, binds)
+        def decorate(function: Any) -> AsyncCachedFunction[..., Any]:
+            binds = type(function) if isinstance(function, (classmethod, staticmethod)) else None
+            if binds is not None:
+                function = function.__func__
+            check_colour(function, self)
+            make_key = Binder(function, ignore).key if key is None else _spread(key)
+            label = name or label_of(function)
+            changes = {what: value for what, value in (("ttl", ttl), ("idle", idle)) if not isinstance(value, Unsaid)}
+            return AsyncCachedFunction(function, self._inner(f"{label}-{version}", changes), make_key, binds)
+
+        return decorate if function is None else decorate(function)
 
     # Around.
 
