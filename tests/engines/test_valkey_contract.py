@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from tempfile import TemporaryDirectory
+from urllib.parse import quote
 
 import pytest
 from blockbuster import blockbuster_ctx
@@ -68,9 +70,12 @@ def valkey_cluster() -> Iterator[str]:
 
 @contextmanager
 def valkey_alone() -> Iterator[str]:
-    """A Valkey cluster of one member."""
-    with LoopbackGrid(owners=1, replicas=0) as grid:
-        yield grid.url
+    """A Valkey cluster of one member, that tells where it is to those who come by its socket."""
+    with (
+        TemporaryDirectory(prefix="cg-", dir="/tmp") as folder,
+        LoopbackGrid(owners=1, replicas=0, settings={"unixsocket": f"{folder}/socket"}) as grid,
+    ):
+        yield f"unix://:{quote(grid.state.password)}@{folder}/socket"
 
 
 @contextmanager
@@ -80,16 +85,19 @@ def redis_cluster() -> Iterator[str]:
         yield grid.url
 
 
-KINDS = (valkey_server, valkey_socket, valkey_cluster, valkey_alone, redis_server, redis_with_tls, redis_cluster)
-
-
-@pytest.fixture(scope="module", params=KINDS, ids=lambda kind: kind.__name__)
+@pytest.fixture(scope="module")
 def url(request: pytest.FixtureRequest) -> Iterator[str]:
     """Of a grid that is there for these tests alone."""
     with request.param() as url:
         yield url
 
 
+def on(*kinds: Callable[[], AbstractContextManager[str]]) -> pytest.MarkDecorator:
+    """Runs the contract on these kinds of grids."""
+    return pytest.mark.parametrize("url", kinds, indirect=True, scope="module", ids=lambda kind: kind.__name__)
+
+
+@on(valkey_server, valkey_alone, valkey_cluster, redis_with_tls, redis_cluster)
 class TestAsyncValkey(AsyncEngineContract):
     url: str
 
@@ -111,6 +119,7 @@ class TestAsyncValkey(AsyncEngineContract):
             yield
 
 
+@on(redis_server, valkey_socket, valkey_cluster, redis_with_tls, redis_cluster)
 class TestSyncValkey(SyncEngineContract):
     url: str
 

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import socket
+import ssl
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from libvalkey import ReplyError
 
 from cachegrid.engines.valkey.slots import Endpoint
-from cachegrid.engines.valkey.trouble import Advice, Effect, LinkError, Step, advise, pause_before, refusal
+from cachegrid.engines.valkey.trouble import (
+    Advice,
+    Effect,
+    LinkError,
+    Silence,
+    Step,
+    advise,
+    pause_before,
+    reason_of,
+    refusal,
+)
 from cachegrid.errors import (
     AccessDenied,
     CacheError,
@@ -178,3 +191,36 @@ def test_pauses_grow_and_end(attempt: int, chance: float) -> None:
     assert 0 <= pause <= 0.2
     assert (pause == 0) == (attempt == 0)
     assert pause_before(attempt + 1, chance) >= pause
+
+
+def test_one_caller_looks_whether_a_silent_member_answers_again() -> None:
+    """
+    A member that did not answer is left alone for a while; then one caller tries, and the others need not wait.
+    """
+    silence = Silence(patience=1.0)
+    assert silence.may_try(now=100.0)
+    assert not silence.is_on
+    silence.note(now=100.0)
+    assert silence.is_on
+    assert not silence.may_try(now=100.4)
+    assert silence.may_try(now=100.6)
+    assert not silence.may_try(now=100.7)  # somebody does
+    assert not silence.may_try(now=101.5)
+    assert silence.may_try(now=101.7)  # whoever did has not come back
+    silence.note(now=102.0)
+    assert not silence.may_try(now=102.4)
+    silence.end()
+    assert silence.may_try(now=102.4)
+    assert silence.may_try(now=102.4)
+    assert not silence.is_on
+
+
+def test_reasons_are_in_words() -> None:
+    """
+    What the system says about a connection is told without numbers and places, which differ between the colours.
+    """
+    assert "Connection refused" == reason_of(ConnectionRefusedError(111, "Connect call failed ('127.0.0.1', 1)"))
+    assert "Name or service not known" in reason_of(socket.gaierror(-2, "Name or service not known"))
+    assert "WRONG_VERSION_NUMBER" in reason_of(ssl.SSLError(1, "[SSL: WRONG_VERSION_NUMBER] wrong version number"))
+    assert "the member closed the connection" == reason_of(ConnectionResetError("the member closed the connection"))
+    assert "TimeoutError" == reason_of(TimeoutError())

@@ -163,18 +163,18 @@ async def test_a_grid_that_is_gone_is_told_in_time(ends: str, kept: LoopbackGrid
     """
     With no member left every call raises EngineTimeout at its deadline; when they are back, the engine goes on.
     """
-    async with opened(kept.url + "?timeout=300ms&patience=100ms") as engine:
+    async with opened(kept.url + "?timeout=200ms&patience=100ms") as engine:
         await engine.store(b"cg:outage", b"kept", None)
         await engine.add(b"cg:outage:sum", 1, 0, None)
         for index in range(4):
             await aside(getattr(kept, ends), index)
-        await too_late(0.3, partial(engine.fetch, b"cg:outage"))
-        await too_late(0.3, partial(engine.store, b"cg:outage", b"new", None))
-        await too_late(0.3, partial(engine.add, b"cg:outage:sum", 1, 0, None))
-        await too_late(0.3, partial(engine.fetch_many, [b"cg:outage:%d" % number for number in range(50)]))
-        await too_late(0.3, partial(engine.raise_epoch, b"cg:outage"))
-        await too_late(0.3, partial(everything_in, engine, b"cg:"))
-        await together(*[partial(too_late, 0.3, partial(engine.fetch, b"cg:outage:%d" % i)) for i in range(8)])
+        await too_late(0.2, partial(engine.fetch, b"cg:outage"))
+        await too_late(0.2, partial(engine.store, b"cg:outage", b"new", None))
+        await too_late(0.2, partial(engine.add, b"cg:outage:sum", 1, 0, None))
+        await too_late(0.2, partial(engine.fetch_many, [b"cg:outage:%d" % number for number in range(50)]))
+        await too_late(0.2, partial(engine.raise_epoch, b"cg:outage"))
+        await too_late(0.2, partial(everything_in, engine, b"cg:"))
+        await together(*[partial(too_late, 0.2, partial(engine.fetch, b"cg:outage:%d" % i)) for i in range(8)])
         for index in range(4) if ends == "pause" else ():
             await aside(kept.resume, index)
         if ends == "kill":
@@ -265,6 +265,23 @@ RESTARTS: list[tuple[Callable[[AsyncValkeyEngine], Awaitable[object]], object]] 
     (lambda engine: engine.inspect(b"cg:outage"), None),
     (lambda engine: engine.renew(b"cg:outage", b"token", 1000), False),
 ]
+
+
+async def test_a_member_that_was_silent_is_not_shunned(server: Server) -> None:
+    """
+    A member that stood still, then was away, and now is back, is used at once.
+    """
+    async with opened(server.url(options="?patience=100ms&timeout=200ms")) as engine:
+        await engine.store(b"cg:outage", b"kept", None)
+        silence = engine._owners[0]._silence
+        server.pause()
+        await too_late(0.2, partial(engine.fetch, b"cg:outage"))
+        assert silence.is_on
+        await aside(server.kill)
+        await too_late(0.2, partial(engine.fetch, b"cg:outage"))
+        assert not silence.is_on
+        await aside(server.start)
+        assert await engine.fetch(b"cg:outage") is None
 
 
 async def everything_in(engine: AsyncValkeyEngine, prefix: bytes) -> list[bytes]:

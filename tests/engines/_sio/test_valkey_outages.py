@@ -164,18 +164,18 @@ def test_a_grid_that_is_gone_is_told_in_time(ends: str, kept: LoopbackGrid) -> N
     """
     With no member left every call raises EngineTimeout at its deadline; when they are back, the engine goes on.
     """
-    with opened(kept.url + "?timeout=300ms&patience=100ms") as engine:
+    with opened(kept.url + "?timeout=200ms&patience=100ms") as engine:
         engine.store(b"cg:outage", b"kept", None)
         engine.add(b"cg:outage:sum", 1, 0, None)
         for index in range(4):
             aside(getattr(kept, ends), index)
-        too_late(0.3, partial(engine.fetch, b"cg:outage"))
-        too_late(0.3, partial(engine.store, b"cg:outage", b"new", None))
-        too_late(0.3, partial(engine.add, b"cg:outage:sum", 1, 0, None))
-        too_late(0.3, partial(engine.fetch_many, [b"cg:outage:%d" % number for number in range(50)]))
-        too_late(0.3, partial(engine.raise_epoch, b"cg:outage"))
-        too_late(0.3, partial(everything_in, engine, b"cg:"))
-        together(*[partial(too_late, 0.3, partial(engine.fetch, b"cg:outage:%d" % i)) for i in range(8)])
+        too_late(0.2, partial(engine.fetch, b"cg:outage"))
+        too_late(0.2, partial(engine.store, b"cg:outage", b"new", None))
+        too_late(0.2, partial(engine.add, b"cg:outage:sum", 1, 0, None))
+        too_late(0.2, partial(engine.fetch_many, [b"cg:outage:%d" % number for number in range(50)]))
+        too_late(0.2, partial(engine.raise_epoch, b"cg:outage"))
+        too_late(0.2, partial(everything_in, engine, b"cg:"))
+        together(*[partial(too_late, 0.2, partial(engine.fetch, b"cg:outage:%d" % i)) for i in range(8)])
         for index in range(4) if ends == "pause" else ():
             aside(kept.resume, index)
         if ends == "kill":
@@ -266,6 +266,23 @@ RESTARTS: list[tuple[Callable[[SyncValkeyEngine], object], object]] = [
     (lambda engine: engine.inspect(b"cg:outage"), None),
     (lambda engine: engine.renew(b"cg:outage", b"token", 1000), False),
 ]
+
+
+def test_a_member_that_was_silent_is_not_shunned(server: Server) -> None:
+    """
+    A member that stood still, then was away, and now is back, is used at once.
+    """
+    with opened(server.url(options="?patience=100ms&timeout=200ms")) as engine:
+        engine.store(b"cg:outage", b"kept", None)
+        silence = engine._owners[0]._silence
+        server.pause()
+        too_late(0.2, partial(engine.fetch, b"cg:outage"))
+        assert silence.is_on
+        aside(server.kill)
+        too_late(0.2, partial(engine.fetch, b"cg:outage"))
+        assert not silence.is_on
+        aside(server.start)
+        assert engine.fetch(b"cg:outage") is None
 
 
 def everything_in(engine: SyncValkeyEngine, prefix: bytes) -> list[bytes]:

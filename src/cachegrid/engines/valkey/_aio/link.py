@@ -20,7 +20,8 @@ __all__ = ["AsyncExchange", "AsyncLink"]
 _NOTHING = object()  # the reader's word for "the reply is not complete yet"
 _LATE = 0.05  # seconds by which a timer may come late before this loop counts as held up
 _SILENT = "no answer in time"
-_HUNG_UP = getattr(select, "POLLRDHUP", 0)  # where the system can tell; others tell only when both ways are closed
+# Where the system can tell the end from what comes before it; elsewhere, that something has come.
+_HUNG_UP = getattr(select, "POLLRDHUP", getattr(select, "POLLIN", 0))
 
 
 class AsyncExchange:
@@ -337,7 +338,11 @@ class AsyncLink:
             self._silence.note(time.monotonic())
             raise LinkError(self.endpoint, _SILENT, sent=False, waited=patience) from error
         except OSError as error:
+            self._silence.end()
             raise LinkError(self.endpoint, reason_of(error), sent=False) from error
+        except LinkError:
+            self._silence.end()
+            raise
         self._silence.end()
         # Bells that rang before this connection listened were not heard on it.
         self._bell()

@@ -22,7 +22,7 @@ _CHUNK = 65_536
 _LARGE_CHUNK = 1 << 20
 _KEPT = 64  # idle connections; more than that are closed when they come back
 _SILENT = "no answer in time"
-_HUNG_UP = getattr(select, "POLLRDHUP", 0)  # where the system can tell; others tell only when both ways are closed
+_HUNG_UP = getattr(select, "POLLRDHUP", 0)  # where the system can tell the end from what comes before it
 
 
 class _Wire:
@@ -134,7 +134,8 @@ class SyncLink:
 
     def call_once(self, request: bytes) -> object:
         """The same for a request that must not be repeated: first see that the connection is alive."""
-        return self._exchange(self._living(self._target.patience), request, 1)[0]
+        patience = self._target.patience
+        return self._exchange(self._living(patience), request, 1, patience)[0]
 
     def call_within(self, seconds: float, request: bytes, count: int = 1) -> list[object]:
         """
@@ -144,10 +145,9 @@ class SyncLink:
         """
         patience = self._target.patience
         wire = self._living(min(seconds, patience))
-        if seconds >= patience:
-            return self._exchange(wire, request, count)
-        wire.wait_at_most(seconds)
-        return self._exchange(wire, request, count, patience)
+        if seconds < patience:
+            wire.wait_at_most(seconds)
+        return self._exchange(wire, request, count, min(seconds, patience))
 
     def begin(self, request: bytes, count: int) -> SyncExchange:
         """Send requests that have `count` replies; `finish` waits for them, so that several members work at once."""
@@ -191,17 +191,17 @@ class SyncLink:
         except IndexError:
             return None
 
-    def _exchange(self, wire: _Wire, request: bytes, count: int, patience: float | None = None) -> list[object]:
-        """Send and read on a connection, and put it back; with `patience`, to wait so long for later answers."""
+    def _exchange(self, wire: _Wire, request: bytes, count: int, seconds: float) -> list[object]:
+        """Send and read on a connection on which one waits so many seconds, and put it back as it was."""
         sent = False
         try:
             wire.send(request)
             sent = True
             replies = [wire.read() for _ in range(count)]
-            if patience is not None:
-                wire.wait_at_most(patience)
+            if seconds < self._target.patience:
+                wire.wait_at_most(self._target.patience)
         except BaseException as error:
-            self._break(wire, error, sent=sent)
+            self._break(wire, error, sent=sent, waited=seconds)
             raise
         self._put_back(wire)
         return replies
@@ -252,19 +252,24 @@ class SyncLink:
         else:
             self._idle.append(wire)
 
-    def _break(self, wire: _Wire, error: BaseException, *, sent: bool) -> None:
+    def _break(self, wire: _Wire, error: BaseException, *, sent: bool, waited: float | None = None) -> None:
         """Close a connection on which something went wrong. Raises LinkError if that was the connection's fault."""
         wire.sock.close()
         if isinstance(error, (OSError, ProtocolError)):
-            # When one connection breaks the others of that member are not to be trusted either.
-            self._drain()
-            raise self._trouble(error, sent=sent, waited=self._target.patience) from error
+            raise self._trouble(error, sent=sent, waited=waited or self._target.patience) from error
 
     def _trouble(self, error: OSError | ProtocolError, *, sent: bool, waited: float) -> LinkError:
-        if not isinstance(error, (BlockingIOError, TimeoutError)):
-            return LinkError(self.endpoint, reason_of(error), sent=sent)
-        self._silence.note(time.monotonic())
-        return LinkError(self.endpoint, _SILENT, sent=sent, waited=waited)
+        is_silent = isinstance(error, (BlockingIOError, TimeoutError))
+        if not is_silent:
+            self._silence.end()
+        elif waited >= self._target.patience:  # else there was no time left, which says nothing about the member
+            self._silence.note(time.monotonic())
+        if not is_silent or self._silence.is_on:
+            # When one connection breaks the others of that member are not to be trusted either.
+            self._drain()
+        return LinkError(
+            self.endpoint, _SILENT if is_silent else reason_of(error), sent=sent, waited=waited * is_silent
+        )
 
     def _drain(self) -> None:
         while wire := self._taken():
