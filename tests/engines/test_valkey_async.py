@@ -6,11 +6,15 @@ import asyncio
 import gc
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import cast
 
 import pytest
 
 from cachegrid.engines.valkey._aio.engine import AsyncValkeyEngine
+from cachegrid.engines.valkey._aio.link import _Wire
+from cachegrid.engines.valkey.slots import Endpoint
+from cachegrid.engines.valkey.trouble import Silence
 from cachegrid.engines.valkey.url import parse
 from cachegrid.errors import EngineError, OutcomeUnknown
 from cachegrid.testing.loopback import LoopbackGrid
@@ -183,6 +187,97 @@ async def test_who_waits_for_room_survives_a_break(server: Server, proxy: Proxy)
         proxy.cut()
         async with asyncio.timeout(5):
             await asyncio.gather(*storing)
+
+
+class Still:
+    """A transport and its loop, in a time that passes when the test says so."""
+
+    def __init__(self) -> None:
+        self.now, self.unsent = 0.0, 0
+        self.is_closed = False
+        self.due: list[tuple[float, Callable[[], None]]] = []
+
+    def time(self) -> float:
+        return self.now
+
+    def call_soon(self, work: Callable[[], None]) -> None:
+        self.soon = work
+
+    def call_at(self, when: float, work: Callable[[], None]) -> None:
+        self.due.append((when, work))
+
+    def create_future(self) -> asyncio.Future[object]:
+        return asyncio.get_running_loop().create_future()
+
+    def write(self, request: bytes) -> None:
+        self.unsent += len(request)
+
+    def get_write_buffer_size(self) -> int:
+        return self.unsent
+
+    def abort(self) -> None:
+        self.is_closed = True
+
+    def pass_on(self, *, late: float = 0.0) -> None:
+        """Let the time come for what is due next."""
+        when, work = self.due.pop(0)
+        self.now = when + late
+        work()
+
+
+@pytest.fixture
+async def wire() -> _Wire:
+    """A connection on a transport that stands still, and a request on its way."""
+    wire = _Wire(Endpoint("127.0.0.1", 1), 1.0, lambda: None, Silence(1.0))
+    wire.loop = wire._transport = still = Still()  # type: ignore[assignment]
+    wire.send(bytes(1000))
+    still.soon()
+    assert 1000 == still.unsent
+    return wire
+
+
+async def test_a_member_that_takes_what_is_sent_is_alive(wire: _Wire) -> None:
+    """
+    While a member takes more of what is sent it is waited for, and for so long again once it takes no more.
+    """
+    still = cast("Still", wire.loop)
+    for unsent in (900, 500, 400):
+        still.unsent = unsent
+        still.pass_on()
+        assert not still.is_closed
+    still.unsent = 300
+    wire.send(bytes(1000))  # more is to be sent than before, and yet something was taken
+    still.now += 0.5
+    still.soon()
+    still.pass_on()
+    assert not still.is_closed
+    still.unsent = 0
+    still.pass_on()
+    assert not still.is_closed
+    still.pass_on()
+    assert still.is_closed
+
+
+async def test_a_member_that_takes_nothing_is_left(wire: _Wire) -> None:
+    """
+    A member that neither takes nor answers anything for as long as one answer may take is left.
+    """
+    still = cast("Still", wire.loop)
+    still.pass_on()
+    assert 1.0 == still.now
+    assert still.is_closed
+
+
+async def test_time_in_which_the_loop_stood_still_does_not_count(wire: _Wire) -> None:
+    """
+    When it was this process that was held up, the member gets its time anew.
+    """
+    still = cast("Still", wire.loop)
+    still.pass_on(late=0.5)
+    assert not still.is_closed
+    still.pass_on()
+    assert 2.5 == still.now
+    assert still.is_closed
 
 
 def test_an_engine_goes_on_in_another_loop(grid: LoopbackGrid) -> None:

@@ -80,22 +80,6 @@ async def test_a_batch_may_be_large(grid: LoopbackGrid) -> None:
         assert 40 == await engine.drop_many([address for address, _, _ in large])
 
 
-async def test_a_slow_network_is_no_dead_member(server: Server) -> None:
-    """
-    A frame that takes longer on its way than one answer may is waited for, as long as something moves.
-    """
-    frame = os.urandom(MB) * 40
-    with Proxy(server.port) as proxy:
-        async with opened(proxy.url(options="?patience=400ms")) as engine:
-            await engine.add(b"cg:sum", 1, 0, None)
-            proxy.pace = 0.001  # 40 MB take more than half a second
-            assert await engine.store_if_absent(b"cg:slow", frame, None) is True
-            proxy.pace = 0.0
-            assert frame == await engine.fetch(b"cg:slow")
-            assert 2 == await engine.add(b"cg:sum", 1, 0, None)
-            assert await engine.drop(b"cg:slow") is True
-
-
 async def test_an_answer_that_takes_long_is_asked_for_again(server: Server) -> None:
     """
     A member that says nothing for longer than one answer may take is tried again until the deadline.

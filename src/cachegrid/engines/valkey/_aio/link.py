@@ -176,8 +176,18 @@ class _Wire(asyncio.Protocol):
 
     def _flush(self) -> None:
         out, self._out = self._out, []
-        if self._transport is not None and not self.broken:
-            self._transport.write(out[0] if len(out) == 1 else b"".join(out))
+        transport = self._transport
+        if transport is not None and not self.broken:
+            self._see_progress(transport)
+            transport.write(out[0] if len(out) == 1 else b"".join(out))
+            self._unsent = transport.get_write_buffer_size()
+
+    def _see_progress(self, transport: asyncio.Transport) -> None:
+        """A member that takes what is sent is alive."""
+        unsent = transport.get_write_buffer_size()
+        if unsent < self._unsent:
+            self._heard = self.loop.time()
+        self._unsent = unsent
 
     def _look_in(self, seconds: float) -> None:
         self._due = self.loop.time() + seconds
@@ -188,12 +198,11 @@ class _Wire(asyncio.Protocol):
         self._watch = None
         if not self._waiting or self._transport is None:
             return
-        now, unsent = self.loop.time(), self._transport.get_write_buffer_size()
-        # A member that takes what is sent is alive. And when it is this loop that was held up, the answer may be
-        # there, unread, or the request not even sent.
-        if unsent < self._unsent or now > self._due + _LATE:
+        self._see_progress(self._transport)
+        now = self.loop.time()
+        if now > self._due + _LATE:
+            # It was this loop that was held up: the answer may be there, unread, or the request not even sent.
             self._heard = now
-        self._unsent = unsent
         silent = now - self._heard
         if silent >= self._patience:
             self._silence.note(time.monotonic())
