@@ -30,7 +30,7 @@ SLACK = 0.3  # seconds that a busy machine may add
 @pytest.fixture
 def grid() -> Iterator[LoopbackGrid]:
     """A grid that finds a new owner within a second."""
-    with LoopbackGrid(settings={"cluster-node-timeout": "500"}) as grid:
+    with LoopbackGrid(settings={"cluster-node-timeout": "300"}) as grid:
         yield grid
 
 
