@@ -61,7 +61,11 @@ class Server:
         self.settings, self.users = dict(settings or {}), users
         self._process: subprocess.Popen[bytes] | None = None
         self.port = free_port()
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def endpoint(self) -> Endpoint:
