@@ -71,9 +71,11 @@ def test_by_position_or_by_name(a: Any, b: Any, c: Any) -> None:
     binder = Binder(plain)
     key = binder.key((a, b, c), {})
     assert key == binder.key((a,), {"c": c, "b": b}) == binder.key((), {"a": a, "b": b, "c": c})
-    long_way = Binder(plain)
-    long_way._is_plain = False
-    assert key == long_way.key((a, b, c), {})
+    for ignore in ((), ("a",), ("b",), ("a", "c"), ("a", "b", "c")):
+        long_way = Binder(plain, ignore)
+        long_way._is_plain = False
+        assert long_way.key((a, b, c), {}) == Binder(plain, ignore).key((a, b, c), {})
+        assert long_way.key((a,), {}) == Binder(plain, ignore).key((a,), {})
 
 
 @given(VALUES, st.lists(VALUES, max_size=2), st.dictionaries(st.sampled_from("xyz"), VALUES, max_size=3))

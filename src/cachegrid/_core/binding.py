@@ -49,7 +49,9 @@ class Binder:
             if name not in self._signature.parameters and not takes_any:
                 raise ConfigError("ignore", name, f"a parameter of {self._name}{self._signature}")
         plain = inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD
-        self._is_plain = not self._ignored and all(parameter.kind in plain for parameter in parameters)
+        self._is_plain = all(parameter.kind in plain for parameter in parameters)
+        kept = [index for index, parameter in enumerate(parameters) if parameter.name not in self._ignored]
+        self._kept = tuple(kept) if self._ignored else None  # where the arguments are that tell calls apart
         self._count = len(parameters)
         self._defaults = tuple(p.default for p in parameters if p.default is not inspect.Parameter.empty)
         self._required = self._count - len(self._defaults)
@@ -59,6 +61,8 @@ class Binder:
         if self._is_plain and not kwargs and self._required <= len(args) <= self._count:
             # The common call, without the cost of binding.
             values = args + self._defaults[len(args) - self._required :] if len(args) < self._count else args
+            if self._kept is not None:
+                values = tuple([values[index] for index in self._kept])
         else:
             values = self._bound(args, kwargs)
         for value in values:
