@@ -252,11 +252,11 @@ class OnARealGrid(Steps):
     """On three owners, each machine in a namespace of its own; no time passes that would end anything."""
 
     unit = "s"
-    engine: SyncValkeyEngine
+    engine: Lent
 
     def open(self) -> SyncGrid:
         self.opened = Settings(namespace=f"m{os.getpid()}.{next(_numbers)}")
-        return SyncGrid(lambda: SyncOpened(Lent(self.engine), "model", "", None), self.opened)
+        return SyncGrid(lambda: SyncOpened(self.engine, "model", "", None), self.opened)
 
     @precondition(lambda self: hasattr(self, "cache"))
     @rule()
@@ -264,17 +264,15 @@ class OnARealGrid(Steps):
         self.grid.settle()
 
 
-class Lent:
+class Lent(SyncValkeyEngine):
     """An engine that stays open when a grid that used it is closed."""
-
-    def __init__(self, engine: SyncValkeyEngine) -> None:
-        self._engine = engine
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._engine, name)
 
     def close(self) -> None:
         """Leave it open."""
+
+    def end(self) -> None:
+        """Close it."""
+        super().close()
 
 
 def exactly(value: Any) -> Any:
@@ -298,11 +296,11 @@ def test_a_cache_on_a_real_grid_does_as_the_model(loopback: LoopbackGrid) -> Non
     """
     All but the passing of time.
     """
-    engine = SyncValkeyEngine(parse(loopback.url, timeout=5))
+    engine = Lent(parse(loopback.url, timeout=5))
     engine.open()
     try:
         OnARealGrid.engine = engine
         OnARealGrid.TestCase.settings = settings(max_examples=25, stateful_step_count=40, deadline=None)
         OnARealGrid.TestCase().runTest()
     finally:
-        engine.close()
+        engine.end()

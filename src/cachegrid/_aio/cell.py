@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import random
 import time
@@ -268,13 +267,16 @@ class AsyncCell:
     async def _sweep(self) -> None:
         """Free the memory of what was cleared. What an outage leaves behind is freed after the next clear."""
         swept = None
-        with contextlib.suppress(EngineError):
+        try:
             while swept != self._space.epochs:  # raised meanwhile: once more
                 swept = self._space.epochs
                 await self._sweep_before(self._space)
+        except EngineError:
+            return
+        finally:
             self._sweeper = None
-            if swept != self._space.epochs:  # raised between the last look and signing off
-                self._sweep_soon()
+        if swept != self._space.epochs:  # raised between the last look and signing off
+            self._sweep_soon()
 
     async def _sweep_before(self, space: Space) -> None:
         parent, current = space.parents[-1], space.epochs[-1]

@@ -57,17 +57,19 @@ class SyncKeeper:
             self._workers[lease] = self._tasks.spawn(self._work, lease)
 
     def _work(self, lease: int) -> None:
-        # Three tries in the time of a lease.
-        while self._tasks.pause(lease / 3000):
-            held = self._of_length(lease)
-            if not held:
-                break
-            for token, hold in held.items():
-                if token in self._held:
-                    self._renew(token, hold)
-        # Signed off first and looked again after that: whoever takes a lease from here on begins work anew,
-        # and what was taken before is seen.
-        self._workers.pop(lease, None)
+        try:
+            # Three tries in the time of a lease.
+            while self._tasks.pause(lease / 3000):
+                held = self._of_length(lease)
+                if not held:
+                    break
+                for token, hold in held.items():
+                    if token in self._held:
+                        self._renew(token, hold)
+        finally:
+            self._workers.pop(lease, None)
+        # Looked again after signing off: whoever takes a lease from here on begins work anew, and what was taken
+        # before is seen.
         if self._of_length(lease):
             self._see_to(lease)
 

@@ -86,7 +86,7 @@ class AsyncTasks:
         self._closing = False
 
     def __len__(self) -> int:
-        return len(self._tasks)
+        return sum(not task.done() for task in self._tasks)
 
     def spawn(self, work: Callable[P, Awaitable[None]], *args: P.args, **kwargs: P.kwargs) -> AsyncWork | None:
         """
@@ -131,7 +131,7 @@ class AsyncTasks:
         """The work of the loop that runs; what an earlier loop left ended with it."""
         loop = asyncio.get_running_loop()
         self._tasks = {task for task in self._tasks if task.get_loop() is loop}
-        return [task for task in self._tasks if task is not asyncio.current_task()]
+        return [task for task in self._tasks if not task.done() and task is not asyncio.current_task()]
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

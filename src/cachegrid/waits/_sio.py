@@ -43,13 +43,13 @@ class SyncEvent:
 class SyncWork:
     """Work that was begun in the background."""
 
-    def __init__(self, thread: threading.Thread) -> None:
-        self._thread = thread
+    def __init__(self, tasks: SyncTasks, thread: threading.Thread) -> None:
+        self._tasks, self._thread = tasks, thread
 
     @property
     def is_alive(self) -> bool:
         """Whether it goes on; not, in a forked child."""
-        return self._thread.is_alive()
+        return self._tasks.has(self._thread)
 
 
 class SyncTasks:
@@ -85,7 +85,11 @@ class SyncTasks:
         except BaseException:
             self._threads.discard(thread)
             raise
-        return SyncWork(thread)
+        return SyncWork(self, thread)
+
+    def has(self, thread: threading.Thread) -> bool:
+        """Whether the work of a thread goes on; the thread itself may live a little longer."""
+        return thread in self._threads
 
     def pause(self, seconds: float) -> bool:
         """Wait inside background work; False if the work is to end."""
