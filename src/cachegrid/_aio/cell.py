@@ -92,7 +92,8 @@ class AsyncCell:
         if space.doubt != doubt:
             epochs = [await self._epoch(index) for index in range(len(self._epoch_names))]
             space = Space(self._hub.settings.namespace, self._names, epochs, doubt)
-            self._space = space
+            if space.epochs >= self._space.epochs:  # else somebody has learned newer ones meanwhile
+                self._space = space
         return space
 
     async def _epoch(self, index: int) -> int:

@@ -70,12 +70,14 @@ class AsyncHub:
         self.flights = AsyncFlights(self.keeper)
         self._opener = opener
         self._opening = AsyncLock()
-        self._cells: weakref.WeakSet[AsyncBoundToEngine] = weakref.WeakSet()
+        # Not a WeakSet, which may not grow while another thread goes through it.
+        self._cells: dict[int, weakref.ref[AsyncBoundToEngine]] = {}
         _hubs.add(self)
 
     def enter(self, cell: AsyncBoundToEngine) -> None:
         """Tell a cell when the grid is closed."""
-        self._cells.add(cell)
+        number, cells = id(cell), self._cells
+        cells[number] = weakref.ref(cell, lambda _: cells.pop(number, None))
 
     async def open(self) -> AsyncAbleEngine:
         """The engine; the first caller opens it. Raises EngineError, GridError or ConfigError when that fails."""
@@ -97,8 +99,10 @@ class AsyncHub:
         """End background work, then close the engine. May be called twice."""
         opened, self.opened = self.opened, None
         self.engine = CLOSED
-        for cell in list(self._cells):
-            cell.give_up(CLOSED)
+        for reference in list(self._cells.values()):
+            cell = reference()
+            if cell is not None:
+                cell.give_up(CLOSED)
         await self.tasks.aclose()
         await self.keeper.aclose()
         if opened is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -77,10 +78,11 @@ class AsyncLoads(AsyncChanges):
         if over or "conditions" in self._hub.lacking:
             await self._engine.store(address, frame, ends.engine)
             return True
-        try:
-            return await self._engine.store_if_absent(address, frame, ends.engine)
-        except OutcomeUnknown:  # stored or not, it is no lie, and the caller has it
-            return True
+        for _ in range(2):
+            # Repeated when nobody knows whether it was done: if it was, then the second finds it there.
+            with contextlib.suppress(OutcomeUnknown):
+                return await self._engine.store_if_absent(address, frame, ends.engine)
+        return True
 
     async def _drop_outdated(self, space: Space, address: bytes, frame: bytes) -> None:
         """Drop what was just stored, if it was dropped while it was being stored, or nobody looks there any more."""

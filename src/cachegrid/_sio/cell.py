@@ -93,7 +93,8 @@ class SyncCell:
         if space.doubt != doubt:
             epochs = [self._epoch(index) for index in range(len(self._epoch_names))]
             space = Space(self._hub.settings.namespace, self._names, epochs, doubt)
-            self._space = space
+            if space.epochs >= self._space.epochs:  # else somebody has learned newer ones meanwhile
+                self._space = space
         return space
 
     def _epoch(self, index: int) -> int:

@@ -71,12 +71,14 @@ class SyncHub:
         self.flights = SyncFlights(self.keeper)
         self._opener = opener
         self._opening = SyncLock()
-        self._cells: weakref.WeakSet[SyncBoundToEngine] = weakref.WeakSet()
+        # Not a WeakSet, which may not grow while another thread goes through it.
+        self._cells: dict[int, weakref.ref[SyncBoundToEngine]] = {}
         _hubs.add(self)
 
     def enter(self, cell: SyncBoundToEngine) -> None:
         """Tell a cell when the grid is closed."""
-        self._cells.add(cell)
+        number, cells = id(cell), self._cells
+        cells[number] = weakref.ref(cell, lambda _: cells.pop(number, None))
 
     def open(self) -> SyncAbleEngine:
         """The engine; the first caller opens it. Raises EngineError, GridError or ConfigError when that fails."""
@@ -98,8 +100,10 @@ class SyncHub:
         """End background work, then close the engine. May be called twice."""
         opened, self.opened = self.opened, None
         self.engine = CLOSED
-        for cell in list(self._cells):
-            cell.give_up(CLOSED)
+        for reference in list(self._cells.values()):
+            cell = reference()
+            if cell is not None:
+                cell.give_up(CLOSED)
         self.tasks.close()
         self.keeper.close()
         if opened is not None:

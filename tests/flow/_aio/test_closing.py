@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 from typing import Any
 
@@ -184,6 +185,22 @@ async def test_background_work_ends_with_the_grid(flow: AsyncFlow) -> None:
     await closing.result()
     assert [0, 0] == [len(work) for work in works]
     assert [None, None] == [work.spawn(grid.settle) for work in works]
+
+
+async def test_caches_that_are_forgotten_take_no_memory(grid: AsyncGrid) -> None:
+    """
+    A function that is kept for a moment is not kept in mind by its grid.
+    """
+    cache = grid.cache("prices")
+
+    async def function() -> int:
+        return 1
+
+    before = len(grid._hub._cells)
+    for number in range(10):
+        assert 1 == await cache.cached(name=f"f{number}")(function)()
+    gc.collect()
+    assert before == len(grid._hub._cells)
 
 
 async def test_nobody_waits_for_a_renewal(grid: AsyncGrid) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from cachegrid._aio.cache import AsyncCache
 from cachegrid._aio.grid import AsyncGrid
-from cachegrid.errors import EngineTimeout, LoadTimeout, ValueRefused
+from cachegrid.errors import EngineTimeout, LoadTimeout, OutcomeUnknown, ValueRefused
 from tests.flow._aio.flow import AsyncFlow, engine_of, raw_of
 from tests.flow.waits._aio import begin, together, until
 
@@ -363,6 +363,24 @@ async def test_a_function_that_is_invalidated_while_it_works_is_called_again(
     assert [1] == await working.result()
     assert [2] == await function()
     assert [2] == await function()
+
+
+@pytest.mark.parametrize("times", [1, 2])
+@pytest.mark.parametrize("answered", [False, True], ids=["not stored", "stored"])
+async def test_a_load_that_nobody_knows_to_be_stored(
+    grid: AsyncGrid,
+    origin: AsyncOrigin,
+    times: int,
+    answered: bool,  # noqa: FBT001
+) -> None:
+    """
+    It is tried once more, and its caller gets the value in any case.
+    """
+    cache = grid.cache("prices")
+    for _ in range(times):
+        engine_of(grid).fail("store_if_absent", OutcomeUnknown("broke"), answered=answered)
+    assert [1] == await cache.get_or_load("key", origin.load_at_once)
+    assert (times == 1 or answered) is await cache.has("key")
 
 
 async def test_a_load_whose_lease_was_lost_counts(flow: AsyncFlow, origin: AsyncOrigin) -> None:

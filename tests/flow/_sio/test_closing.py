@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 from typing import Any
 
@@ -185,6 +186,22 @@ def test_background_work_ends_with_the_grid(flow: SyncFlow) -> None:
     closing.result()
     assert [0, 0] == [len(work) for work in works]
     assert [None, None] == [work.spawn(grid.settle) for work in works]
+
+
+def test_caches_that_are_forgotten_take_no_memory(grid: SyncGrid) -> None:
+    """
+    A function that is kept for a moment is not kept in mind by its grid.
+    """
+    cache = grid.cache("prices")
+
+    def function() -> int:
+        return 1
+
+    before = len(grid._hub._cells)
+    for number in range(10):
+        assert 1 == cache.cached(name=f"f{number}")(function)()
+    gc.collect()
+    assert before == len(grid._hub._cells)
 
 
 def test_nobody_waits_for_a_renewal(grid: SyncGrid) -> None:

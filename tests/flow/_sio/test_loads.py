@@ -9,7 +9,7 @@ import pytest
 
 from cachegrid._sio.cache import SyncCache
 from cachegrid._sio.grid import SyncGrid
-from cachegrid.errors import EngineTimeout, LoadTimeout, ValueRefused
+from cachegrid.errors import EngineTimeout, LoadTimeout, OutcomeUnknown, ValueRefused
 from tests.flow._sio.flow import SyncFlow, engine_of, raw_of
 from tests.flow.waits._sio import begin, together, until
 
@@ -360,6 +360,24 @@ def test_a_function_that_is_invalidated_while_it_works_is_called_again(cache: Sy
     assert [1] == working.result()
     assert [2] == function()
     assert [2] == function()
+
+
+@pytest.mark.parametrize("times", [1, 2])
+@pytest.mark.parametrize("answered", [False, True], ids=["not stored", "stored"])
+def test_a_load_that_nobody_knows_to_be_stored(
+    grid: SyncGrid,
+    origin: SyncOrigin,
+    times: int,
+    answered: bool,  # noqa: FBT001
+) -> None:
+    """
+    It is tried once more, and its caller gets the value in any case.
+    """
+    cache = grid.cache("prices")
+    for _ in range(times):
+        engine_of(grid).fail("store_if_absent", OutcomeUnknown("broke"), answered=answered)
+    assert [1] == cache.get_or_load("key", origin.load_at_once)
+    assert (times == 1 or answered) is cache.has("key")
 
 
 def test_a_load_whose_lease_was_lost_counts(flow: SyncFlow, origin: SyncOrigin) -> None:
