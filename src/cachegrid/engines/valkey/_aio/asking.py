@@ -1,0 +1,213 @@
+"""Asking the owner of an address: at once on the thin path, and with patience when the owner is away."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import time
+from collections import deque
+from typing import Final
+
+from libvalkey import ReplyError
+
+from cachegrid.engines.valkey._aio.link import AsyncExchange, AsyncLink
+from cachegrid.engines.valkey._aio.routing import AsyncRouting
+from cachegrid.engines.valkey.commands import Script, pack
+from cachegrid.engines.valkey.slots import slot_of
+from cachegrid.engines.valkey.target import Target
+from cachegrid.engines.valkey.trouble import Advice, Effect, LinkError, Step, advise, pause_before
+from cachegrid.errors import EngineTimeout
+from cachegrid.waits._aio import sleep
+
+__all__ = ["AsyncAsking", "answer"]
+
+_LOOK_AROUND: Final = 0.2  # seconds between two looks for a new owner while replicas answer
+_HOPS: Final = 3  # from member to member without a pause
+_SHORTEST: Final = 0.005  # seconds for an answer, however near the deadline
+
+_doubts = itertools.count(1)  # one source for all engines: `next` is atomic, and no value comes twice
+
+
+class AsyncAsking:
+    """Knows who owns what, and brings each request to its owner."""
+
+    def __init__(self, target: Target) -> None:
+        self.doubt = 0
+        self._target = target
+        self._routing = AsyncRouting(target, self._bell)
+        self._owners = self._routing.owners  # by slot; one list for ever, changed in place
+
+    async def open(self) -> None:
+        """Find the members. Raises Unreachable, AccessDenied or Unsupported."""
+        await self._routing.open()
+
+    async def aclose(self) -> None:
+        await self._routing.aclose()
+
+    def forget(self) -> None:
+        """In a forked child: begin with connections of its own."""
+        self._routing.forget()
+        self._bell()
+
+    def _bell(self) -> None:
+        self.doubt = next(_doubts)
+
+    async def _call(self, address: bytes, request: bytes, effect: Effect) -> object:
+        """One request to the owner of an address. This is the hot path: what can go wrong is looked at elsewhere."""
+        link = self._owners[slot_of(address)]
+        try:
+            reply = await (link.call_once(request) if effect is Effect.ONCE else link.call(request))
+        except LinkError as error:
+            return await self._insist(address, request, effect, link, error)
+        if reply.__class__ is ReplyError:
+            return await self._insist(address, request, effect, link, reply)
+        return reply
+
+    async def _run(
+        self, script: Script, effect: Effect, keys: tuple[bytes, ...], *args: bytes, plain: bytes | None = None
+    ) -> object:
+        """Run a script at the owner of its keys; `plain` is what a replica can be asked instead."""
+        link = self._owners[slot_of(keys[0])]
+        request = script.call(keys, *args)
+        trouble: object
+        try:
+            reply = await (link.call_once(request) if effect is Effect.ONCE else link.call(request))
+            if reply.__class__ is not ReplyError:
+                return reply
+            trouble = reply
+        except LinkError as error:
+            trouble = error
+        source = script.send(keys, *args)
+        # A replica knows only the scripts that it was sent itself.
+        plain = source if effect is Effect.READ else plain
+        return await self._insist(keys[0], request, effect, link, trouble, source=source, plain=plain)
+
+    async def _insist(
+        self,
+        address: bytes,
+        request: bytes,
+        effect: Effect,
+        link: AsyncLink,
+        trouble: object,
+        *,
+        source: bytes | None = None,
+        plain: bytes | None = None,
+        deadline: float | None = None,
+    ) -> object:
+        """Go on with a request that met trouble, until it is answered, hopeless, or past its deadline."""
+        if deadline is None:
+            deadline = self._deadline(trouble)
+        if effect is Effect.READ and plain is None:
+            plain = request
+        slot = slot_of(address)
+        for attempt in itertools.count():
+            assert isinstance(trouble, Exception)  # noqa: S101 - an error reply, or a broken link
+            advice = advise(trouble, effect, link.endpoint)
+            if advice.error is not None:
+                raise advice.error from trouble
+            if time.monotonic() >= deadline:
+                raise _too_late(self._target.timeout, link, trouble) from trouble
+            if plain is not None and advice.step in (Step.WAIT, Step.LEARN):
+                reply = await self._from_replica(slot, plain, deadline)
+                if not isinstance(reply, Exception):
+                    return reply
+            if advice.step is Step.TEACH and source is not None:
+                request = source
+            link = await self._next_link(advice, link, slot, attempt, deadline)
+            trouble = await answer(link, request, deadline, asking=advice.step is Step.ASK)
+            if not isinstance(trouble, Exception):
+                return trouble
+        raise AssertionError  # pragma: no cover - the loop ends by return or raise
+
+    async def _next_link(self, advice: Advice, link: AsyncLink, slot: int, attempt: int, deadline: float) -> AsyncLink:
+        """Where to go next with a request that met trouble, after the pause that it takes."""
+        # Members that do not agree yet may send us to each other for a while.
+        if advice.step in (Step.WAIT, Step.LEARN) or attempt > _HOPS:
+            await _pause(attempt, deadline)
+        if advice.step is Step.LEARN:
+            if attempt or self._owners[slot] is link:  # else others have learned meanwhile who owns it now
+                await self._routing.learn(deadline, last=link.endpoint)
+            return self._owners[slot]
+        if advice.endpoint is None:
+            return link
+        target = self._routing.link(advice.endpoint)
+        if advice.step is Step.MOVE and self._owners[slot] is not target:
+            await self._routing.learn(deadline, first=advice.endpoint)
+            self._owners[slot] = target
+        if not self._routing.is_owner(advice.endpoint):
+            self._bell()  # it was not rung: a connection to it may have missed bells
+        return target
+
+    async def _from_replica(self, slot: int, request: bytes, deadline: float) -> object:
+        """The answer of a replica to a read while the owner is away; an error reply if there is none."""
+        owner = self._owners[slot].endpoint
+        for link in self._routing.replicas_of(slot):
+            reply = await answer(link, request, deadline)
+            if isinstance(reply, Exception):
+                continue
+            if self._routing.is_due(_LOOK_AROUND):  # or who only reads would never hear of the next owner
+                await self._routing.learn(min(deadline, time.monotonic() + self._target.patience), last=owner)
+            return reply
+        return ReplyError("MASTERDOWN no replica answers")
+
+    async def _recover(self, link: AsyncLink, trouble: Exception, attempt: int, deadline: float) -> None:
+        """After trouble with an owner: wait a little and learn who owns what. Raises what cannot be helped."""
+        advice = advise(trouble, Effect.REPEATABLE, link.endpoint)
+        if advice.error is not None:
+            raise advice.error from trouble
+        if time.monotonic() >= deadline:
+            raise _too_late(self._target.timeout, link, trouble) from trouble
+        await _pause(attempt, deadline)
+        await self._routing.learn(deadline, first=advice.endpoint, last=link.endpoint)
+
+    def _deadline(self, trouble: object = None) -> float:
+        """When a call that has just met its first trouble has to be over."""
+        waited = trouble.waited if isinstance(trouble, LinkError) else 0
+        return time.monotonic() + self._target.timeout - waited
+
+    async def _all_at_once(self, work: list[tuple[AsyncLink, bytes, int]]) -> list[list[object] | LinkError]:
+        """The replies to requests at several members, who work at the same time; or what broke."""
+        under_way: deque[AsyncExchange | LinkError] = deque()
+        answers: list[list[object] | LinkError] = []
+        try:
+            for link, request, count in work:
+                try:
+                    under_way.append(await link.begin(request, count))
+                except LinkError as error:
+                    under_way.append(error)
+            while under_way:
+                exchange = under_way.popleft()
+                try:
+                    answers.append(exchange if isinstance(exchange, LinkError) else await exchange.finish())
+                except LinkError as error:
+                    answers.append(error)
+        finally:
+            for exchange in under_way:
+                if not isinstance(exchange, LinkError):
+                    exchange.abandon()
+        return answers
+
+
+async def answer(link: AsyncLink, request: bytes, deadline: float, *, asking: bool = False) -> object:
+    """A member's reply, or the trouble with it as a value; `asking` is for a slot that the member is being given."""
+    seconds = max(deadline - time.monotonic(), _SHORTEST)
+    try:
+        if asking:
+            return (await link.call_within(seconds, pack(b"ASKING") + request, 2))[1]
+        return (await link.call_within(seconds, request))[0]
+    except LinkError as error:
+        return error
+
+
+async def _pause(attempt: int, deadline: float) -> None:
+    pause = pause_before(attempt, random.random())  # noqa: S311 - spreads retries, hides nothing
+    await sleep(max(0, min(pause, deadline - time.monotonic())))
+
+
+def _too_late(timeout: float, link: AsyncLink, trouble: Exception) -> EngineTimeout:
+    last = str(trouble) if isinstance(trouble, LinkError) else f"{link.endpoint} said: {trouble}"
+    return EngineTimeout(
+        f"no answer within {timeout:g} s (last, {last}); look at `cachegrid status`, "
+        "or give calls more time with the setting timeout (CACHEGRID_TIMEOUT)",
+        where=str(link.endpoint),
+    )

@@ -1,0 +1,103 @@
+"""Many addresses at once: a page of requests is one write for each member, all members at the same time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple
+
+from libvalkey import ReplyError
+
+from cachegrid.engines.valkey._aio.asking import AsyncAsking
+from cachegrid.engines.valkey._aio.link import AsyncLink
+from cachegrid.engines.valkey.slots import slots_of
+from cachegrid.engines.valkey.trouble import Effect, LinkError
+
+__all__ = ["PAGE", "AsyncPages", "Batch"]
+
+PAGE: Final = 1_000  # requests in one pipeline, and addresses in one step of a walk
+
+
+class Batch(NamedTuple):
+    """
+    A request for each address.
+
+    Of scripts also how to get the request with its source, and what a replica can be asked instead: for those few that
+    meet trouble, since a source is many times as long as its digest.
+    """
+
+    addresses: Sequence[bytes]
+    requests: list[bytes]
+    effect: Effect
+    source: Callable[[bytes], bytes] | None = None
+    plain: Callable[[bytes], bytes] | None = None
+
+    def part(self, page: slice) -> Batch:
+        """A page of it."""
+        return self._replace(addresses=self.addresses[page], requests=self.requests[page])
+
+
+class AsyncPages(AsyncAsking):
+    """Brings batches to their owners."""
+
+    async def _call_many(self, batch: Batch) -> list[object]:
+        """A request for each address, all members at once; the replies in order."""
+        replies: list[object] = []
+        for first in range(0, len(batch.addresses), PAGE):
+            replies += await self._call_page(batch.part(slice(first, first + PAGE)))
+        return replies
+
+    async def _call_page(self, batch: Batch) -> list[object]:
+        addresses, requests = batch.addresses, batch.requests
+        replies: list[object] = [None] * len(addresses)
+        troubles = await self._try_page(range(len(addresses)), slots_of(addresses), requests, replies)
+        deadline = self._deadline(*[trouble for _, _, trouble in troubles[:1]])
+        if len(troubles) > 1:
+            index, link, trouble = troubles[0]
+            replies[index] = await self._insist_on(batch, index, link, trouble, deadline)
+            # The first has waited out a failover, or learned which slots moved: most of the others pass at once now.
+            others = [index for index, _, _ in troubles[1:]]
+            slots = slots_of([addresses[index] for index in others])
+            troubles = await self._try_page(others, slots, requests, replies)
+        for index, link, trouble in troubles:
+            replies[index] = await self._insist_on(batch, index, link, trouble, deadline)
+        return replies
+
+    async def _insist_on(
+        self, batch: Batch, index: int, link: AsyncLink, trouble: Exception, deadline: float
+    ) -> object:
+        address = batch.addresses[index]
+        return await self._insist(
+            address,
+            batch.requests[index],
+            batch.effect,
+            link,
+            trouble,
+            source=batch.source(address) if batch.source else None,
+            plain=batch.plain(address) if batch.plain else None,
+            deadline=deadline,
+        )
+
+    async def _try_page(
+        self, indexes: Sequence[int], slots: list[int], requests: list[bytes], replies: list[object]
+    ) -> list[tuple[int, AsyncLink, Exception]]:
+        """Send the requests at `indexes` once, and fill in their replies; if one met trouble, with whom and what."""
+        owners = self._owners
+        by_link: dict[AsyncLink, list[int]] = {}
+        for index, slot in zip(indexes, slots, strict=True):
+            link = owners[slot]
+            try:
+                by_link[link].append(index)
+            except KeyError:
+                by_link[link] = [index]
+        troubles: list[tuple[int, AsyncLink, Exception]] = []
+        work = [(link, b"".join([requests[at] for at in mine]), len(mine)) for link, mine in by_link.items()]
+        for (link, mine), answers in zip(by_link.items(), await self._all_at_once(work), strict=True):
+            if isinstance(answers, LinkError):
+                troubles += [(index, link, answers) for index in mine]
+                continue
+            for index, answer in zip(mine, answers, strict=True):
+                replies[index] = answer
+            if ReplyError in map(type, answers):  # one look at all of them
+                both = zip(mine, answers, strict=True)
+                troubles += [(index, link, answer) for index, answer in both if isinstance(answer, ReplyError)]
+        return troubles

@@ -1,0 +1,72 @@
+"""Looking around: what is stored, and who the members are."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from libvalkey import ReplyError
+
+from cachegrid.engines.facts import MemberFacts
+from cachegrid.engines.valkey._aio.asking import AsyncAsking, answer
+from cachegrid.engines.valkey._aio.link import AsyncLink
+from cachegrid.engines.valkey._aio.pages import PAGE
+from cachegrid.engines.valkey.commands import pack
+from cachegrid.engines.valkey.facts import count_lag, read_facts, silent_facts
+from cachegrid.engines.valkey.replies import scanned_in
+from cachegrid.engines.valkey.slots import SLOTS, slots_in
+from cachegrid.engines.valkey.trouble import LinkError
+
+__all__ = ["AsyncRounds"]
+
+
+class AsyncRounds(AsyncAsking):
+    """Goes from member to member."""
+
+    async def walk(self, prefix: bytes) -> AsyncIterator[list[bytes]]:
+        pattern = _literally(prefix) + b"*"
+        # By slots and not by owners: while this goes on, an owner may be replaced, and slots may move to one that
+        # has been walked already.
+        left = set(range(SLOTS))
+        attempt, deadline = 0, self._deadline()
+        while left:
+            link, slots = self._owner_of_some(left)
+            trouble: Exception | None = None if slots else ReplyError("CLUSTERDOWN Hash slot not served")
+            cursor = b""
+            while cursor != b"0" and trouble is None:
+                scan = pack(b"SCAN", cursor or b"0", b"MATCH", pattern, b"COUNT", b"%d" % PAGE)
+                reply = await answer(link, scan, deadline)
+                if isinstance(reply, Exception):
+                    trouble = reply
+                    break
+                attempt, deadline = 0, self._deadline()
+                cursor, page = scanned_in(reply)
+                if page:
+                    yield page
+            if trouble is None and await self._routing.learn(deadline, first=link.endpoint):
+                left -= slots & self._routing.slots_of(link)
+            else:
+                trouble = trouble or LinkError(link.endpoint, "nobody tells who owns what", sent=False)
+                await self._recover(link, trouble, attempt, deadline)
+                attempt += 1
+
+    async def members(self) -> list[MemberFacts]:
+        await self._routing.learn(self._deadline())
+        nodes = await self._routing.nodes()
+        ask = pack(b"INFO") + pack(b"DBSIZE")
+        answers = await self._all_at_once([(self._routing.link(node.endpoint), ask, 2) for node in nodes])
+        return count_lag(
+            [
+                silent_facts(node) if isinstance(answer, LinkError) else read_facts(node, answer)
+                for node, answer in zip(nodes, answers, strict=True)
+            ]
+        )
+
+    def _owner_of_some(self, slots: set[int]) -> tuple[AsyncLink, set[int]]:
+        """An owner of some of these slots, and all that it owns; if they have none, any owner, and no slots."""
+        owned = [(link, slots_in(ranges)) for link, ranges in self._routing.owned()]
+        return next((one for one in owned if not slots.isdisjoint(one[1])), (owned[0][0], set()))
+
+
+def _literally(prefix: bytes) -> bytes:
+    """A glob pattern that matches the prefix itself and nothing else."""
+    return b"".join(b"\\" + bytes([byte]) if byte in b"*?[]^-\\" else bytes([byte]) for byte in prefix)
