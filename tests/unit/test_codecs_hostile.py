@@ -8,7 +8,7 @@ import sys
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from ormsgpack import Ext, packb
 
@@ -186,9 +186,22 @@ def test_depth_is_measured_right(value: Any) -> None:
 
 @settings(max_examples=200)
 @given(st.binary(max_size=80))
+@example(b"\x81\xd50\x00\x00")
 def test_measuring_depth_ends(body: bytes) -> None:
     """
     Any bytes are measured or refused, in time that grows with their number only.
     """
     with contextlib.suppress(ValueError):
         assert check_depth(body) is None
+
+
+def test_measuring_depth_looks_at_each_byte_once() -> None:
+    """
+    Objects that would go on behind the end of their extension are refused, not walked over again at each level.
+    """
+    cut_short = bytes([0xD4, kinds.TUPLE]) + b"\x92"  # one byte, which promises two objects
+    for levels in (1, 20, 100):
+        with pytest.raises(ValueError, match="too soon"):
+            check_depth(cut_short * levels + b"\xc0" * 300)
+        with pytest.raises(FrameError):
+            PLAIN.decode(cut_short * levels + b"\xc0" * 300)

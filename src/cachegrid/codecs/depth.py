@@ -21,22 +21,29 @@ _FIXED_EXTS: Final = {0xD4: 1, 0xD5: 2, 0xD6: 4, 0xD7: 8, 0xD8: 16}
 
 
 def check_depth(body: bytes) -> None:
-    """Raise `ValueError` if msgpack nests deeper than any value that `plain` takes, extensions included."""
-    at, left = 0, 1  # where we are, and how many objects are still to come at this level
-    above: list[tuple[int, int]] = []  # of each level above: the same, with 0 for "from where we are then"
-    while at < len(body):
+    """
+    Raise `ValueError` if msgpack nests deeper than any value that `plain` takes, extensions included.
+
+    So it does for bytes that end before the objects they promise, or whose extensions do. No byte is looked at twice.
+    """
+    at, left, stop = 0, 1, len(body)  # where we are, how many objects are still to come at this level, and its end
+    above: list[tuple[int, int, int]] = []  # of each level above: the same, with 0 for "from where we are then"
+    while True:
         while left == 0:
             if not above:
                 return
-            resume, left = above.pop()
+            resume, left, stop = above.pop()
             at = resume or at
+        if at >= stop:
+            # Also where the bytes go on behind an extension: they would be walked over twice, at each level.
+            raise ValueError("it ends too soon")
         left -= 1
         after, parts, end = _token(body, at)
         if parts:
             if len(above) >= _LIMIT:
                 raise ValueError(f"it nests deeper than {MAX_DEPTH} containers")
-            above.append((end, left))
-            left = parts
+            above.append((end, left, stop))
+            left, stop = parts, min(end or stop, stop)
         at = after
 
 
