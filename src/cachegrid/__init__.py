@@ -87,7 +87,8 @@ def aconnect(
     Connect from async code.
 
     Use it as `async with aconnect() as grid`, or `grid = await aconnect()`.
-    Without either, the grid connects at its first use, and so may be made at import time.
+    Without either, the grid connects at its first use, and so may be made at import time. It serves one event loop at
+    a time: where several threads run loops at once, call this once in each, else their calls raise EngineError.
     """
     from cachegrid.config import load_settings
     from cachegrid.opening._aio import make_grid

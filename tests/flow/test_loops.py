@@ -1,18 +1,23 @@
-"""One async grid in several event loops, one after the other, as programs and tests have them."""
+"""One async grid in several event loops, one after the other, as programs and tests have them; not at once."""
 
 from __future__ import annotations
 
 import asyncio
 import gc
 import threading
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 import cachegrid
 from cachegrid._aio.grid import AsyncGrid
-from cachegrid.errors import Unreachable
+from cachegrid._aio.hub import AsyncOpened
+from cachegrid.config import Settings
+from cachegrid.errors import EngineError, Unreachable
 from tests.flow._aio.flow import AsyncFlow
 from tests.flow.backing import Backing
+from tests.flow.waits._aio import AsyncGate, begin
 
 # What a loop leaves behind that ended before its connections were closed is told by Python when it is collected.
 LEFT_BEHIND = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -134,3 +139,98 @@ def test_awaiting_connects() -> None:
             assert "memory" == other.name
 
     asyncio.run(main())
+
+
+@LEFT_BEHIND
+def test_two_loops_at_the_same_time_are_refused(backing: Backing) -> None:
+    """
+    With one sentence that says what to do; the loop that was first goes on, and the other may when that has ended.
+    """
+    flow = AsyncFlow(backing)
+    grid = flow.unopened()
+    cache = grid.cache("prices")
+    calls: list[Callable[[], Any]] = [lambda: cache.get_or_load("key", give_two)]
+    if not backing.is_memory:  # a store in this process serves whoever comes, but nobody can wait for another loop
+        calls += [lambda: cache.get("other"), lambda: cache.set("other", 1), lambda: cache.get_many(range(100))]
+
+    async def lead() -> list[Any]:
+        gate = AsyncGate()
+
+        async def give_one() -> int:
+            await gate.stand()
+            return 1
+
+        await cache.set("warm", 1)
+        leader = begin(cache.get_or_load, "key", give_one)
+        await gate.reached()
+        errors = [await asyncio.to_thread(_error_of, call) for call in calls]
+        gate.open()
+        assert (1, 1) == (await leader.result(), await cache.get("warm"))
+        return errors
+
+    for error in asyncio.run(lead()):
+        assert EngineError is type(error)
+        assert "used by the event loops of two threads at the same time; call aconnect() once for each" in str(error)
+    assert 1 == asyncio.run(cache.get_or_load("key", give_two))
+    asyncio.run(grid.aclose())
+    gc.collect()
+
+
+def test_two_loops_that_open_at_the_same_time(backing: Backing) -> None:
+    """
+    The one that comes second is told so, and the first one opens the grid.
+    """
+    flow = AsyncFlow(backing)
+
+    async def main() -> None:
+        gate, engine = AsyncGate(), await flow.engine()
+
+        async def opener() -> AsyncOpened:
+            await gate.stand()
+            return AsyncOpened(engine, "test", "", None)
+
+        grid = AsyncGrid(opener, Settings(namespace=backing.namespace))
+        first = begin(grid.connect)
+        await gate.reached()
+        assert "two threads" in str(await asyncio.to_thread(_error_of, grid.connect))
+        gate.open()
+        assert grid is await first.result()
+        await grid.aclose()
+
+    asyncio.run(main())
+
+
+def test_a_grid_may_be_closed_from_another_loop(backing: Backing) -> None:
+    """
+    Its connections are closed by the loop that they live in.
+    """
+    flow = AsyncFlow(backing)
+
+    async def main() -> None:
+        grid = await flow.grid()
+        cache = grid.cache("prices")
+        await cache.set("key", 1)
+        await asyncio.to_thread(asyncio.run, grid.aclose())
+        with pytest.raises(EngineError, match="the grid was closed here"):
+            await cache.get("key")
+
+    asyncio.run(main())
+    gc.collect()
+
+
+async def give_two() -> int:
+    """A loader that is done at once."""
+    return 2
+
+
+def _error_of(call: Callable[[], Any]) -> BaseException | None:
+    """What a call raises in a loop of this thread."""
+
+    async def run() -> Any:
+        return await call()
+
+    try:
+        asyncio.run(run())
+    except BaseException as error:  # noqa: BLE001 - whatever it is, the test looks at it
+        return error
+    return None

@@ -24,10 +24,13 @@ __all__ = ["SyncGrid"]
 
 class SyncGrid(SyncGridFace):
     """
-    A grid: named caches, partitioned over its members. One object serves all threads, or all tasks of an event loop.
+    A grid: named caches, partitioned over its members.
 
     It may be made before it is needed, at import time for example: it connects at its first use. Close it with
     `close`, or use it as a context manager. In a forked child it goes on with connections of its own.
+
+    One sync grid serves all threads. One async grid serves all tasks of an event loop, and of another loop when that
+    one has ended; where the loops of two threads run at the same time, calls raise EngineError: make a grid for each.
     """
 
     def __init__(self, opener: Callable[[], SyncOpened], settings: Settings) -> None:

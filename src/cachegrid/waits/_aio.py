@@ -4,10 +4,13 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable
 from typing import Final, ParamSpec, TypeVar
 
-__all__ = ["COLOUR", "AsyncEvent", "AsyncLock", "AsyncTasks", "AsyncWork", "aside", "sleep"]
+from cachegrid.errors import EngineError
+
+__all__ = ["COLOUR", "AsyncEvent", "AsyncLock", "AsyncTasks", "AsyncWork", "aside", "one_loop", "sleep"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -21,18 +24,36 @@ async def aside(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     return await asyncio.to_thread(work, *args, **kwargs)
 
 
+def one_loop(home: asyncio.AbstractEventLoop | None) -> asyncio.AbstractEventLoop:
+    """
+    The loop that runs here, for what lives in the loop `home`, or in none yet.
+
+    Raises EngineError where that is another one that runs at this moment: what loops share is not made for threads.
+    """
+    loop = asyncio.get_running_loop()
+    if home is not None and home is not loop and home.is_running():
+        raise EngineError(
+            "one async grid is used by the event loops of two threads at the same time; "
+            "call aconnect() once for each loop, and take its caches from that grid"
+        )
+    return loop
+
+
 class AsyncLock:
-    """One task at a time. Whoever held it in a loop that has ended holds it no longer."""
+    """One task at a time. Whoever held it in a loop that has ended holds it no longer. Raises as `one_loop` does."""
 
     def __init__(self) -> None:
         self._lock = asyncio.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._moving = threading.Lock()  # of two loops that come at once, one has it
 
     async def __aenter__(self) -> None:
-        loop = asyncio.get_running_loop()
-        if self._loop is not loop:
-            self._lock, self._loop = asyncio.Lock(), loop
-        await self._lock.acquire()
+        with self._moving:
+            loop = one_loop(self._loop)
+            if self._loop is not loop:
+                self._lock, self._loop = asyncio.Lock(), loop
+            lock = self._lock
+        await lock.acquire()
 
     async def __aexit__(self, *error: object) -> None:
         self._lock.release()
@@ -55,9 +76,10 @@ class AsyncEvent:
         self._event.set()
 
     async def wait(self, seconds: float) -> bool:
-        """Wait for it; False if it has not happened after `seconds`."""
+        """Wait for it; False if it has not happened after `seconds`. Raises as `one_loop` does."""
         if self._event.is_set():
             return True
+        one_loop(self._loop)
         try:
             async with asyncio.timeout(max(seconds, 0)):
                 await self._event.wait()

@@ -14,12 +14,14 @@ from libvalkey import ProtocolError, Reader
 from cachegrid.engines.valkey.slots import Endpoint
 from cachegrid.engines.valkey.target import Hello, Target, foreign, read_greeting
 from cachegrid.engines.valkey.trouble import LinkError, Silence, closed_here, reason_of
+from cachegrid.waits._aio import one_loop
 
 __all__ = ["AsyncExchange", "AsyncLink"]
 
 _NOTHING = object()  # the reader's word for "the reply is not complete yet"
 _LATE = 0.05  # seconds by which a timer may come late before this loop counts as held up
 _SILENT = "no answer in time"
+_CLOSED = "the grid was closed here"
 # Where the system can tell the end from what comes before it; elsewhere, that something has come.
 _HUNG_UP = getattr(select, "POLLRDHUP", getattr(select, "POLLIN", 0))
 
@@ -225,7 +227,11 @@ def _fail(waiter: asyncio.Future[object] | AsyncExchange, error: LinkError) -> N
 
 
 class AsyncLink:
-    """A member as seen from here. Tasks of one loop share it; in another loop it connects anew."""
+    """
+    A member as seen from here. Tasks of one loop share it; in another loop it connects anew.
+
+    Where that other loop runs at the same time, the calls raise EngineError.
+    """
 
     def __init__(self, endpoint: Endpoint, target: Target, bell: Callable[[], None], *, readonly: bool = False) -> None:
         self.endpoint = endpoint
@@ -288,7 +294,10 @@ class AsyncLink:
             await asyncio.wait([opening])
         wire, self._wire = self._wire, None
         if wire is not None and not wire.loop.is_closed():
-            wire.fail("the grid was closed here")
+            if wire.loop is not asyncio.get_running_loop() and wire.loop.is_running():
+                wire.loop.call_soon_threadsafe(wire.fail, _CLOSED)  # it is another thread's
+            else:
+                wire.fail(_CLOSED)
 
     def forget(self) -> None:
         """In a forked child: let go of the parent's connection without a word to the member."""
@@ -316,8 +325,9 @@ class AsyncLink:
     async def _connected(self) -> _Wire:
         if self._closed:
             raise closed_here(self.endpoint)
-        loop = asyncio.get_running_loop()
-        opening = self._opening
+        wire, opening = self._wire, self._opening
+        loop = one_loop(None if wire is None else wire.loop)
+        one_loop(None if opening is None else opening.get_loop())
         is_first = opening is None or opening.get_loop() is not loop
         if self._silence.is_on and not (is_first and self._silence.may_try(time.monotonic())):
             raise LinkError(self.endpoint, f"{_SILENT}, a moment ago", sent=False)
