@@ -20,6 +20,7 @@ __all__ = [
     "AsyncCounts",
     "AsyncEngine",
     "AsyncEpochs",
+    "AsyncLandings",
     "AsyncLeases",
     "AsyncMembers",
     "AsyncTimes",
@@ -133,6 +134,24 @@ class AsyncLeases(Protocol):
 
     async def release(self, name: bytes, token: bytes) -> bool:
         """End the lease; False if `token` no longer has it."""
+
+
+@runtime_checkable
+class AsyncLandings(Protocol):
+    """
+    Ability: keep what was loaded only while nobody dropped it meanwhile.
+
+    Who loads has the lease whose name is the address (see `AsyncLeases`). `drop` and `drop_many` end the leases named
+    by the addresses that they drop, whether something was there or not, and tell only of what was there.
+    """
+
+    async def land(self, address: bytes, token: bytes, frame: bytes, ttl: int | None) -> bool:
+        """
+        Put the frame if `token` has the lease named by the address and nothing is there; whether it was put.
+
+        In one step, and if `token` had the lease, that has ended then, also where `GridFull` is raised. Where this very
+        frame is there already the answer is True, so that it may be asked again when an answer was lost.
+        """
 
 
 @runtime_checkable

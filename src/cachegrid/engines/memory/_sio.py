@@ -108,6 +108,10 @@ class SyncMemoryEngine:
         """End the lease; False if `token` no longer has it."""
         return self._store.release(name, token)
 
+    def land(self, address: bytes, token: bytes, frame: bytes, ttl: int | None) -> bool:
+        """Put the frame if `token` has the lease named by the address, which ends, and nothing is there."""
+        return self._store.land(address, token, frame, ttl)
+
     def epoch(self, name: bytes) -> int:
         """The epoch of a name."""
         return self._store.epoch(name)

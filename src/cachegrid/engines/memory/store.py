@@ -67,8 +67,9 @@ class Store(ForkSafe):
             self._put(address, frame, ttl)
 
     def drop(self, address: bytes) -> bool:
-        """Remove what is at an address; True if something was."""
+        """Remove what is at an address, and end the lease of that name; True if something was."""
         with self.lock:
+            self._leases.end(address)
             return self._remove(address) if self._find(address) else False
 
     # Many.
@@ -210,6 +211,16 @@ class Store(ForkSafe):
         """End the lease; False if `token` no longer has it."""
         with self.lock:
             return self._leases.release(name, token)
+
+    def land(self, address: bytes, token: bytes, frame: bytes, ttl: int | None) -> bool:
+        """Put the frame if `token` has the lease named by the address, which ends, and nothing is there."""
+        with self.lock:
+            entry = self._find(address)
+            if not self._leases.release(address, token):
+                return entry is not None and entry.frame == frame
+            if entry is None:
+                self._put(address, frame, ttl)
+            return entry is None
 
     def epoch(self, name: bytes) -> int:
         """The epoch of a name."""

@@ -56,6 +56,10 @@ class Leases:
             del self._held[name]
         return held is not None
 
+    def end(self, name: bytes) -> None:
+        """Nobody has the lease any longer."""
+        self._held.pop(name, None)
+
     def _of(self, name: bytes, token: bytes) -> _Lease | None:
         held = self._held.get(name)
         return held if held is not None and held.token == token and held.deadline > self._clock() else None

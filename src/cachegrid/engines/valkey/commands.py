@@ -6,7 +6,6 @@ import hashlib
 from typing import Final, NamedTuple
 
 __all__ = [
-    "ACQUIRE",
     "ADD",
     "BELL_PREFIX",
     "DROP_IF_VERSION",
@@ -14,15 +13,15 @@ __all__ = [
     "INSPECT",
     "MAKE_EPOCH",
     "RAISE_EPOCH",
-    "RELEASE",
-    "RENEW",
     "RING",
     "STORE_IF_VERSION",
     "TOUCH",
     "Script",
     "fetch",
     "pack",
+    "script",
     "store",
+    "unlink",
 ]
 
 BELL_PREFIX: Final = b"cg!bell:"
@@ -55,6 +54,11 @@ def store(address: bytes, frame: bytes, ttl: int | None) -> bytes:
     )
 
 
+def unlink(address: bytes) -> bytes:
+    """UNLINK."""
+    return b"*2\r\n$6\r\nUNLINK\r\n$%d\r\n%b\r\n" % (len(address), address)
+
+
 class Script(NamedTuple):
     """A script, called by its digest; `source` is sent only to a member that does not know it yet."""
 
@@ -70,7 +74,8 @@ class Script(NamedTuple):
         return pack(b"EVAL", self.source, b"%d" % len(keys), *keys, *args)
 
 
-def _script(source: str) -> Script:
+def script(source: str) -> Script:
+    """A script from its source."""
     raw = source.strip().encode()
     return Script(raw, hashlib.sha1(raw, usedforsecurity=False).hexdigest().encode())
 
@@ -81,7 +86,7 @@ local head = redis.call('GETRANGE', KEYS[1], 0, 23)
 if string.byte(head, 1) == 201 then head = string.sub(head, 11, 18) end
 """
 
-STORE_IF_VERSION: Final = _script(
+STORE_IF_VERSION: Final = script(
     _VERSION
     + """
 if head == '' or head ~= ARGV[1] then return 0 end
@@ -91,7 +96,7 @@ return 1
 """
 )
 
-DROP_IF_VERSION: Final = _script(
+DROP_IF_VERSION: Final = script(
     _VERSION
     + """
 if head == '' or head ~= ARGV[1] then return 0 end
@@ -100,7 +105,7 @@ return redis.call('UNLINK', KEYS[1])
 )
 
 # The sum is read back as text: a script's numbers are doubles, and would lose the low bits of a large one.
-ADD: Final = _script("""
+ADD: Final = script("""
 local fresh = redis.call('EXISTS', KEYS[1]) == 0
 if fresh then redis.call('SET', KEYS[1], ARGV[1]) end
 local sum = redis.pcall('INCRBY', KEYS[1], ARGV[2])
@@ -121,7 +126,7 @@ end
 local NONE = 281474976710655
 """
 
-FETCH_IDLE: Final = _script(
+FETCH_IDLE: Final = script(
     _NUMBER
     + """
 local frame = redis.call('GET', KEYS[1])
@@ -148,7 +153,7 @@ return frame
 
 # ARGV: the new time to live ('' for none), and the time of the call, both in ms. An entry with an idle time
 # ends at whichever comes first; its header is changed in place, so a large value is not copied.
-TOUCH: Final = _script(
+TOUCH: Final = script(
     _NUMBER
     + """
 local head = redis.call('GETRANGE', KEYS[1], 0, 29)
@@ -178,47 +183,10 @@ return 1
 """
 )
 
-INSPECT: Final = _script("""
+INSPECT: Final = script("""
 local frame = redis.call('GET', KEYS[1])
 if not frame then return false end
 return {redis.call('PTTL', KEYS[1]), frame}
-""")
-
-# KEYS: the lease and its fencing number. The number is the owner's clock in microseconds, and more than the last
-# one while that is remembered, so it grows even when a lease was lost with its owner.
-ACQUIRE: Final = _script("""
-local held = redis.call('GET', KEYS[1])
-if held and held ~= ARGV[1] then return false end
-if held then
-  redis.call('PEXPIRE', KEYS[1], ARGV[2])
-  return redis.call('GET', KEYS[2])
-end
-local clock = redis.call('TIME')
-local number = clock[1] * 1000000 + clock[2]
-local last = tonumber(string.match(redis.call('GET', KEYS[2]) or '0', '^%d+'))
-if last >= number then number = last + 1 end
-local text = string.format('%.0f', number)
-redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-redis.call('SET', KEYS[2], text, 'PX', ARGV[3])
-return text
-""")
-
-RENEW: Final = _script("""
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
-redis.call('PEXPIRE', KEYS[2], ARGV[3])
-return redis.call('PEXPIRE', KEYS[1], ARGV[2])
-""")
-
-# ARGV: the token, a word that is new in each call, and how long to remember it in ms. When the answer was lost the same
-# call comes again, and must not be told that the lease was lost before.
-RELEASE: Final = _script("""
-local fence = redis.call('GET', KEYS[2]) or '0'
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then
-  if string.sub(fence, -#ARGV[2] - 1) == ' ' .. ARGV[2] then return 1 end
-  return 0
-end
-redis.call('SET', KEYS[2], string.match(fence, '^%d+') .. ' ' .. ARGV[2], 'PX', ARGV[3])
-return redis.call('DEL', KEYS[1])
 """)
 
 # Epochs are few and small, and raising one is how a full grid is emptied: they may go over the limit.
@@ -228,7 +196,7 @@ local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 """
 
 # Answers the epoch, and whether it was made just now.
-MAKE_EPOCH: Final = _script(
+MAKE_EPOCH: Final = script(
     _NOW
     + """
 local epoch = redis.call('GET', KEYS[1])
@@ -239,7 +207,7 @@ return {epoch, 1}
 """
 )
 
-RAISE_EPOCH: Final = _script(
+RAISE_EPOCH: Final = script(
     _NOW
     + """
 local last = tonumber(redis.call('GET', KEYS[1]) or '0')
@@ -250,7 +218,7 @@ return epoch
 )
 
 # A bell that stayed would be an entry: it is taken away at once, and rings all the same.
-RING: Final = _script("""#!lua flags=allow-oom
+RING: Final = script("""#!lua flags=allow-oom
 redis.call('SET', KEYS[1], '')
 return redis.call('UNLINK', KEYS[1])
 """)

@@ -7,7 +7,18 @@ import itertools
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-__all__ = ["SLOTS", "Endpoint", "Routes", "read_routes", "single_route", "slot_of", "slots_in", "slots_of", "tag_in"]
+__all__ = [
+    "SLOTS",
+    "Endpoint",
+    "Routes",
+    "read_routes",
+    "single_route",
+    "slot_of",
+    "slots_in",
+    "slots_of",
+    "tag_in",
+    "tag_of",
+]
 
 SLOTS = 16_384
 
@@ -125,3 +136,25 @@ def tag_in(ranges: list[tuple[int, int]], start: int = 0) -> bytes:
         if any(first <= slot <= last for first, last in ranges):
             return tag
     raise AssertionError  # pragma: no cover - every slot has a tag
+
+
+def tag_of(slot: int) -> bytes:
+    """
+    Two bytes that make any key belong to a slot when they are its tag.
+
+    >>> slot_of(b"cg!lease:{" + tag_of(42) + b"}anything")
+    42
+    """
+    # The checksum of two bytes can be computed backwards; four checksums belong to each slot.
+    for crc in range(slot, 1 << 16, SLOTS):
+        tag = _before(crc).to_bytes(2, "big")
+        if b"}" not in tag:
+            return tag
+    raise AssertionError  # pragma: no cover - no slot has only such tags
+
+
+def _before(crc: int) -> int:
+    """The two bytes, as a number, whose checksum this is."""
+    for _ in range(16):
+        crc = (crc ^ 0x1021) >> 1 | 0x8000 if crc & 1 else crc >> 1
+    return crc

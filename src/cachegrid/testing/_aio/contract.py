@@ -7,6 +7,7 @@ from cachegrid.testing._aio.batches import AsyncBatchesContract
 from cachegrid.testing._aio.conditions import AsyncConditionsContract
 from cachegrid.testing._aio.counts import AsyncCountsContract
 from cachegrid.testing._aio.epochs import AsyncEpochsContract
+from cachegrid.testing._aio.landings import AsyncLandingsContract
 from cachegrid.testing._aio.leases import AsyncLeasesContract
 from cachegrid.testing._aio.times import AsyncTimesContract
 from cachegrid.testing._aio.walks import AsyncMembersContract, AsyncWalksContract
@@ -21,6 +22,7 @@ class AsyncEngineContract(
     AsyncCountsContract,
     AsyncTimesContract,
     AsyncLeasesContract,
+    AsyncLandingsContract,
     AsyncEpochsContract,
     AsyncWalksContract,
     AsyncMembersContract,

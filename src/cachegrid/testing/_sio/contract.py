@@ -8,6 +8,7 @@ from cachegrid.testing._sio.batches import SyncBatchesContract
 from cachegrid.testing._sio.conditions import SyncConditionsContract
 from cachegrid.testing._sio.counts import SyncCountsContract
 from cachegrid.testing._sio.epochs import SyncEpochsContract
+from cachegrid.testing._sio.landings import SyncLandingsContract
 from cachegrid.testing._sio.leases import SyncLeasesContract
 from cachegrid.testing._sio.times import SyncTimesContract
 from cachegrid.testing._sio.walks import SyncMembersContract, SyncWalksContract
@@ -22,6 +23,7 @@ class SyncEngineContract(
     SyncCountsContract,
     SyncTimesContract,
     SyncLeasesContract,
+    SyncLandingsContract,
     SyncEpochsContract,
     SyncWalksContract,
     SyncMembersContract,

@@ -63,6 +63,30 @@ class AsyncAsking:
             return await self._insist(address, request, effect, link, reply)
         return reply
 
+    async def _call_both(self, address: bytes, first: bytes, second: bytes) -> object:
+        """Two requests that may be repeated, in this order, to the owner of an address: the second one's reply."""
+        link = self._owners[slot_of(address)]
+        replies: tuple[object, ...]
+        try:
+            replies = tuple(await (await link.begin(first + second, 2)).finish())
+        except LinkError as error:
+            replies = (error, error)
+        if not any(isinstance(reply, Exception) for reply in replies):
+            return replies[1]
+        return await self._insist_on_both(address, (first, second), link, replies)
+
+    async def _insist_on_both(
+        self, address: bytes, requests: tuple[bytes, bytes], link: AsyncLink, replies: tuple[object, ...]
+    ) -> object:
+        deadline = self._deadline(*[reply for reply in replies if isinstance(reply, Exception)][:1])
+        answers = list(replies)
+        for index, trouble in enumerate(replies):
+            if isinstance(trouble, Exception):
+                answers[index] = await self._insist(
+                    address, requests[index], Effect.REPEATABLE, link, trouble, deadline=deadline
+                )
+        return answers[1]
+
     async def _run(
         self, script: Script, effect: Effect, keys: tuple[bytes, ...], *args: bytes, plain: bytes | None = None
     ) -> object:

@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from types import NoneType
 from typing import Final, cast
 
-from cachegrid.engines.valkey import commands
+from cachegrid.engines.valkey import commands, leases
 from cachegrid.engines.valkey._sio.bells import SyncBells
 from cachegrid.engines.valkey._sio.pages import Batch, SyncPages
 from cachegrid.engines.valkey._sio.rounds import SyncRounds
-from cachegrid.engines.valkey.commands import pack
+from cachegrid.engines.valkey.commands import pack, unlink
+from cachegrid.engines.valkey.leases import lease_key
 from cachegrid.engines.valkey.replies import bytes_in, int_in, unexpected
 from cachegrid.engines.valkey.trouble import Effect
 
@@ -35,7 +36,8 @@ class SyncValkeyEngine(SyncPages, SyncBells, SyncRounds):
         self._call(address, commands.store(address, frame, ttl), Effect.REPEATABLE)
 
     def drop(self, address: bytes) -> bool:
-        return self._call(address, pack(b"UNLINK", address), Effect.REPEATABLE) == 1
+        # Its lease first: else what somebody loads could land in between.
+        return self._call_both(address, unlink(lease_key(address)), unlink(address)) == 1
 
     def fetch_many(self, addresses: Sequence[bytes]) -> list[bytes | None]:
         replies = self._call_many(Batch(addresses, [commands.fetch(address) for address in addresses], Effect.READ))
@@ -48,8 +50,10 @@ class SyncValkeyEngine(SyncPages, SyncBells, SyncRounds):
         self._call_many(Batch([item[0] for item in items], requests, Effect.REPEATABLE))
 
     def drop_many(self, addresses: Sequence[bytes]) -> int:
-        requests = [pack(b"UNLINK", address) for address in addresses]
-        return sum(int_in(reply) for reply in self._call_many(Batch(addresses, requests, Effect.REPEATABLE)))
+        twice = [address for address in addresses for _ in range(2)]
+        keys = [key for address in addresses for key in (lease_key(address), address)]
+        replies = self._call_many(Batch(twice, list(map(unlink, keys)), Effect.REPEATABLE))
+        return sum(map(int_in, replies[1::2]))
 
     # Conditions and counts: what must not be applied twice.
 
@@ -97,22 +101,23 @@ class SyncValkeyEngine(SyncPages, SyncBells, SyncRounds):
             case _:
                 return None
 
-    # Leases: a token recognises its own, and a release itself, so all of them may be repeated.
+    # Leases: a token recognises its own, a release itself and a landing its frame, so all of them may be repeated.
 
     def acquire(self, name: bytes, token: bytes, lease: int) -> int | None:
-        kept = b"%d" % (lease + _FENCE_KEPT_MS)
-        reply = self._run(commands.ACQUIRE, Effect.REPEATABLE, _lease_keys(name), token, b"%d" % lease, kept)
+        reply = self._run(leases.ACQUIRE, Effect.REPEATABLE, _lease_keys(name), token, *_lease_ms(lease))
         return None if reply is None else int_in(reply)
 
     def renew(self, name: bytes, token: bytes, lease: int) -> bool:
-        kept = b"%d" % (lease + _FENCE_KEPT_MS)
-        keys = _lease_keys(name)
-        return self._run(commands.RENEW, Effect.REPEATABLE, keys, token, b"%d" % lease, kept) == 1
+        return self._run(leases.RENEW, Effect.REPEATABLE, _lease_keys(name), token, *_lease_ms(lease)) == 1
 
     def release(self, name: bytes, token: bytes) -> bool:
         word = b"%x" % random.getrandbits(64)
         kept = b"%d" % round(1000 * (self._target.timeout + _RELEASE_KEPT))
-        return self._run(commands.RELEASE, Effect.REPEATABLE, _lease_keys(name), token, word, kept) == 1
+        return self._run(leases.RELEASE, Effect.REPEATABLE, _lease_keys(name), token, word, kept) == 1
+
+    def land(self, address: bytes, token: bytes, frame: bytes, ttl: int | None) -> bool:
+        keys = (*_lease_keys(address), address)
+        return self._run(leases.LAND, Effect.REPEATABLE, keys, token, frame, _ms(ttl)) == 1
 
 
 def _ms(ttl: int | None) -> bytes:
@@ -125,4 +130,8 @@ def _set_if(address: bytes, frame: bytes, ttl: int | None, condition: bytes) -> 
 
 
 def _lease_keys(name: bytes) -> tuple[bytes, bytes]:
-    return b"cg!lease:{" + name + b"}", b"cg!fence:{" + name + b"}"
+    return leases.lease_key(name), leases.fence_key(name)
+
+
+def _lease_ms(lease: int) -> tuple[bytes, bytes]:
+    return b"%d" % lease, b"%d" % (lease + _FENCE_KEPT_MS)
