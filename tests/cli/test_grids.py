@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from cachegrid.cluster import stop
+from cachegrid.cluster.memory import memory_there
 from cachegrid.cluster.processes import command_of
 from cachegrid.cluster.state import names
 from tests.cli.command import cachegrid, environment
@@ -151,6 +153,55 @@ def test_a_dead_member_is_shown_and_up_starts_it_again() -> None:
     assert 0 == cachegrid("status").code
     healed = cachegrid("up", "--members", "1", "--replicas", "1", "--json").told
     assert (False, True) == (healed["started"], healed["whole"])
+    assert [f"127.0.0.1:{replica['port']}"] == healed["revived"]
+    assert [] == cachegrid("up", "--members", "1", "--replicas", "1", "--json").told["revived"]
+
+
+def test_status_says_how_to_start_dead_members_again() -> None:
+    """
+    In words that can be typed as they are; and `up` says that it did.
+    """
+    told = cachegrid("up", "--members", "1", "--replicas", "1", "--name", "shop", "--json").told
+    os.kill(told["members"][1]["pid"], signal.SIGKILL)
+    advice = re.search("start dead members again with: cachegrid (.*)", cachegrid("status").out)
+    assert advice
+    done = cachegrid(*advice[1].split())
+    assert "these members were dead and are up again after" in done.out
+    assert f"127.0.0.1:{told['members'][1]['port']}" in done.out.splitlines()[0]
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [(("--base-port", "7000"), "and not 7000"), (("--server", "redis-server"), "its members run")],
+)
+def test_an_option_that_a_running_grid_cannot_take_is_refused(option: tuple[str, str], said: str) -> None:
+    """
+    As another shape is: with what it is instead, and how to go on.
+    """
+    shape = ("up", "--members", "1", "--replicas", "0")
+    port = cachegrid(*shape, "--json").told["members"][0]["port"]
+    if option[0] == "--server" and shutil.which(option[1]) is None:
+        pytest.skip("redis-server is not installed")
+    done = cachegrid(*shape, *option)
+    assert (4, "") == (done.code, done.out)
+    assert said in done.err
+    assert "`cachegrid up --members 1 --replicas 0` takes it as it is" in done.err
+    assert 0 == cachegrid(*shape, "--base-port", str(port)).code
+
+
+def test_a_grid_may_take_a_share_of_the_memory_unless_it_is_said() -> None:
+    """
+    `--memory 0` is without a limit; and of a grid that runs its limit need not be said again.
+    """
+    shape = ("up", "--members", "1", "--replicas", "0")
+    told = cachegrid(*shape, "--json").told
+    assert 8 << 20 <= told["members"][0]["memory_limit_bytes"] <= memory_there() // 4
+    assert re.search("entries, .* of .*B$", cachegrid("status").out.splitlines()[0])
+    cachegrid("down")
+    assert 20_000_000 == cachegrid(*shape, "--memory", "20MB", "--json").told["members"][0]["memory_limit_bytes"]
+    assert [0, 0, 4] == [cachegrid(*shape, *said).code for said in ([], ["--memory", "20MB"], ["--memory", "30MB"])]
+    cachegrid("down")
+    assert 0 == cachegrid(*shape, "--memory", "0", "--json").told["members"][0]["memory_limit_bytes"]
 
 
 def test_a_grid_whose_members_all_died_is_not_there() -> None:
@@ -161,8 +212,9 @@ def test_a_grid_whose_members_all_died_is_not_there() -> None:
     os.kill(told["members"][0]["pid"], signal.SIGKILL)
     done = cachegrid("get", "c", "k", "--name", "default")
     assert 3 == done.code
-    assert "does not run any more: all its 1 members are dead; start it with: cachegrid up" in done.err
-    assert 0 == cachegrid("up", "--members", "1", "--replicas", "0").code
+    assert "does not run any more: all its members (1) are dead, and its entries lost" in done.err
+    assert "start it anew with: cachegrid up --members 1 --replicas 0\n" in done.err
+    assert "the one before it had died" in cachegrid("up", "--members", "1", "--replicas", "0").out
 
 
 def test_what_is_kept_on_disk_outlives_down_until_it_is_purged(state_folder: Path) -> None:
@@ -173,8 +225,12 @@ def test_what_is_kept_on_disk_outlives_down_until_it_is_purged(state_folder: Pat
     assert 0 == cachegrid(*shape).code
     cachegrid("set", "c", "k", "kept")
     assert 0 == cachegrid("down").code
-    assert 3 == cachegrid("status").code
-    assert 0 == cachegrid(*shape).code
+    done = cachegrid("status", "--name", "default")
+    assert 3 == done.code
+    assert "is stopped, and its entries are kept on disk; to have it back with them: " in done.err
+    assert f"cachegrid {' '.join(shape)}\n" in done.err
+    assert 5 == cachegrid("up").code
+    assert "is up again after" in cachegrid(*shape).out
     assert "kept\n" == cachegrid("get", "c", "k").out
     assert 0 == cachegrid("down", "--purge").code
     assert [] == names(state_folder)

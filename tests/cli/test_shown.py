@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+import re
 from dataclasses import replace
 
 import pytest
 from rich.console import Console, RenderableType
+from rich.text import Text
 
 from cachegrid import connect, errors
 from cachegrid.cli import show, totals
@@ -22,10 +24,11 @@ REPLICA = MemberFacts(
 DEAD = MemberFacts(host="10.0.0.3", port=7003, role="owner", id="c", up=False, link_up=False)
 
 
-def drawn(thing: RenderableType, *, is_terminal: bool = False) -> str:
+def drawn(thing: RenderableType, *, is_terminal: bool = False, columns: int = 120) -> str:
     """As it is printed."""
     out = io.StringIO()
-    Console(file=out, width=120, force_terminal=is_terminal, highlight=False).print(thing)
+    shown = Console(file=out, width=columns, force_terminal=is_terminal, highlight=False)
+    shown.print(thing, soft_wrap=isinstance(thing, Text))
     return out.getvalue()
 
 
@@ -33,7 +36,9 @@ def test_the_table_says_of_each_member_what_it_is() -> None:
     """
     A replica of whom, how far behind; of a dead one nothing that it last said.
     """
-    lines = [line.split() for line in drawn(show.members_table([OWNER, REPLICA, DEAD])).splitlines() if ":700" in line]
+    lines = [
+        line.split() for line in drawn(show.members_table([OWNER, REPLICA, DEAD], 120)).splitlines() if ":700" in line
+    ]
     assert [
         ["10.0.0.1:7001", "owner", "up", "16,384", "1,200", "5.0", "MB", "7"],
         ["[::1]:7002", "replica", "up", "10.0.0.1:7001", "1,200", "0", "B", "1.5", "kB"],
@@ -70,30 +75,70 @@ def test_a_grid_is_whole_when_nothing_is_missing(members: list[MemberFacts], is_
     assert is_whole is show.is_whole(members)
 
 
-def test_the_panel_tells_how_to_go_on() -> None:
+def test_a_narrow_table_says_what_it_leaves_out_and_cuts_nothing() -> None:
     """
-    With the name where it has to be said.
+    The least important columns go first, and the address stays whole, on several lines if it must.
     """
-    text = drawn(show.up_panel("shop", "valkey://h:1?grid=shop", [OWNER], 0.5, is_new=True))
-    for part in (
-        "shop is up after 0.50 s",
-        "valkey://h:1?grid=shop",
-        'connect(name="shop")',
-        "cachegrid down --name shop",
-    ):
+    seen: list[str] = []
+    for columns in range(100, 7, -1):
+        text = drawn(show.members_table([OWNER, REPLICA, DEAD], columns), columns=columns)
+        said = " ".join(text.split()).partition("too narrow for: ")[2].partition(" (--json has all)")[0]
+        left_out = said.split(", ") if said else []
+        assert list(show.DISPENSABLE[: len(left_out)]) == left_out
+        assert ("10.0.0.1:7001" in text) is (columns >= 20)
+        assert "…" not in text
+        assert max(map(len, text.splitlines())) <= columns
+        seen.append(said)
+    assert ["", ", ".join(show.DISPENSABLE)] == [seen[0], seen[-1]]
+    assert len(set(seen)) > 6
+
+
+def test_on_one_host_the_owner_is_named_by_its_port() -> None:
+    """
+    So that 80 columns are enough for a grid of this host.
+    """
+    members = [replace(OWNER, host="127.0.0.1", port=27000), replace(REPLICA, host="127.0.0.1", port=27001, pid=123456)]
+    text = drawn(show.members_table(members, 80))
+    assert "too narrow" not in text
+    assert re.search(r"127\.0\.0\.1:27001 +replica +up +:27000 .* 123456", text)
+
+
+def test_the_summary_tells_the_limit_if_every_member_has_one() -> None:
+    """
+    All members together, replicas too.
+    """
+    limited = [replace(member, memory_limit_bytes=50_000_000) for member in (OWNER, REPLICA)]
+    assert "5.0 MB of 100.0 MB" in show.summary(limited)
+    assert "of 100.0 MB" not in show.summary([limited[0], REPLICA])
+
+
+def test_what_up_tells_can_be_copied() -> None:
+    """
+    With the name where it has to be said; the URL is on one line however narrow the terminal is.
+    """
+    url = f"valkey://{','.join(f'127.0.0.1:{port}' for port in range(7000, 7006))}?grid=shop"
+    text = drawn(show.up_list("shop", url, [OWNER], "is up after 0.50 s"), columns=40)
+    for part in ("shop is up after 0.50 s\n", f"{url}\n", 'connect(name="shop")\n', "cachegrid down --name shop\n"):
         assert part in text
-    usual = drawn(show.up_panel("default", "valkey://h:1?grid=default", [OWNER], 0.5, is_new=False))
-    assert "was up already" in usual
-    assert "cachegrid.connect()" in usual
+    assert "cachegrid.connect()\n" in drawn(show.up_list("default", url, [OWNER], "was up already"))
 
 
-@pytest.mark.parametrize("thing", [show.members_table([OWNER, DEAD]), show.up_panel("a", "b", [DEAD], 1, is_new=True)])
+@pytest.mark.parametrize("thing", [show.members_table([OWNER, DEAD], 120), show.up_list("a", "b", [DEAD], "is up")])
 def test_there_are_control_codes_only_on_a_terminal(thing: RenderableType) -> None:
     """
     Colours for people, none for files.
     """
     assert "\x1b" not in drawn(thing)
     assert "\x1b" in drawn(thing, is_terminal=True)
+
+
+def test_without_a_terminal_no_line_is_broken(capsys: pytest.CaptureFixture[str]) -> None:
+    """
+    Whoever reads it there wants a value on one line.
+    """
+    long = {"text": "word " * 100, "numbers": list(range(100))}
+    show.console().print(show.value(long, is_terminal=False))
+    assert f"{long}\n" == capsys.readouterr().out
 
 
 def test_text_cannot_steer_a_terminal() -> None:

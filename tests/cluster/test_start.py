@@ -222,7 +222,7 @@ def test_a_port_that_is_taken_meanwhile_is_changed(monkeypatch: pytest.MonkeyPat
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         pairs = iter([[(port, port + 1)], *(free_pairs(1, "127.0.0.1") for _ in range(3))])
-        monkeypatch.setattr("cachegrid.cluster.startup.free_pairs", lambda *_: next(pairs))
+        monkeypatch.setattr("cachegrid.cluster.wish.free_pairs", lambda *_: next(pairs))
         state = embedded()
     assert port != state.members[0].port
 

@@ -187,12 +187,12 @@ def stats(
 
     with reached(url, name, config) as grid:
         totals = of_members(grid.members()) if cache is None else of_cache(grid.cache(cache), SAMPLE)
+        known = grid.name
     if as_json:
-        _print_json({"cache": cache, **totals} if cache else {"name": grid.name, **totals})
+        _print_json({"cache": cache, **totals} if cache else {"name": known, **totals})
     else:
-        show.console().print(
-            show.facts_table({name.replace("_", " "): f"{number:,}" for name, number in totals.items()})
-        )
+        facts = {name.replace("_", " "): f"{number:,}" for name, number in totals.items()}
+        show.console().print(show.facts_list(facts), soft_wrap=True)
 
 
 def _show(entry: Entry, *, whole: bool) -> None:

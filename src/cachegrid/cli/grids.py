@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -26,7 +25,10 @@ def up(
     replicas: Annotated[int, typer.Option(metavar="N", help="How many replicas each owner has.")] = 1,
     memory: Annotated[
         str | None,
-        typer.Option(metavar="SIZE", help='For entries, all owners together, such as "2GB"; oldest go first.'),
+        typer.Option(
+            metavar="SIZE",
+            help='For entries, all owners together, such as "2GB"; 0: no limit. Else a quarter of what is there.',
+        ),
     ] = None,
     name: Name = None,
     persist: Annotated[bool, typer.Option("--persist", help="Keep entries on disk, through down and up.")] = False,
@@ -42,18 +44,17 @@ def up(
     """
     Start a grid on this host.
 
-    It outlives this command. Of one that runs in this shape already, only dead members are started again.
+    It outlives this command. Of one that runs already, only dead members are started again; one that --persist kept
+    on disk comes back with its entries.
     """
     from cachegrid._core.units import bytes_of
-    from cachegrid.cluster import find, start
+    from cachegrid.cli.starting import started
     from cachegrid.config import DEFAULT_NAME, load_settings
 
     chosen = load_settings(None, name, config).name or DEFAULT_NAME
     limit = None if memory is None else bytes_of("--memory", memory)
-    begun = time.monotonic()
-    before = find(chosen)
     with _progress(quiet=as_json) as progress:
-        state = start(
+        done = started(
             chosen,
             owners=members,
             replicas=replicas,
@@ -63,16 +64,14 @@ def up(
             server=server,
             progress=progress,
         )
-    seconds = time.monotonic() - begun
+    from cachegrid.cli import show
     from cachegrid.cluster import members as look
 
-    facts = look(state)
+    facts = look(done.state)
     if as_json:
-        _print_json(_told(state.name, state.url, facts) | {"started": before is None, "seconds": round(seconds, 3)})
-        return
-    from cachegrid.cli import show
-
-    show.console().print(show.up_panel(state.name, state.url, facts, seconds, is_new=before is None))
+        _print_json(_told(done.state.name, done.state.url, facts) | done.told)
+    else:
+        show.console().print(show.up_list(done.state.name, done.state.url, facts, done.in_words), soft_wrap=True)
 
 
 def down(
@@ -128,16 +127,16 @@ def status(
     """
     from cachegrid.cli import show
 
-    known, where, facts = _looked_at(url, name, config)
+    known, where, facts, options = _looked_at(url, name, config)
     whole = show.is_whole(facts)
     if as_json:
         _print_json(_told(known, where, facts))
     else:
         out = show.console()
-        out.print(f"grid [bold]{known or where}[/]: {show.summary(facts)}")
-        out.print(show.members_table(facts))
-        if known and not all(member.up for member in facts):
-            out.print(f"Dead members start again with: cachegrid up --name {known}, and the shape it was started in")
+        out.print(f"grid [bold]{known or where}[/]: {show.summary(facts)}", soft_wrap=True)
+        out.print(show.members_table(facts, out.width))
+        if options and not all(member.up for member in facts):
+            out.print(f"start dead members again with: cachegrid up {options}", soft_wrap=True)
     if check and not whole:
         raise typer.Exit(Exit.NO)
 
@@ -168,17 +167,17 @@ def url(
         print(text)
 
 
-def _looked_at(url: str | None, name: str | None, config: str | None) -> tuple[str, str, list[MemberFacts]]:
-    """The name, the URL and the members of the grid that is meant."""
+def _looked_at(url: str | None, name: str | None, config: str | None) -> tuple[str, str, list[MemberFacts], str]:
+    """The name, the URL and the members of the grid that is meant; of one on this host, what to say to `up` for it."""
     from cachegrid.cli.reach import local_state, reached, said
     from cachegrid.cluster import members as look
 
     settings = said(url, name, config)
     if settings.url is None:
         state = local_state(settings)
-        return state.name, state.url, look(state)
+        return state.name, state.url, look(state), state.options
     with reached(url, name, config) as grid:
-        return grid.name, grid.url, grid.members()
+        return grid.name, grid.url, grid.members(), ""
 
 
 def _told(name: str, url: str, members: list[MemberFacts]) -> dict[str, Any]:

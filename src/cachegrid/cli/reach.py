@@ -42,14 +42,19 @@ def local_state(settings: Settings) -> GridState:
     name = settings.name or DEFAULT_NAME
     if state := find(name):
         return state
-    kept = load(state_root(), name)
-    what = f"grid {name!r} does not run" if kept else f"there is no grid {name!r} on this host"
-    if kept and not kept.persist:
-        what += f" any more: all its {len(kept.members)} members are dead"
     others = [state.name for state in running()]
     hint = f"; running are: {', '.join(others)}" if others else ""
-    option = "" if name == DEFAULT_NAME else f" --name {name}"
-    raise GridNotFound(f"{what}{hint}; start it with: cachegrid up{option}")
+    kept = load(state_root(), name)
+    if kept is None or not kept.ready:
+        option = "" if name == DEFAULT_NAME else f" --name {name}"
+        raise GridNotFound(f"there is no grid {name!r} on this host{hint}; start it with: cachegrid up{option}")
+    what = "is stopped, and its entries are kept on disk" if kept.persist else _dead(kept)
+    does = "to have it back with them" if kept.persist else "start it anew with"
+    raise GridNotFound(f"grid {name!r} {what}{hint}; {does}: cachegrid up {kept.options}")
+
+
+def _dead(state: GridState) -> str:
+    return f"does not run any more: all its members ({len(state.members)}) are dead, and its entries lost"
 
 
 def local_name(name: str | None, config: str | None) -> str:

@@ -1,4 +1,4 @@
-"""What people see: tables and panels made of plain values. Nothing here asks a grid, or prints."""
+"""What people see: tables and lists made of plain values. Nothing here asks a grid, or prints."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.console import Console, Group, RenderableType
-from rich.panel import Panel
 from rich.pretty import Pretty
 from rich.table import Table
 from rich.text import Text
@@ -17,10 +16,14 @@ from cachegrid.engines.facts import MemberFacts
 if TYPE_CHECKING:
     from cachegrid._core.entry import Entry
 
-__all__ = ["console", "entry_table", "facts_table", "is_whole", "members_table", "size", "summary", "up_panel", "value"]
+__all__ = ["console", "entry_table", "facts_list", "is_whole", "members_table", "size", "summary", "up_list", "value"]
 
 SLOTS = 16384
-WIDE = 200  # columns where there is no terminal: whoever reads the output there wants whole lines
+WIDE = 1_000_000  # columns where there is no terminal: whoever reads the output there wants whole lines
+PADDING = 1  # columns between two of a table, beside the one that is under the line
+TO_THE_RIGHT = {"slots", "entries", "memory", "lag", "pid"}
+# What a narrow terminal does without, the first one first; `--json` has it all.
+DISPENSABLE = ("pid", "of", "lag", "memory", "slots", "entries", "role")
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -77,7 +80,7 @@ def summary(members: Sequence[MemberFacts]) -> str:
         counted(len(owners), "owner"),
         counted(len(alive) - len(owners), "replica"),
         counted(sum(owner.entries for owner in owners), "entry"),
-        size(sum(member.memory_bytes for member in alive)),
+        _memory(alive),
     ]
     if dead := len(members) - len(alive):
         parts.append(f"{dead} dead")
@@ -87,17 +90,46 @@ def summary(members: Sequence[MemberFacts]) -> str:
     return ", ".join(parts)
 
 
-def members_table(members: Sequence[MemberFacts]) -> Table:
-    """One line for each member."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in ("member", "role", "state", "of"):
-        table.add_column(name, no_wrap=True)
-    for name in ("slots", "entries", "memory", "lag", "pid"):
-        table.add_column(name, justify="right", no_wrap=True)
-    owners = {member.id: address(member) for member in members if member.id}
-    for member in members:
-        table.add_row(*_member_cells(member, owners), style="" if member.up else "red")
-    return table
+def _memory(alive: Sequence[MemberFacts]) -> str:
+    """What the members take, and what they may take if each has a limit."""
+    taken = size(sum(member.memory_bytes for member in alive))
+    limits = [member.memory_limit_bytes for member in alive]
+    return f"{taken} of {size(sum(limits))}" if limits and all(limits) else taken
+
+
+def members_table(members: Sequence[MemberFacts], width: int) -> RenderableType:
+    """One line for each member; what does not fit into `width` columns is left out, and it is said what that is."""
+    columns = _member_columns(members)
+    left_out: list[str] = []
+    for name in DISPENSABLE:
+        if _width(columns) <= width:
+            break
+        del columns[name]
+        left_out.append(name)
+    table = Table(
+        box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, PADDING, 0, 0), collapse_padding=True
+    )
+    for name in columns:
+        table.add_column(name, justify="right" if name in TO_THE_RIGHT else "left", overflow="fold")
+    for member, *cells in zip(members, *columns.values(), strict=True):
+        table.add_row(*cells, style="" if member.up else "red")
+    if not left_out:
+        return table
+    return Group(table, Text(f"too narrow for: {', '.join(left_out)} (--json has all)", style="dim"))
+
+
+def _width(columns: Mapping[str, Sequence[str]]) -> int:
+    gap = PADDING + 1
+    return sum(max(map(len, [name, *cells])) + gap for name, cells in columns.items()) - gap
+
+
+def _member_columns(members: Sequence[MemberFacts]) -> dict[str, list[str]]:
+    """The cells of each column, by its name."""
+    is_one_host = len({member.host for member in members}) == 1
+    owners = {member.id: f":{member.port}" if is_one_host else address(member) for member in members if member.id}
+    names = ("member", "role", "state", "of", "slots", "entries", "memory", "lag", "pid")
+    rows = [_member_cells(member, owners) for member in members]
+    return {name: [row[at] for row in rows] for at, name in enumerate(names)}
 
 
 def _member_cells(member: MemberFacts, owners: Mapping[str, str]) -> list[str]:
@@ -105,7 +137,7 @@ def _member_cells(member: MemberFacts, owners: Mapping[str, str]) -> list[str]:
     state = "up" if member.link_up else "behind"
     cells = [address(member), member.role, state if member.up else "dead", owners.get(member.owner_id, "")]
     if not member.up:
-        return cells
+        return [*cells, "", "", "", "", ""]
     return [
         *cells,
         f"{member.slots:,}" if is_owner else "",
@@ -116,29 +148,24 @@ def _member_cells(member: MemberFacts, owners: Mapping[str, str]) -> list[str]:
     ]
 
 
-def up_panel(name: str, url: str, members: Sequence[MemberFacts], seconds: float, *, is_new: bool) -> RenderableType:
-    """What a person needs to know of a grid that has just been started."""
+def up_list(name: str, url: str, members: Sequence[MemberFacts], what: str) -> Text:
+    """What a person needs to know of a grid that is up; `what` is what `up` did. Its lines are never broken."""
     call, option = ("", "") if name == "default" else (f'name="{name}"', f" --name {name}")
-    rows = Table.grid(padding=(0, 2))
-    rows.add_column(style="bold", no_wrap=True)
-    rows.add_column(overflow="fold")
-    rows.add_row("members", summary(members))
-    rows.add_row("url", Text(url))
-    rows.add_row("connect", f"import cachegrid\ngrid = cachegrid.connect({call})")
-    rows.add_row("look", f"cachegrid status{option}")
-    rows.add_row("stop", f"cachegrid down{option}")
-    what = f"is up after {seconds:.2f} s" if is_new else "was up already"
-    return Panel(rows, title=f"grid [bold]{name}[/] {what}", title_align="left", box=box.ROUNDED, expand=False)
+    facts = {
+        "members": summary(members),
+        "url": url,
+        "connect": f"import cachegrid; grid = cachegrid.connect({call})",
+        "look": f"cachegrid status{option}",
+        "stop": f"cachegrid down{option}",
+    }
+    return Text.assemble("grid ", (name, "bold"), f" {what}\n", facts_list(facts, indent="  "))
 
 
-def facts_table(facts: Mapping[str, str]) -> Table:
-    """Names and what they stand for."""
-    rows = Table.grid(padding=(0, 2))
-    rows.add_column(style="bold", no_wrap=True)
-    rows.add_column(overflow="fold")
-    for name, fact in facts.items():
-        rows.add_row(name, Text(fact))
-    return rows
+def facts_list(facts: Mapping[str, str], *, indent: str = "") -> Text:
+    """Names and what they stand for, a line each; to be printed with `soft_wrap`, so that it can be copied."""
+    longest = max(map(len, facts))
+    lines = [Text.assemble(indent, (f"{name:<{longest}}", "bold"), f"  {fact}") for name, fact in facts.items()]
+    return Text("\n").join(lines)
 
 
 def entry_table(entry: Entry) -> RenderableType:
@@ -151,7 +178,7 @@ def entry_table(entry: Entry) -> RenderableType:
         "idle": str(entry.idle or "never"),
         "size": size(entry.size),
     }
-    return Group(facts_table(facts), Text("value", style="bold"), value(entry.value, is_terminal=True))
+    return Group(facts_list(facts), Text("value", style="bold"), value(entry.value, is_terminal=True))
 
 
 def value(shown: Any, *, is_terminal: bool) -> RenderableType:

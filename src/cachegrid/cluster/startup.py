@@ -6,19 +6,20 @@ import secrets
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from cachegrid.cluster.files import has_entries, sweep, write_new
 from cachegrid.cluster.launch import Launch, PortTaken, Progress
 from cachegrid.cluster.lock import locked
-from cachegrid.cluster.plan import GridPlan, MemberPlan, Shape, TlsFiles, lay_out
-from cachegrid.cluster.ports import checked_host, free_pairs, pairs_from
+from cachegrid.cluster.plan import GridPlan, MemberPlan, Shape, TlsFiles
+from cachegrid.cluster.ports import checked_host
 from cachegrid.cluster.presence import find, pid_of
 from cachegrid.cluster.revival import heal, resume
 from cachegrid.cluster.server import ServerProgram, find_server
 from cachegrid.cluster.shutdown import end_members
 from cachegrid.cluster.state import GridState, MemberState, Stage, checked_name, load, machine_name, save, state_root
+from cachegrid.cluster.wish import Wish
 from cachegrid.errors import (
     AccessDenied,
     ConfigError,
@@ -34,24 +35,6 @@ __all__ = ["embedded", "start"]
 
 PORT_TRIES = 5
 REMOVE = "remove it with `cachegrid down --purge`"
-ONE_MEMBER = Shape(owners=1, replicas=0)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
-    """What a caller asked for."""
-
-    name: str
-    root: Path
-    shape: Shape | None  # None: whatever is there, else one member
-    host: str = "127.0.0.1"
-    base_port: int | None = None
-    tls: TlsFiles | None = None
-    server: Path | str | None = None
-    settings: Mapping[str, str] = field(default_factory=dict)
-    node_timeout_ms: int = 1000
-    progress: Progress | None = None
-    timeout: float = 30.0
 
 
 def start(  # noqa: PLR0913 - settings, each with a default of its own
@@ -74,15 +57,18 @@ def start(  # noqa: PLR0913 - settings, each with a default of its own
     """
     Start a grid that outlives this process, and return when it serves; `replicas` is per owner, `memory` is bytes.
 
-    One that runs in this shape is returned as it is, with its dead members restarted; one in another raises
-    `GridRunning`. One that was kept on disk is resumed. If anything fails nothing is left behind, and `StartFailed`
-    says what the server said; `ServerMissing` and `Unsupported` mean that no server program can be used.
+    Without `memory` a new grid may take a quarter of this host's, or container's, memory; 0 is no limit. One that
+    runs in this shape is returned as it is, with its dead members restarted; one in another shape, with other
+    ports, TLS files or another server raises `GridRunning`. One that was kept on disk is resumed. If anything fails
+    nothing is left behind, and `StartFailed` says what the server said; `ServerMissing` and `Unsupported` mean that no
+    server program can be used.
     """
-    shape = Shape(owners=owners, replicas=replicas, memory=memory, persist=persist)
+    shape = Shape(owners=owners, replicas=replicas, memory=memory or None, persist=persist)
     wish = Wish(
         name=checked_name(name),
         root=(root or state_root()).absolute(),
         shape=shape,
+        is_memory_said=memory is not None,
         host=checked_host(host),
         base_port=base_port,
         tls=_checked(tls),
@@ -132,8 +118,7 @@ def _start_locked(wish: Wish) -> GridState:
         if folder.exists():
             sweep(folder)
         return _start_new(wish)
-    if wish.shape not in (None, state.shape):
-        raise _other_shape(state)
+    _refuse_other(wish, state)
     alive = [member for member in state.members if pid_of(member)]
     if state.stage is Stage.RESUMING:  # whoever resumed it has not come to an end
         end_members(state, alive)
@@ -165,12 +150,21 @@ def _known(wish: Wish) -> GridState | None:
     return state if is_there else None
 
 
-def _other_shape(state: GridState) -> GridError:
-    if any(pid_of(member) for member in state.members):
-        return GridRunning(f"a grid {state.name!r} runs already ({state.shape}): stop it first, or choose another name")
-    return StartFailed(
-        f"grid {state.name!r} has entries on disk in another shape ({state.shape}): "
-        f"start it in that shape to resume it, choose another name, or {REMOVE}"
+def _refuse_other(wish: Wish, state: GridState) -> None:
+    """Raise if the grid that is there is not what is wished for: it has entries, and goes on as it is."""
+    is_running = any(pid_of(member) for member in state.members)
+    differs = list(wish.ignored(state, is_running=is_running)) if wish.fits(state.shape) else [str(state.shape)]
+    if not differs:
+        return
+    as_it_is, what = f"cachegrid up {state.options}", "; ".join(differs)
+    if is_running:
+        raise GridRunning(
+            f"a grid {state.name!r} runs already ({what}): `{as_it_is}` takes it as it is; "
+            f"for another one stop it first, or choose another name"
+        )
+    raise StartFailed(
+        f"grid {state.name!r} has entries on disk, and was otherwise ({what}): "
+        f"`{as_it_is}` resumes it; choose another name, or {REMOVE}"
     )
 
 
@@ -186,12 +180,7 @@ def _start_new(wish: Wish) -> GridState:
 
 
 def _try_new(wish: Wish, program: ServerProgram) -> GridState:
-    shape = wish.shape or ONE_MEMBER
-    if wish.base_port is None:
-        ports = free_pairs(shape.members, wish.host)
-    else:
-        ports = pairs_from(wish.base_port, shape.members, wish.host)
-    plan = lay_out(shape, wish.host, ports, lambda: secrets.token_hex(20))
+    plan = wish.new_plan()
     state = _new_state(wish, plan, program)
     try:
         write_new(state, plan, program, settings=wish.settings, node_timeout_ms=wish.node_timeout_ms)

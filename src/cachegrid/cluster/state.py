@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import quote
 
 from cachegrid.cluster.plan import Shape, TlsFiles
+from cachegrid.config import DEFAULT_NAME
 from cachegrid.errors import ConfigError, GridError
 
 __all__ = [
@@ -97,6 +98,13 @@ class GridState:
     def persist(self) -> bool:
         """Whether its entries are kept on disk."""
         return self.shape.persist
+
+    @property
+    def options(self) -> str:
+        """What to say to `cachegrid up` for this very grid; the memory limit that it has needs no saying."""
+        name = "" if self.name == DEFAULT_NAME else f"--name {self.name} "
+        persist = " --persist" if self.persist else ""
+        return f"{name}--members {self.shape.owners} --replicas {self.shape.replicas}{persist}"
 
     @property
     def memory(self) -> int | None:

@@ -1,0 +1,95 @@
+"""Start a grid, and tell what that came to: a new one, one that was up, or one that came back."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from cachegrid.cluster import find, start
+from cachegrid.cluster.launch import Progress
+from cachegrid.cluster.presence import pid_of
+from cachegrid.cluster.state import GridState, load, state_root
+from cachegrid.errors import GridError
+
+__all__ = ["Started", "started"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Started:
+    """A grid that serves, and how it came to."""
+
+    state: GridState
+    seconds: float
+    was_up: bool
+    revived: Sequence[str] = ()  # the members that were dead while others ran
+    has_kept: bool = False  # its entries were on disk
+    was_lost: bool = False  # all members of a grid of that name, which kept nothing on disk, had died
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """For programs."""
+        return {
+            "started": not self.was_up,
+            "resumed": self.has_kept,
+            "revived": list(self.revived),
+            "seconds": round(self.seconds, 3),
+        }
+
+    @property
+    def in_words(self) -> str:
+        """For people, behind the grid's name."""
+        after = f"after {self.seconds:.2f} s"
+        if self.revived:
+            return f"was up; these members were dead and are up again {after}: {', '.join(self.revived)}"
+        if self.was_up:
+            return "was up already"
+        if self.has_kept:
+            return f"is up again {after}, with the entries that it kept on disk"
+        return f"is up {after}" + ("; the one before it had died, and its entries are lost" if self.was_lost else "")
+
+
+def started(
+    name: str,
+    *,
+    owners: int,
+    replicas: int,
+    memory: int | None,
+    persist: bool,
+    base_port: int | None,
+    server: str | None,
+    progress: Progress | None,
+) -> Started:
+    """Start the grid as `cluster.start` does, and raise as it does; and say what was there before."""
+    begun = time.monotonic()
+    kept = _kept(name)
+    before = find(name) if kept else None
+    dead = [member.address for member in before.members if not pid_of(member)] if before else []
+    state = start(
+        name,
+        owners=owners,
+        replicas=replicas,
+        memory=memory,
+        persist=persist,
+        base_port=base_port,
+        server=server,
+        progress=progress,
+    )
+    return Started(
+        state=state,
+        seconds=time.monotonic() - begun,
+        was_up=before is not None,
+        revived=dead,
+        has_kept=kept is not None and before is None and kept.persist,
+        was_lost=kept is not None and before is None and not kept.persist,
+    )
+
+
+def _kept(name: str) -> GridState | None:
+    """What is there under that name, running or not; what cannot be read is for `start` to tell of."""
+    try:
+        state = load(state_root(), name)
+    except GridError:
+        return None
+    return state if state and state.ready else None

@@ -1,0 +1,71 @@
+"""What a caller wants of a grid, and how that differs from one that is there."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from cachegrid.cluster.launch import Progress
+from cachegrid.cluster.memory import default_memory, memory_there
+from cachegrid.cluster.plan import GridPlan, Shape, TlsFiles, lay_out
+from cachegrid.cluster.ports import free_pairs, pairs_from
+from cachegrid.cluster.server import find_server
+from cachegrid.cluster.state import GridState
+
+__all__ = ["Wish"]
+
+ONE_MEMBER = Shape(owners=1, replicas=0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What a caller asked for; what it left open is taken as it is in a grid that is there."""
+
+    name: str
+    root: Path
+    shape: Shape | None  # None: whatever is there, else one member
+    is_memory_said: bool = False  # else a limit is chosen for a new grid
+    host: str = "127.0.0.1"
+    base_port: int | None = None
+    tls: TlsFiles | None = None
+    server: Path | str | None = None
+    settings: Mapping[str, str] = field(default_factory=dict)
+    node_timeout_ms: int = 1000
+    progress: Progress | None = None
+    timeout: float = 30.0
+
+    def fits(self, shape: Shape) -> bool:
+        """Whether a grid of that shape is what was asked for."""
+        if self.shape is None:
+            return True
+        return shape == (self.shape if self.is_memory_said else replace(self.shape, memory=shape.memory))
+
+    def new_plan(self) -> GridPlan:
+        """A new grid as it is wished for, on ports that are free now."""
+        shape = self.shape or ONE_MEMBER
+        if not self.is_memory_said:
+            shape = replace(shape, memory=default_memory(shape, memory_there()))
+        if self.base_port is None:
+            ports = free_pairs(shape.members, self.host)
+        else:
+            ports = pairs_from(self.base_port, shape.members, self.host)
+        return lay_out(shape, self.host, ports, lambda: secrets.token_hex(20))
+
+    def ignored(self, state: GridState, *, is_running: bool) -> Iterator[str]:
+        """What was asked for, besides the shape, and is otherwise in the grid that is there."""
+        ports = [member.port for member in state.members]
+        if self.base_port is not None and ports != list(range(self.base_port, self.base_port + len(ports))):
+            yield f"its ports are {_in_short(ports)}, and not {self.base_port} and following"
+        if self.tls is not None and self.tls != state.tls:
+            yield "it has other TLS files" if state.tls else "it is without TLS"
+        # One that is kept on disk can be resumed with another program.
+        if is_running and self.server is not None and find_server(self.server).path != state.server:
+            yield f"its members run {state.server}"
+
+
+def _in_short(ports: list[int]) -> str:
+    if len(ports) > 1 and ports == list(range(ports[0], ports[0] + len(ports))):
+        return f"{ports[0]} to {ports[-1]}"
+    return ", ".join(map(str, ports))
