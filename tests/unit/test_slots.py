@@ -6,7 +6,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cachegrid.engines.valkey.slots import SLOTS, Endpoint, Routes, read_routes, single_route, slot_of, slots_of, tag_in
+from cachegrid.engines.valkey.leases import fence_key, lease_key
+from cachegrid.engines.valkey.slots import (
+    SLOTS,
+    Endpoint,
+    Routes,
+    read_routes,
+    single_route,
+    slot_of,
+    slots_of,
+    tag_in,
+    tag_of,
+)
 
 ASKED = Endpoint("10.0.0.1", 7000)
 A, B, C = Endpoint("10.0.0.1", 7001), Endpoint("10.0.0.2", 7002), Endpoint("10.0.0.3", 7003)
@@ -197,3 +208,26 @@ def test_slots_of_many_are_the_slots_of_each(addresses: list[bytes]) -> None:
     With tags among them, and without.
     """
     assert [slot_of(address) for address in addresses] == slots_of(addresses)
+
+
+def test_every_slot_has_a_tag() -> None:
+    """
+    A key with the tag of a slot belongs to it, whatever follows.
+    """
+    assert list(range(SLOTS)) == [slot_of(b"x{" + tag_of(slot) + b"}y{z}") for slot in range(SLOTS)]
+
+
+@given(name=st.lists(st.sampled_from([b"{", b"}", b"a", b"\xff", b":"])).map(b"".join))
+def test_a_lease_is_in_the_slot_of_its_name(name: bytes) -> None:
+    """
+    Also where the name has braces in it, in whatever order.
+    """
+    assert slot_of(name) == slot_of(lease_key(name)) == slot_of(fence_key(name))
+
+
+@given(names=st.sets(st.lists(st.sampled_from([b"{", b"}", b"a", b"{a}"])).map(b"".join), min_size=2))
+def test_two_names_have_two_leases(names: set[bytes]) -> None:
+    """
+    No name ends where another begins.
+    """
+    assert len(names) == len({lease_key(name) for name in names})

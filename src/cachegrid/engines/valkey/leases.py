@@ -22,12 +22,19 @@ def lease_key(name: bytes) -> bytes:
     >>> slot_of(lease_key(b"cg:prices:1:$a}b")) == slot_of(b"cg:prices:1:$a}b")
     True
     """
-    return b"cg!lease:{%b}" % name if b"}" not in name else b"cg!lease:{%b}%b" % (tag_of(slot_of(name)), name)
+    return b"cg!lease:" + _within(name)
 
 
 def fence_key(name: bytes) -> bytes:
     """Where the fencing number of its last holder is, in the same slot."""
-    return b"cg!fence:{%b}" % name if b"}" not in name else b"cg!fence:{%b}%b" % (tag_of(slot_of(name)), name)
+    return b"cg!fence:" + _within(name)
+
+
+def _within(name: bytes) -> bytes:
+    """The name, written so that it gives the key around it its slot."""
+    if name and b"}" not in name:
+        return b"{%b}" % name
+    return b"{%b}:%b" % (tag_of(slot_of(name)), name)
 
 
 # KEYS[1] is the lease. Who has it, and when that ends; a lease that has ended is none.
