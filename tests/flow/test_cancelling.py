@@ -9,9 +9,10 @@ from collections.abc import AsyncIterator
 import pytest
 
 from cachegrid._aio.grid import AsyncGrid
+from cachegrid._aio.hub import CLOSED
 from tests.flow._aio.flow import AsyncFlow, engine_of
 from tests.flow.backing import Backing
-from tests.flow.waits._aio import AsyncGate, begin, until
+from tests.flow.waits._aio import AsyncGate, begin, listed, until
 
 
 @pytest.fixture
@@ -171,3 +172,47 @@ async def test_a_deadline_of_the_callers_own(grid: AsyncGrid) -> None:
             await cache.get_or_load("key", give_one)
     gate.open()
     assert 1 == await leader.result()
+
+
+async def test_a_clear_that_is_cancelled_goes_on_to_the_end(flow: AsyncFlow, grid: AsyncGrid) -> None:
+    """
+    Broken off in the middle, an epoch might be raised that nobody was told of; closing the grid waits for it.
+    """
+    other = (await flow.grid()).cache("prices")
+    cache = grid.cache("prices")
+    await cache.set("key", 1)
+    assert 1 == await other.get("key")
+    gate = engine_of(grid).hold("raise_epoch")
+    clearing = begin(cache.clear)
+    await gate.reached()
+    clearing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await clearing.result()
+    closing = begin(grid.aclose)
+
+    async def waits() -> bool:
+        return cache._engine is CLOSED
+
+    await until(waits)
+    assert not closing.is_done
+    gate.open()
+    await closing.result()
+    assert None is await other.get("key")
+
+
+async def test_closing_waits_for_a_sweep_no_longer_than_for_a_call(flow: AsyncFlow) -> None:
+    """
+    What it has not freed by then is freed after the next clear.
+    """
+    grid, other = await flow.grid(timeout="50ms"), await flow.grid()
+    cache = grid.cache("prices")
+    await cache.set("key", "x")
+    sweep = engine_of(grid).hold("drop_many")
+    await cache.clear()
+    await sweep.reached()
+    await grid.aclose()
+    parent = cache._space.parents[-1]
+    assert 1 == len(await listed(engine_of(other).walk(parent)))
+    await other.cache("prices").clear()
+    await other.settle()
+    assert [] == await listed(engine_of(other).walk(parent))

@@ -94,7 +94,7 @@ class AsyncCache(AsyncLoads, AsyncFace):
             address = space.address(key)
             await self._engine.store(address, self._freeze(address, key, value, ends), ends.engine)
 
-        await self._steadily(act)
+        await self._steadily(act, [key])
         self._counters.stores += 1
 
     async def set_many(
@@ -112,7 +112,7 @@ class AsyncCache(AsyncLoads, AsyncFace):
             items = [(where, self._freeze(where, key, value, ends), ends.engine) for where, key, value in addressed]
             await self._engine.store_many(items)
 
-        await self._steadily(act)
+        await self._steadily(act, list(values))
         self._counters.stores += len(values)
 
     async def touch(self, key: Key, ttl: Span = UNSAID) -> bool:
@@ -155,12 +155,11 @@ class AsyncCache(AsyncLoads, AsyncFace):
         Drop all entries, for everybody, at a cost that does not depend on how many there are.
 
         On return no read that begins later, in any process, sees an entry from before. Their memory is freed
-        in the background.
+        in the background. Once begun it is done to the end, also when its caller is cancelled.
         """
         await self._settle()
-        await self._engine.raise_epoch(self._epoch_names[-1])
-        await self._settle()
-        self._sweep_soon()
+        # Broken off in the middle, it would have raised the epoch and told nobody.
+        await self._hub.tasks.see_through(self._clear)
 
     # Functions.
 

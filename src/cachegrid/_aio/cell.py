@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import time
@@ -121,8 +122,12 @@ class AsyncCell:
         if self._hub.opened is None:  # closed meanwhile, when this cell had been told already
             self._engine = self._hub.engine
 
-    async def _steadily(self, act: Callable[[Space], Awaitable[T]]) -> T:
-        """Do something in the current space; and again when the space was given up meanwhile, so that it counts."""
+    async def _steadily(self, act: Callable[[Space], Awaitable[T]], leaves: Sequence[Key] = ()) -> T:
+        """
+        Do something in the current space; and again when the space was given up meanwhile, so that it counts.
+
+        `leaves` are the keys that may have got an entry by it, which takes memory where nobody looks any more.
+        """
         space = self._space
         if space.doubt != self._engine.doubt:
             space = await self._settle()
@@ -133,7 +138,14 @@ class AsyncCell:
             fresh = await self._settle()
             if fresh.prefix == space.prefix:
                 return result
+            if leaves:
+                await self._drop_left(space.addresses(list(leaves)))
             space = fresh
+
+    async def _drop_left(self, addresses: list[bytes]) -> None:
+        """Free what is out of reach. If that fails, the next sweep does it."""
+        with contextlib.suppress(EngineError):
+            await self._engine.drop_many(addresses)
 
     # Reading.
 
@@ -259,32 +271,39 @@ class AsyncCell:
             self._counters.load_failures += 1
             raise
 
-    # Sweeping: entries of earlier epochs are out of reach, and still take memory.
+    # Clearing, and sweeping: entries of earlier epochs are out of reach, and still take memory.
 
-    def _sweep_soon(self) -> None:
+    async def _clear(self) -> None:
+        engine = self._engine
+        await engine.raise_epoch(self._epoch_names[-1])
+        await self._settle()
+        self._sweep_soon(engine)
+
+    def _sweep_soon(self, engine: AsyncAbleEngine) -> None:
+        # The engine is named, since the cache has none any more while its grid is closed.
         if self._sweeper is None or not self._sweeper.is_alive:
-            self._sweeper = self._hub.tasks.spawn(self._sweep)
+            self._sweeper = self._hub.tasks.spawn(self._sweep, engine)
 
-    async def _sweep(self) -> None:
+    async def _sweep(self, engine: AsyncAbleEngine) -> None:
         """Free the memory of what was cleared. What an outage leaves behind is freed after the next clear."""
         swept = None
         try:
             while swept != self._space.epochs:  # raised meanwhile: once more
                 swept = self._space.epochs
-                await self._sweep_before(self._space)
+                await self._sweep_before(self._space, engine)
         except EngineError:
             return
         finally:
             self._sweeper = None
         if swept != self._space.epochs:  # raised between the last look and signing off
-            self._sweep_soon()
+            self._sweep_soon(engine)
 
-    async def _sweep_before(self, space: Space) -> None:
+    async def _sweep_before(self, space: Space, engine: AsyncAbleEngine) -> None:
         parent, current = space.parents[-1], space.epochs[-1]
-        async for page in self._engine.walk(parent):
+        async for page in engine.walk(parent):
             dead = [address for address in page if (epoch := epoch_in(address, parent)) is not None and epoch < current]
             if dead:
-                await self._engine.drop_many(dead)
+                await engine.drop_many(dead)
             if not await self._hub.tasks.pause(0):
                 return
 

@@ -55,7 +55,7 @@ class AsyncChanges(AsyncCell):
             frame = self._freeze(address, key, value, ends)
             return await self._engine.store_if_present(address, frame, ends.engine)
 
-        return self._stored(await self._steadily(act))
+        return self._stored(await self._steadily(act, [key]))
 
     async def compare_and_set(
         self, key: Key, version: bytes, value: Any, *, ttl: Span = UNSAID, idle: Span = UNSAID
@@ -118,7 +118,7 @@ class AsyncChanges(AsyncCell):
             return await self._engine.add(space.address(key), by, start, ends.engine)
 
         try:
-            return await self._steadily(act)
+            return await self._steadily(act, [key])
         except NotANumber as error:
             raise self._no_number(key) from error
 
@@ -159,7 +159,7 @@ class AsyncChanges(AsyncCell):
             frame = self._freeze(address, key, value, ends)
             return await self._engine.store_if_absent(address, frame, ends.engine)
 
-        return self._stored(await self._steadily(act))
+        return self._stored(await self._steadily(act, [key]))
 
     async def _add_anyway(self, key: Key, value: Any, ends: Ends) -> bool:
         """Add where nothing was found that can be read; what cannot be read is dropped, for the next try."""
@@ -174,7 +174,7 @@ class AsyncChanges(AsyncCell):
             frame = self._freeze(address, key, value, ends)
             return await self._engine.store_if_version(address, version, frame, ends.engine)
 
-        return self._stored(await self._steadily(act))
+        return self._stored(await self._steadily(act, [key]))
 
     async def _drop_damaged(self, key: Key) -> None:
         """Drop what is there for a key if it cannot be read: a miss to readers, and in the way of writers."""

@@ -90,7 +90,11 @@ class AsyncGrid(AsyncGridFace):
         await self._hub.tasks.settle()
 
     async def aclose(self) -> None:
-        """Close all connections and end all background work. May be called twice."""
+        """
+        Close all connections and end all background work. May be called twice.
+
+        The memory of what was cleared is freed first, as far as that is done within the grid's `timeout`.
+        """
         await self._hub.aclose()
 
     async def __aenter__(self) -> Self:

@@ -10,12 +10,13 @@ from typing import Final, NamedTuple, NoReturn, Protocol, cast
 from cachegrid._aio.ability import AsyncAbleEngine, able, lacking_in
 from cachegrid._aio.flights import AsyncFlights
 from cachegrid._aio.keeper import AsyncKeeper
+from cachegrid._core.units import seconds_of
 from cachegrid.config import Settings
 from cachegrid.engines._aio.protocol import AsyncEngine
 from cachegrid.errors import EngineError
 from cachegrid.waits._aio import AsyncLock, AsyncTasks
 
-__all__ = ["UNOPENED", "AsyncBoundToEngine", "AsyncHub", "AsyncOpened"]
+__all__ = ["CLOSED", "UNOPENED", "AsyncBoundToEngine", "AsyncHub", "AsyncOpened"]
 
 _hubs: weakref.WeakSet[AsyncHub] = weakref.WeakSet()  # for what has to be done in a forked child
 
@@ -96,17 +97,20 @@ class AsyncHub:
         return self.engine
 
     async def aclose(self) -> None:
-        """End background work, then close the engine. May be called twice."""
+        """Give background work the time of one call to get done, end it, then close the engine. May be called twice."""
         opened, self.opened = self.opened, None
         self.engine = CLOSED
         for reference in list(self._cells.values()):
             cell = reference()
             if cell is not None:
                 cell.give_up(CLOSED)
-        await self.tasks.aclose()
-        await self.keeper.aclose()
-        if opened is not None:
-            await opened.engine.aclose()
+        try:
+            await self.tasks.settle(seconds_of("timeout", self.settings.timeout))
+        finally:
+            await self.tasks.aclose()
+            await self.keeper.aclose()
+            if opened is not None:
+                await opened.engine.aclose()
 
     def forget(self) -> None:
         """In a forked child: what was under way is the parent's; connections are made anew."""

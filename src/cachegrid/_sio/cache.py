@@ -95,7 +95,7 @@ class SyncCache(SyncLoads, SyncFace):
             address = space.address(key)
             self._engine.store(address, self._freeze(address, key, value, ends), ends.engine)
 
-        self._steadily(act)
+        self._steadily(act, [key])
         self._counters.stores += 1
 
     def set_many(
@@ -113,7 +113,7 @@ class SyncCache(SyncLoads, SyncFace):
             items = [(where, self._freeze(where, key, value, ends), ends.engine) for where, key, value in addressed]
             self._engine.store_many(items)
 
-        self._steadily(act)
+        self._steadily(act, list(values))
         self._counters.stores += len(values)
 
     def touch(self, key: Key, ttl: Span = UNSAID) -> bool:
@@ -156,12 +156,11 @@ class SyncCache(SyncLoads, SyncFace):
         Drop all entries, for everybody, at a cost that does not depend on how many there are.
 
         On return no read that begins later, in any process, sees an entry from before. Their memory is freed
-        in the background.
+        in the background. Once begun it is done to the end, also when its caller is cancelled.
         """
         self._settle()
-        self._engine.raise_epoch(self._epoch_names[-1])
-        self._settle()
-        self._sweep_soon()
+        # Broken off in the middle, it would have raised the epoch and told nobody.
+        self._hub.tasks.see_through(self._clear)
 
     # Functions.
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import time
@@ -122,8 +123,12 @@ class SyncCell:
         if self._hub.opened is None:  # closed meanwhile, when this cell had been told already
             self._engine = self._hub.engine
 
-    def _steadily(self, act: Callable[[Space], T]) -> T:
-        """Do something in the current space; and again when the space was given up meanwhile, so that it counts."""
+    def _steadily(self, act: Callable[[Space], T], leaves: Sequence[Key] = ()) -> T:
+        """
+        Do something in the current space; and again when the space was given up meanwhile, so that it counts.
+
+        `leaves` are the keys that may have got an entry by it, which takes memory where nobody looks any more.
+        """
         space = self._space
         if space.doubt != self._engine.doubt:
             space = self._settle()
@@ -134,7 +139,14 @@ class SyncCell:
             fresh = self._settle()
             if fresh.prefix == space.prefix:
                 return result
+            if leaves:
+                self._drop_left(space.addresses(list(leaves)))
             space = fresh
+
+    def _drop_left(self, addresses: list[bytes]) -> None:
+        """Free what is out of reach. If that fails, the next sweep does it."""
+        with contextlib.suppress(EngineError):
+            self._engine.drop_many(addresses)
 
     # Reading.
 
@@ -260,32 +272,39 @@ class SyncCell:
             self._counters.load_failures += 1
             raise
 
-    # Sweeping: entries of earlier epochs are out of reach, and still take memory.
+    # Clearing, and sweeping: entries of earlier epochs are out of reach, and still take memory.
 
-    def _sweep_soon(self) -> None:
+    def _clear(self) -> None:
+        engine = self._engine
+        engine.raise_epoch(self._epoch_names[-1])
+        self._settle()
+        self._sweep_soon(engine)
+
+    def _sweep_soon(self, engine: SyncAbleEngine) -> None:
+        # The engine is named, since the cache has none any more while its grid is closed.
         if self._sweeper is None or not self._sweeper.is_alive:
-            self._sweeper = self._hub.tasks.spawn(self._sweep)
+            self._sweeper = self._hub.tasks.spawn(self._sweep, engine)
 
-    def _sweep(self) -> None:
+    def _sweep(self, engine: SyncAbleEngine) -> None:
         """Free the memory of what was cleared. What an outage leaves behind is freed after the next clear."""
         swept = None
         try:
             while swept != self._space.epochs:  # raised meanwhile: once more
                 swept = self._space.epochs
-                self._sweep_before(self._space)
+                self._sweep_before(self._space, engine)
         except EngineError:
             return
         finally:
             self._sweeper = None
         if swept != self._space.epochs:  # raised between the last look and signing off
-            self._sweep_soon()
+            self._sweep_soon(engine)
 
-    def _sweep_before(self, space: Space) -> None:
+    def _sweep_before(self, space: Space, engine: SyncAbleEngine) -> None:
         parent, current = space.parents[-1], space.epochs[-1]
-        for page in self._engine.walk(parent):
+        for page in engine.walk(parent):
             dead = [address for address in page if (epoch := epoch_in(address, parent)) is not None and epoch < current]
             if dead:
-                self._engine.drop_many(dead)
+                engine.drop_many(dead)
             if not self._hub.tasks.pause(0):
                 return
 

@@ -56,7 +56,7 @@ class SyncChanges(SyncCell):
             frame = self._freeze(address, key, value, ends)
             return self._engine.store_if_present(address, frame, ends.engine)
 
-        return self._stored(self._steadily(act))
+        return self._stored(self._steadily(act, [key]))
 
     def compare_and_set(self, key: Key, version: bytes, value: Any, *, ttl: Span = UNSAID, idle: Span = UNSAID) -> bool:
         """
@@ -117,7 +117,7 @@ class SyncChanges(SyncCell):
             return self._engine.add(space.address(key), by, start, ends.engine)
 
         try:
-            return self._steadily(act)
+            return self._steadily(act, [key])
         except NotANumber as error:
             raise self._no_number(key) from error
 
@@ -158,7 +158,7 @@ class SyncChanges(SyncCell):
             frame = self._freeze(address, key, value, ends)
             return self._engine.store_if_absent(address, frame, ends.engine)
 
-        return self._stored(self._steadily(act))
+        return self._stored(self._steadily(act, [key]))
 
     def _add_anyway(self, key: Key, value: Any, ends: Ends) -> bool:
         """Add where nothing was found that can be read; what cannot be read is dropped, for the next try."""
@@ -173,7 +173,7 @@ class SyncChanges(SyncCell):
             frame = self._freeze(address, key, value, ends)
             return self._engine.store_if_version(address, version, frame, ends.engine)
 
-        return self._stored(self._steadily(act))
+        return self._stored(self._steadily(act, [key]))
 
     def _drop_damaged(self, key: Key) -> None:
         """Drop what is there for a key if it cannot be read: a miss to readers, and in the way of writers."""

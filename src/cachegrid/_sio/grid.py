@@ -91,7 +91,11 @@ class SyncGrid(SyncGridFace):
         self._hub.tasks.settle()
 
     def close(self) -> None:
-        """Close all connections and end all background work. May be called twice."""
+        """
+        Close all connections and end all background work. May be called twice.
+
+        The memory of what was cleared is freed first, as far as that is done within the grid's `timeout`.
+        """
         self._hub.close()
 
     def __enter__(self) -> Self:

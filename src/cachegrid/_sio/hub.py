@@ -8,6 +8,7 @@ import weakref
 from collections.abc import Callable
 from typing import Final, NamedTuple, NoReturn, Protocol, cast
 
+from cachegrid._core.units import seconds_of
 from cachegrid._sio.ability import SyncAbleEngine, able, lacking_in
 from cachegrid._sio.flights import SyncFlights
 from cachegrid._sio.keeper import SyncKeeper
@@ -16,7 +17,7 @@ from cachegrid.engines._sio.protocol import SyncEngine
 from cachegrid.errors import EngineError
 from cachegrid.waits._sio import SyncLock, SyncTasks
 
-__all__ = ["UNOPENED", "SyncBoundToEngine", "SyncHub", "SyncOpened"]
+__all__ = ["CLOSED", "UNOPENED", "SyncBoundToEngine", "SyncHub", "SyncOpened"]
 
 _hubs: weakref.WeakSet[SyncHub] = weakref.WeakSet()  # for what has to be done in a forked child
 
@@ -97,17 +98,20 @@ class SyncHub:
         return self.engine
 
     def close(self) -> None:
-        """End background work, then close the engine. May be called twice."""
+        """Give background work the time of one call to get done, end it, then close the engine. May be called twice."""
         opened, self.opened = self.opened, None
         self.engine = CLOSED
         for reference in list(self._cells.values()):
             cell = reference()
             if cell is not None:
                 cell.give_up(CLOSED)
-        self.tasks.close()
-        self.keeper.close()
-        if opened is not None:
-            opened.engine.close()
+        try:
+            self.tasks.settle(seconds_of("timeout", self.settings.timeout))
+        finally:
+            self.tasks.close()
+            self.keeper.close()
+            if opened is not None:
+                opened.engine.close()
 
     def forget(self) -> None:
         """In a forked child: what was under way is the parent's; connections are made anew."""

@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable
-from typing import Final, ParamSpec, TypeVar
+from typing import Any, Final, ParamSpec, TypeVar
 
 from cachegrid.errors import EngineError
 
@@ -105,6 +105,7 @@ class AsyncTasks:
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
+        self._whole: set[asyncio.Task[Any]] = set()  # what is not to be broken off
         self._closing = False
 
     def __len__(self) -> int:
@@ -127,33 +128,53 @@ class AsyncTasks:
         task.add_done_callback(self._ended)
         return AsyncWork(task)
 
+    async def see_through(self, work: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
+        """
+        Do `work(*args)` to its end, also when who waits for it is cancelled: then `aclose` waits for it.
+
+        What it raises when nobody waits any more is told to nobody.
+        """
+
+        async def run() -> T:
+            return await work(*args, **kwargs)
+
+        task = asyncio.get_running_loop().create_task(run())
+        self._whole.add(task)
+        task.add_done_callback(self._whole.discard)
+        return await asyncio.shield(task)
+
     async def pause(self, seconds: float) -> bool:
         """Wait inside background work; False if the work is to end."""
         await asyncio.sleep(seconds)
         return not self._closing
 
     async def aclose(self) -> None:
-        """End all work, and wait until it has ended."""
+        """End all work, but for what is seen through, and wait until it has ended."""
         self._closing = True
         tasks = self._here()
         for task in tasks:
-            task.cancel()
+            if task not in self._whole:
+                task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def settle(self) -> None:
-        """Wait until all work has ended by itself."""
-        while tasks := self._here():
-            await asyncio.wait(tasks)
+    async def settle(self, seconds: float | None = None) -> None:
+        """Wait until all work has ended by itself, and at most so long."""
+        loop = asyncio.get_running_loop()
+        end = None if seconds is None else loop.time() + seconds
+        while (tasks := self._here()) and (end is None or loop.time() < end):
+            await asyncio.wait(tasks, timeout=None if end is None else end - loop.time())
 
     def forget(self) -> None:
         """Drop all work without waiting: in a forked child it does not exist."""
-        self._tasks = set()
+        self._tasks, self._whole = set(), set()
 
-    def _here(self) -> list[asyncio.Task[None]]:
+    def _here(self) -> list[asyncio.Task[Any]]:
         """The work of the loop that runs; what an earlier loop left ended with it."""
         loop = asyncio.get_running_loop()
         self._tasks = {task for task in self._tasks if task.get_loop() is loop}
-        return [task for task in self._tasks if not task.done() and task is not asyncio.current_task()]
+        self._whole = {task for task in self._whole if task.get_loop() is loop}
+        tasks = self._tasks | self._whole
+        return [task for task in tasks if not task.done() and task is not asyncio.current_task()]
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

@@ -91,6 +91,10 @@ class SyncTasks:
         """Whether the work of a thread goes on; the thread itself may live a little longer."""
         return thread in self._threads
 
+    def see_through(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Do `work(*args)` to its end: a thread is not cancelled."""
+        return work(*args, **kwargs)
+
     def pause(self, seconds: float) -> bool:
         """Wait inside background work; False if the work is to end."""
         return not self._closing.wait(seconds)
@@ -100,12 +104,13 @@ class SyncTasks:
         self._closing.set()
         self.settle()
 
-    def settle(self) -> None:
-        """Wait until all work has ended by itself."""
-        while threads := self._threads - {threading.current_thread()}:
+    def settle(self, seconds: float | None = None) -> None:
+        """Wait until all work has ended by itself, and at most so long."""
+        end = None if seconds is None else time.monotonic() + seconds
+        while (threads := self._threads - {threading.current_thread()}) and (end is None or time.monotonic() < end):
             for thread in threads:
                 if thread.ident is not None:  # else it is just being started
-                    thread.join()
+                    thread.join(None if end is None else max(end - time.monotonic(), 0))
 
     def forget(self) -> None:
         """Drop all work without waiting: in a forked child it does not exist."""
