@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import select
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 
 from libvalkey import ProtocolError, Reader
 
@@ -20,6 +21,7 @@ __all__ = ["AsyncExchange", "AsyncLink"]
 
 _NOTHING = object()  # the reader's word for "the reply is not complete yet"
 _LATE = 0.05  # seconds by which a timer may come late before this loop counts as held up
+_QUIET = 16  # turns of a loop after which nobody is about to ask the next thing
 _SILENT = "no answer in time"
 _CLOSED = "the grid was closed here"
 # Where the system can tell the end from what comes before it; elsewhere, that something has come.
@@ -42,6 +44,10 @@ class AsyncExchange:
     def abandon(self) -> None:
         """Nobody will wait for the replies."""
         self._future.cancel()
+
+    def done(self) -> bool:
+        """Whether nobody waits any more."""
+        return self._future.done()
 
     def add(self, reply: object) -> bool:
         """Take the next reply; True if it was the last one."""
@@ -76,6 +82,7 @@ class _Wire(asyncio.Protocol):
         self._watch: asyncio.TimerHandle | None = None
         self._end: select.poll | None = None
         self._room: asyncio.Future[None] | None = None  # set while the transport's buffer is full
+        self._stay: AsyncGenerator[None] | None = None
 
     # What tasks do.
 
@@ -112,12 +119,20 @@ class _Wire(asyncio.Protocol):
         self.broken, self._reason = True, reason
         if self._watch is not None:
             self._watch.cancel()
+        self.outlive_loop()
         if self._transport is not None:
             self._transport.abort()
         self._resume()
         error = LinkError(self._endpoint, reason, sent=True, waited=self._patience if reason == _SILENT else 0)
         while self._waiting:
             _fail(self._waiting.popleft(), error)
+
+    def outlive_loop(self) -> None:
+        """Let the end of the loop be no end of this."""
+        stay, self._stay = self._stay, None
+        if stay is not None:
+            with contextlib.suppress(StopAsyncIteration):
+                anext(stay).send(None)
 
     # What the loop does.
 
@@ -128,6 +143,9 @@ class _Wire(asyncio.Protocol):
         if sock is not None and hasattr(select, "poll"):
             self._end = select.poll()
             self._end.register(sock.fileno(), _HUNG_UP)
+        self._stay = self._until_loop_ends()
+        with contextlib.suppress(StopIteration):
+            anext(self._stay).send(None)
 
     def data_received(self, received: bytes) -> None:
         self._heard = self.loop.time()
@@ -162,6 +180,23 @@ class _Wire(asyncio.Protocol):
         self._resume()
 
     # Inside.
+
+    async def _until_loop_ends(self) -> AsyncGenerator[None]:
+        # A loop ends its async generators before it is closed; connections are just left open in it. So it is told of
+        # one, and a grid that goes on in the next loop, or was forgotten, leaves nothing behind.
+        try:
+            yield
+        except GeneratorExit:
+            self._stay = None
+            await self._quiet()  # other generators, which are ended at the same time, may have something to do yet
+            self.fail("its event loop has ended")
+            raise
+
+    async def _quiet(self) -> None:
+        turns = 0
+        while turns < _QUIET:
+            turns = turns + 1 if all(waiter.done() for waiter in self._waiting) else 0
+            await asyncio.sleep(0)
 
     def _queue(self, request: bytes, waiter: asyncio.Future[object] | AsyncExchange) -> None:
         if self.broken:  # since whoever sends this looked
@@ -303,6 +338,8 @@ class AsyncLink:
         """In a forked child: let go of the parent's connection without a word to the member."""
         # Neither closed nor collected: its transport belongs to the parent's loop, and with it to an epoll
         # set that both processes share.
+        if self._wire is not None:
+            self._wire.outlive_loop()
         _left_to_the_parent.append((self._wire, self._opening))
         self._wire = self._opening = None
 
