@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 from cachegrid import errors
 
 if TYPE_CHECKING:
+    from typing import Unpack
+
     from cachegrid._aio.cache import AsyncCache
     from cachegrid._aio.grid import AsyncGrid
     from cachegrid._core.entry import Entry
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from cachegrid._sio.cache import SyncCache
     from cachegrid._sio.grid import SyncGrid
     from cachegrid.codecs.registry import register
-    from cachegrid.config import CachePolicy, Settings
+    from cachegrid.config import CachePolicy, Settings, SettingsSaid
     from cachegrid.errors import CacheError
 
 __all__ = [
@@ -63,18 +65,20 @@ def connect(
     *,
     name: str | None = None,
     config: Settings | Mapping[str, Any] | str | os.PathLike[str] | None = None,
+    **settings: Unpack[SettingsSaid],
 ) -> SyncGrid:
     """
     Connect to a grid: the one at `url`, the one called `name` on this host, or the one that the settings name.
 
     With none of these it is the grid that runs on this host, else a one-member grid that is started now and that
-    every program of this user shares. Settings come from `config` (a file, a mapping or `Settings`), `CACHEGRID_*`
-    variables and `cachegrid.toml`. Raises ConfigError, GridNotFound, Unreachable or AccessDenied.
+    every program of this user shares. Further settings are said by name, such as `timeout=2`; else they come from
+    `config` (a file, a mapping or `Settings`), `CACHEGRID_*` variables and `cachegrid.toml`. Raises ConfigError,
+    GridNotFound, Unreachable or AccessDenied.
     """
     from cachegrid.config import load_settings
     from cachegrid.opening._sio import make_grid
 
-    return make_grid(load_settings(url, name, config)).connect()
+    return make_grid(load_settings(url, name, config, said=settings)).connect()
 
 
 def aconnect(
@@ -82,9 +86,10 @@ def aconnect(
     *,
     name: str | None = None,
     config: Settings | Mapping[str, Any] | str | os.PathLike[str] | None = None,
+    **settings: Unpack[SettingsSaid],
 ) -> AsyncGrid:
     """
-    Connect from async code.
+    Connect from async code, with the arguments of `connect`.
 
     Use it as `async with aconnect() as grid`, or `grid = await aconnect()`.
     Without either, the grid connects at its first use, and so may be made at import time. It serves one event loop at
@@ -93,7 +98,7 @@ def aconnect(
     from cachegrid.config import load_settings
     from cachegrid.opening._aio import make_grid
 
-    return make_grid(load_settings(url, name, config))
+    return make_grid(load_settings(url, name, config, said=settings))
 
 
 def __dir__() -> list[str]:

@@ -12,22 +12,25 @@ import dataclasses
 import difflib
 import os
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple, TypedDict
 
 from cachegrid._core.address import check_name
+from cachegrid._core.shown import without_password
 from cachegrid._core.units import Duration, Size, bytes_of, milliseconds, seconds_of
 from cachegrid.errors import ConfigError
 
-__all__ = ["CachePolicy", "Settings", "load_settings", "policy_from", "unknown"]
+__all__ = ["CachePolicy", "Settings", "SettingsSaid", "load_settings", "policy_from", "unknown"]
 
 DEFAULT_NAME: Final = "default"
 PYPROJECT: Final = "pyproject.toml"
 # Read by the parts that start and find grids, not settings of a connection.
 _ELSEWHERE: Final = {"CACHEGRID_CONFIG", "CACHEGRID_SERVER", "CACHEGRID_STATE", "CACHEGRID_CI"}
 _TEXTS: Final = ("url", "name", "namespace", "secret", "ca", "cert", "key")
+_FILES: Final = ("ca", "cert", "key")
+_SHORTEST_SECRET: Final = 16
 _VARIABLES: Final = ("url", "name", "namespace", "timeout", "secret", "ca", "cert", "key")
 
 
@@ -82,23 +85,58 @@ class Settings:
     name: str | None = None  # of a grid on this host
     namespace: str = "cg"  # what all addresses begin with, so that several applications can share a server
     timeout: Duration = "5s"  # the deadline of a call, all its retries included
-    secret: str | None = field(default=None, repr=False)  # signs pickled values; a local grid has one of its own
+    secret: str | None = None  # signs pickled values; a local grid has one of its own
     ca: str | None = None  # PEM files for valkeys://
     cert: str | None = None
     key: str | None = None
     caches: Mapping[str, CachePolicy] = field(default_factory=dict)
+    # Where `url` and `name` were said, if not in an argument: whoever finds out that they are wrong can tell.
+    places: Mapping[str, str] = field(default_factory=dict, init=False, compare=False)
 
     def __post_init__(self) -> None:
+        for name in _FILES:
+            if isinstance(said := getattr(self, name), os.PathLike):
+                object.__setattr__(self, name, os.fspath(said))
         for name in _TEXTS:
             said = getattr(self, name)
             if said is not None and not isinstance(said, str):
                 raise ConfigError(name, "***" if name == "secret" else said, "text")
+        if self.secret is not None and len(self.secret) < _SHORTEST_SECRET:
+            want = f"{_SHORTEST_SECRET} characters or more, such as secrets.token_hex(32) gives"
+            raise ConfigError("secret", "***", want)
         seconds_of("timeout", self.timeout)
         check_name("namespace", self.namespace)
         if self.name is not None:
             check_name("name", self.name)
+        if not isinstance(self.caches, Mapping):
+            raise ConfigError("caches", self.caches, "a table with one table for each cache")
         checked = {check_name("caches", name): policy_from(f"caches.{name}", it) for name, it in self.caches.items()}
         object.__setattr__(self, "caches", checked)
+
+    def __repr__(self) -> str:
+        """What differs from the defaults, without passwords."""
+        hidden = {"secret": "***", "url": without_password(self.url or "")}
+        said = {
+            item.name: getattr(self, item.name)
+            for item in dataclasses.fields(self)
+            if item.init and getattr(self, item.name) != getattr(_DEFAULTS, item.name)
+        }
+        return f"Settings({', '.join(f'{name}={hidden.get(name, value)!r}' for name, value in said.items())})"
+
+
+_DEFAULTS: Final = Settings()
+
+
+class SettingsSaid(TypedDict, total=False):
+    """Settings as arguments of `connect`; None leaves one to the environment, the file and the defaults."""
+
+    namespace: str | None
+    timeout: Duration | None
+    secret: str | None
+    ca: str | os.PathLike[str] | None
+    cert: str | os.PathLike[str] | None
+    key: str | os.PathLike[str] | None
+    caches: Mapping[str, CachePolicy | Mapping[str, Any]] | None
 
 
 def load_settings(
@@ -108,25 +146,58 @@ def load_settings(
     *,
     environ: Mapping[str, str] = os.environ,
     folder: Path | None = None,
+    said: Mapping[str, Any] | None = None,
 ) -> Settings:
     """
     The settings that hold. `config` is a file, a mapping like the file's content, or ready Settings.
 
-    Raises ConfigError for an unknown name, a value that cannot be used, or a file that cannot be read.
+    `said` are further settings by name. Raises ConfigError for an unknown name, a value that cannot be used, or a file
+    that cannot be read; it says where that was found.
     """
-    said = {key: value for key, value in (("url", url), ("name", name)) if value is not None}
+    arguments = {name: it for name, it in {"url": url, "name": name, **(said or {})}.items() if it is not None}
     if isinstance(config, Settings):
-        levels = [{item: getattr(config, item) for item in _names(Settings)}, said]
+        levels = [_Level({item: getattr(config, item) for item in _names(Settings)}, config.places)]
     else:
-        levels = [_from_config(config, environ, folder), _from_environment(environ), said]
+        levels = [_from_config(config, environ, folder), _from_environment(environ)]
+    return _merged([*levels, _level(arguments, str)])
+
+
+class _Level(NamedTuple):
+    """What one place says, and what URL and name are called there."""
+
+    said: Mapping[str, Any]
+    places: Mapping[str, str]
+
+
+def _level(said: object, called: Callable[[str], str]) -> _Level:
+    """What a place says, checked; `called` tells what a setting is called there, as errors shall name it."""
+    if not isinstance(said, Mapping):
+        raise ConfigError(called("settings"), said, "a table of settings")
+    for name in said:
+        if name not in _names(Settings):
+            raise unknown(called("setting"), name, _names(Settings))
+    try:
+        Settings(**said)
+    except ConfigError as error:
+        raise ConfigError(called(error.name), error.got, error.want) from error
+    return _Level(said, {name: called(name) for name in ("url", "name") if name in said and called is not str})
+
+
+def _merged(levels: Iterable[_Level]) -> Settings:
+    """The settings of several places, the farthest first."""
     merged: dict[str, Any] = {}
-    for level in levels:  # the farthest first
+    places: dict[str, str] = {}
+    for said, own_places in levels:
         # Both say which grid is meant: a name that was said nearer by outweighs a URL from further away, and so on.
         for nearer, farther in (("name", "url"), ("url", "name")):
-            if nearer in level and farther not in level:
+            if nearer in said and farther not in said:
                 merged.pop(farther, None)
-        merged |= level
-    return Settings(**merged)
+        caches = {**merged.get("caches", {}), **said.get("caches", {})}
+        merged |= {**said, "caches": caches}
+        places = {name: place for name, place in places.items() if name not in said} | dict(own_places)
+    settings = Settings(**merged)
+    object.__setattr__(settings, "places", places)
+    return settings
 
 
 def policy_from(where: str, table: object) -> CachePolicy:
@@ -136,7 +207,10 @@ def policy_from(where: str, table: object) -> CachePolicy:
     if not isinstance(table, Mapping):
         raise ConfigError(where, table, "a table of settings")
     _check_names(where + ".", table, _names(CachePolicy))
-    return CachePolicy(**table)
+    try:
+        return CachePolicy(**table)
+    except ConfigError as error:
+        raise ConfigError(f"{where}.{error.name}", error.got, error.want) from error
 
 
 def unknown(what: str, name: str, known: Iterable[str]) -> ConfigError:
@@ -147,13 +221,13 @@ def unknown(what: str, name: str, known: Iterable[str]) -> ConfigError:
     return ConfigError(what, name, f"a name that is known; {hint}")
 
 
-def _from_config(config: object, environ: Mapping[str, str], folder: Path | None) -> dict[str, Any]:
+def _from_config(config: object, environ: Mapping[str, str], folder: Path | None) -> _Level:
     if isinstance(config, Mapping):
-        return _checked("config", config)
+        return _level(config, "config: {}".format)
     if config is None:
         config = environ.get("CACHEGRID_CONFIG") or None
     if isinstance(config, (str, os.PathLike)):
-        return _from_file(Path(config)) or {}
+        return _from_file(Path(config)) or _Level({}, {})
     if config is not None:
         raise ConfigError("config", config, "a path, a mapping or Settings")
     folder = folder or Path.cwd()
@@ -161,18 +235,19 @@ def _from_config(config: object, environ: Mapping[str, str], folder: Path | None
         for name in ("cachegrid.toml", PYPROJECT):
             if (path := place / name).is_file() and (found := _from_file(path)) is not None:
                 return found
-    return {}
+    return _Level({}, {})
 
 
-def _from_file(path: Path) -> dict[str, Any] | None:
+def _from_file(path: Path) -> _Level | None:
     """What a file says; None for a `pyproject.toml` that does not mention us."""
-    table = _read(path)
+    table, prefix = _read(path), ""
     if path.name == PYPROJECT:
-        table = table.get("tool", {}).get("cachegrid")
-    return None if table is None else _checked(str(path), table)
+        tools = table.get("tool", {})
+        table, prefix = tools.get("cachegrid") if isinstance(tools, Mapping) else None, "tool.cachegrid."
+    return None if table is None else _level(table, lambda name: f"{path}: {prefix}{name}")
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path) -> Any:
     try:
         with path.open("rb") as file:
             return tomllib.load(file)
@@ -182,19 +257,7 @@ def _read(path: Path) -> dict[str, Any]:
         raise ConfigError("config", str(path), f"valid TOML ({error})") from error
 
 
-def _checked(where: str, table: object) -> dict[str, Any]:
-    if not isinstance(table, Mapping):
-        raise ConfigError(where, table, "a table of settings")
-    _check_names(f"{where}: ", table, _names(Settings))
-    checked = dict(table)
-    caches = checked.get("caches", {})
-    if not isinstance(caches, Mapping):
-        raise ConfigError(f"{where}: caches", caches, "a table with one table for each cache")
-    checked["caches"] = {name: policy_from(f"{where}: caches.{name}", policy) for name, policy in caches.items()}
-    return checked
-
-
-def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
+def _from_environment(environ: Mapping[str, str]) -> _Level:
     known = {f"CACHEGRID_{name.upper()}": name for name in _VARIABLES}
     found: dict[str, Any] = {}
     for variable, value in environ.items():
@@ -204,11 +267,11 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
             found[known[variable]] = value
         elif variable.startswith("CACHEGRID_") and variable not in _ELSEWHERE:
             raise unknown("environment variable", variable, [*known, *_ELSEWHERE - {"CACHEGRID_CI"}])
-    return found
+    return _level(found, lambda name: f"CACHEGRID_{name.upper()}")
 
 
 def _names(settings: type[Settings | CachePolicy]) -> list[str]:
-    return [item.name for item in dataclasses.fields(settings)]
+    return [item.name for item in dataclasses.fields(settings) if item.init]
 
 
 def _check_names(where: str, said: Iterable[str], known: list[str]) -> None:

@@ -23,6 +23,7 @@ from cachegrid.errors import (
     ServerMissing,
     Unreachable,
 )
+from cachegrid.opening import locate
 
 real_grid = pytest.mark.grid
 
@@ -315,8 +316,47 @@ def test_a_secret_that_is_too_short_is_refused(secret: str) -> None:
     """
     Without showing it.
     """
-    with pytest.raises(ConfigError, match=r"^secret is '\*\*\*'; it must be 16 characters or more"):
+    with pytest.raises(ConfigError, match=r"^config: secret is '\*\*\*'; it must be 16 characters or more"):
         cachegrid.connect("memory://", config={"secret": secret})
+    with pytest.raises(ConfigError, match=r"^secret is '\*\*\*'"):
+        cachegrid.connect("memory://", secret=secret)
+
+
+@pytest.mark.parametrize("url", ["valkey://[::1", "valkey://h:99999", "memory://?max_bytes=much", "other://["])
+def test_a_wrong_url_is_told_with_the_place_it_is_from(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    One error of ours, whichever part of it is wrong.
+    """
+    with pytest.raises(ConfigError):
+        cachegrid.connect(url)
+    monkeypatch.setenv("CACHEGRID_URL", url)
+    with pytest.raises(ConfigError, match="CACHEGRID_URL"):
+        cachegrid.connect()
+    monkeypatch.delenv("CACHEGRID_URL")
+    with pytest.raises(ConfigError, match="config: url"):
+        cachegrid.connect(config={"url": url})
+
+
+def test_settings_are_arguments_of_both_colours() -> None:
+    """
+    A wrong name is told with the nearest known one.
+    """
+    with cachegrid.connect("memory://said", timeout=2, caches={"prices": {"ttl": 60}}) as grid:
+        assert 60 == grid.cache("prices").policy.ttl
+    agrid = cachegrid.aconnect("memory://said", namespace="said", caches={"prices": {"ttl": 70}})
+    assert 70 == agrid.cache("prices").policy.ttl
+    asyncio.run(agrid.aclose())
+    for connect in (cachegrid.connect, cachegrid.aconnect):
+        with pytest.raises(ConfigError, match="did you mean 'timeout'"):
+            connect("memory://said", tiemout=2)  # type: ignore[call-arg]
+
+
+def test_no_place_shows_its_secrets() -> None:
+    """
+    What reprs show ends up in logs.
+    """
+    place = locate(Settings(url="valkey://app:hush@127.0.0.1:1", secret="hush hush hush hush"))
+    assert "hush" not in repr(place)
 
 
 def test_ready_settings_connect() -> None:

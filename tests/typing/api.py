@@ -22,6 +22,8 @@ def opening() -> None:
     cachegrid.connect(config={"timeout": "2s"}).close()
     cachegrid.connect(config=Settings(timeout=2.5, caches={"prices": CachePolicy(ttl=60)})).close()
     cachegrid.connect(b"valkey://db-1")  # type: ignore[arg-type]
+    cachegrid.connect("memory://", timeout=2, namespace="shop", caches={"prices": CachePolicy(ttl=60)}).close()
+    cachegrid.connect("memory://", timeout=b"2")  # type: ignore[arg-type]
     cachegrid.connect(url="memory://", pool=3)  # type: ignore[call-arg]
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from cachegrid.config import CachePolicy, Settings, load_settings
+from cachegrid.config import CachePolicy, Settings, SettingsSaid, load_settings
 from cachegrid.errors import ConfigError
 
 Write = Callable[[str, str], Path]
@@ -145,9 +145,13 @@ def test_every_setting_of_the_environment(folder: Path) -> None:
     What is empty counts as not set, as shells and lists of variables have it.
     """
     names = ("url", "name", "namespace", "timeout", "secret", "ca", "cert", "key")
-    environ = {f"CACHEGRID_{name.upper()}": "5s" for name in names} | {"HOME": "/", "CACHEGRID_SERVER": "x"}
+    said = dict.fromkeys(names, "5s") | {"secret": "hush hush hush hush"}
+    environ = {f"CACHEGRID_{name.upper()}": value for name, value in said.items()} | {
+        "HOME": "/",
+        "CACHEGRID_SERVER": "x",
+    }
     settings = load(folder, environ=environ)
-    assert ["5s"] * len(names) == [getattr(settings, name) for name in names]
+    assert said == {name: getattr(settings, name) for name in names}
     assert Settings() == load(folder, environ=dict.fromkeys([*environ, "CACHEGRID_CONFIG", "CACHEGRID_OTHER"], ""))
 
 
@@ -167,16 +171,16 @@ def test_every_setting_of_the_environment(folder: Path) -> None:
         ({"environ": {"CACHEGRID_SERVR": "x"}}, r"did you mean 'CACHEGRID_SERVER'"),
         ({"config": {"caches": {"prices": 5}}}, r"^config: caches.prices is 5; it must be a table of settings"),
         ({"config": {"caches": 5}}, r"^config: caches is 5; it must be a table with one table for each cache"),
-        ({"config": {"caches": {"a b": {}}}}, r"^caches is 'a b'"),
-        ({"config": {"caches": {"a": {"ttl": "soon"}}}}, r"^ttl is 'soon'; it must be a time"),
-        ({"config": {"timeout": 0}}, r"^timeout is 0; it must be a time of more than 0"),
-        ({"config": {"timeout": "5x"}}, r"^timeout is '5x'"),
-        ({"config": {"url": 5}}, r"^url is 5; it must be text"),
-        ({"config": {"name": ["a"]}}, r"^name is \['a'\]; it must be text"),
+        ({"config": {"caches": {"a b": {}}}}, r"^config: caches is 'a b'"),
+        ({"config": {"caches": {"a": {"ttl": "soon"}}}}, r"^config: caches.a.ttl is 'soon'; it must be a time"),
+        ({"config": {"timeout": 0}}, r"^config: timeout is 0; it must be a time of more than 0"),
+        ({"config": {"timeout": "5x"}}, r"^config: timeout is '5x'"),
+        ({"config": {"url": 5}}, r"^config: url is 5; it must be text"),
+        ({"config": {"name": ["a"]}}, r"^config: name is \['a'\]; it must be text"),
         ({"name": "a b"}, r"^name is 'a b'"),
-        ({"config": {"namespace": ""}}, r"^namespace is ''"),
-        ({"config": {"namespace": "a:b"}}, r"^namespace is 'a:b'"),
-        ({"config": {"secret": 12345}}, r"^secret is '\*\*\*'; it must be text"),
+        ({"config": {"namespace": ""}}, r"^config: namespace is ''"),
+        ({"config": {"namespace": "a:b"}}, r"^config: namespace is 'a:b'"),
+        ({"config": {"secret": 12345}}, r"^config: secret is '\*\*\*'; it must be text"),
         ({"config": 5}, r"^config is 5; it must be a path, a mapping or Settings"),
         ({"config": "no/such/file.toml"}, r"^config is 'no/such/file.toml'; .*a file that can be read \(No such file"),
         ({"environ": {"CACHEGRID_CONFIG": "no/such.toml"}}, r"^config is 'no/such.toml'; .*a file that can be read"),
@@ -199,6 +203,10 @@ def test_what_is_wrong_is_told(folder: Path, said: dict[str, Any], match: str) -
         ("url = 'a'\nurl = 'b'", r"it must be valid TOML \("),
         ("nmae = 'a'", r"cachegrid.toml: setting is 'nmae'; .*did you mean 'name'"),
         ("[caches.a]\ntime = 5", r"cachegrid.toml: caches.a.setting is 'time'"),
+        ("timeout = true", r"cachegrid.toml: timeout is True; it must be a time"),
+        ("[caches.a]\nttl = 'soon'", r"cachegrid.toml: caches.a.ttl is 'soon'; it must be a time"),
+        ("caches = 5", r"cachegrid.toml: caches is 5; it must be a table with one table for each cache"),
+        ("[caches.'a b']\nttl = 5", r"cachegrid.toml: caches is 'a b'; "),
     ],
 )
 def test_what_is_wrong_in_a_file_is_told_with_its_path(folder: Path, text: str, match: str) -> None:
@@ -216,8 +224,77 @@ def test_a_table_of_another_shape_in_a_pyproject(folder: Path) -> None:
     Is told as well.
     """
     (folder / "pyproject.toml").write_text("[tool]\ncachegrid = 5\n")
-    with pytest.raises(ConfigError, match=r"pyproject.toml is 5; it must be a table of settings"):
+    with pytest.raises(ConfigError, match=r"pyproject.toml: tool.cachegrid.settings is 5; it must be a table"):
         load(folder)
+
+
+def test_what_is_wrong_in_a_pyproject_is_told_with_the_table(folder: Path) -> None:
+    """
+    As it stands there.
+    """
+    (folder / "pyproject.toml").write_text("[tool.cachegrid.caches.a]\nttl = 'soon'\n")
+    with pytest.raises(ConfigError, match="pyproject.toml: tool.cachegrid.caches.a.ttl is 'soon'; it must be a time"):
+        load(folder)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [("TIMEOUT", "soon"), ("NAME", "a b"), ("NAMESPACE", "a:b"), ("SECRET", "short")],
+)
+def test_what_is_wrong_in_the_environment_is_told_with_the_variable(folder: Path, variable: str, value: str) -> None:
+    """
+    The value of a secret excepted.
+    """
+    shown = r"\*\*\*" if variable == "SECRET" else value
+    with pytest.raises(ConfigError, match=f"^CACHEGRID_{variable} is '{shown}'; it must be"):
+        load(folder, environ={f"CACHEGRID_{variable}": value})
+
+
+def test_it_is_known_where_url_and_name_were_said(folder: Path) -> None:
+    """
+    Since only who opens the grid finds out that they are wrong; an argument needs no place.
+    """
+    (folder / "cachegrid.toml").write_text('url = "file"\n')
+    assert {"url": f"{folder}/cachegrid.toml: url"} == load(folder).places
+    environ = {"CACHEGRID_URL": "environment"}
+    assert {"url": "CACHEGRID_URL"} == load(folder, environ=environ).places
+    assert {"url": "CACHEGRID_URL"} == load(folder, config=load(folder, environ=environ)).places
+    assert {} == load(folder, environ=environ, url="argument").places
+    assert {} == load(folder, config=load(folder, environ=environ), url="argument").places
+
+
+def test_every_setting_can_be_an_argument(folder: Path) -> None:
+    """
+    It outweighs the other places, and None leaves it to them; a file may be named by a path.
+    """
+    environ = {"CACHEGRID_TIMEOUT": "9s", "CACHEGRID_NAMESPACE": "environment"}
+    settings = load(folder, environ=environ, said={"timeout": 2, "namespace": None, "ca": folder / "ca.pem"})
+    assert (2, "environment", f"{folder}/ca.pem") == (settings.timeout, settings.namespace, settings.ca)
+    assert set(SettingsSaid.__annotations__) | {"url", "name"} == {
+        item.name for item in dataclasses.fields(Settings) if item.init
+    }
+    with pytest.raises(ConfigError, match="^setting is 'timout'; .*did you mean 'timeout'"):
+        load(folder, said={"timout": 2})
+    with pytest.raises(ConfigError, match="^timeout is 'soon'"):
+        load(folder, said={"timeout": "soon"})
+
+
+def test_the_caches_of_several_places_come_together(folder: Path) -> None:
+    """
+    Who declares one more cache takes no other's policy away; the same one is taken as the nearest place has it.
+    """
+    (folder / "cachegrid.toml").write_text("[caches.a]\nttl = 1\n[caches.b]\nttl = 2\nidle = 2\n")
+    settings = load(folder, said={"caches": {"b": {"ttl": 3}, "c": CachePolicy(ttl=4)}})
+    assert {"a": CachePolicy(ttl=1), "b": CachePolicy(ttl=3), "c": CachePolicy(ttl=4)} == settings.caches
+
+
+def test_a_password_is_not_shown() -> None:
+    """
+    Not in the repr of the settings, which tells only what was said.
+    """
+    shown = repr(Settings(url="valkey://app:hush@h:1", timeout=2))
+    assert "Settings(url='valkey://app:***@h:1', timeout=2)" == shown
+    assert "Settings()" == repr(Settings())
 
 
 def test_a_secret_is_not_shown() -> None:
@@ -260,7 +337,7 @@ def test_what_is_wrong_in_a_policy_is_told(said: dict[str, Any], match: str) -> 
         CachePolicy(**said)
     with pytest.raises(ConfigError, match=match):
         CachePolicy().changed(**said)
-    with pytest.raises(ConfigError, match=match):
+    with pytest.raises(ConfigError, match=match.replace("^", "^caches.a.")):
         Settings(caches={"a": said})  # type: ignore[dict-item]
 
 

@@ -264,3 +264,25 @@ def test_any_text_is_read_or_refused(text: str) -> None:
         except ConfigError:
             continue
         assert all(seed.host and 0 <= seed.port < 65536 for seed in seeds)
+
+
+def test_a_target_does_not_show_its_password() -> None:
+    """
+    Its repr is in tracebacks and logs.
+    """
+    assert "hush" not in repr(parse("valkey://app:hush@h:1", timeout=5))
+
+
+@pytest.mark.parametrize(
+    ("trouble", "said"),
+    [
+        ("[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: unable to get local issuer", "ca=, CACHEGRID_CA"),
+        ("certificate verify failed: Hostname mismatch, certificate is not valid for 'h'", "verify_host=no"),
+        ("the connection was closed", "does it want a certificate (cert=)"),
+    ],
+)
+def test_what_to_do_about_a_certificate_is_told(trouble: str, said: str) -> None:
+    """
+    By the name of the setting that decides.
+    """
+    assert said in parse("valkeys://h:1", timeout=5).hint(trouble)

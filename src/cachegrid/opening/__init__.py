@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
+from cachegrid._core.shown import without_password
 from cachegrid._core.units import bytes_of, seconds_of
 from cachegrid.config import DEFAULT_NAME, Settings
 from cachegrid.errors import ConfigError, GridError, GridNotFound, ServerMissing
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Place", "locate"]
 
-_SHORTEST_SECRET = 16
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
@@ -31,10 +30,10 @@ class Place:
 
     name: str
     url: str  # without a password
-    secret: bytes | None
+    secret: bytes | None = field(repr=False)
     target: Target | None = None
     store: Store | None = None
-    plug_in: Callable[..., Any] | None = None  # has the whole URL
+    plug_in: Callable[..., Any] | None = field(default=None, repr=False)  # has the whole URL
 
 
 def locate(settings: Settings) -> Place:
@@ -44,6 +43,17 @@ def locate(settings: Settings) -> Place:
     With neither URL nor name it is the grid that runs here, else a one-member grid that is started now and that other
     programs of this user share. Raises ConfigError, GridNotFound, GridError or StartFailed.
     """
+    try:
+        return _located(settings)
+    except ConfigError as error:
+        # What only a URL can say, such as its `max_bytes`, is wrong in the URL.
+        wrong = "name" if error.name == "name" else "url"
+        if (place := settings.places.get(wrong)) is None:
+            raise
+        raise ConfigError(place if wrong == error.name else f"{error.name} ({place})", error.got, error.want) from error
+
+
+def _located(settings: Settings) -> Place:
     if settings.url is not None:
         return _by_url(settings, settings.url)
     # Loaded only here: with a URL, nothing that starts servers is needed.
@@ -72,7 +82,7 @@ def locate(settings: Settings) -> Place:
 
 
 def _by_url(settings: Settings, url: str) -> Place:
-    scheme = urlsplit(url).scheme
+    scheme = url.partition("://")[0].lower()
     if scheme == "memory":
         return _in_memory(settings, url)
     from cachegrid.engines.valkey import url as valkey
@@ -88,7 +98,7 @@ def _by_url(settings: Settings, url: str) -> Place:
             raise GridNotFound(_not_found(name, []))
         return _by_state(settings, state)
     target = valkey.parse(url, timeout=seconds_of("timeout", settings.timeout), tls=_tls(settings))
-    return Place(name=settings.name or "", url=valkey.without_password(url), secret=_secret(settings), target=target)
+    return Place(name=settings.name or "", url=without_password(url), secret=_secret(settings), target=target)
 
 
 def _by_state(settings: Settings, state: GridState) -> Place:
@@ -101,17 +111,17 @@ def _by_state(settings: Settings, state: GridState) -> Place:
 def _in_memory(settings: Settings, url: str) -> Place:
     from cachegrid.engines.memory.named import store_for
 
-    parts = urlsplit(url)
-    options = dict(parse_qsl(parts.query))
+    place, _, query = url.partition("://")[2].partition("?")
+    options = dict(parse_qsl(query))
     limit = bytes_of("max_bytes", options.pop("max_bytes", 0))
     if options:
-        raise ConfigError("the options in the url", url, "max_bytes only")
-    store = store_for(parts.netloc, limit)
-    return Place(name=parts.netloc or "memory", url=url, secret=_secret(settings), store=store)
+        raise ConfigError("the options in the url", without_password(url), "max_bytes only")
+    name = place.partition("/")[0]
+    return Place(name=name or "memory", url=url, secret=_secret(settings), store=store_for(name, limit))
 
 
 def _by_plug_in(settings: Settings, url: str, scheme: str) -> Place:
-    from cachegrid.engines.valkey.url import SCHEMES, without_password
+    from cachegrid.engines.valkey.url import SCHEMES
 
     known = {point.name: point for point in entry_points(group="cachegrid.engines")}
     if scheme not in known:
@@ -128,12 +138,7 @@ def _tls(settings: Settings) -> Any:
 
 
 def _secret(settings: Settings) -> bytes | None:
-    if settings.secret is None:
-        return None
-    if len(settings.secret) < _SHORTEST_SECRET:
-        want = f"{_SHORTEST_SECRET} characters or more, such as secrets.token_hex(32) gives"
-        raise ConfigError("secret", "***", want)
-    return settings.secret.encode()
+    return None if settings.secret is None else settings.secret.encode()
 
 
 def _not_found(name: str, running: list[str]) -> str:

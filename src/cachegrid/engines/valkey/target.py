@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from libvalkey import ReplyError
@@ -46,7 +46,7 @@ class Target:
 
     seeds: tuple[Endpoint, ...]
     username: str | None = None
-    password: str | None = None
+    password: str | None = field(default=None, repr=False)
     database: int = 0
     tls: TlsFiles | None = None
     timeout: float = 5.0  # the deadline of a call, all its retries included
@@ -59,6 +59,10 @@ class Target:
 
     def hint(self, trouble: str) -> str:
         """What else to ask oneself when this was met on the first connection."""
+        if self.tls and "certificate verify failed" in trouble:
+            if "mismatch" in trouble:
+                return ", is that its name in its certificate (verify_host=no in the URL does not ask)"
+            return ", who signed its certificate (that authority's file goes into ca=, CACHEGRID_CA or the URL)"
         if self.tls:
             return ", does it speak TLS" if self.tls.cert else ", does it speak TLS, does it want a certificate (cert=)"
         return ", does it ask for TLS (valkeys://)" if "closed" in trouble or "reset" in trouble else ""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 from urllib.parse import parse_qsl, unquote
 
+from cachegrid._core.shown import HOST, without_password
 from cachegrid._core.units import seconds_of
 from cachegrid.engines.valkey.slots import Endpoint
 from cachegrid.engines.valkey.target import Target, TlsFiles
@@ -28,9 +28,6 @@ SCHEMES: Final[Mapping[str, tuple[bool, bool]]] = {
 _OPTIONS: Final = ("ca", "cert", "database", "grid", "key", "patience", "timeout", "verify_host")
 _YES_OR_NO: Final = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
 _PORT: Final = 6379
-_HOST: Final = re.compile(
-    r"(?:\[(?P<address>[0-9a-fA-F:.]+(?:%[\w.-]+)?)\]|(?P<host>[^\s\[\]:]+))(?::(?P<port>[0-9]{0,6}))?"
-)
 
 
 def parse(
@@ -67,25 +64,6 @@ def parse(
 def grid_in(url: str) -> str | None:
     """The name of the grid of this host that a URL asks the password of, if it does: `?grid=NAME`."""
     return _options(url, _split(url).query).get("grid")
-
-
-def without_password(url: str) -> str:
-    """
-    A URL as it may be shown, however wrong it is.
-
-    >>> without_password("valkey://app:secret@h:1")
-    'valkey://app:***@h:1'
-    """
-    scheme, mark, rest = url.partition("://")
-    if not mark:
-        scheme, rest = "", url
-    user, at, hosts = rest.rpartition("@")
-    if not at:
-        places = re.split("[/?]", rest, maxsplit=1)[0].split(",")
-        # No host and port: perhaps a user and a password whose host was forgotten.
-        return url if all(":" not in place or _HOST.fullmatch(place) for place in places) else f"{scheme}{mark}***"
-    name, colon, _ = user.partition(":")
-    return f"{scheme}{mark}{name}{':***' if colon else ''}{at}{hosts}"
 
 
 class _Parts(NamedTuple):
@@ -146,7 +124,7 @@ def _options(url: str, query: str) -> dict[str, str]:
 
 
 def _endpoint(url: str, text: str) -> Endpoint:
-    match = _HOST.fullmatch(text)
+    match = HOST.fullmatch(text)
     port = int(match["port"] or _PORT) if match else 0
     if match is None or not 0 < port < 65_536:
         want = f"{url.partition(':')[0]}://host:port,host:port, with an IPv6 address in brackets"
