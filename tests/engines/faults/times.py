@@ -66,6 +66,28 @@ async def _(self: Engine, address: bytes, idle: int) -> bytes | None:
     return frame
 
 
+@fault("fetch_idle", "gives everybody an idle time", "an_idle_time_of_ages_is_none")
+async def _(self: Engine, address: bytes, idle: int) -> bytes | None:
+    return self._store.fetch_idle(address, min(idle, 1 << 39))
+
+
+@fault("fetch_idle_many", "gives everybody an idle time", "an_idle_time_of_ages_is_none")
+async def _(self: Engine, addresses: Sequence[bytes], idle: int) -> list[bytes | None]:
+    return [self._store.fetch_idle(address, min(idle, 1 << 39)) for address in addresses]
+
+
+@fault("inspect", "tells of ends in a long time", "what_has_no_end_says_so")
+async def _(self: Engine, address: bytes) -> tuple[bytes, int | None] | None:
+    found = self._store.inspect(address)
+    return found and (found[0], 1 << 47 if found[1] is None else found[1])
+
+
+@fault("inspect", "takes a century for no end", "what_has_no_end_says_so")
+async def _(self: Engine, address: bytes) -> tuple[bytes, int | None] | None:
+    found = self._store.inspect(address)
+    return found and (found[0], None if found[1] and found[1] > 1 << 40 else found[1])
+
+
 @fault("fetch_idle_many", "only fetches", "many_are_fetched_and_live_on_together")
 async def _(self: Engine, addresses: Sequence[bytes], idle: int) -> list[bytes | None]:
     return [self._store.fetch(address) for address in addresses]

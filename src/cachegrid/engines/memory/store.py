@@ -14,6 +14,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
 from cachegrid._core import frame as frames
+from cachegrid.engines.ages import AGES
 from cachegrid.engines.facts import MemberFacts
 from cachegrid.engines.memory.deadlines import NEVER, Deadlines, Entry
 from cachegrid.engines.memory.forks import ForkSafe
@@ -154,8 +155,11 @@ class Store(ForkSafe):
             if entry is None:
                 return None
             header = _header(entry.frame)
+            if header is not None and header.idle is not None:
+                idle = header.idle
+            if idle >= AGES:
+                return entry.frame
             if header is not None:
-                idle = idle if header.idle is None else header.idle
                 idle = idle if header.ttl is None else min(idle, header.created + header.ttl - self._wall_ms())
             self._end_in(address, entry, idle)
             return entry.frame if idle > 0 else None

@@ -5,10 +5,13 @@ from __future__ import annotations
 import hashlib
 from typing import Final, NamedTuple
 
+from cachegrid.engines.ages import AGES
+
 __all__ = [
     "ADD",
     "BELL_PREFIX",
     "DROP_IF_VERSION",
+    "FAR",
     "FETCH_IDLE",
     "INSPECT",
     "MAKE_EPOCH",
@@ -17,7 +20,9 @@ __all__ = [
     "STORE_IF_VERSION",
     "TOUCH",
     "Script",
+    "end_of",
     "fetch",
+    "left_of",
     "pack",
     "script",
     "store",
@@ -25,6 +30,11 @@ __all__ = [
 ]
 
 BELL_PREFIX: Final = b"cg!bell:"
+
+# The end of entries that have none. Members that are short of memory evict what has an end, so that epochs stay, which
+# have none at all: an entry without one could never be evicted.
+FAR: Final = 1 << 47  # ms: four thousand years
+_FAR: Final = b"%d" % FAR
 
 
 def pack(*words: bytes) -> bytes:
@@ -40,10 +50,8 @@ def fetch(address: bytes) -> bytes:
 
 
 def store(address: bytes, frame: bytes, ttl: int | None) -> bytes:
-    """SET, with PX where the entry has an end."""
-    if ttl is None:
-        return b"*3\r\n$3\r\nSET\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n" % (len(address), address, len(frame), frame)
-    end = b"%d" % ttl
+    """SET with PX, also where the entry has no end."""
+    end = end_of(ttl)
     return b"*5\r\n$3\r\nSET\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n$2\r\nPX\r\n$%d\r\n%b\r\n" % (
         len(address),
         address,
@@ -52,6 +60,16 @@ def store(address: bytes, frame: bytes, ttl: int | None) -> bytes:
         len(end),
         end,
     )
+
+
+def end_of(ttl: int | None) -> bytes:
+    """A time to live, as the members are told."""
+    return _FAR if ttl is None else b"%d" % ttl
+
+
+def left_of(pttl: int) -> int | None:
+    """What is left of an entry, in ms; None if it is without end."""
+    return None if pttl < 0 or pttl > FAR // 2 else pttl
 
 
 def unlink(address: bytes) -> bytes:
@@ -90,8 +108,7 @@ STORE_IF_VERSION: Final = script(
     _VERSION
     + """
 if head == '' or head ~= ARGV[1] then return 0 end
-if ARGV[3] == '' then redis.call('SET', KEYS[1], ARGV[2])
-else redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) end
+redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
 return 1
 """
 )
@@ -113,7 +130,7 @@ if type(sum) == 'table' and sum.err then
   if fresh then redis.call('DEL', KEYS[1]) end
   return sum
 end
-if fresh and ARGV[3] ~= '' then redis.call('PEXPIRE', KEYS[1], ARGV[3]) end
+if fresh then redis.call('PEXPIRE', KEYS[1], ARGV[3]) end
 return redis.call('GET', KEYS[1])
 """)
 
@@ -126,15 +143,20 @@ end
 local NONE = 281474976710655
 """
 
+# ARGV: the idle time of frames that name none. One of ages is none: the end of the entry stays as it is.
+
 FETCH_IDLE: Final = script(
     _NUMBER
+    + f"local AGES = {AGES}"
     + """
 local frame = redis.call('GET', KEYS[1])
 if not frame then return false end
 local idle = tonumber(ARGV[1])
-if string.byte(frame, 1) == 201 and #frame >= 24 then
+local is_ours = string.byte(frame, 1) == 201 and #frame >= 24
+if is_ours and math.floor(string.byte(frame, 10) / 2) % 2 == 1 and #frame >= 30 then idle = number(frame, 25) end
+if idle >= AGES then return frame end
+if is_ours then
   local ttl = number(frame, 19)
-  if math.floor(string.byte(frame, 10) / 2) % 2 == 1 and #frame >= 30 then idle = number(frame, 25) end
   if ttl ~= NONE then
     local clock = redis.call('TIME')
     local left = number(frame, 3) + ttl - (clock[1] * 1000 + math.floor(clock[2] / 1000))
@@ -151,18 +173,17 @@ return frame
 """
 )
 
-# ARGV: the new time to live ('' for none), and the time of the call, both in ms. An entry with an idle time
+# ARGV: the new time to live, whether that is one, and the time of the call, in ms. An entry with an idle time
 # ends at whichever comes first; its header is changed in place, so a large value is not copied.
 TOUCH: Final = script(
     _NUMBER
     + """
 local head = redis.call('GETRANGE', KEYS[1], 0, 29)
 if head == '' and redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
-local ttl = tonumber(ARGV[1])
-local last = ttl
+local last = tonumber(ARGV[1])
 if string.byte(head, 1) == 201 and #head >= 24 then
   local kept = NONE
-  if ttl then kept = tonumber(ARGV[2]) + ttl - number(head, 3) end
+  if ARGV[2] == '1' then kept = tonumber(ARGV[3]) + last - number(head, 3) end
   if kept < 0 then kept = 0 end
   local text, rest = '', kept
   for _ = 1, 6 do
@@ -172,13 +193,13 @@ if string.byte(head, 1) == 201 and #head >= 24 then
   redis.call('SETRANGE', KEYS[1], 18, text)
   if math.floor(string.byte(head, 10) / 2) % 2 == 1 and #head >= 30 then
     local idle, left, old = number(head, 25), redis.call('PTTL', KEYS[1]), number(head, 19)
-    if left >= 0 and left < idle and (old == NONE or left < number(head, 3) + old - tonumber(ARGV[2])) then
+    if left >= 0 and left < idle and (old == NONE or left < number(head, 3) + old - tonumber(ARGV[3])) then
       idle = left
     end
-    if not last or idle < last then last = idle end
+    if idle < last then last = idle end
   end
 end
-if last then redis.call('PEXPIRE', KEYS[1], string.format('%.0f', last)) else redis.call('PERSIST', KEYS[1]) end
+redis.call('PEXPIRE', KEYS[1], string.format('%.0f', last))
 return 1
 """
 )

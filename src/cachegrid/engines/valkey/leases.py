@@ -100,7 +100,7 @@ return 1
 """
 )
 
-# KEYS[3]: the entry. ARGV: the token, the frame, and its time to live in ms ('' for none). When the answer was lost the
+# KEYS[3]: the entry. ARGV: the token, the frame, and its time to live in ms. When the answer was lost the
 # same call comes again, and finds its own frame there. Stored first: where there is no memory nothing is written.
 # Nobody fences with a load's number, so that is not kept.
 LAND: Final = script(
@@ -111,9 +111,7 @@ if holder() ~= ARGV[1] then
 end
 local stored, full = 0, nil
 if redis.call('EXISTS', KEYS[3]) == 0 then
-  local answer
-  if ARGV[3] == '' then answer = redis.pcall('SET', KEYS[3], ARGV[2])
-  else answer = redis.pcall('SET', KEYS[3], ARGV[2], 'PX', ARGV[3]) end
+  local answer = redis.pcall('SET', KEYS[3], ARGV[2], 'PX', ARGV[3])
   if answer.err then full = answer else stored = 1 end
 end
 redis.call('DEL', KEYS[1], KEYS[2])

@@ -150,8 +150,8 @@ def refusal(reply: ReplyError, asked: Endpoint) -> CacheError:
         return AccessDenied(_access(word, where, text), where=where)
     if word == "OOM":
         return GridFull(
-            f"{where} has no memory left and evicts nothing ({text}); give the grid more memory or members, "
-            "or entries a time to live and the members an eviction policy such as volatile-lru",
+            f"{where} has no memory left, and nothing that it may evict ({text}); give the grid more memory or "
+            "members, and servers that you run yourself the eviction policy volatile-lru",
             where=where,
         )
     if word == "MISCONF":

@@ -4,15 +4,18 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from cachegrid._core.frame import unpack
-from cachegrid.testing._aio.bench import AsyncBench, frame_of, promise, wall_ms
+from cachegrid.engines.ages import AGES
+from cachegrid.testing._aio.bench import AsyncBench, frame_of, promise, version_in, wall_ms
 
 __all__ = ["AsyncTimesContract"]
 
 SECOND: Final = 1000
 MINUTE: Final = 60_000
+CENTURY: Final = 100 * 365 * 24 * 60 * MINUTE
 SLACK: Final = 10_000  # ms that a slow machine may take between two lines of a test
 
 
@@ -74,6 +77,59 @@ class AsyncTimesContract(AsyncBench):
             await self._has_left(MINUTE)
             await self.engine.fetch_idle(self.address(), 2 * SLACK)
             await self._has_left(2 * SLACK)
+
+    @promise("Times")
+    async def test_an_idle_time_of_ages_is_none(self) -> None:
+        """
+        Where no other idle time is named, or that of ages itself, the end of an entry stays as it is.
+        """
+        for frame in (frame_of(b"plain", ttl=SLACK), frame_of(b"named", idle=AGES), b"42"):
+            for ttl in (None, 2 * SLACK):
+                await self.engine.store(self.address(), frame, ttl)
+                assert frame == await self.engine.fetch_idle(self.address(), AGES)
+                assert [frame] == await self.engine.fetch_idle_many([self.address()], AGES)
+                await self._has_left(ttl)
+        await self.engine.store(self.address(), frame_of(b"own", idle=MINUTE), SLACK)
+        await self.engine.fetch_idle(self.address(), AGES)
+        await self._has_left(MINUTE)
+
+    @promise("Times", "Conditions", "Counts")
+    async def test_what_has_no_end_says_so(self) -> None:
+        """
+        However an entry without end came to be, it has none, and a century is one.
+        """
+        for address, store in zip(self.addresses(5), self._ways_to_store(), strict=True):
+            for ttl in (None, CENTURY):
+                await store(address, ttl)
+                found = await self.engine.inspect(address)
+                assert found is not None
+                assert (found[1] is None) == (ttl is None)
+                assert found[1] is None or abs(found[1] - CENTURY) <= SLACK
+
+    def _ways_to_store(self) -> list[Callable[[bytes, int | None], Awaitable[object]]]:
+        frame, engine = frame_of(b"frame"), self.engine
+
+        async def afresh(address: bytes, ttl: int | None) -> None:
+            await engine.drop(address)
+            await engine.store_if_absent(address, frame, ttl)
+
+        async def add(address: bytes, ttl: int | None) -> None:
+            await engine.drop(address)
+            await engine.add(address, 1, 0, ttl)
+
+        async def over(address: bytes, ttl: int | None) -> None:
+            await engine.store(address, frame, MINUTE)
+            await engine.store_if_present(address, frame, ttl)
+
+        async def over_a_version(address: bytes, ttl: int | None) -> None:
+            await engine.store(address, frame, MINUTE)
+            await engine.store_if_version(address, version_in(frame), frame, ttl)
+
+        async def touch(address: bytes, ttl: int | None) -> None:
+            await engine.store(address, frame, MINUTE)
+            await engine.touch(address, ttl, wall_ms())
+
+        return [afresh, add, over, over_a_version, touch]
 
     @promise("Times")
     async def test_many_are_fetched_and_live_on_together(self) -> None:

@@ -11,7 +11,7 @@ from cachegrid.engines.valkey import commands, leases
 from cachegrid.engines.valkey._aio.bells import AsyncBells
 from cachegrid.engines.valkey._aio.pages import AsyncPages, Batch
 from cachegrid.engines.valkey._aio.rounds import AsyncRounds
-from cachegrid.engines.valkey.commands import pack, unlink
+from cachegrid.engines.valkey.commands import end_of, left_of, pack, unlink
 from cachegrid.engines.valkey.leases import lease_key
 from cachegrid.engines.valkey.replies import bytes_in, int_in, unexpected
 from cachegrid.engines.valkey.trouble import Effect
@@ -65,13 +65,13 @@ class AsyncValkeyEngine(AsyncPages, AsyncBells, AsyncRounds):
         return await self._call(address, _set_if(address, frame, ttl, b"XX"), Effect.ONCE) is not None
 
     async def store_if_version(self, address: bytes, version: bytes, frame: bytes, ttl: int | None) -> bool:
-        return await self._run(commands.STORE_IF_VERSION, Effect.ONCE, (address,), version, frame, _ms(ttl)) == 1
+        return await self._run(commands.STORE_IF_VERSION, Effect.ONCE, (address,), version, frame, end_of(ttl)) == 1
 
     async def drop_if_version(self, address: bytes, version: bytes) -> bool:
         return await self._run(commands.DROP_IF_VERSION, Effect.ONCE, (address,), version) == 1
 
     async def add(self, address: bytes, by: int, start: int, ttl: int | None) -> int:
-        reply = await self._run(commands.ADD, Effect.ONCE, (address,), b"%d" % start, b"%d" % by, _ms(ttl))
+        reply = await self._run(commands.ADD, Effect.ONCE, (address,), b"%d" % start, b"%d" % by, end_of(ttl))
         return int_in(reply)
 
     # Times.
@@ -93,12 +93,14 @@ class AsyncValkeyEngine(AsyncPages, AsyncBells, AsyncRounds):
         return [bytes_in(reply) for reply in await self._call_many(batch)]
 
     async def touch(self, address: bytes, ttl: int | None, now: int) -> bool:
-        return await self._run(commands.TOUCH, Effect.REPEATABLE, (address,), _ms(ttl), b"%d" % now) == 1
+        is_one = b"%d" % (ttl is not None)
+        args = end_of(ttl), is_one, b"%d" % now
+        return await self._run(commands.TOUCH, Effect.REPEATABLE, (address,), *args) == 1
 
     async def inspect(self, address: bytes) -> tuple[bytes, int | None] | None:
         match await self._run(commands.INSPECT, Effect.READ, (address,)):
             case [int(left), bytes(frame)]:
-                return frame, (left if left >= 0 else None)
+                return frame, left_of(left)
             case _:
                 return None
 
@@ -118,16 +120,11 @@ class AsyncValkeyEngine(AsyncPages, AsyncBells, AsyncRounds):
 
     async def land(self, address: bytes, token: bytes, frame: bytes, ttl: int | None) -> bool:
         keys = (*_lease_keys(address), address)
-        return await self._run(leases.LAND, Effect.REPEATABLE, keys, token, frame, _ms(ttl)) == 1
-
-
-def _ms(ttl: int | None) -> bytes:
-    return b"" if ttl is None else b"%d" % ttl
+        return await self._run(leases.LAND, Effect.REPEATABLE, keys, token, frame, end_of(ttl)) == 1
 
 
 def _set_if(address: bytes, frame: bytes, ttl: int | None, condition: bytes) -> bytes:
-    words = (b"SET", address, frame, condition)
-    return pack(*words) if ttl is None else pack(*words, b"PX", b"%d" % ttl)
+    return pack(b"SET", address, frame, condition, b"PX", end_of(ttl))
 
 
 def _lease_keys(name: bytes) -> tuple[bytes, bytes]:

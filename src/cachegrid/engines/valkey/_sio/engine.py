@@ -12,7 +12,7 @@ from cachegrid.engines.valkey import commands, leases
 from cachegrid.engines.valkey._sio.bells import SyncBells
 from cachegrid.engines.valkey._sio.pages import Batch, SyncPages
 from cachegrid.engines.valkey._sio.rounds import SyncRounds
-from cachegrid.engines.valkey.commands import pack, unlink
+from cachegrid.engines.valkey.commands import end_of, left_of, pack, unlink
 from cachegrid.engines.valkey.leases import lease_key
 from cachegrid.engines.valkey.replies import bytes_in, int_in, unexpected
 from cachegrid.engines.valkey.trouble import Effect
@@ -64,13 +64,13 @@ class SyncValkeyEngine(SyncPages, SyncBells, SyncRounds):
         return self._call(address, _set_if(address, frame, ttl, b"XX"), Effect.ONCE) is not None
 
     def store_if_version(self, address: bytes, version: bytes, frame: bytes, ttl: int | None) -> bool:
-        return self._run(commands.STORE_IF_VERSION, Effect.ONCE, (address,), version, frame, _ms(ttl)) == 1
+        return self._run(commands.STORE_IF_VERSION, Effect.ONCE, (address,), version, frame, end_of(ttl)) == 1
 
     def drop_if_version(self, address: bytes, version: bytes) -> bool:
         return self._run(commands.DROP_IF_VERSION, Effect.ONCE, (address,), version) == 1
 
     def add(self, address: bytes, by: int, start: int, ttl: int | None) -> int:
-        reply = self._run(commands.ADD, Effect.ONCE, (address,), b"%d" % start, b"%d" % by, _ms(ttl))
+        reply = self._run(commands.ADD, Effect.ONCE, (address,), b"%d" % start, b"%d" % by, end_of(ttl))
         return int_in(reply)
 
     # Times.
@@ -92,12 +92,14 @@ class SyncValkeyEngine(SyncPages, SyncBells, SyncRounds):
         return [bytes_in(reply) for reply in self._call_many(batch)]
 
     def touch(self, address: bytes, ttl: int | None, now: int) -> bool:
-        return self._run(commands.TOUCH, Effect.REPEATABLE, (address,), _ms(ttl), b"%d" % now) == 1
+        is_one = b"%d" % (ttl is not None)
+        args = end_of(ttl), is_one, b"%d" % now
+        return self._run(commands.TOUCH, Effect.REPEATABLE, (address,), *args) == 1
 
     def inspect(self, address: bytes) -> tuple[bytes, int | None] | None:
         match self._run(commands.INSPECT, Effect.READ, (address,)):
             case [int(left), bytes(frame)]:
-                return frame, (left if left >= 0 else None)
+                return frame, left_of(left)
             case _:
                 return None
 
@@ -117,16 +119,11 @@ class SyncValkeyEngine(SyncPages, SyncBells, SyncRounds):
 
     def land(self, address: bytes, token: bytes, frame: bytes, ttl: int | None) -> bool:
         keys = (*_lease_keys(address), address)
-        return self._run(leases.LAND, Effect.REPEATABLE, keys, token, frame, _ms(ttl)) == 1
-
-
-def _ms(ttl: int | None) -> bytes:
-    return b"" if ttl is None else b"%d" % ttl
+        return self._run(leases.LAND, Effect.REPEATABLE, keys, token, frame, end_of(ttl)) == 1
 
 
 def _set_if(address: bytes, frame: bytes, ttl: int | None, condition: bytes) -> bytes:
-    words = (b"SET", address, frame, condition)
-    return pack(*words) if ttl is None else pack(*words, b"PX", b"%d" % ttl)
+    return pack(b"SET", address, frame, condition, b"PX", end_of(ttl))
 
 
 def _lease_keys(name: bytes) -> tuple[bytes, bytes]:
