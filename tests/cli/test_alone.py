@@ -140,7 +140,10 @@ def test_to_stop_all_of_no_grids_is_done_already() -> None:
         (["up", "--server", "/gone"], {}, 5, "/gone"),
         (["get", "c"], {}, 2, "Missing argument"),
         (["gte"], {}, 2, "Did you mean 'get'"),
-        (["get", "c", "k", "--typo"], {}, 2, "No such option"),
+        (["get", "c", "k", "--typo"], {}, 2, "No such option: --typo (see: cachegrid get --help)"),
+        (["up", "--members"], {}, 2, "Option '--members' requires an argument (see: cachegrid --help)"),
+        (["up", "--members", "x"], {}, 2, "Invalid value for '--members'"),
+        (["--nope"], {}, 2, "No such option"),
     ],
 )
 def test_an_error_is_one_clear_line(words: list[str], variables: dict[str, str], code: int, message: str) -> None:
@@ -151,7 +154,8 @@ def test_an_error_is_one_clear_line(words: list[str], variables: dict[str, str],
     assert (code, "") == (done.code, done.out), done.err
     assert message in done.err
     assert "Traceback" not in done.err
-    assert 1 == done.err.count("\n") or done.err.startswith("Usage: ")
+    assert 1 == done.err.count("\n")
+    assert done.err.startswith("cachegrid: ")
 
 
 @pytest.mark.parametrize("words", [["--debug", "status"], ["status", "--debug"]])
@@ -192,3 +196,11 @@ def test_what_the_terminal_cannot_show_is_written_in_escapes() -> None:
     done = cachegrid("keys", "c", "--name", "größe", PYTHONIOENCODING="ascii")
     assert 2 == done.code
     assert "gr\\xf6\\xdfe" in done.err
+
+
+def test_without_a_command_the_help_is_shown() -> None:
+    """
+    As a wrong command line, for scripts.
+    """
+    done = cachegrid()
+    assert (2, True) == (done.code, "Usage: cachegrid" in done.out + done.err)

@@ -16,6 +16,8 @@ from cachegrid.cli.options import Json
 __all__ = ["app", "main"]
 
 DEBUG = "--debug"
+# What typer raises for a command line that it does not understand; it exports only one kind of it.
+WRONG_WORDS: type[Any] = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "UsageError")
 
 # Plain help: rich would take longer to load than most commands take to run.
 app = typer.Typer(
@@ -37,7 +39,22 @@ def main() -> None:
     words = sys.argv[1:]
     end = words.index("--") if "--" in words else len(words)
     is_debug = DEBUG in words[:end]  # wherever it stands
-    app([word for at, word in enumerate(words) if word != DEBUG or at > end], obj=is_debug, prog_name="cachegrid")
+    words = [word for at, word in enumerate(words) if word != DEBUG or at > end]
+    try:
+        # Not its own way to end, which tells of a wrong word in four lines.
+        sys.exit(app(words, obj=is_debug, prog_name="cachegrid", standalone_mode=False))
+    except WRONG_WORDS as error:
+        sys.exit(_told_of(error))
+
+
+def _told_of(error: Any) -> Exit:
+    """Say in one line what is wrong with the command line."""
+    if not sys.argv[1:]:
+        error.show()  # the help
+    else:
+        command = error.ctx.command_path if error.ctx else "cachegrid"
+        fail(f"{error.format_message().strip().rstrip('.')} (see: {command} --help)")
+    return Exit.USAGE
 
 
 def _print_version(said: bool) -> None:
