@@ -11,6 +11,7 @@ from cachegrid.engines._aio.protocol import (
     AsyncCounts,
     AsyncEngine,
     AsyncEpochs,
+    AsyncLandings,
     AsyncLeases,
     AsyncMembers,
     AsyncTimes,
@@ -26,6 +27,7 @@ _ABILITIES: Final[dict[str, type]] = {
     "conditions": AsyncConditions,
     "counts": AsyncCounts,
     "epochs": AsyncEpochs,
+    "landings": AsyncLandings,
     "leases": AsyncLeases,
     "members": AsyncMembers,
     "times": AsyncTimes,
@@ -38,6 +40,7 @@ class AsyncAbleEngine(
     AsyncConditions,
     AsyncCounts,
     AsyncEpochs,
+    AsyncLandings,
     AsyncLeases,
     AsyncMembers,
     AsyncTimes,
@@ -131,6 +134,9 @@ class _Stood:
 
     async def release(self, name: bytes, token: bytes) -> bool:
         self._refuse("leases", "lock()")
+
+    async def land(self, address: bytes, token: bytes, frame: bytes, ttl: int | None) -> bool:
+        self._refuse("landings", "a load that ends with its lease")
 
     async def walk(self, prefix: bytes) -> AsyncIterator[list[bytes]]:
         for ability in ("walks",):  # in a loop, so that this is a generator like any walk

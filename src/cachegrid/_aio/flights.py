@@ -13,7 +13,14 @@ from cachegrid.engines._aio.protocol import AsyncLeases
 from cachegrid.errors import EngineError, LoadTimeout
 from cachegrid.waits._aio import AsyncEvent, sleep
 
-__all__ = ["AsyncFlights", "AsyncLanding", "is_loading", "is_spoiled"]
+__all__ = ["AsyncFlights", "AsyncLanding", "Landed", "is_loading", "is_spoiled"]
+
+
+class Landed(NamedTuple):
+    """What became of a frame that was loaded."""
+
+    is_for_all: bool  # not, if something was set or dropped meanwhile that those who came later have to see
+    is_released: bool  # the lease has ended with it
 
 
 class AsyncLanding(NamedTuple):
@@ -21,7 +28,8 @@ class AsyncLanding(NamedTuple):
 
     address: bytes
     look: Callable[[], Awaitable[bytes | None]]  # asks the grid
-    load: Callable[[], Awaitable[bytes]]  # asks the origin, and stores
+    load: Callable[[], Awaitable[bytes]]  # asks the origin
+    store: Callable[[bytes, bytes | None], Awaitable[Landed]]  # a frame, under the lease of a token, if there is one
     leases: AsyncLeases | None  # None: the engine has none, and only this process loads once
     lease: int  # ms
     wait: float  # seconds
@@ -30,12 +38,13 @@ class AsyncLanding(NamedTuple):
 class _Flight:
     """One load in this process, that others wait for."""
 
-    __slots__ = ("address", "frame", "has_begun", "is_over", "is_spoiled", "landed", "trouble")
+    __slots__ = ("address", "frame", "has_begun", "is_for_all", "is_over", "is_spoiled", "landed", "trouble")
 
     def __init__(self, address: bytes) -> None:
         self.address = address
         self.landed = AsyncEvent()
         self.has_begun = self.is_over = self.is_spoiled = False
+        self.is_for_all = True
         self.frame: bytes | None = None
         self.trouble: EngineError | None = None  # of the grid, not of the loader
 
@@ -77,6 +86,7 @@ class AsyncFlights:
         Raises LoadTimeout after waiting for others for too long, whatever `load` raises, and EngineError.
         """
         deadline = time.monotonic() + landing.wait
+        began_before = True  # the flight that is waited for: before this caller asked
         while True:
             mine = _Flight(landing.address)
             flight = self._flights.setdefault(landing.address, mine)
@@ -86,11 +96,12 @@ class AsyncFlights:
                 self._end(flight)  # its loop has ended
             elif not await flight.landed.wait(deadline - time.monotonic()):
                 raise _waited_too_long(landing.wait)
-            elif flight.frame is not None:
+            elif flight.frame is not None and (flight.is_for_all or not began_before):
                 return flight.frame
             elif flight.trouble is not None:
                 # One after the other, all who wait would only find the same, each after a deadline of its own.
                 raise type(flight.trouble)(str(flight.trouble), where=flight.trouble.where) from flight.trouble
+            began_before = False
 
     def spoil(self, address: bytes) -> None:
         """Let what is being loaded for an address not be kept, since it was dropped; who asks now loads anew."""
@@ -115,7 +126,7 @@ class AsyncFlights:
                 # Looked up again although the caller just missed: a flight that landed in between has
                 # stored the value, and the origin must not be asked twice for it.
                 frame = await landing.look()
-                flight.frame = frame if frame is not None else await self._load(landing, flight)
+                flight.frame = frame if frame is not None else (await self._load(landing, flight, None))[0]
             else:
                 flight.frame = await self._lead_in_grid(landing, landing.leases, flight, deadline)
             return flight.frame
@@ -129,9 +140,13 @@ class AsyncFlights:
             flight.landed.set()
             _loading.set(before)  # `reset` would refuse where a coroutine is disposed of by another task
 
-    async def _load(self, landing: AsyncLanding, flight: _Flight) -> bytes:
+    async def _load(self, landing: AsyncLanding, flight: _Flight, token: bytes | None) -> tuple[bytes, bool]:
+        """The frame, and whether the lease has ended with it."""
         flight.has_begun = True
-        return await landing.load()
+        frame = await landing.load()
+        landed = await landing.store(frame, token)
+        flight.is_for_all = landed.is_for_all
+        return frame, landed.is_released
 
     async def _lead_in_grid(
         self, landing: AsyncLanding, leases: AsyncLeases, flight: _Flight, deadline: float
@@ -149,10 +164,12 @@ class AsyncFlights:
                     return frame
                 if got:
                     self._keeper.hold(leases, address, token, landing.lease)
-                    return await self._load(landing, flight)
+                    frame, is_released = await self._load(landing, flight, token)
+                    got = not is_released
+                    return frame
             finally:
+                self._keeper.let_go(token)
                 if got:
-                    self._keeper.let_go(token)
                     await give_back(leases, address, token)
             if time.monotonic() >= deadline:
                 raise _waited_too_long(time.monotonic() - started)

@@ -18,6 +18,7 @@ class CacheStats:
     loads: int
     load_failures: int
     load_waits: int  # callers who waited for somebody else's load
+    store_failures: int  # loads whose callers got the value, though the grid could not store it
     damaged: int  # reads that met bytes which are no frame of ours; each is a miss too
 
     @property
@@ -30,11 +31,21 @@ class CacheStats:
 class Counters:
     """The counters themselves, raised in place."""
 
-    __slots__ = ("damaged", "drops", "hits", "load_failures", "load_waits", "loads", "misses", "stores")
+    __slots__ = (
+        "damaged",
+        "drops",
+        "hits",
+        "load_failures",
+        "load_waits",
+        "loads",
+        "misses",
+        "store_failures",
+        "stores",
+    )
 
     def __init__(self) -> None:
         self.hits = self.misses = self.stores = self.drops = 0
-        self.loads = self.load_failures = self.load_waits = self.damaged = 0
+        self.loads = self.load_failures = self.load_waits = self.store_failures = self.damaged = 0
 
     def snapshot(self) -> CacheStats:
         """The counters as they are now."""

@@ -12,6 +12,7 @@ from cachegrid.engines._sio.protocol import (
     SyncCounts,
     SyncEngine,
     SyncEpochs,
+    SyncLandings,
     SyncLeases,
     SyncMembers,
     SyncTimes,
@@ -27,6 +28,7 @@ _ABILITIES: Final[dict[str, type]] = {
     "conditions": SyncConditions,
     "counts": SyncCounts,
     "epochs": SyncEpochs,
+    "landings": SyncLandings,
     "leases": SyncLeases,
     "members": SyncMembers,
     "times": SyncTimes,
@@ -39,6 +41,7 @@ class SyncAbleEngine(
     SyncConditions,
     SyncCounts,
     SyncEpochs,
+    SyncLandings,
     SyncLeases,
     SyncMembers,
     SyncTimes,
@@ -132,6 +135,9 @@ class _Stood:
 
     def release(self, name: bytes, token: bytes) -> bool:
         self._refuse("leases", "lock()")
+
+    def land(self, address: bytes, token: bytes, frame: bytes, ttl: int | None) -> bool:
+        self._refuse("landings", "a load that ends with its lease")
 
     def walk(self, prefix: bytes) -> Iterator[list[bytes]]:
         for ability in ("walks",):  # in a loop, so that this is a generator like any walk

@@ -14,7 +14,14 @@ from cachegrid.engines._sio.protocol import SyncLeases
 from cachegrid.errors import EngineError, LoadTimeout
 from cachegrid.waits._sio import SyncEvent, sleep
 
-__all__ = ["SyncFlights", "SyncLanding", "is_loading", "is_spoiled"]
+__all__ = ["Landed", "SyncFlights", "SyncLanding", "is_loading", "is_spoiled"]
+
+
+class Landed(NamedTuple):
+    """What became of a frame that was loaded."""
+
+    is_for_all: bool  # not, if something was set or dropped meanwhile that those who came later have to see
+    is_released: bool  # the lease has ended with it
 
 
 class SyncLanding(NamedTuple):
@@ -22,7 +29,8 @@ class SyncLanding(NamedTuple):
 
     address: bytes
     look: Callable[[], bytes | None]  # asks the grid
-    load: Callable[[], bytes]  # asks the origin, and stores
+    load: Callable[[], bytes]  # asks the origin
+    store: Callable[[bytes, bytes | None], Landed]  # a frame, under the lease of a token, if there is one
     leases: SyncLeases | None  # None: the engine has none, and only this process loads once
     lease: int  # ms
     wait: float  # seconds
@@ -31,12 +39,13 @@ class SyncLanding(NamedTuple):
 class _Flight:
     """One load in this process, that others wait for."""
 
-    __slots__ = ("address", "frame", "has_begun", "is_over", "is_spoiled", "landed", "trouble")
+    __slots__ = ("address", "frame", "has_begun", "is_for_all", "is_over", "is_spoiled", "landed", "trouble")
 
     def __init__(self, address: bytes) -> None:
         self.address = address
         self.landed = SyncEvent()
         self.has_begun = self.is_over = self.is_spoiled = False
+        self.is_for_all = True
         self.frame: bytes | None = None
         self.trouble: EngineError | None = None  # of the grid, not of the loader
 
@@ -78,6 +87,7 @@ class SyncFlights:
         Raises LoadTimeout after waiting for others for too long, whatever `load` raises, and EngineError.
         """
         deadline = time.monotonic() + landing.wait
+        began_before = True  # the flight that is waited for: before this caller asked
         while True:
             mine = _Flight(landing.address)
             flight = self._flights.setdefault(landing.address, mine)
@@ -87,11 +97,12 @@ class SyncFlights:
                 self._end(flight)  # its loop has ended
             elif not flight.landed.wait(deadline - time.monotonic()):
                 raise _waited_too_long(landing.wait)
-            elif flight.frame is not None:
+            elif flight.frame is not None and (flight.is_for_all or not began_before):
                 return flight.frame
             elif flight.trouble is not None:
                 # One after the other, all who wait would only find the same, each after a deadline of its own.
                 raise type(flight.trouble)(str(flight.trouble), where=flight.trouble.where) from flight.trouble
+            began_before = False
 
     def spoil(self, address: bytes) -> None:
         """Let what is being loaded for an address not be kept, since it was dropped; who asks now loads anew."""
@@ -116,7 +127,7 @@ class SyncFlights:
                 # Looked up again although the caller just missed: a flight that landed in between has
                 # stored the value, and the origin must not be asked twice for it.
                 frame = landing.look()
-                flight.frame = frame if frame is not None else self._load(landing, flight)
+                flight.frame = frame if frame is not None else (self._load(landing, flight, None))[0]
             else:
                 flight.frame = self._lead_in_grid(landing, landing.leases, flight, deadline)
             return flight.frame
@@ -130,9 +141,13 @@ class SyncFlights:
             flight.landed.set()
             _loading.set(before)  # `reset` would refuse where a coroutine is disposed of by another task
 
-    def _load(self, landing: SyncLanding, flight: _Flight) -> bytes:
+    def _load(self, landing: SyncLanding, flight: _Flight, token: bytes | None) -> tuple[bytes, bool]:
+        """The frame, and whether the lease has ended with it."""
         flight.has_begun = True
-        return landing.load()
+        frame = landing.load()
+        landed = landing.store(frame, token)
+        flight.is_for_all = landed.is_for_all
+        return frame, landed.is_released
 
     def _lead_in_grid(self, landing: SyncLanding, leases: SyncLeases, flight: _Flight, deadline: float) -> bytes:
         address = landing.address
@@ -148,10 +163,12 @@ class SyncFlights:
                     return frame
                 if got:
                     self._keeper.hold(leases, address, token, landing.lease)
-                    return self._load(landing, flight)
+                    frame, is_released = self._load(landing, flight, token)
+                    got = not is_released
+                    return frame
             finally:
+                self._keeper.let_go(token)
                 if got:
-                    self._keeper.let_go(token)
                     give_back(leases, address, token)
             if time.monotonic() >= deadline:
                 raise _waited_too_long(time.monotonic() - started)

@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
-from typing import TypeVar
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final, TypeVar, cast
 
 from cachegrid._core.address import Key, Space
 from cachegrid._core.frame import version_of
@@ -13,12 +14,28 @@ from cachegrid._core.miss import MISS, UNSAID
 from cachegrid._core.units import Span
 from cachegrid._sio.cell import Ends
 from cachegrid._sio.changes import SyncChanges
-from cachegrid._sio.flights import SyncLanding, is_loading, is_spoiled
-from cachegrid.errors import OutcomeUnknown
+from cachegrid._sio.flights import Landed, SyncLanding, is_loading, is_spoiled
+from cachegrid.errors import EngineTimeout, FrameError, GridFull, OutcomeUnknown, Unreachable
 
 __all__ = ["SyncLoads"]
 
 T = TypeVar("T")
+# Why a value that was loaded is not kept, and given to its callers nevertheless: the grid's affair, and it passes.
+_PASSING: Final = (EngineTimeout, GridFull, OutcomeUnknown, Unreachable)
+
+
+@dataclass(slots=True)
+class _Load:
+    """One caller's way to a value: from the grid, if it is there by now, or from the origin."""
+
+    key: Key
+    space: Space
+    address: bytes
+    ends: Ends
+    loader: Callable[[], Any]
+    is_damaged: bool = False  # what is there
+    has_loaded: bool = False
+    value: object = MISS  # decoded, or as the loader gave it
 
 
 class SyncLoads(SyncChanges):
@@ -31,7 +48,8 @@ class SyncLoads(SyncChanges):
         However many callers in however many processes miss at once, one of them loads and the others wait for it, at
         most `wait` of the cache's policy (then LoadTimeout). If it fails its caller gets the error and another
         caller's loader is tried; if its process dies, another takes over when the lease has ended. What is set while
-        the loader works stays.
+        the loader works stays, and what is deleted meanwhile, by whichever process, is not stored. If the grid cannot
+        store the result, who waited gets it all the same, and `store_failures` in `stats()` counts it.
         """
         ends = self._ends(ttl, idle)
         value = self._read(key)
@@ -43,52 +61,79 @@ class SyncLoads(SyncChanges):
         address = space.address(key)
         if is_loading(address):
             return loader()  # the loader asks for its own key: it must not wait for itself
-        loaded: list[T] = []
-        damaged: list[bytes] = []
+        load = _Load(key, space, address, ends, loader)
+        landing = SyncLanding(
+            address,
+            partial(self._look, load),
+            partial(self._ask_origin, load),
+            partial(self._store_loaded, load),
+            None if "leases" in self._hub.lacking else self._engine,
+            self._lease,
+            self._wait,
+        )
+        frame = self._hub.flights.land(landing)
+        if not load.has_loaded:
+            self._counters.load_waits += 1
+        if load.value is not MISS:
+            return cast("T", load.value)
+        return self._thaw_quietly(address, frame)  # type: ignore[no-any-return] # what another caller has in hand
 
-        def look() -> bytes | None:
-            frame = self._fetch(address)
-            if frame is None or self._is_sound(address, frame):
-                return frame
-            damaged.append(frame)
-            return None
+    def _look(self, load: _Load) -> bytes | None:
+        """Ask the grid. What cannot be read counts as nothing."""
+        frame = self._fetch(load.address)
+        if frame is not None:
+            try:
+                load.value = self._thaw_quietly(load.address, frame)
+            except FrameError:
+                load.is_damaged = True
+                return None
+        return frame
 
-        def load() -> bytes:
-            loaded.append(self._count_load(loader))
-            frame = self._freeze(address, key, loaded[0], ends)
-            if not is_spoiled(address) and self._keep(address, frame, ends, over=bool(damaged)):
-                self._counters.stores += 1
-                self._drop_outdated(space, address, frame)
-            return frame
+    def _ask_origin(self, load: _Load) -> bytes:
+        """The frame of what the loader gives. Raises what the loader raises, and for what the codec refuses."""
+        load.value = self._count_load(load.loader)
+        load.has_loaded = True
+        return self._freeze(load.address, load.key, load.value, load.ends)
 
-        leases = None if "leases" in self._hub.lacking else self._engine
-        frame = self._hub.flights.land(SyncLanding(address, look, load, leases, self._lease, self._wait))
-        if loaded:
-            return loaded[0]
-        self._counters.load_waits += 1
-        return self._thaw_quietly(address, frame)  # type: ignore[no-any-return] # what another loader stored
-
-    def _keep(self, address: bytes, frame: bytes, ends: Ends, *, over: bool) -> bool:
-        """
-        Store what was loaded; whether it was stored.
-
-        Only where nothing is, for what was set while the loader worked is newer; or `over` what cannot be read.
-        """
-        if over or "conditions" in self._hub.lacking:
-            self._engine.store(address, frame, ends.engine)
-            return True
-        for _ in range(2):
-            # Repeated when nobody knows whether it was done: if it was, then the second finds it there.
-            with contextlib.suppress(OutcomeUnknown):
-                return self._engine.store_if_absent(address, frame, ends.engine)
-        return True
-
-    def _drop_outdated(self, space: Space, address: bytes, frame: bytes) -> None:
-        """Drop what was just stored, if it was dropped while it was being stored, or nobody looks there any more."""
-        if is_spoiled(address):
-            if "conditions" in self._hub.lacking:
-                self._engine.drop(address)
+    def _store_loaded(self, load: _Load, frame: bytes, token: bytes | None) -> Landed:
+        """Keep what was loaded, under the lease of `token` if there is one."""
+        if is_spoiled(load.address):
+            return Landed(is_for_all=True, is_released=False)  # who comes after the drop waits for another flight
+        lands = token is not None and not load.is_damaged and "landings" not in self._hub.lacking
+        try:
+            if lands and token is not None:
+                stored = self._engine.land(load.address, token, frame, load.ends.engine)
             else:
-                self._engine.drop_if_version(address, version_of(frame))
-        elif space.doubt != self._engine.doubt and (self._settle()).prefix != space.prefix:
-            self._engine.drop(address)
+                stored = self._keep(load, frame)
+            if self._stored(stored):
+                self._drop_outdated(load, frame, lands=lands)
+        except _PASSING:
+            self._counters.store_failures += 1
+            return Landed(is_for_all=True, is_released=False)
+        return Landed(is_for_all=stored, is_released=lands)
+
+    def _keep(self, load: _Load, frame: bytes) -> bool:
+        """
+        Store where the engine does not know what a load is; whether it was stored.
+
+        Only where nothing is, for what was set while the loader worked is newer; or over what cannot be read.
+        """
+        address, ttl = load.address, load.ends.engine
+        if load.is_damaged or "conditions" in self._hub.lacking:
+            self._engine.store(address, frame, ttl)
+            return True
+        try:
+            return self._engine.store_if_absent(address, frame, ttl)
+        except OutcomeUnknown:
+            # Repeated when nobody knows whether it was done: if it was, then the second finds it there.
+            return self._engine.store_if_absent(address, frame, ttl)
+
+    def _drop_outdated(self, load: _Load, frame: bytes, *, lands: bool) -> None:
+        """Drop what was just stored, if it was dropped while it was being stored, or nobody looks there any more."""
+        if not lands and is_spoiled(load.address):  # what lands, the drop has met at the owner
+            if "conditions" in self._hub.lacking:
+                self._engine.drop(load.address)
+            else:
+                self._engine.drop_if_version(load.address, version_of(frame))
+        elif load.space.doubt != self._engine.doubt and (self._settle()).prefix != load.space.prefix:
+            self._engine.drop(load.address)

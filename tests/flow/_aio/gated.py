@@ -30,6 +30,7 @@ _METHODS = (
     "acquire",
     "renew",
     "release",
+    "land",
     "epoch",
     "raise_epoch",
     "members",

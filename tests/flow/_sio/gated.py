@@ -31,6 +31,7 @@ _METHODS = (
     "acquire",
     "renew",
     "release",
+    "land",
     "epoch",
     "raise_epoch",
     "members",
