@@ -117,7 +117,8 @@ def test_the_only_grid_needs_no_name() -> None:
     Not even to be stopped.
     """
     cachegrid("up", "--members", "1", "--replicas", "0", "--name", "only")
-    assert "only" == cachegrid("status", "--json").told["name"]
+    assert ["only", "only"] == [cachegrid(word, "--json").told["name"] for word in ("status", "stats")]
+    assert "only" == cachegrid("stats", "--name", "only", "--json").told["name"]
     assert "grid only is stopped\n" == cachegrid("down").out
 
 
@@ -225,7 +226,7 @@ def test_what_is_kept_on_disk_outlives_down_until_it_is_purged(state_folder: Pat
     assert 0 == cachegrid(*shape).code
     cachegrid("set", "c", "k", "kept")
     assert 0 == cachegrid("down").code
-    done = cachegrid("status", "--name", "default")
+    done = cachegrid("status")
     assert 3 == done.code
     assert "is stopped, and its entries are kept on disk; to have it back with them: " in done.err
     assert f"cachegrid {' '.join(shape)}\n" in done.err

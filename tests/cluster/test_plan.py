@@ -21,7 +21,7 @@ from cachegrid.cluster.plan import (
     quoted,
     slot_ranges,
 )
-from cachegrid.cluster.view import NodeRow, parse_rows
+from cachegrid.engines.valkey.facts import NodeRow, read_rows
 from cachegrid.engines.valkey.slots import SLOTS
 from cachegrid.errors import ConfigError
 
@@ -38,7 +38,7 @@ def planned(shape: Shape) -> GridPlan:
 def told(plan: GridPlan, member: MemberPlan, *, shards: bool = True) -> dict[str, NodeRow]:
     """What a member's nodes.conf tells it."""
     lines = nodes_text(plan, member.index, shards=shards).splitlines()
-    return parse_rows(line for line in lines if not line.startswith("vars"))
+    return read_rows(line for line in lines if not line.startswith("vars"))
 
 
 def conf_of(shape: Shape, **more: object) -> dict[str, str]:

@@ -17,6 +17,7 @@ from cachegrid.cluster.admin import Admin, connect_to
 from cachegrid.cluster.presence import pid_of
 from cachegrid.cluster.state import GridState, names
 from cachegrid.cluster.view import node_rows
+from cachegrid.engines.valkey.facts import NodeRow
 from cachegrid.engines.valkey.slots import slot_of
 from cachegrid.errors import EngineError, StartFailed
 from cachegrid.testing.loopback import LoopbackGrid
@@ -44,8 +45,8 @@ def run_at_owners(state: GridState, command: str, *more: bytes) -> list[object]:
             admin.close()
 
 
-def _owner(rows: dict[str, object], key: bytes) -> str:
-    return next(i for i, row in rows.items() if any(slot_of(key) in span for span in row.slots))  # type: ignore[attr-defined]
+def _owner(rows: dict[str, NodeRow], key: bytes) -> str:
+    return next(i for i, row in rows.items() if any(slot_of(key) in span for span in row.slots))
 
 
 def written_to_disk(admin: Admin) -> bool:
@@ -92,7 +93,9 @@ def test_a_grid_on_disk_is_not_started_in_another_shape() -> None:
     """
     start(owners=1, replicas=0, persist=True)
     stop()
-    with pytest.raises(StartFailed, match=r"another shape \(1 owner, .*kept on disk\).*resume.*--purge"):
+    with pytest.raises(
+        StartFailed, match=r"was otherwise \(1 owner, .*kept on disk\): `cachegrid up .*` resumes.*--purge"
+    ):
         start(owners=3)
     assert 1 == len(embedded().members)
 
@@ -254,7 +257,7 @@ def test_loading_may_take_longer_than_starting() -> None:
     slow = {"key-load-delay": "300", "loading-process-events-interval-bytes": "1024"}  # microseconds per entry
     state = start(owners=1, replicas=0, persist=True, settings=slow)
     with connect_to(state, state.members[0]) as admin:
-        admin.run("EVAL", "for i = 1, 6000 do redis.call('SET', KEYS[1] .. i, i) end", 1, "{k}")
+        admin.run("EVAL", "for i = 1, 6000 do redis.call('SET', KEYS[1] .. i, i, 'EX', 9999) end", 1, "{k}")
     stop()
     begun = time.monotonic()
     state = start(owners=1, replicas=0, persist=True, timeout=1.0)

@@ -36,6 +36,8 @@ keyspace_misses:3\r
 # Replication\r
 role:master\r
 master_repl_offset:5000\r
+# Keyspace\r
+db0:keys=45,expires=42,avg_ttl=0\r
 """
 
 
@@ -67,7 +69,7 @@ def test_facts_are_read() -> None:
     """
     What INFO and DBSIZE say, with sizes in bytes, and how far the member is in the stream of writes.
     """
-    node, facts = read_facts(OWNER, [INFO, 42])
+    node, facts = read_facts(OWNER, [INFO, 45])
     assert 5000 == node.offset
     assert (
         MemberFacts(

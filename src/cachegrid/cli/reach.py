@@ -24,7 +24,8 @@ def said(url: str | None, name: str | None, config: str | None) -> Settings:
     settings = load_settings(url, name, config)
     if settings.url is not None or settings.name is not None:
         return settings
-    return dataclasses.replace(settings, name=_only_name([state.name for state in running()]))
+    # Of grids that do not run, it can at least be said what they have.
+    return dataclasses.replace(settings, name=_only_name([state.name for state in running()] or names(state_root())))
 
 
 @contextmanager

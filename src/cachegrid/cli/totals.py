@@ -31,7 +31,7 @@ def of_members(members: Sequence[MemberFacts]) -> dict[str, float]:
 
 def of_cache(cache: SyncCache, sample: int) -> dict[str, float]:
     """How many entries a cache has; and of `sample` of them, how large they are and how many expire."""
-    walk = cache.keys()
+    walk = iter(cache.keys())
     first = list(islice(walk, sample))
     entries = [entry for key in first if (entry := cache.entry(key))]
     sizes = [entry.size for entry in entries]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Self
 
 from libvalkey import ProtocolError, Reader, ReplyError, pack_command
 
+from cachegrid.engines.valkey.facts import read_info
 from cachegrid.errors import AccessDenied, EngineError, EngineTimeout, ServerRefused, Unreachable
 
 if TYPE_CHECKING:
@@ -56,8 +57,7 @@ class Admin:
 
     def facts(self, *sections: str) -> dict[str, str]:
         """The lines of `INFO` for some sections, by name."""
-        lines = (line.partition(":") for line in self.text("INFO", *sections).splitlines())
-        return {name: value for name, colon, value in lines if colon}
+        return read_info(self.text("INFO", *sections))
 
     def wait_at_most(self, timeout: float) -> None:
         """Let later answers take that many seconds."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from cachegrid.cluster.files import own_nodes
 from cachegrid.cluster.plan import GridPlan, MemberPlan
 from cachegrid.cluster.state import GridState
-from cachegrid.cluster.view import NodeRow, parse_rows
+from cachegrid.engines.valkey.facts import NodeRow, read_rows
 from cachegrid.engines.valkey.slots import SLOTS
 from cachegrid.errors import StartFailed
 
@@ -55,7 +55,7 @@ def _view(path: Path) -> dict[str, NodeRow]:
     """What one member knew of all; nothing, if its file is missing, torn or another's."""
     try:
         lines = path.read_text().splitlines()
-        return parse_rows(line for line in lines if not line.startswith("vars "))
+        return read_rows(line for line in lines if not line.startswith("vars "))
     except (OSError, ValueError, IndexError):
         return {}
 
@@ -64,7 +64,7 @@ def _last_known(member: str, views: Mapping[str, Mapping[str, NodeRow]]) -> Node
     if member in views[member]:
         return views[member][member]
     seen = [rows[member] for rows in views.values() if member in rows]
-    unknown = NodeRow(id=member, port=0, flags=frozenset({"slave"}), owner_id="", epoch=0, slots=())
+    unknown = NodeRow(id=member, flags=frozenset({"slave"}), owner_id="", epoch=0, slots=())
     return max(seen, key=lambda row: row.epoch, default=unknown)
 
 

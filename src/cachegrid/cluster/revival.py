@@ -18,7 +18,8 @@ from cachegrid.cluster.presence import pid_of
 from cachegrid.cluster.processes import wait_gone
 from cachegrid.cluster.server import ServerProgram
 from cachegrid.cluster.state import GridState, MemberState, Stage, save, write_atomically
-from cachegrid.cluster.view import NodeRow, node_rows
+from cachegrid.cluster.view import node_rows
+from cachegrid.engines.valkey.facts import NodeRow
 from cachegrid.errors import EngineError, ServerRefused
 
 __all__ = ["heal", "resume"]

@@ -18,8 +18,9 @@ from cachegrid.cluster.presence import pid_of
 from cachegrid.cluster.shutdown import kill, stop
 from cachegrid.cluster.startup import start
 from cachegrid.cluster.state import GridState, MemberState
-from cachegrid.cluster.view import NodeRow, members, node_rows
+from cachegrid.cluster.view import members, node_rows
 from cachegrid.engines.facts import MemberFacts
+from cachegrid.engines.valkey.facts import NodeRow
 from cachegrid.engines.valkey.slots import SLOTS, slot_of
 from cachegrid.errors import EngineError
 
