@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
+from collections.abc import ItemsView, KeysView, MutableMapping, ValuesView
 from typing import Any
 
 import pytest
 
 from cachegrid._sio.cache import SyncCache
 from cachegrid._sio.grid import SyncGrid
-from cachegrid.errors import EntryNotFound
+from cachegrid.errors import ConfigError, EntryNotFound, KeyRefused
 from tests.flow._sio.flow import SyncFlow, engine_of
 from tests.flow.backing import Backing
 from tests.flow.waits._sio import together
@@ -132,8 +132,59 @@ def test_a_cache_stands_for_a_dict(cache: SyncCache) -> None:
         for word in text.split():
             counts[word] = counts.get(word, 0) + 1
 
-    count_words("a b a c a", cache)  # type: ignore[arg-type] # registered, which a checker cannot see
+    count_words("a b a c a", cache)
     assert {"a": 3, "b": 1, "c": 1} == dict(cache)
+
+
+def test_update_is_that_of_a_dict_too(cache: SyncCache) -> None:
+    """
+    With a mapping, pairs, names, or another cache; what is there besides stays.
+    """
+    expected: dict[Any, Any] = {}
+    for mapping in (expected, cache):
+        mapping.update({"a": 1, 2: None})
+        mapping.update([("b", 2), (("c", 1), 3)])
+        mapping.update({"a": 5}, d=4)
+        mapping.update(e=6)
+        mapping.update()
+    other: MutableMapping[Any, Any] = {}
+    other.update(cache)
+    assert expected == dict(cache) == other
+    cache.update(cache)
+    assert expected == dict(cache)
+
+
+def test_update_says_which_one_was_meant(cache: SyncCache) -> None:
+    """
+    A key without a function, and times beside a mapping, are refused with a sentence, and nothing is stored.
+    """
+    with pytest.raises(KeyRefused, match="^update.'sku-1'. lacks the function that makes the new value"):
+        cache.update("sku-1")  # type: ignore[arg-type]
+    for times in ({"ttl": 5}, {"idle": 5}, {"default": 1}):
+        with pytest.raises(ConfigError, match=r"of update is \d; it must be .*set_many\(values, ttl=...\)"):
+            cache.update({"a": 1}, **times)
+    assert 0 == len(cache)
+
+
+def test_views_are_those_of_a_dict(cache: SyncCache) -> None:
+    """
+    They tell what is there when they are gone through, know their length, and what is in them.
+    """
+    keys, items, values, users = cache.keys(), cache.items(), cache.values(), cache.keys("user:*")
+    cache.update({"a": 1, "user:1": 2})
+    assert (2, 2, 2, 1) == (len(keys), len(items), len(values), len(users))
+    assert {"a"} == keys - {"user:1"} == set(keys) - set(users)
+    assert [True, False, True, False, False] == [
+        "a" in keys,
+        "b" in keys,
+        "user:1" in users,
+        "user:2" in users,
+        "a" in users,
+    ]
+    assert [True, False, True, False] == [("a", 1) in items, ("a", 2) in items, 2 in values, 3 in values]
+    assert isinstance(keys, KeysView)
+    assert isinstance(items, ItemsView)
+    assert isinstance(values, ValuesView)
 
 
 def test_an_async_cache_is_no_mapping() -> None:

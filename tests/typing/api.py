@@ -7,8 +7,9 @@ one too many, and that is an error as well.
 
 from __future__ import annotations
 
+from collections.abc import MutableMapping
 from datetime import timedelta
-from typing import assert_type
+from typing import Any, assert_type
 
 import cachegrid
 from cachegrid import AsyncCache, AsyncGrid, CachePolicy, CacheStats, Entry, Settings, SyncCache, SyncGrid, errors
@@ -36,6 +37,17 @@ def as_a_mapping(grid: SyncGrid) -> None:
     del prices["sku-1"]
     assert_type("sku-1" in prices, bool)
     prices[1.5] = 1  # type: ignore[index]
+    prices.update({"a": 1}, b=2)
+    prices.update([("a", 1)])
+    prices.update(a=1)
+    prices.update("a")  # type: ignore[arg-type]
+    takes_a_dict(prices)
+    for key in prices.keys() | {"more"}:
+        assert_type(prices.get(key), Any)
+
+
+def takes_a_dict(counts: MutableMapping[str, int]) -> int:
+    return sum(counts.values())
 
 
 def reading_and_writing(prices: SyncCache) -> None:

@@ -57,12 +57,8 @@ class AsyncCache(AsyncLoads, AsyncFace):
         """Whether there is an entry; reading it counts as a read."""
         return await self._read(key) is not MISS
 
-    async def keys(self, match: str | None = None) -> AsyncIterator[Key]:
-        """
-        Every key, each once; with `match`, those str keys that fit a pattern such as "user:*".
-
-        Walks all members page by page and remembers what it has seen: for operators, not for a request.
-        """
+    async def _keys(self, match: str | None) -> AsyncIterator[Key]:
+        """What `keys` says; that one, and `items`, are where the colours differ."""
         space = await self._settle()
         seen: set[Key] = set()
         async for page in self._engine.walk(space.prefix):
@@ -74,15 +70,14 @@ class AsyncCache(AsyncLoads, AsyncFace):
                     seen.add(key)
                     yield key
 
-    async def items(self) -> AsyncIterator[tuple[Key, Any]]:
-        """Every entry's key and value; an entry that comes or goes meanwhile may be missing."""
-        async for key in self.keys():
+    async def _items(self) -> AsyncIterator[tuple[Key, Any]]:
+        async for key in self._keys(None):
             value = await self._read(key)
             if value is not MISS:
                 yield key, value
 
     def __aiter__(self) -> AsyncIterator[Key]:
-        return self.keys()
+        return self._keys(None)
 
     # Writing.
 

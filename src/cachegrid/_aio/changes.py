@@ -67,14 +67,10 @@ class AsyncChanges(AsyncCell):
         """
         return await self._swap(key, version, value, self._ends(ttl, idle))
 
-    async def update(
+    async def _change(
         self, key: Key, fn: Callable[[Any], T], *, default: Any = UNSAID, ttl: Span = UNSAID, idle: Span = UNSAID
     ) -> T:
-        """
-        Replace a value by `fn(value)`, atomically: `fn` is called again when another write came in between.
-
-        Where there is no entry, `fn(default)` is stored; without `default` it is EntryNotFound. Returns the new value.
-        """
+        """What `update` says; that one is where the colours differ."""
         ends = self._ends(ttl, idle)
         deadline = self._deadline()
         while True:

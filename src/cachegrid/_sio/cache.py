@@ -58,12 +58,8 @@ class SyncCache(SyncLoads, SyncFace):
         """Whether there is an entry; reading it counts as a read."""
         return self._read(key) is not MISS
 
-    def keys(self, match: str | None = None) -> Iterator[Key]:
-        """
-        Every key, each once; with `match`, those str keys that fit a pattern such as "user:*".
-
-        Walks all members page by page and remembers what it has seen: for operators, not for a request.
-        """
+    def _keys(self, match: str | None) -> Iterator[Key]:
+        """What `keys` says; that one, and `items`, are where the colours differ."""
         space = self._settle()
         seen: set[Key] = set()
         for page in self._engine.walk(space.prefix):
@@ -75,15 +71,14 @@ class SyncCache(SyncLoads, SyncFace):
                     seen.add(key)
                     yield key
 
-    def items(self) -> Iterator[tuple[Key, Any]]:
-        """Every entry's key and value; an entry that comes or goes meanwhile may be missing."""
-        for key in self.keys():
+    def _items(self) -> Iterator[tuple[Key, Any]]:
+        for key in self._keys(None):
             value = self._read(key)
             if value is not MISS:
                 yield key, value
 
     def __iter__(self) -> Iterator[Key]:
-        return self.keys()
+        return self._keys(None)
 
     # Writing.
 

@@ -3,21 +3,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, MutableMapping
-from typing import TYPE_CHECKING, Any
+import fnmatch
+from collections.abc import Callable, ItemsView, Iterable, Iterator, KeysView, Mapping, MutableMapping, ValuesView
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast, overload
 
 from cachegrid._core.address import Key
 from cachegrid._core.miss import MISS, UNSAID
-from cachegrid.errors import EntryNotFound
+from cachegrid._core.units import Span
+from cachegrid.errors import ConfigError, EntryNotFound, KeyRefused
+
+if TYPE_CHECKING:
+    from _typeshed import SupportsKeysAndGetItem
+
+    # Any key, for the checker: so that a cache may stand where a mapping of str is asked for.
+    _Mapping = MutableMapping[Any, Any]
+else:
+    _Mapping = object  # registered below: inherited, equality would compare entries, and no cache could be hashed
 
 __all__ = ["SyncFace", "SyncGridFace"]
 
+T = TypeVar("T")
+_OURS: Final = ("fn", "default", "ttl", "idle")  # what `update` calls its own arguments
 
-class SyncFace:
+
+class SyncFace(_Mapping):
     """
     The mapping face of a sync cache.
 
-    `len()` and iteration walk the whole cache. A cache is always true, so that `if cache:` asks no member.
+    `len()` and iteration walk the whole cache. A cache is always true, so that `if cache:` asks no member; it equals
+    only itself.
     """
 
     is_async = False
@@ -28,11 +42,15 @@ class SyncFace:
 
         def _read(self, key: Key) -> Any: ...
         def _drop_damaged(self, key: Key) -> None: ...
+        def _keys(self, match: str | None) -> Iterator[Key]: ...
+        def _items(self) -> Iterator[tuple[Key, Any]]: ...
+        def _change(
+            self, key: Key, fn: Callable[[Any], T], *, default: Any = UNSAID, ttl: Span = UNSAID, idle: Span = UNSAID
+        ) -> T: ...
         def set(self, key: Key, value: Any) -> None: ...
+        def set_many(self, values: Mapping[Key, Any]) -> None: ...
         def add(self, key: Key, value: Any) -> bool: ...
         def delete(self, key: Key) -> bool: ...
-        def keys(self, match: str | None = None) -> Iterator[Key]: ...
-        def items(self) -> Iterator[tuple[Key, Any]]: ...
 
     def __getitem__(self, key: Key) -> Any:
         value = self._read(key)
@@ -47,19 +65,52 @@ class SyncFace:
         if not self.delete(key):
             raise EntryNotFound(self.name, key)
 
-    def __contains__(self, key: Key) -> bool:
-        return self._read(key) is not MISS
+    def __contains__(self, key: object) -> bool:
+        return self._read(cast("Key", key)) is not MISS
 
     def __len__(self) -> int:
-        return sum(1 for _ in self.keys())
+        return sum(1 for _ in self._keys(None))
 
     def __bool__(self) -> bool:
         return True
 
-    def values(self) -> Iterator[Any]:
-        """Every entry's value; an entry that comes or goes meanwhile may be missing."""
-        for _, value in self.items():
-            yield value
+    def keys(self, match: str | None = None) -> KeysView[Key]:
+        """
+        Every key, each once; with `match`, those str keys that fit a pattern such as "user:*".
+
+        A view: each time it is gone through it walks all members page by page, and remembers what it has seen. For
+        operators, not for a request. Only `in` asks for one entry, and counts as a read.
+        """
+        return _Keys(self, lambda: self._keys(match), match)
+
+    def items(self) -> ItemsView[Key, Any]:
+        """Every entry's key and value, as a view; an entry that comes or goes meanwhile may be missing."""
+        return _Items(self, self._items)
+
+    def values(self) -> ValuesView[Any]:
+        """Every entry's value, as a view; an entry that comes or goes meanwhile may be missing."""
+        return _Values(self, self._items)
+
+    @overload
+    def update(
+        self, /, key: Key, fn: Callable[[Any], T], *, default: Any = UNSAID, ttl: Span = UNSAID, idle: Span = UNSAID
+    ) -> T: ...
+    @overload
+    def update(self, values: SupportsKeysAndGetItem[Any, Any], /, **more: Any) -> None: ...
+    @overload
+    def update(self, values: Iterable[tuple[Any, Any]], /, **more: Any) -> None: ...
+    @overload
+    def update(self, /, **more: Any) -> None: ...
+    def update(self, /, *args: Any, **kwargs: Any) -> Any:
+        """
+        Replace a value by `fn(value)`, atomically: `fn` is called again when another write came in between.
+
+        Where there is no entry, `fn(default)` is stored; without `default` it is EntryNotFound. Returns the new value.
+        Called with a mapping, pairs or names it does what that of a dict does, as `set_many` would: not in one step.
+        """
+        if len(args) > 1 or "fn" in kwargs:
+            return self._change(*args, **kwargs)
+        return self.set_many(_merged(*args, **kwargs))
 
     def pop(self, key: Key, default: Any = UNSAID) -> Any:
         """Drop an entry and return its value; without one `default`, or EntryNotFound. Not atomic."""
@@ -72,7 +123,7 @@ class SyncFace:
 
     def popitem(self) -> tuple[Key, Any]:
         """Drop some entry and return its key and value; EntryNotFound when the cache is empty."""
-        for key, value in self.items():
+        for key, value in self._items():
             if self.delete(key):
                 return key, value
         raise EntryNotFound(self.name, "any key")
@@ -88,8 +139,57 @@ class SyncFace:
             self._drop_damaged(key)  # else what cannot be read would be in the way for ever
 
 
+class _Keys(KeysView[Key]):
+    def __init__(self, cache: SyncFace, walk: Callable[[], Iterator[Key]], match: str | None) -> None:
+        super().__init__(cache)
+        self._cache, self._walk, self._match = cache, walk, match
+
+    def __iter__(self) -> Iterator[Key]:
+        return self._walk()
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def __contains__(self, key: object) -> bool:
+        fits = self._match is None or (isinstance(key, str) and fnmatch.fnmatchcase(key, self._match))
+        return fits and key in self._cache
+
+
+class _Items(ItemsView[Key, Any]):
+    def __init__(self, cache: SyncFace, walk: Callable[[], Iterator[tuple[Key, Any]]]) -> None:
+        super().__init__(cache)
+        self._walk = walk
+
+    def __iter__(self) -> Iterator[tuple[Key, Any]]:
+        return self._walk()
+
+
+class _Values(ValuesView[Any]):
+    def __init__(self, cache: SyncFace, walk: Callable[[], Iterator[tuple[Key, Any]]]) -> None:
+        super().__init__(cache)
+        self._walk = walk
+
+    def __iter__(self) -> Iterator[Any]:
+        return (value for _, value in self._walk())
+
+    def __contains__(self, value: object) -> bool:
+        return any(value is other or value == other for other in self)
+
+
+def _merged(values: Any = (), /, **more: Any) -> dict[Key, Any]:
+    """What `dict` makes of these; refused where `update(key, fn)` or `set_many(..., ttl=)` was meant."""
+    if isinstance(values, (str, bytes, int)):
+        raise KeyRefused(f"update({values!r:.60}) lacks the function that makes the new value; or give it a mapping")
+    for name in _OURS:
+        if name in more:
+            want = "part of the mapping where it is a key; how long the entries live says set_many(values, ttl=...)"
+            raise ConfigError(f"{name} of update", more[name], want)
+    # Of another cache the items: between its keys and their values an entry may go.
+    return dict(values.items() if isinstance(values, SyncFace) else values, **more)
+
+
 class SyncGridFace:
     """What only a sync grid has: nothing."""
 
 
-MutableMapping.register(SyncFace)
+MutableMapping.register(cast("type[Any]", SyncFace))
