@@ -72,7 +72,8 @@ def _nothing_left(request: pytest.FixtureRequest) -> Iterator[None]:
         time.sleep(0.02)
     for trace in left:
         if trace.pid:
-            os.kill(trace.pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # it has ended at last
+                os.kill(trace.pid, signal.SIGKILL)
     if left:
         pytest.fail("the tests left behind: " + "; ".join(trace.what for trace in left), pytrace=False)
 
@@ -111,13 +112,28 @@ def _processes() -> Iterator[tuple[int, int, str]]:
             if state == "Z":  # has ended, and is ours to bury only if it is our child
                 yield int(folder.name), int(parent), "a zombie"
                 continue
-            facts = (folder / "cmdline").read_bytes() + b" in " + os.fsencode((folder / "cwd").readlink())
+            facts = _command_of(folder) + b" in " + os.fsencode((folder / "cwd").readlink())
             chosen = re.search(rb"CACHEGRID_STATE=[^\0]*", (folder / "environ").read_bytes())
             yield (
                 int(folder.name),
                 int(parent),
                 (facts + b" " + (chosen[0] if chosen else b"")).replace(b"\0", b" ").decode(),
             )
+
+
+def _command_of(folder: Path) -> bytes:
+    """
+    The command line of a process; where that has none, the program that it runs.
+
+    Raises OSError for a process of the kernel, which runs none.
+    """
+    end = time.monotonic() + 1
+    while not (command := (folder / "cmdline").read_bytes()):
+        # So it is for a moment while a process becomes another program; then its environment cannot be read either.
+        program = (folder / "exe").readlink()
+        if time.monotonic() > end:
+            return os.fsencode(program)
+    return command
 
 
 def _listening() -> list[str]:
