@@ -8,12 +8,15 @@ import sys
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import NamedTuple, Self
 
 from cachegrid.errors import StartFailed
 
 __all__ = ["command_of", "is_gone", "is_running", "send_signal", "spawn", "wait_gone"]
 
 PAUSE = 0.002  # seconds between two looks at processes that are ending
+BIRTH_WAIT = 0.5  # seconds that a process may take to get its command line: by far less, on any host that still works
+EXITING = 0x4  # a process that ends, in the flags that Linux tells
 KILL_WAIT = 10.0  # seconds until a killed process is gone: the system may be writing its memory away
 
 # The shell starts each server in the background and ends: the servers then belong to init and not to the
@@ -59,8 +62,17 @@ def command_of(pid: int) -> str:
 
 
 def is_running(pid: int, conf: Path) -> bool:
-    """Whether process `pid` is the server with that settings file: a number alone may be another's by now."""
-    return pid > 0 and str(conf) in command_of(pid)
+    """
+    Whether process `pid` is the server with that settings file: a number alone may be another's by now.
+
+    While a process turns from the shell that starts it into the server it has no command line: that is waited for.
+    """
+    if pid <= 0:
+        return False
+    give_up = time.monotonic() + BIRTH_WAIT
+    while not (command := command_of(pid)) and _is_being_made(pid) and time.monotonic() < give_up:
+        time.sleep(PAUSE / 10)
+    return str(conf) in command
 
 
 def is_gone(pid: int, conf: Path) -> bool:
@@ -98,12 +110,33 @@ def _is_over(pid: int) -> bool:
     """Whether there is no such process, or only its entry in the table is left, until its parent looks."""
     if sys.platform != "linux":
         return _asked_of_ps(pid, "state=")[:1] in {"", "Z"}
-    try:
-        stage, *numbers = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return True
+    facts = _Facts.of(pid)
     # The first thread may end before the others, who then still hold the ports.
-    return stage in {"Z", "X"} and int(numbers[16]) <= 1
+    return facts is None or (facts.stage in {"Z", "X"} and facts.threads <= 1)
+
+
+def _is_being_made(pid: int) -> bool:
+    """Whether a process without a command line is about to have one; else it ends, or has ended."""
+    if sys.platform != "linux":
+        return False  # there, the one of before is told until there is a new one
+    facts = _Facts.of(pid)
+    return facts is not None and facts.stage not in {"Z", "X"} and not facts.flags & EXITING
+
+
+class _Facts(NamedTuple):
+    """What Linux tells of a process."""
+
+    stage: str
+    flags: int
+    threads: int
+
+    @classmethod
+    def of(cls, pid: int) -> Self | None:
+        try:
+            stage, *numbers = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            return None
+        return cls(stage, int(numbers[5]), int(numbers[16]))
 
 
 def _asked_of_ps(pid: int, column: str) -> str:
