@@ -6,14 +6,16 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cachegrid.cli.exits import Exit, fail
-from cachegrid.cli.options import Config, Json, Name, Url
+from cachegrid.cli.options import BasePort, Config, Json, Members, Memory, Name, Persist, Replicas, Server, Url
 
 if TYPE_CHECKING:
+    from cachegrid.cli.starting import Started
     from cachegrid.engines.facts import MemberFacts
 
 __all__ = ["down", "status", "up", "url"]
@@ -21,23 +23,13 @@ __all__ = ["down", "status", "up", "url"]
 
 def up(
     *,
-    members: Annotated[int, typer.Option(metavar="N", help="How many owners, which share the entries.")] = 3,
-    replicas: Annotated[int, typer.Option(metavar="N", help="How many replicas each owner has.")] = 1,
-    memory: Annotated[
-        str | None,
-        typer.Option(
-            metavar="SIZE",
-            help='For entries, all owners together, such as "2GB"; 0: no limit. Else a quarter of what is there.',
-        ),
-    ] = None,
+    members: Members = 3,
+    replicas: Replicas = 1,
+    memory: Memory = None,
     name: Name = None,
-    persist: Annotated[bool, typer.Option("--persist", help="Keep entries on disk, through down and up.")] = False,
-    base_port: Annotated[
-        int | None, typer.Option(metavar="PORT", help="The first of consecutive ports; else free ones are found.")
-    ] = None,
-    server: Annotated[
-        str | None, typer.Option(metavar="PROGRAM", help="The valkey-server or redis-server to run. [CACHEGRID_SERVER]")
-    ] = None,
+    persist: Persist = False,
+    base_port: BasePort = None,
+    server: Server = None,
     config: Config = None,
     as_json: Json = False,
 ) -> None:
@@ -49,29 +41,27 @@ def up(
     """
     from cachegrid._core.units import bytes_of
     from cachegrid.cli.starting import started
+    from cachegrid.cluster import start
     from cachegrid.config import DEFAULT_NAME, load_settings
 
     chosen = load_settings(None, name, config).name or DEFAULT_NAME
     limit = None if memory is None else bytes_of("--memory", memory)
+    begin = partial(start, chosen, owners=members, replicas=replicas, memory=limit, persist=persist)
     with _progress(quiet=as_json) as progress:
-        done = started(
-            chosen,
-            owners=members,
-            replicas=replicas,
-            memory=limit,
-            persist=persist,
-            base_port=base_port,
-            server=server,
-            progress=progress,
-        )
+        done = started(chosen, partial(begin, base_port=base_port, server=server, progress=progress))
+    _tell(done, as_json=as_json)
+
+
+def _tell(done: Started, *, as_json: bool) -> None:
+    """What `up` came to, and the grid as it is now."""
     from cachegrid.cli import show
     from cachegrid.cluster import members as look
 
-    facts = look(done.state)
+    name, url, facts = done.state.name, done.state.url, look(done.state)
     if as_json:
-        _print_json(_told(done.state.name, done.state.url, facts) | done.told)
+        _print_json(_told(name, url, facts) | done.told)
     else:
-        show.console().print(show.up_list(done.state.name, done.state.url, facts, done.in_words), soft_wrap=True)
+        show.console().print(show.up_list(name, url, facts, done.in_words), soft_wrap=True)
 
 
 def down(

@@ -8,7 +8,21 @@ import typer
 
 from cachegrid.cli.words import KeyType
 
-__all__ = ["CacheName", "Config", "Json", "KeyKind", "KeyText", "Name", "Url"]
+__all__ = [
+    "BasePort",
+    "CacheName",
+    "Config",
+    "Json",
+    "KeyKind",
+    "KeyText",
+    "Members",
+    "Memory",
+    "Name",
+    "Persist",
+    "Replicas",
+    "Server",
+    "Url",
+]
 
 Url: TypeAlias = Annotated[
     str | None,
@@ -26,4 +40,22 @@ KeyText: TypeAlias = Annotated[str, typer.Argument(help="The key; text, unless -
 KeyKind: TypeAlias = Annotated[
     KeyType,
     typer.Option("--key-type", "-k", help='What KEY is: "5" the text or 5 the number? json: ["a", 5] is a tuple.'),
+]
+
+# Of a grid that is started.
+Members: TypeAlias = Annotated[int, typer.Option(metavar="N", help="How many owners, which share the entries.")]
+Replicas: TypeAlias = Annotated[int, typer.Option(metavar="N", help="How many replicas each owner has.")]
+Memory: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SIZE",
+        help='For entries, all owners together, such as "2GB"; 0: no limit. Else a quarter of what is there.',
+    ),
+]
+Persist: TypeAlias = Annotated[bool, typer.Option("--persist", help="Keep entries on disk, through down and up.")]
+BasePort: TypeAlias = Annotated[
+    int | None, typer.Option(metavar="PORT", help="The first of consecutive ports; else free ones are found.")
+]
+Server: TypeAlias = Annotated[
+    str | None, typer.Option(metavar="PROGRAM", help="The valkey-server or redis-server to run. [CACHEGRID_SERVER]")
 ]

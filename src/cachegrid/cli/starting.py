@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cachegrid.cluster import find, start
-from cachegrid.cluster.launch import Progress
+from cachegrid.cluster import find
 from cachegrid.cluster.presence import pid_of
 from cachegrid.cluster.state import GridState, load, state_root
 from cachegrid.errors import GridError
@@ -50,32 +49,13 @@ class Started:
         return f"is up {after}" + ("; the one before it had died, and its entries are lost" if self.was_lost else "")
 
 
-def started(
-    name: str,
-    *,
-    owners: int,
-    replicas: int,
-    memory: int | None,
-    persist: bool,
-    base_port: int | None,
-    server: str | None,
-    progress: Progress | None,
-) -> Started:
-    """Start the grid as `cluster.start` does, and raise as it does; and say what was there before."""
+def started(name: str, begin: Callable[[], GridState]) -> Started:
+    """Start the grid of that name by `begin`, which raises as `cluster.start` does; and say what was there before."""
     begun = time.monotonic()
     kept = _kept(name)
     before = find(name) if kept else None
     dead = [member.address for member in before.members if not pid_of(member)] if before else []
-    state = start(
-        name,
-        owners=owners,
-        replicas=replicas,
-        memory=memory,
-        persist=persist,
-        base_port=base_port,
-        server=server,
-        progress=progress,
-    )
+    state = begin()
     return Started(
         state=state,
         seconds=time.monotonic() - begun,
