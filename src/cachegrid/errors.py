@@ -16,6 +16,7 @@ __all__ = [
     "GridRunning",
     "KeyRefused",
     "LoadTimeout",
+    "LockHeld",
     "LockLost",
     "LockTimeout",
     "NotANumber",
@@ -144,6 +145,10 @@ class LockTimeout(CacheError):
     """The lock was held by another for longer than this caller would wait."""
 
     retryable = True
+
+
+class LockHeld(CacheError, RuntimeError):
+    """A lock object was to be acquired that holds its lock already: it would wait for itself."""
 
 
 class LockLost(CacheError):

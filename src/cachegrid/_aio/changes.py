@@ -14,7 +14,7 @@ from cachegrid._core.entry import Entry
 from cachegrid._core.frame import Frame
 from cachegrid._core.miss import UNSAID, Unsaid
 from cachegrid._core.units import Span, seconds_of
-from cachegrid.errors import EngineTimeout, EntryNotFound, FrameError, NotANumber
+from cachegrid.errors import EngineTimeout, EntryNotFound, FrameError, NotANumber, ValueRefused
 from cachegrid.waits._aio import sleep
 
 __all__ = ["AsyncChanges"]
@@ -43,8 +43,16 @@ class AsyncChanges(AsyncCell):
         return await self._steadily(act)
 
     async def add(self, key: Key, value: Any, *, ttl: Span = UNSAID, idle: Span = UNSAID) -> bool:
-        """Store a value if there is no entry; whether it was stored. Of several callers at once one stores."""
-        return await self._add(key, value, self._ends(ttl, idle))
+        """
+        Store a value if there is no entry; whether it was stored. Of several callers at once one stores.
+
+        Bytes that are no entry of this cache, which a read counts as a miss, are dropped.
+        """
+        ends = self._ends(ttl, idle)
+        while not await self._add(key, value, ends):
+            if not await self._drop_damaged(key):
+                return False
+        return True
 
     async def replace(self, key: Key, value: Any, *, ttl: Span = UNSAID, idle: Span = UNSAID) -> bool:
         """Store a value if there is an entry; whether it was stored."""
@@ -65,6 +73,9 @@ class AsyncChanges(AsyncCell):
 
         The version of an integer is the integer: another one that was there in between is not noticed.
         """
+        if not isinstance(version, bytes):
+            message = f"version is {version!r:.60}; it must be the bytes that entry(key).version gives"
+            raise ValueRefused(message, kind=type(version))
         return await self._swap(key, version, value, self._ends(ttl, idle))
 
     async def _change(
@@ -172,20 +183,20 @@ class AsyncChanges(AsyncCell):
 
         return self._stored(await self._steadily(act, [key]))
 
-    async def _drop_damaged(self, key: Key) -> None:
+    async def _drop_damaged(self, key: Key) -> bool:
         """Drop what is there for a key if it cannot be read: a miss to readers, and in the way of writers."""
 
-        async def act(space: Space) -> None:
+        async def act(space: Space) -> bool:
             address = space.address(key)
             raw = await self._engine.fetch(address)
             if raw is None or self._is_sound(address, raw):
-                return
+                return False
             try:
-                await self._engine.drop_if_version(address, frames.version_of(raw))
+                return await self._engine.drop_if_version(address, frames.version_of(raw))
             except FrameError:  # no frame, and so without a version
-                await self._engine.drop(address)
+                return await self._engine.drop(address)
 
-        await self._steadily(act)
+        return await self._steadily(act)
 
     def _sum(self, key: Key, value: Any, by: int) -> int:
         if value.__class__ is not int or not frames.INT_MIN <= value + by <= frames.INT_MAX:

@@ -10,7 +10,7 @@ from typing import Self
 
 from cachegrid._aio.hub import AsyncHub
 from cachegrid._aio.keeper import take
-from cachegrid.errors import CacheError, LockLost, LockTimeout
+from cachegrid.errors import CacheError, LockHeld, LockLost, LockTimeout
 from cachegrid.waits._aio import sleep
 
 __all__ = ["AsyncGridLock"]
@@ -33,9 +33,16 @@ class AsyncGridLock:
         self.fence: int = 0  # of the current hold; larger than that of every earlier holder
 
     async def acquire(self) -> int:
-        """Wait for the lock and take it: its fencing number. Raises LockTimeout after `wait` seconds."""
+        """
+        Wait for the lock and take it: its fencing number.
+
+        Raises LockTimeout after `wait` seconds, and LockHeld where this very object holds it.
+        """
         if self._is_held:
-            raise RuntimeError(f"this object holds the lock {self._label} already; make another one to wait for it")
+            raise LockHeld(
+                f"this object holds the lock {self._label} already, and would wait for itself; release it first, or "
+                "call lock() again for an object that waits for its turn"
+            )
         leases = await self._hub.open()
         token = os.urandom(16)
         deadline = time.monotonic() + self._wait

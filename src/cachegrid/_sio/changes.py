@@ -15,7 +15,7 @@ from cachegrid._core.frame import Frame
 from cachegrid._core.miss import UNSAID, Unsaid
 from cachegrid._core.units import Span, seconds_of
 from cachegrid._sio.cell import Ends, SyncCell, ends_in
-from cachegrid.errors import EngineTimeout, EntryNotFound, FrameError, NotANumber
+from cachegrid.errors import EngineTimeout, EntryNotFound, FrameError, NotANumber, ValueRefused
 from cachegrid.waits._sio import sleep
 
 __all__ = ["SyncChanges"]
@@ -44,8 +44,16 @@ class SyncChanges(SyncCell):
         return self._steadily(act)
 
     def add(self, key: Key, value: Any, *, ttl: Span = UNSAID, idle: Span = UNSAID) -> bool:
-        """Store a value if there is no entry; whether it was stored. Of several callers at once one stores."""
-        return self._add(key, value, self._ends(ttl, idle))
+        """
+        Store a value if there is no entry; whether it was stored. Of several callers at once one stores.
+
+        Bytes that are no entry of this cache, which a read counts as a miss, are dropped.
+        """
+        ends = self._ends(ttl, idle)
+        while not self._add(key, value, ends):
+            if not self._drop_damaged(key):
+                return False
+        return True
 
     def replace(self, key: Key, value: Any, *, ttl: Span = UNSAID, idle: Span = UNSAID) -> bool:
         """Store a value if there is an entry; whether it was stored."""
@@ -64,6 +72,9 @@ class SyncChanges(SyncCell):
 
         The version of an integer is the integer: another one that was there in between is not noticed.
         """
+        if not isinstance(version, bytes):
+            message = f"version is {version!r:.60}; it must be the bytes that entry(key).version gives"
+            raise ValueRefused(message, kind=type(version))
         return self._swap(key, version, value, self._ends(ttl, idle))
 
     def _change(
@@ -171,20 +182,20 @@ class SyncChanges(SyncCell):
 
         return self._stored(self._steadily(act, [key]))
 
-    def _drop_damaged(self, key: Key) -> None:
+    def _drop_damaged(self, key: Key) -> bool:
         """Drop what is there for a key if it cannot be read: a miss to readers, and in the way of writers."""
 
-        def act(space: Space) -> None:
+        def act(space: Space) -> bool:
             address = space.address(key)
             raw = self._engine.fetch(address)
             if raw is None or self._is_sound(address, raw):
-                return
+                return False
             try:
-                self._engine.drop_if_version(address, frames.version_of(raw))
+                return self._engine.drop_if_version(address, frames.version_of(raw))
             except FrameError:  # no frame, and so without a version
-                self._engine.drop(address)
+                return self._engine.drop(address)
 
-        self._steadily(act)
+        return self._steadily(act)
 
     def _sum(self, key: Key, value: Any, by: int) -> int:
         if value.__class__ is not int or not frames.INT_MIN <= value + by <= frames.INT_MAX:

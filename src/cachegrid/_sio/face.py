@@ -41,7 +41,6 @@ class SyncFace(_Mapping):
         name: str
 
         def _read(self, key: Key) -> Any: ...
-        def _drop_damaged(self, key: Key) -> None: ...
         def _keys(self, match: str | None) -> Iterator[Key]: ...
         def _items(self) -> Iterator[tuple[Key, Any]]: ...
         def _change(
@@ -136,7 +135,6 @@ class SyncFace(_Mapping):
                 return value
             if self.add(key, default):
                 return default
-            self._drop_damaged(key)  # else what cannot be read would be in the way for ever
 
 
 class _Keys(KeysView[Key]):

@@ -11,7 +11,7 @@ from typing import Self
 
 from cachegrid._sio.hub import SyncHub
 from cachegrid._sio.keeper import take
-from cachegrid.errors import CacheError, LockLost, LockTimeout
+from cachegrid.errors import CacheError, LockHeld, LockLost, LockTimeout
 from cachegrid.waits._sio import sleep
 
 __all__ = ["SyncGridLock"]
@@ -34,9 +34,16 @@ class SyncGridLock:
         self.fence: int = 0  # of the current hold; larger than that of every earlier holder
 
     def acquire(self) -> int:
-        """Wait for the lock and take it: its fencing number. Raises LockTimeout after `wait` seconds."""
+        """
+        Wait for the lock and take it: its fencing number.
+
+        Raises LockTimeout after `wait` seconds, and LockHeld where this very object holds it.
+        """
         if self._is_held:
-            raise RuntimeError(f"this object holds the lock {self._label} already; make another one to wait for it")
+            raise LockHeld(
+                f"this object holds the lock {self._label} already, and would wait for itself; release it first, or "
+                "call lock() again for an object that waits for its turn"
+            )
         leases = self._hub.open()
         token = os.urandom(16)
         deadline = time.monotonic() + self._wait

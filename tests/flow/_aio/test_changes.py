@@ -8,7 +8,7 @@ import pytest
 
 from cachegrid._aio.cache import AsyncCache
 from cachegrid._aio.grid import AsyncGrid
-from cachegrid.errors import ConfigError, EngineTimeout, NotANumber, ValueTooLarge
+from cachegrid.errors import ConfigError, EngineTimeout, NotANumber, ValueRefused, ValueTooLarge
 from tests.flow._aio.flow import AsyncFlow, engine_of
 from tests.flow.waits._aio import begin, together, until
 
@@ -22,6 +22,29 @@ async def test_add_stores_only_where_nothing_is(cache: AsyncCache) -> None:
     """
     assert await cache.add("key", 1)
     assert not await cache.add("key", 2)
+    assert 1 == await cache.get("key")
+
+
+@pytest.mark.parametrize("raw", [b"\xc9 damaged", b"foreign", b"\xc9\x01" + bytes(22) + b"\xc1", b""], ids=repr)
+async def test_add_replaces_what_cannot_be_read(cache: AsyncCache, raw: bytes) -> None:
+    """
+    To a read nothing is there, and so it is to `add`; of several callers at once one stores.
+    """
+    await cache.set("other", 1)
+    await cache._engine.store(cache._space.address("key"), raw, None)
+    answers = await together(*[_adding(cache, "key", number) for number in range(CALLERS)])
+    assert [True] == [answer for answer in answers if answer]
+    assert answers.index(True) == await cache.get("key")
+
+
+@pytest.mark.parametrize("version", ["1", 1, None], ids=repr)
+async def test_a_version_is_what_entry_gives(cache: AsyncCache, version: Any) -> None:
+    """
+    Anything else is refused in words, and the entry is as it was.
+    """
+    await cache.set("key", 1)
+    with pytest.raises(ValueRefused, match=r"^version is .*; it must be the bytes that entry\(key\).version gives$"):
+        await cache.compare_and_set("key", version, 2)
     assert 1 == await cache.get("key")
 
 

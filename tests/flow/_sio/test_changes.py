@@ -9,7 +9,7 @@ import pytest
 
 from cachegrid._sio.cache import SyncCache
 from cachegrid._sio.grid import SyncGrid
-from cachegrid.errors import ConfigError, EngineTimeout, NotANumber, ValueTooLarge
+from cachegrid.errors import ConfigError, EngineTimeout, NotANumber, ValueRefused, ValueTooLarge
 from tests.flow._sio.flow import SyncFlow, engine_of
 from tests.flow.waits._sio import begin, together, until
 
@@ -23,6 +23,29 @@ def test_add_stores_only_where_nothing_is(cache: SyncCache) -> None:
     """
     assert cache.add("key", 1)
     assert not cache.add("key", 2)
+    assert 1 == cache.get("key")
+
+
+@pytest.mark.parametrize("raw", [b"\xc9 damaged", b"foreign", b"\xc9\x01" + bytes(22) + b"\xc1", b""], ids=repr)
+def test_add_replaces_what_cannot_be_read(cache: SyncCache, raw: bytes) -> None:
+    """
+    To a read nothing is there, and so it is to `add`; of several callers at once one stores.
+    """
+    cache.set("other", 1)
+    cache._engine.store(cache._space.address("key"), raw, None)
+    answers = together(*[_adding(cache, "key", number) for number in range(CALLERS)])
+    assert [True] == [answer for answer in answers if answer]
+    assert answers.index(True) == cache.get("key")
+
+
+@pytest.mark.parametrize("version", ["1", 1, None], ids=repr)
+def test_a_version_is_what_entry_gives(cache: SyncCache, version: Any) -> None:
+    """
+    Anything else is refused in words, and the entry is as it was.
+    """
+    cache.set("key", 1)
+    with pytest.raises(ValueRefused, match=r"^version is .*; it must be the bytes that entry\(key\).version gives$"):
+        cache.compare_and_set("key", version, 2)
     assert 1 == cache.get("key")
 
 

@@ -10,7 +10,7 @@ import pytest
 from cachegrid._sio.cache import SyncCache
 from cachegrid._sio.grid import SyncGrid
 from cachegrid._sio.lock import SyncGridLock
-from cachegrid.errors import ConfigError, EngineError, EngineTimeout, LockLost, LockTimeout
+from cachegrid.errors import ConfigError, EngineError, EngineTimeout, LockHeld, LockLost, LockTimeout
 from tests.flow._sio.flow import SyncFlow, engine_of
 from tests.flow.waits._sio import begin, together, until
 
@@ -84,7 +84,7 @@ def test_an_object_that_holds_it_does_not_wait_for_itself(grid: SyncGrid) -> Non
     """
     lock = grid.lock("job")
     lock.acquire()
-    with pytest.raises(RuntimeError, match="holds the lock 'job' already"):
+    with pytest.raises(LockHeld, match="holds the lock 'job' already, .* release it first, or call lock.. again"):
         lock.acquire()
     lock.release()
 
