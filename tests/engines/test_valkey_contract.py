@@ -17,6 +17,8 @@ from cachegrid.engines.valkey.url import parse
 from cachegrid.testing import AsyncEngineContract, SyncEngineContract
 from cachegrid.testing.certificates import make_certificates
 from cachegrid.testing.loopback import LoopbackGrid
+from tests.engines._aio.opened import hurry as hurry_async
+from tests.engines._sio.opened import hurry as hurry_sync
 from tests.engines.servers import Server, redis
 
 pytestmark = pytest.mark.grid
@@ -108,8 +110,9 @@ class TestAsyncValkey(AsyncEngineContract):
     async def open_cut_off(self) -> AsyncValkeyEngine:
         """One whose server died after it was found."""
         server = await asyncio.to_thread(Server)
-        engine = await open_async(server.url(options="?timeout=50ms"))
+        engine = await open_async(server.url())
         await asyncio.to_thread(server.close)
+        hurry_async(engine, 0.05)
         return engine
 
     @pytest.fixture(autouse=True)
@@ -130,7 +133,9 @@ class TestSyncValkey(SyncEngineContract):
     def open_cut_off(self) -> SyncValkeyEngine:
         """One whose server died after it was found."""
         with Server() as server:
-            return open_sync(server.url(options="?timeout=50ms"))
+            engine = open_sync(server.url())
+        hurry_sync(engine, 0.05)
+        return engine
 
     @pytest.fixture(autouse=True)
     def _on(self, url: str) -> None:

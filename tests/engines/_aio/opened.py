@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from cachegrid.engines.valkey._aio.engine import AsyncValkeyEngine
 from cachegrid.engines.valkey.url import parse
 
-__all__ = ["opened"]
+__all__ = ["hurry", "opened"]
 
 
 @asynccontextmanager
@@ -20,3 +20,12 @@ async def opened(url: str, *, timeout: float = 5) -> AsyncIterator[AsyncValkeyEn
         yield engine
     finally:
         await engine.aclose()
+
+
+def hurry(engine: AsyncValkeyEngine, seconds: float, *, patience: float = 1.0) -> None:
+    """
+    Give each call that comes so many seconds.
+
+    An engine that is opened in such a hurry would not come up on a busy machine.
+    """
+    engine._target.__dict__.update(timeout=seconds, patience=min(seconds, patience))

@@ -16,7 +16,7 @@ from cachegrid.testing._aio.bench import frame_of
 from cachegrid.testing.loopback import LoopbackGrid
 from cachegrid.testing.waits._aio import together
 from cachegrid.waits._aio import aside
-from tests.engines._aio.opened import opened
+from tests.engines._aio.opened import hurry, opened
 from tests.engines._aio.traffic import AsyncTraffic
 from tests.engines.servers import Server
 
@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.grid, pytest.mark.slow]
 
 T = TypeVar("T")
 TIMEOUT = 5.0
-SLACK = 0.3  # seconds that a busy machine may add
+SLACK = 2.0  # seconds that a busy machine may add
 
 
 @pytest.fixture
@@ -121,9 +121,10 @@ async def test_a_replica_answers_while_there_is_no_owner(ends: str, loyal: Loopb
     Reads are answered at once while an owner is away; writes wait for as long as they may, and then say so.
     """
     address, frame = await aside(address_of, loyal, 0), frame_of(b"kept")
-    async with opened(loyal.url + "?patience=100ms&timeout=600ms") as engine:
+    async with opened(loyal.url + "?patience=100ms") as engine:
         await engine.store(address, frame, None)
         await engine.raise_epoch(address)  # when it returns, the replica has what was stored before
+        hurry(engine, 0.6, patience=0.1)
         await aside(getattr(loyal, ends), 0)
         assert frame == await in_time(0.6, partial(engine.fetch, address))
         begun = time.monotonic()
@@ -133,8 +134,9 @@ async def test_a_replica_answers_while_there_is_no_owner(ends: str, loyal: Loopb
             assert (frame, None) == await engine.inspect(address)
             assert frame == await engine.fetch_idle(address, 60_000)
         # Now and then one looks whether the owner is back; 120 who each waited for it would have taken 12 s.
-        assert time.monotonic() - begun < 3
+        assert time.monotonic() - begun < 8
         await too_late(0.6, partial(engine.store, address, frame_of(b"lost"), None))
+        hurry(engine, TIMEOUT)
         if ends == "pause":
             await aside(loyal.resume, 0)
         else:
@@ -163,9 +165,10 @@ async def test_a_grid_that_is_gone_is_told_in_time(ends: str, kept: LoopbackGrid
     """
     With no member left every call raises EngineTimeout at its deadline; when they are back, the engine goes on.
     """
-    async with opened(kept.url + "?timeout=200ms&patience=100ms") as engine:
+    async with opened(kept.url + "?patience=100ms") as engine:
         await engine.store(b"cg:outage", b"kept", None)
         await engine.add(b"cg:outage:sum", 1, 0, None)
+        hurry(engine, 0.2, patience=0.1)
         for index in range(4):
             await aside(getattr(kept, ends), index)
         await too_late(0.2, partial(engine.fetch, b"cg:outage"))
@@ -180,6 +183,7 @@ async def test_a_grid_that_is_gone_is_told_in_time(ends: str, kept: LoopbackGrid
         if ends == "kill":
             await aside(kept.restart)
         await aside(kept.wait_whole)
+        hurry(engine, TIMEOUT)
         await engine.store(b"cg:outage", b"new", None)
         assert b"new" == await engine.fetch(b"cg:outage")
 
@@ -271,8 +275,9 @@ async def test_a_member_that_was_silent_is_not_shunned(server: Server) -> None:
     """
     A member that stood still, then was away, and now is back, is used at once.
     """
-    async with opened(server.url(options="?patience=100ms&timeout=200ms")) as engine:
+    async with opened(server.url(options="?patience=100ms")) as engine:
         await engine.store(b"cg:outage", b"kept", None)
+        hurry(engine, 0.2, patience=0.1)
         silence = engine._owners[0]._silence
         server.pause()
         await too_late(0.2, partial(engine.fetch, b"cg:outage"))
@@ -281,6 +286,7 @@ async def test_a_member_that_was_silent_is_not_shunned(server: Server) -> None:
         await too_late(0.2, partial(engine.fetch, b"cg:outage"))
         assert not silence.is_on
         await aside(server.start)
+        hurry(engine, TIMEOUT)
         assert await engine.fetch(b"cg:outage") is None
 
 

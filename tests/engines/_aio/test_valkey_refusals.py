@@ -26,7 +26,7 @@ from cachegrid.errors import (
 from cachegrid.testing.certificates import make_certificates
 from cachegrid.testing.loopback import LoopbackGrid
 from cachegrid.waits._aio import aside
-from tests.engines._aio.opened import opened
+from tests.engines._aio.opened import hurry, opened
 from tests.engines.proxy import Listener
 from tests.engines.servers import HOST, Server, exchange, free_port, redis
 
@@ -222,7 +222,7 @@ async def test_something_else_listens_there(
         with pytest.raises(error, match=words) as caught:
             async with opened(other.url(options="?timeout=300ms")):
                 pass
-        assert time.monotonic() - begun < 0.6
+        assert time.monotonic() - begun < 3
         assert str(other.endpoint) in str(caught.value)
 
 
@@ -346,8 +346,9 @@ async def test_no_room_for_another_client(server: Server) -> None:
     A server with too many clients is waited for like one that is away, and the message says what it is.
     """
     url = server.url(options="?timeout=300ms")
-    async with opened(url) as engine:
+    async with opened(server.url()) as engine:
         await engine.store(b"cg:entry", b"kept", None)
+        hurry(engine, 0.3)
         with server.connected() as ours:
             exchange(ours, "CONFIG", "SET", "maxclients", 2)
             with pytest.raises(Unreachable, match="max number of clients"):
@@ -358,6 +359,7 @@ async def test_no_room_for_another_client(server: Server) -> None:
                 exchange(other, "PING")
                 with pytest.raises(EngineTimeout, match="max number of clients"):
                     await engine.fetch(b"cg:entry")
+            hurry(engine, 5)
             assert b"kept" == await engine.fetch(b"cg:entry")
 
 
@@ -404,15 +406,17 @@ async def test_half_a_grid_is_told_from_a_miss(half: LoopbackGrid) -> None:
     """
     Where nobody owns a slot, its entries are away and not gone: calls wait for an owner, and then say so.
     """
-    async with opened(half.url + "?timeout=300ms") as engine:
+    async with opened(half.url) as engine:
         await engine.store(b"bar", b"frame", None)  # slot 5061
         assert b"frame" == await engine.fetch(b"bar")
+        hurry(engine, 0.3)
         with pytest.raises(EngineTimeout, match="CLUSTERDOWN Hash slot not served"):
             await engine.fetch(b"foo")  # slot 12182
         with pytest.raises(EngineTimeout, match="CLUSTERDOWN"):
             await engine.fetch_many([b"foo", b"bar"])
         with pytest.raises(EngineTimeout, match="CLUSTERDOWN"):
             await everything_in(engine)
+        hurry(engine, 5)
         await aside(own_the_rest, half)
         assert await engine.fetch(b"foo") is None
         assert {b"bar"} == set(await everything_in(engine))

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from cachegrid.engines.valkey._sio.engine import SyncValkeyEngine
 from cachegrid.engines.valkey.url import parse
 
-__all__ = ["opened"]
+__all__ = ["hurry", "opened"]
 
 
 @contextmanager
@@ -21,3 +21,12 @@ def opened(url: str, *, timeout: float = 5) -> Iterator[SyncValkeyEngine]:
         yield engine
     finally:
         engine.close()
+
+
+def hurry(engine: SyncValkeyEngine, seconds: float, *, patience: float = 1.0) -> None:
+    """
+    Give each call that comes so many seconds.
+
+    An engine that is opened in such a hurry would not come up on a busy machine.
+    """
+    engine._target.__dict__.update(timeout=seconds, patience=min(seconds, patience))

@@ -17,7 +17,7 @@ from cachegrid.testing._sio.bench import frame_of
 from cachegrid.testing.loopback import LoopbackGrid
 from cachegrid.testing.waits._sio import together
 from cachegrid.waits._sio import aside
-from tests.engines._sio.opened import opened
+from tests.engines._sio.opened import hurry, opened
 from tests.engines._sio.traffic import SyncTraffic
 from tests.engines.servers import Server
 
@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.grid, pytest.mark.slow]
 
 T = TypeVar("T")
 TIMEOUT = 5.0
-SLACK = 0.3  # seconds that a busy machine may add
+SLACK = 2.0  # seconds that a busy machine may add
 
 
 @pytest.fixture
@@ -122,9 +122,10 @@ def test_a_replica_answers_while_there_is_no_owner(ends: str, loyal: LoopbackGri
     Reads are answered at once while an owner is away; writes wait for as long as they may, and then say so.
     """
     address, frame = aside(address_of, loyal, 0), frame_of(b"kept")
-    with opened(loyal.url + "?patience=100ms&timeout=600ms") as engine:
+    with opened(loyal.url + "?patience=100ms") as engine:
         engine.store(address, frame, None)
         engine.raise_epoch(address)  # when it returns, the replica has what was stored before
+        hurry(engine, 0.6, patience=0.1)
         aside(getattr(loyal, ends), 0)
         assert frame == in_time(0.6, partial(engine.fetch, address))
         begun = time.monotonic()
@@ -134,8 +135,9 @@ def test_a_replica_answers_while_there_is_no_owner(ends: str, loyal: LoopbackGri
             assert (frame, None) == engine.inspect(address)
             assert frame == engine.fetch_idle(address, 60_000)
         # Now and then one looks whether the owner is back; 120 who each waited for it would have taken 12 s.
-        assert time.monotonic() - begun < 3
+        assert time.monotonic() - begun < 8
         too_late(0.6, partial(engine.store, address, frame_of(b"lost"), None))
+        hurry(engine, TIMEOUT)
         if ends == "pause":
             aside(loyal.resume, 0)
         else:
@@ -164,9 +166,10 @@ def test_a_grid_that_is_gone_is_told_in_time(ends: str, kept: LoopbackGrid) -> N
     """
     With no member left every call raises EngineTimeout at its deadline; when they are back, the engine goes on.
     """
-    with opened(kept.url + "?timeout=200ms&patience=100ms") as engine:
+    with opened(kept.url + "?patience=100ms") as engine:
         engine.store(b"cg:outage", b"kept", None)
         engine.add(b"cg:outage:sum", 1, 0, None)
+        hurry(engine, 0.2, patience=0.1)
         for index in range(4):
             aside(getattr(kept, ends), index)
         too_late(0.2, partial(engine.fetch, b"cg:outage"))
@@ -181,6 +184,7 @@ def test_a_grid_that_is_gone_is_told_in_time(ends: str, kept: LoopbackGrid) -> N
         if ends == "kill":
             aside(kept.restart)
         aside(kept.wait_whole)
+        hurry(engine, TIMEOUT)
         engine.store(b"cg:outage", b"new", None)
         assert b"new" == engine.fetch(b"cg:outage")
 
@@ -272,8 +276,9 @@ def test_a_member_that_was_silent_is_not_shunned(server: Server) -> None:
     """
     A member that stood still, then was away, and now is back, is used at once.
     """
-    with opened(server.url(options="?patience=100ms&timeout=200ms")) as engine:
+    with opened(server.url(options="?patience=100ms")) as engine:
         engine.store(b"cg:outage", b"kept", None)
+        hurry(engine, 0.2, patience=0.1)
         silence = engine._owners[0]._silence
         server.pause()
         too_late(0.2, partial(engine.fetch, b"cg:outage"))
@@ -282,6 +287,7 @@ def test_a_member_that_was_silent_is_not_shunned(server: Server) -> None:
         too_late(0.2, partial(engine.fetch, b"cg:outage"))
         assert not silence.is_on
         aside(server.start)
+        hurry(engine, TIMEOUT)
         assert engine.fetch(b"cg:outage") is None
 
 

@@ -27,7 +27,7 @@ from cachegrid.errors import (
 from cachegrid.testing.certificates import make_certificates
 from cachegrid.testing.loopback import LoopbackGrid
 from cachegrid.waits._sio import aside
-from tests.engines._sio.opened import opened
+from tests.engines._sio.opened import hurry, opened
 from tests.engines.proxy import Listener
 from tests.engines.servers import HOST, Server, exchange, free_port, redis
 
@@ -223,7 +223,7 @@ def test_something_else_listens_there(
         with pytest.raises(error, match=words) as caught:
             with opened(other.url(options="?timeout=300ms")):
                 pass
-        assert time.monotonic() - begun < 0.6
+        assert time.monotonic() - begun < 3
         assert str(other.endpoint) in str(caught.value)
 
 
@@ -347,8 +347,9 @@ def test_no_room_for_another_client(server: Server) -> None:
     A server with too many clients is waited for like one that is away, and the message says what it is.
     """
     url = server.url(options="?timeout=300ms")
-    with opened(url) as engine:
+    with opened(server.url()) as engine:
         engine.store(b"cg:entry", b"kept", None)
+        hurry(engine, 0.3)
         with server.connected() as ours:
             exchange(ours, "CONFIG", "SET", "maxclients", 2)
             with pytest.raises(Unreachable, match="max number of clients"):
@@ -359,6 +360,7 @@ def test_no_room_for_another_client(server: Server) -> None:
                 exchange(other, "PING")
                 with pytest.raises(EngineTimeout, match="max number of clients"):
                     engine.fetch(b"cg:entry")
+            hurry(engine, 5)
             assert b"kept" == engine.fetch(b"cg:entry")
 
 
@@ -405,15 +407,17 @@ def test_half_a_grid_is_told_from_a_miss(half: LoopbackGrid) -> None:
     """
     Where nobody owns a slot, its entries are away and not gone: calls wait for an owner, and then say so.
     """
-    with opened(half.url + "?timeout=300ms") as engine:
+    with opened(half.url) as engine:
         engine.store(b"bar", b"frame", None)  # slot 5061
         assert b"frame" == engine.fetch(b"bar")
+        hurry(engine, 0.3)
         with pytest.raises(EngineTimeout, match="CLUSTERDOWN Hash slot not served"):
             engine.fetch(b"foo")  # slot 12182
         with pytest.raises(EngineTimeout, match="CLUSTERDOWN"):
             engine.fetch_many([b"foo", b"bar"])
         with pytest.raises(EngineTimeout, match="CLUSTERDOWN"):
             everything_in(engine)
+        hurry(engine, 5)
         aside(own_the_rest, half)
         assert engine.fetch(b"foo") is None
         assert {b"bar"} == set(everything_in(engine))
