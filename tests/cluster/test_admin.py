@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from cachegrid.cluster.admin import Loading, connect_to
-from cachegrid.cluster.plan import Shape, TlsFiles
+from cachegrid.cluster.plan import MemberTls, Shape
 from cachegrid.cluster.state import GridState, MemberState
 from cachegrid.errors import AccessDenied, EngineTimeout, ServerRefused, Unreachable
 
@@ -128,4 +128,4 @@ def test_files_that_are_no_certificates_are_told(serve: Serve, tmp_path: Path) -
     bad.write_text("no certificate")
     state = serve([b""])
     with pytest.raises(Unreachable):
-        connect_to(replace(state, tls=TlsFiles(ca=bad, cert=bad, key=bad)), state.members[0])
+        connect_to(replace(state, tls=MemberTls(ca=bad, cert=bad, key=bad)), state.members[0])

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from cachegrid.cluster.plan import (
     GridPlan,
     MemberPlan,
+    MemberTls,
     Shape,
-    TlsFiles,
     conf_text,
     lay_out,
     nodes_text,
@@ -183,7 +183,7 @@ def test_with_tls_there_is_no_other_way_in() -> None:
     """
     The plain port is closed, and members talk TLS among themselves, too.
     """
-    conf = conf_of(Shape(), tls=TlsFiles(ca=Path("/pem/ca"), cert=Path("/pem/cert"), key=Path("/pem/key")))
+    conf = conf_of(Shape(), tls=MemberTls(ca=Path("/pem/ca"), cert=Path("/pem/cert"), key=Path("/pem/key")))
     assert ("0", "7000", "yes", "yes") == (conf["port"], conf["tls-port"], conf["tls-cluster"], conf["tls-replication"])
 
 

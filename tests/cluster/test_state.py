@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cachegrid.cluster.plan import Shape, TlsFiles
+from cachegrid.cluster.plan import MemberTls, Shape
 from cachegrid.cluster.state import (
     GridState,
     MemberState,
@@ -65,7 +65,7 @@ def test_what_is_saved_is_loaded(state: GridState) -> None:
     """
     for each in (
         state,
-        replace(state, tls=TlsFiles(ca=Path("/a"), cert=Path("/b"), key=Path("/c")), stage=Stage.RESUMING),
+        replace(state, tls=MemberTls(ca=Path("/a"), cert=Path("/b"), key=Path("/c")), stage=Stage.RESUMING),
     ):
         save(each)
         assert each == load(state.folder.parent, "shop")
@@ -96,7 +96,7 @@ def test_urls_of_tls_grids_name_the_files(state: GridState) -> None:
     """
     The scheme says TLS, and a client finds what it has to trust.
     """
-    secured = replace(state, tls=TlsFiles(ca=Path("/my pem/ca"), cert=Path("/b"), key=Path("/c")))
+    secured = replace(state, tls=MemberTls(ca=Path("/my pem/ca"), cert=Path("/b"), key=Path("/c")))
     assert "valkeys://127.0.0.1:7001,127.0.0.1:7002?grid=shop" == secured.url
     assert secured.full_url.endswith("127.0.0.1:7002?ca=/my%20pem/ca&cert=/b&key=/c")
 

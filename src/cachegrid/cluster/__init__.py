@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from cachegrid.cluster.plan import Shape, TlsFiles
+    from cachegrid.cluster.plan import MemberTls, Shape
     from cachegrid.cluster.presence import find, running
     from cachegrid.cluster.shutdown import kill, stop
     from cachegrid.cluster.startup import embedded, start
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 __all__ = [
     "GridState",
     "MemberState",
+    "MemberTls",
     "Shape",
-    "TlsFiles",
     "embedded",
     "find",
     "kill",
@@ -37,7 +37,7 @@ _HOMES = {
     "GridState": "state",
     "MemberState": "state",
     "Shape": "plan",
-    "TlsFiles": "plan",
+    "MemberTls": "plan",
     "embedded": "startup",
     "find": "presence",
     "kill": "shutdown",

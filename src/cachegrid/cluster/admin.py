@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Self
 from libvalkey import ProtocolError, Reader, ReplyError, pack_command
 
 from cachegrid.engines.valkey.facts import read_info
-from cachegrid.errors import AccessDenied, EngineError, EngineTimeout, ServerRefused, Unreachable
+from cachegrid.errors import AccessDenied, ConfigError, EngineError, EngineTimeout, ServerRefused, Unreachable
 
 if TYPE_CHECKING:
-    from cachegrid.cluster.plan import TlsFiles
+    from cachegrid.cluster.plan import MemberTls
     from cachegrid.cluster.state import GridState, MemberState
 
 __all__ = ["Admin", "Loading", "connect_to"]
@@ -100,15 +100,16 @@ class Admin:
         return ServerRefused(f"member {self._where} refuses {command}: {said}", where=self._where)
 
 
-def _secured(sock: socket.socket, files: TlsFiles) -> socket.socket:
-    import ssl
+def _secured(sock: socket.socket, files: MemberTls, where: str) -> socket.socket:
+    from cachegrid.engines.valkey.target import TlsFiles
 
+    # Members are named by address, and the members themselves check the authority alone.
+    trusted = TlsFiles(ca=str(files.ca), cert=str(files.cert), key=str(files.key), verify_host=False)
     try:
-        context = ssl.create_default_context(cafile=files.ca)
-        # Members are named by address, and the members themselves check the authority alone.
-        context.check_hostname = False
-        context.load_cert_chain(files.cert, files.key)
-        return context.wrap_socket(sock)
+        return trusted.context().wrap_socket(sock)
+    except ConfigError as error:
+        sock.close()
+        raise Unreachable(f"member {where} cannot be reached: {error}", where=where) from error
     except BaseException:
         sock.close()
         raise
@@ -121,7 +122,7 @@ def connect_to(state: GridState, member: MemberState, *, timeout: float = 1.0) -
         sock = socket.create_connection((member.host, member.port), timeout)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if state.tls:
-            sock = _secured(sock, state.tls)
+            sock = _secured(sock, state.tls, where)
     except TimeoutError as error:
         raise EngineTimeout(f"member {where} does not answer", where=where) from error
     except OSError as error:

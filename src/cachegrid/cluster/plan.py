@@ -13,8 +13,8 @@ from cachegrid.errors import ConfigError
 __all__ = [
     "GridPlan",
     "MemberPlan",
+    "MemberTls",
     "Shape",
-    "TlsFiles",
     "conf_text",
     "lay_out",
     "nodes_text",
@@ -28,8 +28,12 @@ MIB = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TlsFiles:
-    """PEM files by which the members of a grid know each other, and clients know them."""
+class MemberTls:
+    """
+    PEM files by which the members of a grid know each other, and clients know them: all three, by absolute paths.
+
+    What a client trusts is `TlsFiles` of the engine, which can do without any.
+    """
 
     ca: Path
     cert: Path
@@ -174,7 +178,7 @@ def conf_text(
     folder: Path,
     *,
     password: str,
-    tls: TlsFiles | None = None,
+    tls: MemberTls | None = None,
     node_timeout_ms: int = 1000,
     settings: Mapping[str, str] | None = None,
 ) -> str:
@@ -203,7 +207,7 @@ def quoted(value: str | Path) -> str:
     return f'"{escaped}"'
 
 
-def _where(member: MemberPlan, folder: Path, tls: TlsFiles | None) -> dict[str, str]:
+def _where(member: MemberPlan, folder: Path, tls: MemberTls | None) -> dict[str, str]:
     hosts = dict.fromkeys(["127.0.0.1", member.host])  # each once, in order
     lines = {
         "bind": " ".join(hosts),

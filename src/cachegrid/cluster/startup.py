@@ -12,7 +12,7 @@ from pathlib import Path
 from cachegrid.cluster.files import has_entries, sweep, write_new
 from cachegrid.cluster.launch import Launch, PortTaken, Progress
 from cachegrid.cluster.lock import locked
-from cachegrid.cluster.plan import GridPlan, MemberPlan, Shape, TlsFiles
+from cachegrid.cluster.plan import GridPlan, MemberPlan, MemberTls, Shape
 from cachegrid.cluster.ports import checked_host
 from cachegrid.cluster.presence import find, pid_of
 from cachegrid.cluster.revival import heal, resume
@@ -46,7 +46,7 @@ def start(  # noqa: PLR0913 - settings, each with a default of its own
     persist: bool = False,
     host: str = "127.0.0.1",
     base_port: int | None = None,
-    tls: TlsFiles | None = None,
+    tls: MemberTls | None = None,
     server: Path | str | None = None,
     root: Path | None = None,
     settings: Mapping[str, str] | None = None,
@@ -94,7 +94,7 @@ def embedded(name: str = "default", *, root: Path | None = None, server: Path | 
     return _start(Wish(name=checked_name(name), root=root, shape=None, server=server))
 
 
-def _checked(tls: TlsFiles | None) -> TlsFiles | None:
+def _checked(tls: MemberTls | None) -> MemberTls | None:
     for name, path in asdict(tls).items() if tls else ():
         if not path.is_file():
             raise ConfigError(f"tls.{name}", str(path), "a PEM file that is there")

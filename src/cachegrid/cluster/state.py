@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from cachegrid.cluster.plan import Shape, TlsFiles
+from cachegrid.cluster.plan import MemberTls, Shape
 from cachegrid.config import DEFAULT_NAME
 from cachegrid.errors import ConfigError, GridError
 
@@ -86,7 +86,7 @@ class GridState:
     version: str  # of that program, such as "Valkey 9.1.2"
     created: float  # seconds since 1970
     machine: str  # the host name it was started on: process ids mean nothing elsewhere
-    tls: TlsFiles | None = None
+    tls: MemberTls | None = None
     stage: Stage = Stage.READY
 
     @property
@@ -223,7 +223,7 @@ def _from_json(facts: dict[str, Any], hidden: dict[str, Any], folder: Path) -> G
         version=facts["version"],
         created=facts["created"],
         machine=facts["machine"],
-        tls=TlsFiles(**{key: Path(value) for key, value in tls.items()}) if tls else None,
+        tls=MemberTls(**{key: Path(value) for key, value in tls.items()}) if tls else None,
         stage=Stage(facts["stage"]),
     )
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cachegrid.cluster.launch import Progress
 from cachegrid.cluster.memory import default_memory, memory_there
-from cachegrid.cluster.plan import GridPlan, Shape, TlsFiles, lay_out
+from cachegrid.cluster.plan import GridPlan, MemberTls, Shape, lay_out
 from cachegrid.cluster.ports import free_pairs, pairs_from
 from cachegrid.cluster.server import find_server
 from cachegrid.cluster.state import GridState
@@ -29,7 +29,7 @@ class Wish:
     is_memory_said: bool = False  # else a limit is chosen for a new grid
     host: str = "127.0.0.1"
     base_port: int | None = None
-    tls: TlsFiles | None = None
+    tls: MemberTls | None = None
     server: Path | str | None = None
     settings: Mapping[str, str] = field(default_factory=dict)
     node_timeout_ms: int = 1000

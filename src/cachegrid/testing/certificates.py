@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cachegrid.cluster.plan import TlsFiles
+from cachegrid.cluster.plan import MemberTls
 
 if TYPE_CHECKING:
     from cryptography import x509
@@ -22,7 +22,7 @@ BEFORE = dt.timedelta(hours=1)  # clocks of two hosts differ
 
 def make_certificates(
     folder: Path, *, addresses: Sequence[str] = ("127.0.0.1",), names: Sequence[str] = ("localhost",)
-) -> TlsFiles:
+) -> MemberTls:
     """
     Make an authority and one certificate, good for servers and clients, as PEM files in `folder`.
 
@@ -32,7 +32,7 @@ def make_certificates(
     from cryptography.hazmat.primitives.asymmetric import ec
 
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    files = TlsFiles(ca=folder / "ca.pem", cert=folder / "member.pem", key=folder / "member.key")
+    files = MemberTls(ca=folder / "ca.pem", cert=folder / "member.pem", key=folder / "member.key")
     ca_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     ca_name, name = _named("cachegrid test authority"), _named("cachegrid test member")
     authority = _builder(ca_name, ca_name, ca_key).add_extension(x509.BasicConstraints(ca=True, path_length=0), True)

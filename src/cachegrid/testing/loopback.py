@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Self
 
 from cachegrid.cluster.admin import Admin, connect_to
-from cachegrid.cluster.plan import TlsFiles
+from cachegrid.cluster.plan import MemberTls
 from cachegrid.cluster.presence import pid_of
 from cachegrid.cluster.shutdown import kill, stop
 from cachegrid.cluster.startup import start
@@ -45,7 +45,7 @@ class LoopbackGrid:
         memory: int | None = None,
         persist: bool = False,
         server: str | Path | None = None,
-        tls: TlsFiles | None = None,
+        tls: MemberTls | None = None,
         settings: Mapping[str, str] | None = None,
         name: str = "loopback",
     ) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from cachegrid.cluster.plan import TlsFiles
+from cachegrid.cluster.plan import MemberTls
 from cachegrid.engines.valkey._sio.engine import SyncValkeyEngine
 from cachegrid.errors import (
     AccessDenied,
@@ -241,17 +241,17 @@ def test_a_server_that_is_too_old() -> None:
 
 
 @pytest.fixture
-def files(tmp_path: Path) -> TlsFiles:
+def files(tmp_path: Path) -> MemberTls:
     return make_certificates(tmp_path / "tls")
 
 
 @pytest.fixture
-def others(tmp_path: Path) -> TlsFiles:
+def others(tmp_path: Path) -> MemberTls:
     """Of another authority."""
     return make_certificates(tmp_path / "others")
 
 
-def test_tls_and_no_tls(files: TlsFiles, others: TlsFiles) -> None:
+def test_tls_and_no_tls(files: MemberTls, others: MemberTls) -> None:
     """
     TLS where the server has none, none where it has, and certificates that do not fit: each is told.
     """
