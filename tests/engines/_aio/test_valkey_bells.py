@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from functools import partial
+from urllib.parse import quote
 
 import pytest
+from libvalkey import ReplyError
 
 from cachegrid.engines.valkey.commands import BELL_PREFIX
-from cachegrid.engines.valkey.slots import slot_of, tag_in
+from cachegrid.engines.valkey.slots import SLOTS, Endpoint, Routes, slot_of, slots_in, tag_in
 from cachegrid.testing.loopback import LoopbackGrid
 from cachegrid.testing.waits._aio import together
 from cachegrid.waits._aio import aside
@@ -21,11 +23,18 @@ from tests.engines.servers import Server
 pytestmark = pytest.mark.grid
 
 NAME = b"prices"
+NAMES = [b"prices-%d" % number for number in range(100)]
 
 
 @pytest.fixture(scope="module")
 def grid() -> Iterator[LoopbackGrid]:
     with LoopbackGrid(owners=3, replicas=0) as grid:
+        yield grid
+
+
+@pytest.fixture
+def alone() -> Iterator[LoopbackGrid]:
+    with LoopbackGrid(owners=1, replicas=0, name="alone") as grid:
         yield grid
 
 
@@ -116,6 +125,103 @@ async def test_a_late_answer_may_be_older_than_the_bell(proxy: Proxy, server: Se
         await together(partial(engine.fetch, b"cg:bell:held"), raise_it)
         await engine.fetch(b"cg:bell:next")
         assert doubt != engine.doubt
+
+
+async def test_who_dies_before_ringing_has_told_the_owner(grid: LoopbackGrid, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    An epoch that was raised, or made, by somebody who rang nobody is doubted by all who hear of its owner.
+    """
+
+    class Killed(Exception):
+        """What comes where ringing would."""
+
+    async def die() -> None:
+        raise Killed
+
+    async with opened(grid.url) as engine, opened(grid.url) as other:
+        key = b"cg!epoch:{%b}" % NAME
+        stays = await aside(address_at, grid, await aside(grid.owner_of, key))
+        monkeypatch.setattr(engine, "_ring", die)
+        for change in (engine.raise_epoch, engine.epoch):
+            epoch = await other.epoch(NAME)
+            if change == engine.epoch:
+                await other.drop(key)  # it is lost, and will be made
+            await other.fetch(stays)
+            doubt = other.doubt
+            with pytest.raises(Killed):
+                await change(NAME)
+            await other.fetch(stays)
+            assert doubt != other.doubt
+            assert epoch <= await other.epoch(NAME)
+
+
+async def test_an_owner_that_was_not_known_is_rung(grid: LoopbackGrid) -> None:
+    """
+    Who learned the routes before a member owned anything rings there nevertheless.
+    """
+    stays, state = await aside(address_at, grid, 2), grid.state
+    only = f"valkey://:{quote(state.password)}@127.0.0.1:{state.members[2].port}"
+    async with opened(grid.url) as engine, opened(only) as other:
+        await other.fetch(stays)
+        routes = engine._routing._routes
+        new = engine._owners[slot_of(stays)].endpoint
+        old = {owner: ranges for owner, ranges in routes.owners.items() if owner != new}
+        doubt = other.doubt
+        known = {slot for ranges in old.values() for slot in slots_in(ranges)}
+        engine._routing._adopt(routes._replace(owners=old))
+        await engine.raise_epoch(next(name for name in NAMES if slot_of(name) in known))
+        await other.fetch(stays)
+        assert doubt != other.doubt
+
+
+def let_lag(grid: LoopbackGrid, alone: LoopbackGrid, key: bytes) -> Endpoint:
+    """A member that answers like a replica of the grid that has not heard of anything but an old epoch."""
+    with alone.admin(0) as admin:
+        admin.run("SET", key, 1)
+        admin.run("CONFIG", "SET", "requirepass", grid.state.password)
+    return Endpoint("127.0.0.1", alone.state.members[0].port)
+
+
+async def test_a_replica_is_not_believed_against_its_owner(
+    grid: LoopbackGrid, alone: LoopbackGrid, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    An epoch that a replica tells while the owner is away is doubted at once; an older one is not told at all.
+    """
+    key = b"cg!epoch:{%b}" % NAME
+    owner = await aside(grid.owner_of, key)
+    lagging = await aside(let_lag, grid, alone, key)
+
+    async def is_down(_: bytes) -> object:
+        return ReplyError("CLUSTERDOWN The cluster is down")
+
+    async def learns_nothing(*_: object, **__: object) -> bool:
+        return True
+
+    with Proxy(grid.state.members[owner].port) as proxy:
+        async with opened(grid.url) as engine, opened(grid.url) as other:
+            first = await other.raise_epoch(NAME)
+            monkeypatch.setattr(engine._routing, "learn", learns_nothing)
+            engine._routing._adopt(
+                Routes({proxy.endpoint: [(0, SLOTS - 1)]}, {proxy.endpoint: [lagging]}, clustered=True)
+            )
+            assert first == await engine.epoch(NAME)
+            newest = await other.raise_epoch(NAME)
+            for _ in range(3):
+                doubt = engine.doubt
+                proxy.lose(key)
+                assert first == await engine.epoch(NAME)  # not what the replica said, which would have to be raised
+                assert proxy.reached.is_set()
+                assert doubt != engine.doubt
+            await engine.epoch(NAME)  # on a new connection, which brings doubt by itself
+            doubt = engine.doubt
+            with monkeypatch.context() as patch:
+                patch.setattr(engine._owners[0], "call", is_down)  # and the connection stays
+                assert newest == await engine.epoch(NAME)
+            assert doubt != engine.doubt
+            doubt = engine.doubt
+            assert newest == await engine.epoch(NAME)
+            assert doubt == engine.doubt
 
 
 async def test_a_lost_epoch_is_doubted(server: Server) -> None:

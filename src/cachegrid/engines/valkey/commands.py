@@ -11,6 +11,7 @@ __all__ = [
     "ADD",
     "BELL_PREFIX",
     "DROP_IF_VERSION",
+    "EPOCH_PREFIX",
     "FAR",
     "FETCH_IDLE",
     "INSPECT",
@@ -30,6 +31,7 @@ __all__ = [
 ]
 
 BELL_PREFIX: Final = b"cg!bell:"
+EPOCH_PREFIX: Final = b"cg!epoch:"
 
 # The end of entries that have none. Members that are short of memory evict what has an end, so that epochs stay, which
 # have none at all: an entry without one could never be evicted.

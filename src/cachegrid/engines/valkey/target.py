@@ -8,7 +8,7 @@ from functools import cached_property
 
 from libvalkey import ReplyError
 
-from cachegrid.engines.valkey.commands import BELL_PREFIX, pack
+from cachegrid.engines.valkey.commands import BELL_PREFIX, EPOCH_PREFIX, pack
 from cachegrid.engines.valkey.slots import Endpoint
 from cachegrid.engines.valkey.trouble import LinkError, refusal
 from cachegrid.errors import AccessDenied, ConfigError, Unsupported
@@ -72,7 +72,8 @@ class Target:
         hello = [b"HELLO", b"3"]
         if self.password is not None or self.username:  # a user may need no password
             hello += [b"AUTH", (self.username or "default").encode(), (self.password or "").encode()]
-        words = [hello, [b"CLIENT", b"TRACKING", b"ON", b"BCAST", b"PREFIX", BELL_PREFIX]]
+        heard = [b"PREFIX", BELL_PREFIX, b"PREFIX", EPOCH_PREFIX]
+        words = [hello, [b"CLIENT", b"TRACKING", b"ON", b"BCAST", *heard]]
         if self.database:
             words.append([b"SELECT", b"%d" % self.database])
         if readonly:

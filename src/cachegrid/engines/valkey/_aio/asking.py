@@ -19,7 +19,7 @@ from cachegrid.engines.valkey.trouble import Advice, Effect, LinkError, Step, ad
 from cachegrid.errors import EngineTimeout
 from cachegrid.waits._aio import sleep
 
-__all__ = ["AsyncAsking", "answer"]
+__all__ = ["AsyncAsking", "answer", "answer_once"]
 
 _LOOK_AROUND: Final = 0.2  # seconds between two looks for a new owner while replicas answer
 _HOPS: Final = 3  # from member to member without a pause
@@ -210,6 +210,14 @@ class AsyncAsking:
                 if not isinstance(exchange, LinkError):
                     exchange.abandon()
         return answers
+
+
+async def answer_once(link: AsyncLink, request: bytes) -> object:
+    """A member's reply to one request on the thin path, or the trouble with it as a value."""
+    try:
+        return await link.call(request)
+    except LinkError as error:
+        return error
 
 
 async def answer(link: AsyncLink, request: bytes, deadline: float, *, asking: bool = False) -> object:

@@ -85,6 +85,11 @@ class AsyncRouting:
         except KeyError:
             return self._sides.setdefault(endpoint, AsyncLink(endpoint, self._target, self._bell))
 
+    @property
+    def is_clustered(self) -> bool:
+        """Whether the members tell who owns what."""
+        return self._routes.clustered
+
     def owned(self) -> list[tuple[AsyncLink, list[tuple[int, int]]]]:
         """A link to each owner, and the ranges of slots that it owns, ends included."""
         return [(self.link(endpoint), ranges) for endpoint, ranges in self._routes.owners.items()]

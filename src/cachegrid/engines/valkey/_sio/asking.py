@@ -20,7 +20,7 @@ from cachegrid.engines.valkey.trouble import Advice, Effect, LinkError, Step, ad
 from cachegrid.errors import EngineTimeout
 from cachegrid.waits._sio import sleep
 
-__all__ = ["SyncAsking", "answer"]
+__all__ = ["SyncAsking", "answer", "answer_once"]
 
 _LOOK_AROUND: Final = 0.2  # seconds between two looks for a new owner while replicas answer
 _HOPS: Final = 3  # from member to member without a pause
@@ -211,6 +211,14 @@ class SyncAsking:
                 if not isinstance(exchange, LinkError):
                     exchange.abandon()
         return answers
+
+
+def answer_once(link: SyncLink, request: bytes) -> object:
+    """A member's reply to one request on the thin path, or the trouble with it as a value."""
+    try:
+        return link.call(request)
+    except LinkError as error:
+        return error
 
 
 def answer(link: SyncLink, request: bytes, deadline: float, *, asking: bool = False) -> object:
