@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import cachegrid
+from cachegrid import engines
 from cachegrid.cluster.admin import connect_to
 from cachegrid.errors import AccessDenied
 from cachegrid.testing.loopback import LoopbackGrid
@@ -16,6 +17,7 @@ from cachegrid.testing.loopback import LoopbackGrid
 pytestmark = pytest.mark.grid
 
 PAGE = Path(__file__).parents[2] / "docs" / "access.md"
+ENGINE = Path(engines.__file__).parent / "valkey"
 
 
 def rule() -> list[str]:
@@ -68,6 +70,16 @@ def test_the_user_of_the_page_can_do_all_that_a_cache_does(grid: LoopbackGrid) -
         cache.clear()
         connection.settle()
         assert 0 == len(cache)
+
+
+def test_the_page_asks_for_nothing_that_is_not_sent() -> None:
+    """
+    Every command that docs/access.md grants is one that the engine sends, or that a script of its runs.
+    """
+    sources = "".join(path.read_text() for path in ENGINE.rglob("*.py"))
+    sent = {word.lower() for word in re.findall(r"(?:b\"|call\('|\\n)([A-Z]{3,})\b", sources)}
+    granted = {word[1:] for word in rule() if word.startswith("+")}
+    assert set() == {command for command in granted if not set(command.split("|")) <= sent}
 
 
 def test_the_user_of_the_page_can_do_nothing_else(grid: LoopbackGrid) -> None:
