@@ -16,6 +16,7 @@ from cachegrid.engines.valkey.trouble import Effect, LinkError
 __all__ = ["PAGE", "Batch", "SyncPages"]
 
 PAGE: Final = 1_000  # requests in one pipeline, and addresses in one step of a walk
+_ROUNDS: Final = 3  # in which what met trouble goes out as a page again, before each address is looked after
 
 
 class Batch(NamedTuple):
@@ -52,11 +53,16 @@ class SyncPages(SyncAsking):
         replies: list[object] = [None] * len(addresses)
         troubles = self._try_page(range(len(addresses)), slots_of(addresses), requests, replies)
         deadline = self._deadline(*[trouble for _, _, trouble in troubles[:1]])
-        if len(troubles) > 1:
-            index, link, trouble = troubles[0]
-            replies[index] = self._insist_on(batch, index, link, trouble, deadline)
-            # The first has waited out a failover, or learned which slots moved: most of the others pass at once now.
-            others = [index for index, _, _ in troubles[1:]]
+        for _ in range(_ROUNDS):
+            if not troubles:
+                return replies
+            # The first at each member has waited out a failover, learned which slots moved, or taught the member a
+            # script: most of the others pass at once now.
+            firsts = {link: (index, trouble) for index, link, trouble in reversed(troubles)}
+            for link, (index, trouble) in firsts.items():
+                replies[index] = self._insist_on(batch, index, link, trouble, deadline)
+            done = {index for index, _ in firsts.values()}
+            others = [index for index, _, _ in troubles if index not in done]
             slots = slots_of([addresses[index] for index in others])
             troubles = self._try_page(others, slots, requests, replies)
         for index, link, trouble in troubles:
