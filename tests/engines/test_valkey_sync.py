@@ -26,7 +26,7 @@ from cachegrid.testing.loopback import LoopbackGrid
 from cachegrid.testing.waits._sio import together
 from tests.engines._sio.opened import opened
 from tests.engines.proxy import Proxy
-from tests.engines.servers import Server, redis, sockets
+from tests.engines.servers import Server, free_port, redis, sockets
 
 pytestmark = pytest.mark.grid
 
@@ -181,6 +181,32 @@ def test_tls_connections_are_kept(tmp_path_factory: pytest.TempPathFactory) -> N
             for turn in range(20):
                 assert turn + 2 == engine.add(ONE, 1, 0, None)
             assert before + 1 == connections_of(server)  # ours, to ask
+
+
+def test_without_pollrdhup_a_connection_is_looked_at(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    Where the system does not tell the end of a connection from a bell, both are told apart, with TLS and without.
+    """
+    monkeypatch.setattr("cachegrid.engines.valkey._sio.link._HUNG_UP", 0)
+    files = make_certificates(tmp_path_factory.mktemp("tls"))
+    settings = {"tls-ca-cert-file": files.ca, "tls-cert-file": files.cert, "tls-key-file": files.key}
+    with Server(redis(), settings) as server:
+        plain = server.url()
+        server.settings |= {"tls-port": free_port()}
+        server.restart()
+        tls = plain.replace("valkey://", "valkeys://").replace(str(server.port), str(server.settings["tls-port"]))
+        for url in (plain, f"{tls}?ca={files.ca}&cert={files.cert}&key={files.key}"):
+            with opened(url) as engine, opened(plain) as other:
+                start = engine.add(ONE, 1, 0, None)
+                doubt, before = engine.doubt, connections_of(server)
+                other.raise_epoch(b"prices")  # which is heard, and no end
+                assert start + 1 == engine.add(ONE, 1, 0, None)
+                assert doubt != engine.doubt
+                assert before + 1 == connections_of(server)  # ours, to ask
+                server.run("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+                assert start + 2 == engine.add(ONE, 1, 0, None)  # on a new one, and not unknown whether it was done
 
 
 def test_closing_ends_what_comes_back(proxy: Proxy) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import select
 import socket
+import ssl
 import struct
 import time
 from collections.abc import Callable
@@ -81,8 +82,26 @@ class _Wire:
             if events & ~select.POLLIN:
                 return False
             if not _HUNG_UP:  # something has come: a bell, or the end
-                return bool(self.sock.recv(1, socket.MSG_PEEK))
+                return self._hears()
         return True
+
+    def _hears(self) -> bool:
+        """Whether what has come is not the end."""
+        if not isinstance(self.sock, ssl.SSLSocket):
+            return bool(self.sock.recv(1, socket.MSG_PEEK))
+        # TLS cannot peek: what is there is taken, for whoever reads next.
+        patience = self.sock.gettimeout()
+        self.sock.settimeout(0)
+        try:
+            received = self.sock.recv(_CHUNK)
+        except ssl.SSLWantReadError:  # no more than TLS has to say to itself
+            return True
+        except OSError:
+            return False
+        finally:
+            self.sock.settimeout(patience)
+        self._reader.feed(received)
+        return bool(received)
 
     def wait_at_most(self, seconds: float) -> None:
         """Set how long one answer may take."""
