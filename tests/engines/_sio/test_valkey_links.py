@@ -96,10 +96,10 @@ def test_what_does_no_harm_is_repeated(name: str, proxy: Proxy) -> None:
     act, before, answer, after = TWICE[name]
     with opened(proxy.url()) as engine:
         prepare(engine, act, before)
-        sent = proxy.seen(ONE)
+        sent = proxy.seen(b"\r\n%b\r\n" % ONE)
         proxy.lose_answer(ONE)
         assert answer == act(engine, ONE)
-        assert sent + 2 == proxy.seen(ONE)
+        assert sent + 2 == proxy.seen(b"\r\n%b\r\n" % ONE)
         assert after == engine.fetch(ONE)
 
 
