@@ -237,7 +237,7 @@ def test_a_slow_network_is_no_dead_member(proxy: Proxy) -> None:
     A frame that takes longer on its way than one answer may is waited for, as long as something moves.
     """
     frame = os.urandom(1 << 20) * 64
-    with opened(proxy.url(options="?patience=1s")) as engine:
+    with opened(proxy.url(options="?patience=1s"), timeout=60) as engine:
         engine.add(b"cg:sync:sum", 1, 0, None)
         proxy.pace = 0.0015  # 64 MiB take a second and a half, and more
         assert engine.store_if_absent(b"cg:slow", frame, None) is True

@@ -98,7 +98,7 @@ async def test_a_wrong_password_is_told_at_once(user: str, words: tuple[str, ...
     with pytest.raises(AccessDenied) as caught:
         async with opened(guarded.url(user)):
             pass
-    assert time.monotonic() - begun < 1
+    assert time.monotonic() - begun < 3  # of 5
     for word in (*words, str(guarded.endpoint)):
         assert word in str(caught.value)
     assert str(guarded.endpoint) == caught.value.where
@@ -157,7 +157,7 @@ async def test_a_password_may_change_while_we_are_there(server: Server) -> None:
             await engine.fetch(b"cg:entry")
         with pytest.raises(AccessDenied, match="asks for a password"):
             await engine.add(b"cg:sum", 1, 0, None)
-        assert time.monotonic() - begun < 1
+        assert time.monotonic() - begun < 3  # of 5
         server.run("CONFIG", "SET", "requirepass", "")
         assert b"frame" == await engine.fetch(b"cg:entry")
 
@@ -174,7 +174,7 @@ async def test_nothing_listens_there() -> None:
     with pytest.raises(Unreachable) as caught:
         async with opened(f"valkey://:{SECRET}@{HOST}:{ports[0]},{HOST}:{ports[1]}"):
             pass
-    assert time.monotonic() - begun < 1
+    assert time.monotonic() - begun < 3  # of 5
     for word in (f"{HOST}:{ports[0]}, {HOST}:{ports[1]}", "refused", "cachegrid status", "URL"):
         assert word in str(caught.value)
     assert SECRET not in str(caught.value)

@@ -99,7 +99,7 @@ def test_a_wrong_password_is_told_at_once(user: str, words: tuple[str, ...], gua
     with pytest.raises(AccessDenied) as caught:
         with opened(guarded.url(user)):
             pass
-    assert time.monotonic() - begun < 1
+    assert time.monotonic() - begun < 3  # of 5
     for word in (*words, str(guarded.endpoint)):
         assert word in str(caught.value)
     assert str(guarded.endpoint) == caught.value.where
@@ -158,7 +158,7 @@ def test_a_password_may_change_while_we_are_there(server: Server) -> None:
             engine.fetch(b"cg:entry")
         with pytest.raises(AccessDenied, match="asks for a password"):
             engine.add(b"cg:sum", 1, 0, None)
-        assert time.monotonic() - begun < 1
+        assert time.monotonic() - begun < 3  # of 5
         server.run("CONFIG", "SET", "requirepass", "")
         assert b"frame" == engine.fetch(b"cg:entry")
 
@@ -175,7 +175,7 @@ def test_nothing_listens_there() -> None:
     with pytest.raises(Unreachable) as caught:
         with opened(f"valkey://:{SECRET}@{HOST}:{ports[0]},{HOST}:{ports[1]}"):
             pass
-    assert time.monotonic() - begun < 1
+    assert time.monotonic() - begun < 3  # of 5
     for word in (f"{HOST}:{ports[0]}, {HOST}:{ports[1]}", "refused", "cachegrid status", "URL"):
         assert word in str(caught.value)
     assert SECRET not in str(caught.value)
