@@ -29,6 +29,10 @@ class AsyncOpened(NamedTuple):
     url: str  # without a password
     secret: bytes | None  # signs pickled values
 
+    def __repr__(self) -> str:
+        """Without the secret."""
+        return f"{type(self).__name__}(engine={self.engine!r}, name={self.name!r}, url={self.url!r})"
+
 
 class _Unopened:
     """Stands for the engine until it is opened; its doubt equals no space's, so that nothing is asked of it."""
