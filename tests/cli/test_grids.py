@@ -225,13 +225,14 @@ def test_what_is_kept_on_disk_outlives_down_until_it_is_purged(state_folder: Pat
     shape = ("up", "--members", "1", "--replicas", "0", "--persist")
     assert 0 == cachegrid(*shape).code
     cachegrid("set", "c", "k", "kept")
-    assert 0 == cachegrid("down").code
+    assert "grid default is stopped, and its entries are kept on disk\n" == cachegrid("down").out
     done = cachegrid("status")
     assert 3 == done.code
     assert "is stopped, and its entries are kept on disk; to have it back with them: " in done.err
     assert f"cachegrid {' '.join(shape)}\n" in done.err
-    assert 5 == cachegrid("up").code
+    other = cachegrid("up")
+    assert (5, True) == (other.code, "`cachegrid down --purge --name default`" in other.err)
     assert "is up again after" in cachegrid(*shape).out
     assert "kept\n" == cachegrid("get", "c", "k").out
-    assert 0 == cachegrid("down", "--purge").code
+    assert "grid default is stopped\n" == cachegrid("down", "--purge").out
     assert [] == names(state_folder)

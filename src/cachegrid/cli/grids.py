@@ -95,7 +95,9 @@ def down(
     if as_json:
         _print_json({"stopped": stopped})
     else:
-        print("\n".join(f"grid {chosen} is stopped" for chosen in stopped) or "no grid is there")
+        left = set(names(state_root()))  # of these the folder is there still
+        lines = [f"grid {each} is stopped{', and its entries are kept on disk' * (each in left)}" for each in stopped]
+        print("\n".join(lines) or "no grid is there")
     if failed:
         raise typer.Exit(Exit.REFUSED)
 

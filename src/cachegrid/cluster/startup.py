@@ -163,8 +163,8 @@ def _refuse_other(wish: Wish, state: GridState) -> None:
             f"for another one stop it first, or choose another name"
         )
     raise StartFailed(
-        f"grid {state.name!r} has entries on disk, and was otherwise ({what}): "
-        f"`{as_it_is}` resumes it; choose another name, or {REMOVE}"
+        f"grid {state.name!r} has entries on disk, and was otherwise ({what}): `{as_it_is}` resumes it; "
+        f"choose another name, or remove it with `cachegrid down --purge --name {state.name}`"
     )
 
 
