@@ -122,7 +122,7 @@ class AccessDenied(EngineError):
 
 
 class GridFull(EngineError):
-    """The owner of the entry has no memory left and its policy evicts nothing; the old entry is as it was."""
+    """The owner of the entry has no memory left, and nothing that it may evict; the old entry is as it was."""
 
     retryable = True
 
