@@ -128,6 +128,16 @@ class Prices:
     async def aof(self, sku: str) -> float:
         return float(len(sku))
 
+    @grid.cache("prices").cached
+    @classmethod
+    def of_class(cls, sku: str) -> float:
+        return float(len(sku))
+
+    @agrid.cache("prices").cached(ttl="5m")
+    @classmethod
+    async def aof_class(cls, sku: str) -> float:
+        return float(len(sku))
+
     @staticmethod
     @grid.cache("prices").cached
     def static(sku: str) -> float:
@@ -140,6 +150,9 @@ def keeping_methods(prices: Prices) -> None:
     assert_type(prices.of.invalidate("sku-1", 2), bool)
     assert_type(prices.of.uncached("sku-1"), float)
     assert_type(Prices.static("sku-1"), float)
+    assert_type(Prices.of_class("sku-1"), float)
+    assert_type(prices.of_class.invalidate("sku-1"), bool)
+    Prices.of_class(1)  # type: ignore[arg-type]
     assert_type(Prices.static.invalidate("sku-1"), bool)
     prices.of.invalidate_all()
     Prices.of(prices, "sku-1")
@@ -156,10 +169,22 @@ async def keeping_async_methods(prices: Prices) -> None:
     assert_type(await prices.aof("sku-1"), float)
     assert_type(await prices.aof.invalidate("sku-1"), bool)
     assert_type(await prices.aof.uncached("sku-1"), float)
+    assert_type(await Prices.aof_class("sku-1"), float)
+    assert_type(await Prices.aof_class.invalidate("sku-1"), bool)
     await prices.aof.invalidate_all()
     await prices.aof(1)  # type: ignore[arg-type]
     await prices.aof.invalidate()  # type: ignore[call-arg]
     prices.aof("sku-1") + 1  # type: ignore[operator]
+
+
+def described(kind: type[Shop], sku: str) -> str:
+    return kind.__name__ + sku
+
+
+def what_begins_with_a_class(prices: SyncCache) -> None:
+    assert_type(prices.cached(described)(Shop, "sku-1"), str)
+    assert_type(prices.cached(ttl=5)(described).invalidate(Shop, "sku-1"), bool)
+    prices.cached(described)("sku-1")  # type: ignore[call-arg, arg-type]
 
 
 def the_parameters_of_a_kept_function(prices: SyncCache) -> None:

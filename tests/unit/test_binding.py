@@ -152,3 +152,11 @@ def test_the_signature_is_read_once() -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(inspect, "signature", None)
         assert (1, 2, "three") == binder.key((1,), {})
+
+
+def test_a_function_whose_parameters_nobody_knows_is_refused() -> None:
+    """
+    As some that are not written in Python.
+    """
+    with pytest.raises(ConfigError, match="^cached is <built-in function max>; it must be .*key="):
+        Binder(max)

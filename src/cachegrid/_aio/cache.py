@@ -5,10 +5,17 @@ from __future__ import annotations
 import fnmatch
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from typing import Any, ParamSpec, TypeVar, overload
+from typing import Any, Concatenate, ParamSpec, TypeVar, overload
 
 from cachegrid._aio.face import AsyncFace
-from cachegrid._aio.functions import AsyncCachedFunction, check_colour, label_of
+from cachegrid._aio.functions import (
+    AsyncCachedClassMethod,
+    AsyncCachedFunction,
+    AsyncDecorator,
+    check_closure,
+    check_colour,
+    label_of,
+)
 from cachegrid._aio.loads import AsyncLoads
 from cachegrid._aio.lock import AsyncGridLock
 from cachegrid._core.address import Key, Space
@@ -21,6 +28,7 @@ from cachegrid.errors import KeyRefused
 __all__ = ["AsyncCache"]
 
 P = ParamSpec("P")
+S = TypeVar("S")
 T = TypeVar("T")
 
 
@@ -120,7 +128,7 @@ class AsyncCache(AsyncLoads, AsyncFace):
         return await self._steadily(act)
 
     async def delete(self, key: Key) -> bool:
-        """Drop an entry; whether there was one. A load of it that is under way in this process is not kept either."""
+        """Drop an entry; whether there was one. A load of it that is under way, in any process, is not kept either."""
 
         async def act(space: Space) -> bool:
             address = space.address(key)
@@ -159,6 +167,12 @@ class AsyncCache(AsyncLoads, AsyncFace):
     # Functions.
 
     @overload
+    def cached(
+        self, function: Callable[Concatenate[type[S], P], Awaitable[T]], /
+    ) -> AsyncCachedClassMethod[S, P, T]: ...
+    @overload
+    def cached(self, function: classmethod[S, P, Awaitable[T]], /) -> AsyncCachedClassMethod[S, P, T]: ...
+    @overload
     def cached(self, function: Callable[P, Awaitable[T]], /) -> AsyncCachedFunction[P, T]: ...
     @overload
     def cached(
@@ -172,7 +186,7 @@ class AsyncCache(AsyncLoads, AsyncFace):
         ignore: Iterable[str] = (),
         key: Callable[..., Key] | None = None,
         name: str | None = None,
-    ) -> Callable[[Callable[P, Awaitable[T]]], AsyncCachedFunction[P, T]]: ...
+    ) -> AsyncDecorator: ...
     def cached(
         self,
         function: Any = None,
@@ -190,8 +204,13 @@ class AsyncCache(AsyncLoads, AsyncFace):
 
         A key is made from the function's module and qualified name (or `name`), its `version`, and the arguments bound
         to its parameters with defaults applied, but for those in `ignore`; or by `key(*args, **kwargs)`. Raise
-        `version` when the meaning of results changes. Works on functions, methods and class methods. Functions that one
-        function makes, again and again, have one name: give each its own, or they share their results.
+        `version` when the meaning of results changes. Works on functions, methods, class methods and static methods;
+        put it above `@classmethod`, for what is under that has no `invalidate` of the class on Python 3.13.
+
+        Functions that one function makes, again and again, have one name, and share their results. That is meant where
+        they do the same, as in an application that is made anew for each test. It is a ConfigError where this process
+        can tell that they do not: where a number, a text, a function or another value that cannot change, which they
+        have from the one that made them, is another one. Give each its `name`, or make the value a parameter.
         """
 
         def decorate(function: Any) -> AsyncCachedFunction[..., Any]:
@@ -199,10 +218,15 @@ class AsyncCache(AsyncLoads, AsyncFace):
             if binds is not None:
                 function = function.__func__
             check_colour(function, self)
-            make_key = Binder(function, ignore).key if key is None else _spread(key)
             label = name or label_of(function)
+            if name is None and key is None:
+                check_closure(function, self._closures, f"{label}-{version}")
+            make_key = Binder(function, ignore).key if key is None else _spread(key)
             changes = {what: value for what, value in (("ttl", ttl), ("idle", idle)) if not isinstance(value, Unsaid)}
-            return AsyncCachedFunction(function, self._inner(f"{label}-{version}", changes), make_key, binds)
+            made: type[AsyncCachedFunction[..., Any]] = (
+                AsyncCachedClassMethod if binds is classmethod else AsyncCachedFunction
+            )
+            return made(function, self._inner(f"{label}-{version}", changes), make_key, binds)
 
         return decorate if function is None else decorate(function)
 

@@ -73,6 +73,7 @@ class AsyncCell:
         self._wait = seconds_of("wait", policy.wait)
         self._engine = UNOPENED
         self._sweeper: AsyncWork | None = None
+        self._closures: dict[str, dict[str, str]] = {}  # what functions that are kept here were made with, by label
         hub.enter(self)
 
     def give_up(self, engine: AsyncAbleEngine) -> None:

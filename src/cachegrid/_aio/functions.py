@@ -9,16 +9,26 @@ import sys
 import types
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Concatenate, Final, Generic, ParamSpec, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Concatenate, Final, Generic, ParamSpec, Protocol, TypeVar, cast, overload
 
 from cachegrid._core.address import Key
+from cachegrid._core.closures import difference, fixed_in
 from cachegrid._core.miss import MISS
 from cachegrid.errors import ConfigError
+from cachegrid.waits._aio import mark_colour
 
 if TYPE_CHECKING:
     from cachegrid._aio.cache import AsyncCache
 
-__all__ = ["AsyncBoundFunction", "AsyncCachedFunction", "check_colour", "label_of"]
+__all__ = [
+    "AsyncBoundFunction",
+    "AsyncCachedClassMethod",
+    "AsyncCachedFunction",
+    "AsyncDecorator",
+    "check_closure",
+    "check_colour",
+    "label_of",
+]
 
 _MAINS: Final = ("__main__", "__mp_main__")
 
@@ -43,6 +53,7 @@ class AsyncCachedFunction(Generic[P, T]):
         functools.update_wrapper(self, function)  # first: what the function carries must not replace what is ours
         self._function, self._make_key, self._binds = function, make_key, binds
         self.cache = cache
+        mark_colour(self, function)
 
     async def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
         cache = self.cache
@@ -81,9 +92,20 @@ class AsyncCachedFunction(Generic[P, T]):
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         if self._binds is staticmethod:
             return self
-        if self._binds is classmethod:
-            return AsyncBoundFunction(self, owner if owner is not None else type(instance))
         return self if instance is None else AsyncBoundFunction(self, instance)
+
+
+class AsyncCachedClassMethod(AsyncCachedFunction[Concatenate[type[S], Q], T], Generic[S, Q, T]):
+    """
+    A class method whose results are kept: of each class its own.
+
+    Checkers see the function inside, which begins with its class, and so take any such function for one of these.
+    """
+
+    def __get__(  # type: ignore[override] # a class method is bound where others are not
+        self, instance: object, owner: type | None = None
+    ) -> AsyncBoundFunction[Q, T]:
+        return AsyncBoundFunction(self, owner if owner is not None else type(instance))
 
 
 class AsyncBoundFunction(Generic[P, T]):
@@ -119,6 +141,28 @@ class AsyncBoundFunction(Generic[P, T]):
     async def uncached(self, *args: P.args, **kwargs: P.kwargs) -> T:
         """Call the method itself; nothing is looked up or kept."""
         return await self._method.uncached(self._owner, *args, **kwargs)
+
+
+class AsyncDecorator(Protocol):
+    """What `cached(...)` gives: it takes the function."""
+
+    @overload
+    def __call__(
+        self, function: Callable[Concatenate[type[S], P], Awaitable[T]], /
+    ) -> AsyncCachedClassMethod[S, P, T]: ...
+    @overload
+    def __call__(self, function: classmethod[S, P, Awaitable[T]], /) -> AsyncCachedClassMethod[S, P, T]: ...
+    @overload
+    def __call__(self, function: Callable[P, Awaitable[T]], /) -> AsyncCachedFunction[P, T]: ...
+
+
+def check_closure(function: Callable[..., object], known: dict[str, dict[str, str]], label: str) -> None:
+    """Refuse a function that would share its results with another one that is not the same. Raises ConfigError."""
+    fixed = fixed_in(function)
+    found = difference(known.setdefault(label, fixed), fixed)
+    if found:
+        want = f"one of a kind: {label} was made with {found}, and both would share their results; "
+        raise ConfigError("cached", function, want + "give each its name=, or make the value a parameter")
 
 
 def check_colour(function: Callable[..., object], cache: AsyncCache) -> None:

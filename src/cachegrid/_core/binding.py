@@ -41,7 +41,11 @@ class Binder:
 
     def __init__(self, function: Callable[..., object], ignore: Iterable[str] = ()) -> None:
         self._name = getattr(function, "__qualname__", repr(function))
-        self._signature = inspect.signature(function)
+        try:
+            self._signature = inspect.signature(function)
+        except ValueError as error:
+            want = "a function whose parameters can be known; put it into one of your own, or make keys with key="
+            raise ConfigError("cached", function, want) from error
         parameters = list(self._signature.parameters.values())
         self._ignored = frozenset([ignore] if isinstance(ignore, str) else ignore)
         takes_any = any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters)

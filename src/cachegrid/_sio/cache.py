@@ -6,7 +6,7 @@ from __future__ import annotations
 import fnmatch
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, ParamSpec, TypeVar, overload
+from typing import Any, Concatenate, ParamSpec, TypeVar, overload
 
 from cachegrid._core.address import Key, Space
 from cachegrid._core.binding import Binder
@@ -14,7 +14,14 @@ from cachegrid._core.miss import MISS, UNSAID, Unsaid
 from cachegrid._core.stats import CacheStats
 from cachegrid._core.units import Duration, Span, milliseconds, seconds_of
 from cachegrid._sio.face import SyncFace
-from cachegrid._sio.functions import SyncCachedFunction, check_colour, label_of
+from cachegrid._sio.functions import (
+    SyncCachedClassMethod,
+    SyncCachedFunction,
+    SyncDecorator,
+    check_closure,
+    check_colour,
+    label_of,
+)
 from cachegrid._sio.loads import SyncLoads
 from cachegrid._sio.lock import SyncGridLock
 from cachegrid.errors import KeyRefused
@@ -22,6 +29,7 @@ from cachegrid.errors import KeyRefused
 __all__ = ["SyncCache"]
 
 P = ParamSpec("P")
+S = TypeVar("S")
 T = TypeVar("T")
 
 
@@ -121,7 +129,7 @@ class SyncCache(SyncLoads, SyncFace):
         return self._steadily(act)
 
     def delete(self, key: Key) -> bool:
-        """Drop an entry; whether there was one. A load of it that is under way in this process is not kept either."""
+        """Drop an entry; whether there was one. A load of it that is under way, in any process, is not kept either."""
 
         def act(space: Space) -> bool:
             address = space.address(key)
@@ -160,6 +168,10 @@ class SyncCache(SyncLoads, SyncFace):
     # Functions.
 
     @overload
+    def cached(self, function: Callable[Concatenate[type[S], P], T], /) -> SyncCachedClassMethod[S, P, T]: ...
+    @overload
+    def cached(self, function: classmethod[S, P, T], /) -> SyncCachedClassMethod[S, P, T]: ...
+    @overload
     def cached(self, function: Callable[P, T], /) -> SyncCachedFunction[P, T]: ...
     @overload
     def cached(
@@ -173,7 +185,7 @@ class SyncCache(SyncLoads, SyncFace):
         ignore: Iterable[str] = (),
         key: Callable[..., Key] | None = None,
         name: str | None = None,
-    ) -> Callable[[Callable[P, T]], SyncCachedFunction[P, T]]: ...
+    ) -> SyncDecorator: ...
     def cached(
         self,
         function: Any = None,
@@ -191,8 +203,13 @@ class SyncCache(SyncLoads, SyncFace):
 
         A key is made from the function's module and qualified name (or `name`), its `version`, and the arguments bound
         to its parameters with defaults applied, but for those in `ignore`; or by `key(*args, **kwargs)`. Raise
-        `version` when the meaning of results changes. Works on functions, methods and class methods. Functions that one
-        function makes, again and again, have one name: give each its own, or they share their results.
+        `version` when the meaning of results changes. Works on functions, methods, class methods and static methods;
+        put it above `@classmethod`, for what is under that has no `invalidate` of the class on Python 3.13.
+
+        Functions that one function makes, again and again, have one name, and share their results. That is meant where
+        they do the same, as in an application that is made anew for each test. It is a ConfigError where this process
+        can tell that they do not: where a number, a text, a function or another value that cannot change, which they
+        have from the one that made them, is another one. Give each its `name`, or make the value a parameter.
         """
 
         def decorate(function: Any) -> SyncCachedFunction[..., Any]:
@@ -200,10 +217,15 @@ class SyncCache(SyncLoads, SyncFace):
             if binds is not None:
                 function = function.__func__
             check_colour(function, self)
-            make_key = Binder(function, ignore).key if key is None else _spread(key)
             label = name or label_of(function)
+            if name is None and key is None:
+                check_closure(function, self._closures, f"{label}-{version}")
+            make_key = Binder(function, ignore).key if key is None else _spread(key)
             changes = {what: value for what, value in (("ttl", ttl), ("idle", idle)) if not isinstance(value, Unsaid)}
-            return SyncCachedFunction(function, self._inner(f"{label}-{version}", changes), make_key, binds)
+            made: type[SyncCachedFunction[..., Any]] = (
+                SyncCachedClassMethod if binds is classmethod else SyncCachedFunction
+            )
+            return made(function, self._inner(f"{label}-{version}", changes), make_key, binds)
 
         return decorate if function is None else decorate(function)
 

@@ -4,19 +4,34 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
+import sys
 import threading
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, ParamSpec, TypeVar
 
 from cachegrid.errors import EngineError
 
-__all__ = ["COLOUR", "AsyncEvent", "AsyncLock", "AsyncTasks", "AsyncWork", "aside", "one_loop", "sleep"]
+__all__ = ["COLOUR", "AsyncEvent", "AsyncLock", "AsyncTasks", "AsyncWork", "aside", "mark_colour", "one_loop", "sleep"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 COLOUR: Final = "async"  # for plug-ins, which are told what kind of engine to make
 sleep = asyncio.sleep
+
+
+def mark_colour(made: Any, function: Callable[..., Any]) -> None:
+    """Let an object that is called be known as an async function, to `inspect` and to frameworks that ask it."""
+    if sys.version_info >= (3, 12):
+        inspect.markcoroutinefunction(made)
+        return
+    # Before, `inspect` knows what looks like a function, and asyncio a mark of its own.
+    function = inspect.unwrap(function)
+    for name in ("__code__", "__defaults__", "__kwdefaults__"):
+        if hasattr(function, name):
+            setattr(made, name, getattr(function, name))
+    made._is_coroutine = asyncio.coroutines._is_coroutine  # type: ignore[attr-defined] # noqa: SLF001
 
 
 async def aside(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -6,9 +6,9 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from typing import Final, ParamSpec, TypeVar
+from typing import Any, Final, ParamSpec, TypeVar
 
-__all__ = ["COLOUR", "SyncEvent", "SyncLock", "SyncTasks", "SyncWork", "aside", "sleep"]
+__all__ = ["COLOUR", "SyncEvent", "SyncLock", "SyncTasks", "SyncWork", "aside", "mark_colour", "sleep"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -16,6 +16,10 @@ T = TypeVar("T")
 COLOUR: Final = "sync"  # for plug-ins, which are told what kind of engine to make
 sleep = time.sleep
 SyncLock = threading.Lock
+
+
+def mark_colour(made: object, function: Callable[..., Any]) -> None:
+    """A sync function needs no mark."""
 
 
 def aside(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

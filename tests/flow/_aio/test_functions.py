@@ -378,6 +378,7 @@ async def test_a_bound_method_looks_like_one(cache: AsyncCache) -> None:
     assert ["by"] == list(inspect.signature(method).parameters)
     assert ["self", "by"] == list(inspect.signature(User.doubled).parameters)
     assert 3 == await method.__wrapped__(3)
+    assert cache.is_async is inspect.iscoroutinefunction(method) is inspect.iscoroutinefunction(User.doubled)
 
 
 async def test_class_methods_and_static_methods(cache: AsyncCache) -> None:
@@ -426,6 +427,65 @@ async def test_class_methods_and_static_methods(cache: AsyncCache) -> None:
     assert await Base.static.invalidate(3)
 
 
+async def test_functions_that_are_made_do_not_share_what_differs(cache: AsyncCache) -> None:
+    """
+    Where it can be told that they differ, the second is refused, in words; with a name, or a key, of its own it is not.
+    """
+
+    def make(rate: Any, **said: Any) -> Any:
+        @cache.cached(**said)
+        async def converted(price: int) -> str:
+            return f"{rate}{price}"
+
+        return converted
+
+    two = make(2)
+    assert "23" == await two(3)
+    assert "23" == await make(2)(3)
+    for other in (3, "2", 2.0, (2,), None, len, Account, Colour.RED):
+        with pytest.raises(ConfigError, match="one of a kind: .*converted-1 was made with rate=2 and rate=.* name="):
+            make(other)
+    assert "33" == await make(3, name="three")(3)
+    assert "43" == await make(4, version=4)(3)
+    assert make(5, key=lambda price: (5, price)).key(3) == (5, 3)
+
+
+async def test_functions_that_are_made_anew_share_their_results(cache: AsyncCache) -> None:
+    """
+    As of an application that is made for each test, with connections and lists of its own.
+    """
+
+    def make_application(database: object) -> Any:
+        calls: list[int] = []
+
+        @cache.cached
+        async def fib(number: int) -> int:
+            calls.append(number)
+            return number if number < 2 or database is None else await fib(number - 1) + await fib(number - 2)
+
+        return fib, calls
+
+    (first, calls), (second, none) = make_application(object()), make_application(object())
+    assert (55, 55) == (await first(10), await second(10))
+    assert (11, []) == (len(calls), none)
+
+
+async def test_what_has_no_name_or_no_parameters_is_refused(cache: AsyncCache) -> None:
+    """
+    Partial functions and objects that can be called are kept under a name that they are given.
+    """
+
+    class Doubling:
+        async def __call__(self, number: int) -> int:
+            return number * 2
+
+    partial = functools.partial(_function, number=5)
+    for nameless in (partial, Doubling()):
+        with pytest.raises(ConfigError, match="^cached is .*; it must be a function with a name of its own"):
+            cache.cached(nameless)
+    assert [5, 6] == [await cache.cached(name="p")(partial)(), await cache.cached(name="d")(Doubling())(3)]
+
+
 async def test_it_looks_like_the_function(cache: AsyncCache) -> None:
     """
     Name, documentation, signature, and what the function carries.
@@ -443,6 +503,7 @@ async def test_it_looks_like_the_function(cache: AsyncCache) -> None:
     assert "/multiply" == kept.route  # type: ignore[attr-defined]
     assert function is kept.__wrapped__
     assert 10 == await kept(5)
+    assert inspect.iscoroutinefunction(function) is inspect.iscoroutinefunction(kept)
 
 
 async def test_a_kept_function_may_be_kept_again(cache: AsyncCache) -> None:

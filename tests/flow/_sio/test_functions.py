@@ -379,6 +379,7 @@ def test_a_bound_method_looks_like_one(cache: SyncCache) -> None:
     assert ["by"] == list(inspect.signature(method).parameters)
     assert ["self", "by"] == list(inspect.signature(User.doubled).parameters)
     assert 3 == method.__wrapped__(3)
+    assert cache.is_async is inspect.iscoroutinefunction(method) is inspect.iscoroutinefunction(User.doubled)
 
 
 def test_class_methods_and_static_methods(cache: SyncCache) -> None:
@@ -427,6 +428,65 @@ def test_class_methods_and_static_methods(cache: SyncCache) -> None:
     assert Base.static.invalidate(3)
 
 
+def test_functions_that_are_made_do_not_share_what_differs(cache: SyncCache) -> None:
+    """
+    Where it can be told that they differ, the second is refused, in words; with a name, or a key, of its own it is not.
+    """
+
+    def make(rate: Any, **said: Any) -> Any:
+        @cache.cached(**said)
+        def converted(price: int) -> str:
+            return f"{rate}{price}"
+
+        return converted
+
+    two = make(2)
+    assert "23" == two(3)
+    assert "23" == make(2)(3)
+    for other in (3, "2", 2.0, (2,), None, len, Account, Colour.RED):
+        with pytest.raises(ConfigError, match="one of a kind: .*converted-1 was made with rate=2 and rate=.* name="):
+            make(other)
+    assert "33" == make(3, name="three")(3)
+    assert "43" == make(4, version=4)(3)
+    assert make(5, key=lambda price: (5, price)).key(3) == (5, 3)
+
+
+def test_functions_that_are_made_anew_share_their_results(cache: SyncCache) -> None:
+    """
+    As of an application that is made for each test, with connections and lists of its own.
+    """
+
+    def make_application(database: object) -> Any:
+        calls: list[int] = []
+
+        @cache.cached
+        def fib(number: int) -> int:
+            calls.append(number)
+            return number if number < 2 or database is None else fib(number - 1) + fib(number - 2)
+
+        return fib, calls
+
+    (first, calls), (second, none) = make_application(object()), make_application(object())
+    assert (55, 55) == (first(10), second(10))
+    assert (11, []) == (len(calls), none)
+
+
+def test_what_has_no_name_or_no_parameters_is_refused(cache: SyncCache) -> None:
+    """
+    Partial functions and objects that can be called are kept under a name that they are given.
+    """
+
+    class Doubling:
+        def __call__(self, number: int) -> int:
+            return number * 2
+
+    partial = functools.partial(_function, number=5)
+    for nameless in (partial, Doubling()):
+        with pytest.raises(ConfigError, match="^cached is .*; it must be a function with a name of its own"):
+            cache.cached(nameless)
+    assert [5, 6] == [cache.cached(name="p")(partial)(), cache.cached(name="d")(Doubling())(3)]
+
+
 def test_it_looks_like_the_function(cache: SyncCache) -> None:
     """
     Name, documentation, signature, and what the function carries.
@@ -444,6 +504,7 @@ def test_it_looks_like_the_function(cache: SyncCache) -> None:
     assert "/multiply" == kept.route  # type: ignore[attr-defined]
     assert function is kept.__wrapped__
     assert 10 == kept(5)
+    assert inspect.iscoroutinefunction(function) is inspect.iscoroutinefunction(kept)
 
 
 def test_a_kept_function_may_be_kept_again(cache: SyncCache) -> None:
