@@ -138,9 +138,11 @@ class AsyncAsking:
             if advice.step is Step.TEACH and source is not None:
                 request = source
             link = await self._next_link(advice, link, slot, attempt, deadline)
-            trouble = await answer(link, request, deadline, asking=advice.step is Step.ASK)
-            if not isinstance(trouble, Exception):
-                return trouble
+            reply = await answer(link, request, deadline, asking=advice.step is Step.ASK)
+            if not isinstance(reply, Exception):
+                return reply
+            if not _is_cut_short(reply, deadline):  # else what was there before tells more
+                trouble = reply
         raise AssertionError  # pragma: no cover - the loop ends by return or raise
 
     async def _next_link(self, advice: Advice, link: AsyncLink, slot: int, attempt: int, deadline: float) -> AsyncLink:
@@ -229,6 +231,12 @@ async def answer(link: AsyncLink, request: bytes, deadline: float, *, asking: bo
         return (await link.call_within(seconds, request))[0]
     except LinkError as error:
         return error
+
+
+def _is_cut_short(trouble: Exception, deadline: float) -> bool:
+    """Whether it says only that there was no time left to connect."""
+    is_unheard = isinstance(trouble, LinkError) and not trouble.sent and trouble.waited > 0
+    return is_unheard and time.monotonic() >= deadline
 
 
 async def _pause(attempt: int, deadline: float) -> None:
