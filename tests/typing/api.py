@@ -217,6 +217,7 @@ def what_async_caches_keep(prices: AsyncCache) -> None:
 
 
 def locking(grid: SyncGrid) -> None:
+    assert_type(grid.caches(), list[str])
     with grid.lock("stocktaking", lease="10s") as lock:
         lock.check()
     assert_type(grid.lock("stocktaking").acquire(), int)

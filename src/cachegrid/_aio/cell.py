@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import random
 import time
@@ -79,6 +80,14 @@ class AsyncCell:
     def give_up(self, engine: AsyncAbleEngine) -> None:
         """The grid was closed: `engine` stands for none."""
         self._engine = engine
+
+    def __repr__(self) -> str:
+        said = [
+            f"{field.name}={value!r}"
+            for field in dataclasses.fields(self.policy)
+            if (value := getattr(self.policy, field.name)) != field.default
+        ]
+        return f"{type(self).__name__}({', '.join([repr('/'.join(self._names)), *said])})"
 
     # The space.
 

@@ -56,6 +56,9 @@ class SyncCachedFunction(Generic[P, T]):
         self.cache = cache
         mark_colour(self, function)
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {_name_of(self._function)} in {self.cache!r}>"
+
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
         cache = self.cache
         key = self._make_key(args, kwargs)
@@ -116,6 +119,9 @@ class SyncBoundFunction(Generic[P, T]):
         self._method, self._owner = method, owner
         self.cache = method.cache
         self.__doc__, self.__module__ = method.__doc__, method.__module__
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._method!r} of {self._owner!r}>"
 
     @property
     def __wrapped__(self) -> Callable[P, T]:
@@ -183,6 +189,10 @@ def label_of(function: Callable[..., object]) -> str:
     if not module or not name or name.endswith("<lambda>"):
         raise ConfigError("cached", function, "a function with a name of its own, or one that is given one with name=")
     return f"{_main_name(module) if module in _MAINS else module}.{name}"
+
+
+def _name_of(function: Callable[..., object]) -> str:
+    return getattr(function, "__qualname__", repr(function))
 
 
 def _main_name(module: str) -> str:

@@ -67,6 +67,14 @@ class SyncGrid(SyncGridFace):
         """What each member tells of itself, owners first; one that does not answer has `up=False`."""
         return (self._hub.open()).members()
 
+    def caches(self) -> list[str]:
+        """
+        The names of the caches that the settings declare, or that this program has opened with `cache`; in order.
+
+        What else other programs keep in the grid is not known here.
+        """
+        return sorted({*self._hub.settings.caches, *self._caches})
+
     def stats(self) -> dict[str, CacheStats]:
         """What this process counted on each cache that it opened."""
         return {name: cache.stats() for name, cache in self._caches.items()}
@@ -97,6 +105,10 @@ class SyncGrid(SyncGridFace):
         The memory of what was cleared is freed first, as far as that is done within the grid's `timeout`.
         """
         self._hub.close()
+
+    def __repr__(self) -> str:
+        where = f"{self.name!r}, {self.url!r}" if self._hub.opened else "not connected"
+        return f"{type(self).__name__}({where})"
 
     def __enter__(self) -> Self:
         return self.connect()

@@ -86,6 +86,10 @@ class SyncGridLock:
             if error is None:  # else the error of the work tells more
                 raise
 
+    def __repr__(self) -> str:
+        state = f"held, fence={self.fence}" if self._is_held else "not held here"
+        return f"{type(self).__name__}({self._label}, lease={self._lease / 1000:g} s, {state})"
+
     @property
     def _is_held(self) -> bool:
         return bool(self._token) and self._pid == os.getpid()

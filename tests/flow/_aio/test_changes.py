@@ -275,7 +275,7 @@ async def test_a_conditional_write_checks_its_value_first(grid: AsyncGrid) -> No
     assert "x" == await cache.get("key")
 
 
-def _adding(cache: AsyncCache, key: int, number: int) -> Any:
+def _adding(cache: AsyncCache, key: int | str, number: int) -> Any:
     return lambda: cache.add(key, number)
 
 

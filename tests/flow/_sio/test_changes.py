@@ -276,7 +276,7 @@ def test_a_conditional_write_checks_its_value_first(grid: SyncGrid) -> None:
     assert "x" == cache.get("key")
 
 
-def _adding(cache: SyncCache, key: int, number: int) -> Any:
+def _adding(cache: SyncCache, key: int | str, number: int) -> Any:
     return lambda: cache.add(key, number)
 
 

@@ -271,6 +271,46 @@ def test_policies_come_from_the_settings(flow: SyncFlow) -> None:
         grid.cache("new", ttl=0)
 
 
+def test_everything_says_in_a_line_what_it_is(flow: SyncFlow) -> None:
+    """
+    Name, place and policy, as far as they were said; no password, and nobody is asked.
+    """
+    grid = flow.unopened()
+    kind = type(grid).__name__
+    assert f"{kind}(not connected)" == repr(grid)
+    grid.connect()
+    assert f"{kind}('test', {flow.backing.url!r})" == repr(grid)
+    cache = grid.cache("prices", ttl="5m", codec="json")
+    shown = f"{type(cache).__name__}('prices', ttl='5m', codec='json')"
+    assert shown == repr(cache)
+
+    class Shop:
+        @cache.cached(name="of", ttl=60)
+        def of(self) -> int:
+            return 1
+
+        def __repr__(self) -> str:
+            return "Shop()"
+
+    inner = f"{type(Shop.of.cache).__name__}('prices/of-1', ttl=60, codec='json')"
+    assert f"<{type(Shop.of).__name__} {Shop.of.__qualname__} in {inner}>" == repr(Shop.of)  # type: ignore[attr-defined]
+    assert repr(Shop().of).endswith(f"{Shop.of!r} of Shop()>")
+    lock = grid.lock("job", lease="1500ms")
+    assert f"{type(lock).__name__}('job', lease=1.5 s, not held here)" == repr(lock)
+    with lock:
+        assert f"lease=1.5 s, held, fence={lock.fence})" in repr(lock)
+
+
+def test_the_caches_that_are_known_here(flow: SyncFlow) -> None:
+    """
+    Those that the settings declare, and those that were opened; not those of others, nor those inside of one.
+    """
+    grid = flow.grid(caches={"users": CachePolicy(ttl=60)})
+    (flow.grid()).cache("theirs").set("key", 1)
+    grid.cache("prices").cached(name="f")(flow.grid)
+    assert ["prices", "users"] == grid.caches()
+
+
 @pytest.mark.parametrize("name", ["", "a b", "a:b", "{a}", "-a", ".a", "ä", "a" * 101, "a\n", None, 5, b"a"], ids=repr)
 def test_what_is_no_name_is_refused(grid: SyncGrid, name: Any) -> None:
     """
