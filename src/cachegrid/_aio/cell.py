@@ -22,10 +22,11 @@ from cachegrid._core.stats import Counters
 from cachegrid._core.units import Duration, Span, bytes_of, milliseconds, seconds_of
 from cachegrid.codecs import compose
 from cachegrid.config import CachePolicy
+from cachegrid.engines.ages import AGES
 from cachegrid.errors import ConfigError, EngineError, FrameError
 from cachegrid.waits._aio import AsyncWork
 
-__all__ = ["AGES", "AsyncCell", "Ends", "ends_in"]
+__all__ = ["AsyncCell", "Ends", "ends_in"]
 
 T = TypeVar("T")
 
@@ -35,10 +36,6 @@ if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
     os.register_at_fork(after_in_child=_versions.seed)
 
 _FLAGS_AT = 9  # the byte of a frame that holds its flags
-# An idle time that nobody lives to see the end of. In a cache with idle time, entries without one name this, since an
-# owner takes the cache's for those that name none. In others, it is for entries that have just taken the place of one
-# with an idle time.
-AGES = 1 << 40
 
 
 class Ends(NamedTuple):

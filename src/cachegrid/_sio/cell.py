@@ -23,10 +23,11 @@ from cachegrid._sio.hub import UNOPENED, SyncHub
 from cachegrid._sio.lock import SyncGridLock
 from cachegrid.codecs import compose
 from cachegrid.config import CachePolicy
+from cachegrid.engines.ages import AGES
 from cachegrid.errors import ConfigError, EngineError, FrameError
 from cachegrid.waits._sio import SyncWork
 
-__all__ = ["AGES", "Ends", "SyncCell", "ends_in"]
+__all__ = ["Ends", "SyncCell", "ends_in"]
 
 T = TypeVar("T")
 
@@ -36,10 +37,6 @@ if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
     os.register_at_fork(after_in_child=_versions.seed)
 
 _FLAGS_AT = 9  # the byte of a frame that holds its flags
-# An idle time that nobody lives to see the end of. In a cache with idle time, entries without one name this, since an
-# owner takes the cache's for those that name none. In others, it is for entries that have just taken the place of one
-# with an idle time.
-AGES = 1 << 40
 
 
 class Ends(NamedTuple):

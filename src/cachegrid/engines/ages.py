@@ -1,4 +1,9 @@
-"""A time that nobody lives to see the end of."""
+"""
+An idle time that nobody lives to see the end of: none.
+
+In a cache with idle time, entries without one name this, since an owner takes the cache's for those that name none. In
+others, it is asked for where an entry may just have taken the place of one with an idle time.
+"""
 
 from __future__ import annotations
 
@@ -6,4 +11,4 @@ from typing import Final
 
 __all__ = ["AGES"]
 
-AGES: Final = 1 << 40  # ms; as an idle time, none
+AGES: Final = 1 << 40  # ms
