@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from libvalkey import Reader, pack_command
 
 from cachegrid.engines.valkey import commands
-from cachegrid.engines.valkey.commands import Script, fetch, pack, store
+from cachegrid.engines.valkey.commands import FAR, Script, fetch, pack, store
 
 SCRIPTS = {name: script for name, script in vars(commands).items() if isinstance(script, Script)}
 
@@ -44,10 +44,10 @@ def test_a_fetch_is_a_get(address: bytes) -> None:
 @given(words, words, st.none() | st.integers(1, 2**48))
 def test_a_store_is_a_set(address: bytes, frame: bytes, ttl: int | None) -> None:
     """
-    A time to live is in milliseconds, and is left out where there is no end.
+    A time to live is in milliseconds; without end it is a far one, so that a full member can evict the entry.
     """
-    end = () if ttl is None else (b"PX", b"%d" % ttl)
-    assert pack(b"SET", address, frame, *end) == store(address, frame, ttl)
+    end = b"%d" % (FAR if ttl is None else ttl)
+    assert pack(b"SET", address, frame, b"PX", end) == store(address, frame, ttl)
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
