@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from cachegrid._aio.cache import AsyncCache
     from cachegrid._aio.grid import AsyncGrid
+    from cachegrid._core.address import Key
     from cachegrid._core.entry import Entry
     from cachegrid._core.stats import CacheStats
     from cachegrid._sio.cache import SyncCache
@@ -34,6 +35,7 @@ __all__ = [
     "CachePolicy",
     "CacheStats",
     "Entry",
+    "Key",
     "Settings",
     "SyncCache",
     "SyncGrid",
@@ -53,6 +55,7 @@ _HOMES = {
     "CachePolicy": "cachegrid.config",
     "CacheStats": "cachegrid._core.stats",
     "Entry": "cachegrid._core.entry",
+    "Key": "cachegrid._core.address",
     "Settings": "cachegrid.config",
     "SyncCache": "cachegrid._sio.cache",
     "SyncGrid": "cachegrid._sio.grid",

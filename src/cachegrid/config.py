@@ -22,7 +22,7 @@ from cachegrid._core.shown import without_password
 from cachegrid._core.units import Duration, Size, bytes_of, milliseconds, seconds_of
 from cachegrid.errors import ConfigError
 
-__all__ = ["CachePolicy", "Settings", "SettingsSaid", "load_settings", "policy_from", "unknown"]
+__all__ = ["CachePolicy", "PolicySaid", "Settings", "SettingsSaid", "load_settings", "policy_from", "unknown"]
 
 DEFAULT_NAME: Final = "default"
 PYPROJECT: Final = "pyproject.toml"
@@ -125,6 +125,18 @@ class Settings:
 
 
 _DEFAULTS: Final = Settings()
+
+
+class PolicySaid(TypedDict, total=False):
+    """Settings of a cache as arguments of `grid.cache`; see `CachePolicy`."""
+
+    ttl: Duration | None
+    idle: Duration | None
+    codec: str
+    compress: Size | None
+    max_value: Size
+    lease: Duration
+    wait: Duration
 
 
 class SettingsSaid(TypedDict, total=False):

@@ -7,12 +7,12 @@ one too many, and that is an error as well.
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from datetime import timedelta
 from typing import Any, assert_type
 
 import cachegrid
-from cachegrid import AsyncCache, AsyncGrid, CachePolicy, CacheStats, Entry, Settings, SyncCache, SyncGrid, errors
+from cachegrid import AsyncCache, AsyncGrid, CachePolicy, CacheStats, Entry, Key, Settings, SyncCache, SyncGrid, errors
 
 
 def opening() -> None:
@@ -26,6 +26,50 @@ def opening() -> None:
     cachegrid.connect("memory://", timeout=2, namespace="shop", caches={"prices": CachePolicy(ttl=60)}).close()
     cachegrid.connect("memory://", timeout=b"2")  # type: ignore[arg-type]
     cachegrid.connect(url="memory://", pool=3)  # type: ignore[call-arg]
+
+
+def declaring(grid: SyncGrid, agrid: AsyncGrid) -> None:
+    grid.cache("prices", ttl="5m", idle=60, codec="json", compress=None, max_value="8MB", lease=5, wait="1s")
+    agrid.cache("prices", ttl=timedelta(minutes=5))
+    grid.cache("prices", tll="5m")  # type: ignore[call-arg]
+    agrid.cache("prices", tll="5m")  # type: ignore[call-arg]
+    grid.cache("prices", ttl=b"5m")  # type: ignore[arg-type]
+
+
+def many_at_once(prices: SyncCache, mixed: dict[Key, int], by_size: Mapping[tuple[str, int], float]) -> None:
+    values: dict[str, int] = {"a": 1}
+    prices.set_many(values, ttl="5m")
+    prices.set_many(by_size)
+    prices.set_many(mixed)
+    prices.set_many({"a": 1, 5: 2, ("a", 5): 3})
+    prices.set_many([("a", 1), (5, 2)])
+    prices.set_many(zip(values, [1, 2], strict=True))
+    prices.set_many({1.5: 1})  # type: ignore[dict-item]
+    prices.set_many("ab")  # type: ignore[arg-type]
+    prices.update(values)
+    prices.update(by_size)
+    found: dict[str, float] = prices.get_many(["a"])
+    for key in prices.get_many(["a"]):
+        key.upper()
+    assert_type(found, dict[str, float])
+    assert_type(prices.get_many(values), dict[str, Any])
+    assert_type(prices.get_many(mixed), dict[Key, Any])
+    assert_type(prices.get_many(["a", 5, ("a", 5)]), dict[Key, Any])
+    assert_type(prices.get_many(by_size), dict[tuple[str, int], Any])
+    assert_type(prices.delete_many(values), int)
+    prices.get_many([1.5])  # type: ignore[type-var]
+
+
+async def many_at_once_awaited(prices: AsyncCache, mixed: dict[Key, int]) -> None:
+    values: dict[str, int] = {"a": 1}
+    await prices.set_many(values, ttl="5m")
+    await prices.set_many(mixed)
+    await prices.set_many([("a", 1), (5, 2)])
+    found: dict[str, float] = await prices.get_many(["a"])
+    assert_type(found, dict[str, float])
+    assert_type(await prices.get_many(mixed), dict[Key, Any])
+    for key in await prices.get_many(["a"]):
+        key.upper()
 
 
 def as_a_mapping(grid: SyncGrid) -> None:

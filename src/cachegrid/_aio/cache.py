@@ -23,10 +23,11 @@ from cachegrid._core.binding import Binder
 from cachegrid._core.miss import MISS, UNSAID, Unsaid
 from cachegrid._core.stats import CacheStats
 from cachegrid._core.units import Duration, Span, milliseconds, seconds_of
-from cachegrid.errors import KeyRefused
+from cachegrid.errors import KeyRefused, ValueRefused
 
 __all__ = ["AsyncCache"]
 
+K = TypeVar("K", bound=Key)  # to a type checker, a mapping of str is none of Key
 P = ParamSpec("P")
 S = TypeVar("S")
 T = TypeVar("T")
@@ -48,7 +49,13 @@ class AsyncCache(AsyncLoads, AsyncFace):
         value = await self._read(key)
         return default if value is MISS else value
 
-    async def get_many(self, keys: Iterable[Key]) -> dict[Key, Any]:
+    @overload
+    async def get_many(self, keys: Iterable[K]) -> dict[K, Any]: ...
+    @overload
+    async def get_many(  # type: ignore[overload-cannot-match] # it does: keys of several kinds in one list
+        self, keys: Iterable[Key]
+    ) -> dict[Key, Any]: ...
+    async def get_many(self, keys: Iterable[Any]) -> dict[Any, Any]:
         """The values of those entries that are there, in the order asked for; one trip to each member."""
         keys = _unique(keys)
 
@@ -100,15 +107,20 @@ class AsyncCache(AsyncLoads, AsyncFace):
         await self._steadily(act, [key])
         self._counters.stores += 1
 
-    async def set_many(
-        self,
-        values: Mapping[Key, Any],
-        *,
-        ttl: Span = UNSAID,
-        idle: Span = UNSAID,
-    ) -> None:
-        """Store many values, one trip to each member; not one atomic step. Encodes all before it stores any."""
+    @overload
+    async def set_many(self, values: Mapping[Key, Any], *, ttl: Span = UNSAID, idle: Span = UNSAID) -> None: ...
+    @overload
+    async def set_many(self, values: Mapping[K, Any], *, ttl: Span = UNSAID, idle: Span = UNSAID) -> None: ...
+    @overload
+    async def set_many(self, values: Iterable[tuple[Key, Any]], *, ttl: Span = UNSAID, idle: Span = UNSAID) -> None: ...
+    async def set_many(self, values: Any, *, ttl: Span = UNSAID, idle: Span = UNSAID) -> None:
+        """
+        Store many values, of a mapping or of pairs, with one trip to each member; not one atomic step.
+
+        Encodes all before it stores any.
+        """
         ends = self._ends(ttl, idle)
+        values = _paired(values)
 
         async def act(space: Space) -> None:
             addressed = [(space.address(key), key, value) for key, value in values.items()]
@@ -254,6 +266,22 @@ def _unique(keys: Iterable[Key]) -> list[Key]:
         return list(dict.fromkeys(keys))
     except TypeError:
         return keys  # one of them is no key, and is refused when it becomes an address
+
+
+def _paired(values: Any) -> dict[Key, Any]:
+    """Each key with its value, of a mapping or of pairs. Raises ValueRefused for anything else."""
+    if hasattr(values, "items"):
+        return dict(values.items())
+    if isinstance(values, Iterable) and not isinstance(values, (str, bytes)):
+        pairs = list(values)
+        if all(isinstance(pair, (tuple, list)) and len(pair) == 2 for pair in pairs):
+            try:
+                return dict(pairs)
+            except TypeError as error:
+                message = f"one of the keys cannot be one ({error}); a key is str, bytes, int or a tuple of them"
+                raise KeyRefused(message) from error
+    message = f"set_many takes a mapping, or pairs of a key and a value, and got {values!r:.60}"
+    raise ValueRefused(message, kind=type(values))
 
 
 def _spread(key: Callable[..., Key]) -> Callable[[tuple[Any, ...], dict[str, Any]], Key]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Self
 
 from cachegrid._aio.cache import AsyncCache
 from cachegrid._aio.cell import AsyncCell
@@ -17,6 +17,11 @@ from cachegrid._core.units import Duration, milliseconds, seconds_of
 from cachegrid.config import CachePolicy, Settings
 from cachegrid.engines.facts import MemberFacts
 from cachegrid.errors import ConfigError
+
+if TYPE_CHECKING:
+    from typing import Unpack
+
+    from cachegrid.config import PolicySaid
 
 __all__ = ["AsyncGrid"]
 
@@ -37,7 +42,7 @@ class AsyncGrid(AsyncGridFace):
         self._caches: dict[str, AsyncCache] = {}
         self._locks = AsyncCell(self._hub, "!", CachePolicy())  # a name that no cache can have
 
-    def cache(self, name: str = "default", **policy: Any) -> AsyncCache:
+    def cache(self, name: str = "default", **policy: Unpack[PolicySaid]) -> AsyncCache:
         """
         The cache of a name, with its policy: what the settings say of it, changed by `policy` (see `CachePolicy`).
 

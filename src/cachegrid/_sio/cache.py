@@ -24,10 +24,11 @@ from cachegrid._sio.functions import (
 )
 from cachegrid._sio.loads import SyncLoads
 from cachegrid._sio.lock import SyncGridLock
-from cachegrid.errors import KeyRefused
+from cachegrid.errors import KeyRefused, ValueRefused
 
 __all__ = ["SyncCache"]
 
+K = TypeVar("K", bound=Key)  # to a type checker, a mapping of str is none of Key
 P = ParamSpec("P")
 S = TypeVar("S")
 T = TypeVar("T")
@@ -49,7 +50,13 @@ class SyncCache(SyncLoads, SyncFace):
         value = self._read(key)
         return default if value is MISS else value
 
-    def get_many(self, keys: Iterable[Key]) -> dict[Key, Any]:
+    @overload
+    def get_many(self, keys: Iterable[K]) -> dict[K, Any]: ...
+    @overload
+    def get_many(  # type: ignore[overload-cannot-match] # it does: keys of several kinds in one list
+        self, keys: Iterable[Key]
+    ) -> dict[Key, Any]: ...
+    def get_many(self, keys: Iterable[Any]) -> dict[Any, Any]:
         """The values of those entries that are there, in the order asked for; one trip to each member."""
         keys = _unique(keys)
 
@@ -101,15 +108,20 @@ class SyncCache(SyncLoads, SyncFace):
         self._steadily(act, [key])
         self._counters.stores += 1
 
-    def set_many(
-        self,
-        values: Mapping[Key, Any],
-        *,
-        ttl: Span = UNSAID,
-        idle: Span = UNSAID,
-    ) -> None:
-        """Store many values, one trip to each member; not one atomic step. Encodes all before it stores any."""
+    @overload
+    def set_many(self, values: Mapping[Key, Any], *, ttl: Span = UNSAID, idle: Span = UNSAID) -> None: ...
+    @overload
+    def set_many(self, values: Mapping[K, Any], *, ttl: Span = UNSAID, idle: Span = UNSAID) -> None: ...
+    @overload
+    def set_many(self, values: Iterable[tuple[Key, Any]], *, ttl: Span = UNSAID, idle: Span = UNSAID) -> None: ...
+    def set_many(self, values: Any, *, ttl: Span = UNSAID, idle: Span = UNSAID) -> None:
+        """
+        Store many values, of a mapping or of pairs, with one trip to each member; not one atomic step.
+
+        Encodes all before it stores any.
+        """
         ends = self._ends(ttl, idle)
+        values = _paired(values)
 
         def act(space: Space) -> None:
             addressed = [(space.address(key), key, value) for key, value in values.items()]
@@ -253,6 +265,22 @@ def _unique(keys: Iterable[Key]) -> list[Key]:
         return list(dict.fromkeys(keys))
     except TypeError:
         return keys  # one of them is no key, and is refused when it becomes an address
+
+
+def _paired(values: Any) -> dict[Key, Any]:
+    """Each key with its value, of a mapping or of pairs. Raises ValueRefused for anything else."""
+    if hasattr(values, "items"):
+        return dict(values.items())
+    if isinstance(values, Iterable) and not isinstance(values, (str, bytes)):
+        pairs = list(values)
+        if all(isinstance(pair, (tuple, list)) and len(pair) == 2 for pair in pairs):
+            try:
+                return dict(pairs)
+            except TypeError as error:
+                message = f"one of the keys cannot be one ({error}); a key is str, bytes, int or a tuple of them"
+                raise KeyRefused(message) from error
+    message = f"set_many takes a mapping, or pairs of a key and a value, and got {values!r:.60}"
+    raise ValueRefused(message, kind=type(values))
 
 
 def _spread(key: Callable[..., Key]) -> Callable[[tuple[Any, ...], dict[str, Any]], Key]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Self
 
 from cachegrid._core.address import Key, check_name
 from cachegrid._core.stats import CacheStats
@@ -18,6 +18,11 @@ from cachegrid._sio.lock import SyncGridLock
 from cachegrid.config import CachePolicy, Settings
 from cachegrid.engines.facts import MemberFacts
 from cachegrid.errors import ConfigError
+
+if TYPE_CHECKING:
+    from typing import Unpack
+
+    from cachegrid.config import PolicySaid
 
 __all__ = ["SyncGrid"]
 
@@ -38,7 +43,7 @@ class SyncGrid(SyncGridFace):
         self._caches: dict[str, SyncCache] = {}
         self._locks = SyncCell(self._hub, "!", CachePolicy())  # a name that no cache can have
 
-    def cache(self, name: str = "default", **policy: Any) -> SyncCache:
+    def cache(self, name: str = "default", **policy: Unpack[PolicySaid]) -> SyncCache:
         """
         The cache of a name, with its policy: what the settings say of it, changed by `policy` (see `CachePolicy`).
 

@@ -10,7 +10,7 @@ import pytest
 
 from cachegrid._aio.cache import AsyncCache
 from cachegrid._aio.grid import AsyncGrid
-from cachegrid.errors import EntryNotFound, KeyRefused
+from cachegrid.errors import CacheError, EntryNotFound, KeyRefused, ValueRefused
 from tests.flow._aio.flow import AsyncFlow, engine_of
 from tests.flow.waits._aio import listed
 
@@ -109,6 +109,30 @@ async def test_many_at_once(cache: AsyncCache, count: int) -> None:
     assert list(reversed(entries.items())) == list((await cache.get_many([*reversed(entries), absent])).items())
     assert count == await cache.delete_many([*entries, absent])
     assert {} == await cache.get_many(entries)
+
+
+async def test_many_may_be_pairs(cache: AsyncCache) -> None:
+    """
+    As of a dict: a list of them, or whatever gives them once; the last one of a key counts.
+    """
+    await cache.set_many([("a", 1), ["b", 2], ("a", 3)])
+    await cache.set_many((number, str(number)) for number in range(2))
+    assert {"a": 3, "b": 2, 0: "0", 1: "1"} == await cache.get_many(["a", "b", 0, 1])
+    assert 4 == cache.stats().stores
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [("ab", ValueRefused), (["ab"], ValueRefused), ([1], ValueRefused), (5, ValueRefused), ([([], 1)], KeyRefused)],
+    ids=repr,
+)
+async def test_what_has_no_pairs_is_refused(cache: AsyncCache, values: Any, kind: type[CacheError]) -> None:
+    """
+    With what was meant to be said; nothing is stored, and nothing taken for pairs that is none.
+    """
+    with pytest.raises(kind, match=r"a mapping, or pairs of a key and a value|cannot be one \(.*list"):
+        await cache.set_many(values)
+    assert 0 == cache.stats().stores
 
 
 async def test_many_keys_at_once_cost_one_call(grid: AsyncGrid) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from cachegrid._sio.cache import SyncCache
 from cachegrid._sio.grid import SyncGrid
-from cachegrid.errors import EntryNotFound, KeyRefused
+from cachegrid.errors import CacheError, EntryNotFound, KeyRefused, ValueRefused
 from tests.flow._sio.flow import SyncFlow, engine_of
 from tests.flow.waits._sio import listed
 
@@ -110,6 +110,30 @@ def test_many_at_once(cache: SyncCache, count: int) -> None:
     assert list(reversed(entries.items())) == list((cache.get_many([*reversed(entries), absent])).items())
     assert count == cache.delete_many([*entries, absent])
     assert {} == cache.get_many(entries)
+
+
+def test_many_may_be_pairs(cache: SyncCache) -> None:
+    """
+    As of a dict: a list of them, or whatever gives them once; the last one of a key counts.
+    """
+    cache.set_many([("a", 1), ["b", 2], ("a", 3)])
+    cache.set_many((number, str(number)) for number in range(2))
+    assert {"a": 3, "b": 2, 0: "0", 1: "1"} == cache.get_many(["a", "b", 0, 1])
+    assert 4 == cache.stats().stores
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [("ab", ValueRefused), (["ab"], ValueRefused), ([1], ValueRefused), (5, ValueRefused), ([([], 1)], KeyRefused)],
+    ids=repr,
+)
+def test_what_has_no_pairs_is_refused(cache: SyncCache, values: Any, kind: type[CacheError]) -> None:
+    """
+    With what was meant to be said; nothing is stored, and nothing taken for pairs that is none.
+    """
+    with pytest.raises(kind, match=r"a mapping, or pairs of a key and a value|cannot be one \(.*list"):
+        cache.set_many(values)
+    assert 0 == cache.stats().stores
 
 
 def test_many_keys_at_once_cost_one_call(grid: SyncGrid) -> None:
