@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+import cachegrid
+from cachegrid.testing.loopback import LoopbackGrid
+
 PROGRAM = """
 import json, multiprocessing, sys
 import cachegrid
@@ -49,3 +52,20 @@ def test_a_program_without_a_file(tmp_path: Path) -> None:
     code = PROGRAM.partition("if __name__")[0] + "print(label())"
     run = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, capture_output=True, text=True)
     assert "__main__.price-1\n" == run.stdout
+
+
+@pytest.mark.grid
+def test_a_program_that_clears_and_ends_leaves_nothing(loopback: LoopbackGrid, tmp_path: Path) -> None:
+    """
+    It has not closed its grid, and nobody else will clear this cache.
+    """
+    code = """
+import sys, cachegrid
+cache = cachegrid.connect(sys.argv[1]).cache("left")
+cache.set_many(dict.fromkeys(range(20_000), "x"))
+cache.clear()
+"""
+    subprocess.run([sys.executable, "-c", code, loopback.url], cwd=tmp_path, check=True, timeout=60)
+    with cachegrid.connect(loopback.url) as grid:
+        engine = grid._hub.open()
+        assert [] == [address for page in engine.walk(b"cg:left:") for address in page]

@@ -70,7 +70,7 @@ class AsyncHub:
         self.engine = UNOPENED
         self.opened: AsyncOpened | None = None
         self.lacking: frozenset[str] = frozenset()  # abilities that the engine does not have
-        self.tasks = AsyncTasks()
+        self.tasks = AsyncTasks(is_to_be_done=True)
         self.keeper = AsyncKeeper()
         self.flights = AsyncFlights(self.keeper)
         self._opener = opener

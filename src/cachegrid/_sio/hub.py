@@ -71,7 +71,7 @@ class SyncHub:
         self.engine = UNOPENED
         self.opened: SyncOpened | None = None
         self.lacking: frozenset[str] = frozenset()  # abilities that the engine does not have
-        self.tasks = SyncTasks()
+        self.tasks = SyncTasks(is_to_be_done=True)
         self.keeper = SyncKeeper()
         self.flights = SyncFlights(self.keeper)
         self._opener = opener

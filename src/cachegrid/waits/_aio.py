@@ -116,9 +116,13 @@ class AsyncWork:
 
 
 class AsyncTasks:
-    """Background work with one owner: `aclose` ends it and waits until it has ended."""
+    """
+    Background work with one owner: `aclose` ends it and waits until it has ended.
 
-    def __init__(self) -> None:
+    What `is_to_be_done` is done by whoever closes: a loop that ends before cancels it.
+    """
+
+    def __init__(self, *, is_to_be_done: bool = False) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
         self._whole: set[asyncio.Task[Any]] = set()  # what is not to be broken off
         self._closing = False

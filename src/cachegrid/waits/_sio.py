@@ -13,6 +13,7 @@ __all__ = ["COLOUR", "SyncEvent", "SyncLock", "SyncTasks", "SyncWork", "aside", 
 P = ParamSpec("P")
 T = TypeVar("T")
 
+_PARTING: Final = 5.0  # seconds for which a program that has ended waits for work to be done
 COLOUR: Final = "sync"  # for plug-ins, which are told what kind of engine to make
 sleep = time.sleep
 SyncLock = threading.Lock
@@ -57,11 +58,17 @@ class SyncWork:
 
 
 class SyncTasks:
-    """Background work with one owner: `close` ends it and waits until it has ended."""
+    """
+    Background work with one owner: `close` ends it and waits until it has ended.
 
-    def __init__(self) -> None:
+    A program that ends without closing waits for work that `is_to_be_done`, some seconds at most, and drops other.
+    """
+
+    def __init__(self, *, is_to_be_done: bool = False) -> None:
+        self._is_to_be_done = is_to_be_done
         self._threads: set[threading.Thread] = set()
         self._closing = threading.Event()
+        self._last = 0.0  # when work is to end because the program does, in seconds of the monotonic clock
 
     def __len__(self) -> int:
         return len(self._threads)
@@ -81,7 +88,7 @@ class SyncTasks:
             finally:
                 self._threads.discard(thread)
 
-        thread = threading.Thread(target=run, name="cachegrid", daemon=True)
+        thread = threading.Thread(target=run, name="cachegrid", daemon=not self._is_to_be_done)
         # Before it starts: whoever closes from now on waits for it.
         self._threads.add(thread)
         try:
@@ -101,6 +108,10 @@ class SyncTasks:
 
     def pause(self, seconds: float) -> bool:
         """Wait inside background work; False if the work is to end."""
+        if not threading.main_thread().is_alive():
+            self._last = self._last or time.monotonic() + _PARTING
+            if time.monotonic() > self._last:
+                return False
         return not self._closing.wait(seconds)
 
     def close(self) -> None:

@@ -10,12 +10,13 @@ from functools import partial
 import pytest
 
 from cachegrid.engines.valkey._sio.engine import SyncValkeyEngine
-from cachegrid.engines.valkey.slots import slot_of
+from cachegrid.engines.valkey.slots import SLOTS, Endpoint, Routes, slot_of
+from cachegrid.errors import EngineTimeout
 from cachegrid.testing._sio.bench import frame_of, version_in
 from cachegrid.testing.loopback import LoopbackGrid
 from cachegrid.testing.waits._sio import together
 from cachegrid.waits._sio import aside
-from tests.engines._sio.opened import opened
+from tests.engines._sio.opened import hurry, opened
 from tests.engines._sio.traffic import SyncTraffic
 from tests.engines.moving import Move, move_at_once, owned_by
 
@@ -218,6 +219,26 @@ def test_a_walk_lists_what_moves_behind_its_back(pages: int, whole: LoopbackGrid
         assert moved
         assert addresses == seen
         engine.drop_many(list(addresses))
+
+
+def test_a_walk_ends_where_members_never_agree(grid: LoopbackGrid, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Each of two says that the other owns everything: that is told when the deadline has passed.
+    """
+    with opened(grid.url) as engine:
+        hurry(engine, 0.3)
+        routing = engine._routing
+        one, two, *_ = routing._routes.owners
+        everything = [(0, SLOTS - 1)]
+
+        def hear_the_other(*_: object, first: Endpoint | None = None, **__: object) -> bool:
+            routing._adopt(Routes({two if first == one else one: everything}, {}))
+            return True
+
+        monkeypatch.setattr(routing, "learn", hear_the_other)
+        with pytest.raises(EngineTimeout, match="do not agree"):
+            for _ in engine.walk(b"cg:"):
+                pass
 
 
 def give_all(grid: LoopbackGrid, source: int, target: int) -> None:

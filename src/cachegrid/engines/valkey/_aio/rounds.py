@@ -28,6 +28,7 @@ class AsyncRounds(AsyncAsking):
         # has been walked already.
         left = set(range(SLOTS))
         attempt, deadline = 0, self._deadline()
+        disagreed: float | None = None  # by when members who do not agree have to
         while left:
             link, slots = self._owner_of_some(left)
             trouble: Exception | None = None if slots else ReplyError("CLUSTERDOWN Hash slot not served")
@@ -43,11 +44,18 @@ class AsyncRounds(AsyncAsking):
                 if page:
                     yield page
             if trouble is None and await self._routing.learn(deadline, first=link.endpoint):
-                left -= slots & self._routing.slots_of(link)
-            else:
-                trouble = trouble or LinkError(link.endpoint, "nobody tells who owns what", sent=False)
-                await self._recover(link, trouble, attempt, deadline)
-                attempt += 1
+                walked = left & slots & self._routing.slots_of(link)
+                if walked:
+                    left -= walked
+                    disagreed = None
+                    continue
+                # They are others' slots, it says, who said that they are its own: soon they will agree, or never.
+                trouble = LinkError(link.endpoint, "members do not agree on who owns what", sent=False)
+                disagreed = disagreed or self._deadline()
+                deadline = disagreed
+            trouble = trouble or LinkError(link.endpoint, "nobody tells who owns what", sent=False)
+            await self._recover(link, trouble, attempt, deadline)
+            attempt += 1
 
     async def members(self) -> list[MemberFacts]:
         await self._routing.learn(self._deadline())
