@@ -164,9 +164,11 @@ def load_settings(
     The settings that hold. `config` is a file, a mapping like the file's content, or ready Settings.
 
     `said` are further settings by name. Raises ConfigError for an unknown name, a value that cannot be used, or a file
-    that cannot be read; it says where that was found.
+    that cannot be read; it says where that was found. So it does for both a URL and a name, which say the same thing.
     """
     arguments = {name: it for name, it in {"url": url, "name": name, **(said or {})}.items() if it is not None}
+    if url is not None and name is not None:
+        raise ConfigError("name", name, "left out where a url is said: each of the two says which grid is meant")
     if isinstance(config, Settings):
         levels = [_Level({item: getattr(config, item) for item in _names(Settings)}, config.places)]
     else:
@@ -187,11 +189,11 @@ def _level(said: object, called: Callable[[str], str]) -> _Level:
         raise ConfigError(called("settings"), said, "a table of settings")
     for name in said:
         if name not in _names(Settings):
-            raise unknown(called("setting"), name, _names(Settings))
+            raise unknown(called("").rstrip(":. "), "setting", name, _names(Settings))
     try:
         Settings(**said)
     except ConfigError as error:
-        raise ConfigError(called(error.name), error.got, error.want) from error
+        raise error.renamed(called(error.name)) from error
     return _Level(said, {name: called(name) for name in ("url", "name") if name in said and called is not str})
 
 
@@ -218,19 +220,19 @@ def policy_from(where: str, table: object) -> CachePolicy:
         return table
     if not isinstance(table, Mapping):
         raise ConfigError(where, table, "a table of settings")
-    _check_names(where + ".", table, _names(CachePolicy))
+    _check_names(where, table, _names(CachePolicy))
     try:
         return CachePolicy(**table)
     except ConfigError as error:
-        raise ConfigError(f"{where}.{error.name}", error.got, error.want) from error
+        raise error.renamed(f"{where}.{error.name}") from error
 
 
-def unknown(what: str, name: str, known: Iterable[str]) -> ConfigError:
-    """The error for a name that nobody knows; it names the nearest known one."""
+def unknown(where: str, what: str, name: str, known: Iterable[str]) -> ConfigError:
+    """The error for a name that nobody knows, at some place; it names the nearest known one."""
     known = sorted(known)
     near = difflib.get_close_matches(name, known, 1)
     hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
-    return ConfigError(what, name, f"a name that is known; {hint}")
+    return ConfigError(f"{where}: unknown {what}" if where else f"unknown {what}", name, hint, is_known=False)
 
 
 def _from_config(config: object, environ: Mapping[str, str], folder: Path | None) -> _Level:
@@ -278,7 +280,7 @@ def _from_environment(environ: Mapping[str, str]) -> _Level:
         if variable in known:
             found[known[variable]] = value
         elif variable.startswith("CACHEGRID_") and variable not in _ELSEWHERE:
-            raise unknown("environment variable", variable, [*known, *_ELSEWHERE - {"CACHEGRID_CI"}])
+            raise unknown("", "environment variable", variable, [*known, *_ELSEWHERE - {"CACHEGRID_CI"}])
     return _level(found, lambda name: f"CACHEGRID_{name.upper()}")
 
 
@@ -289,4 +291,4 @@ def _names(settings: type[Settings | CachePolicy]) -> list[str]:
 def _check_names(where: str, said: Iterable[str], known: list[str]) -> None:
     for name in said:
         if name not in known:
-            raise unknown(f"{where}setting", name, known)
+            raise unknown(where, "setting", name, known)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, TypeVar
+
 __all__ = [
     "AccessDenied",
     "CacheError",
@@ -28,7 +30,10 @@ __all__ = [
     "Unsupported",
     "ValueRefused",
     "ValueTooLarge",
+    "WritesRefused",
 ]
+
+E = TypeVar("E", bound="CacheError")
 
 
 class CacheError(Exception):
@@ -36,16 +41,28 @@ class CacheError(Exception):
 
     retryable = False
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Python would call the class with the message alone, where some take facts: a worker's error must come home.
+        return _remade, (type(self), *self.args), self.__dict__
+
+
+def _remade(kind: type[E], *args: object) -> E:
+    return kind.__new__(kind, *args)
+
 
 # What the caller said.
 
 
 class ConfigError(CacheError, ValueError):
-    """A setting cannot be used."""
+    """A setting cannot be used, or nobody knows one of that name: then `name` says what is unknown, `got` which one."""
 
-    def __init__(self, name: str, got: object, want: str) -> None:
-        super().__init__(f"{name} is {got!r}; it must be {want}")
-        self.name, self.got, self.want = name, got, want
+    def __init__(self, name: str, got: object, want: str, *, is_known: bool = True) -> None:
+        super().__init__(f"{name} is {got!r}; it must be {want}" if is_known else f"{name} {got!r}; {want}")
+        self.name, self.got, self.want, self.is_known = name, got, want, is_known
+
+    def renamed(self, name: str) -> ConfigError:
+        """The same of what is called otherwise where it was said."""
+        return ConfigError(name, self.got, self.want, is_known=self.is_known)
 
 
 class KeyRefused(CacheError, TypeError, ValueError):
@@ -133,6 +150,12 @@ class Unsupported(EngineError):
 
 class ServerRefused(EngineError):
     """The server answered with an error that has no class of its own."""
+
+
+class WritesRefused(ServerRefused):
+    """The owner takes no writes for now, because it cannot keep its data on disk; the old entry is as it was."""
+
+    retryable = True
 
 
 class LoadTimeout(CacheError):

@@ -168,9 +168,9 @@ def test_a_key_that_is_no_number_is_an_error_about_the_key() -> None:
         key_in("x", KeyType.NUMBER)
 
 
-@pytest.mark.parametrize(("text", "duration"), [("90", 90.0), ("0.5", 0.5), ("5m", "5m")])
+@pytest.mark.parametrize(("text", "duration"), [("90", 90.0), ("0.5", 0.5), ("5m", 300.0)])
 def test_a_bare_number_is_seconds(text: str, duration: object) -> None:
     """
-    What has a unit is for the API to read.
+    As in all text that says a time.
     """
-    assert duration == duration_in(text)
+    assert duration == duration_in("--ttl", text)

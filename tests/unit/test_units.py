@@ -26,6 +26,8 @@ from cachegrid.errors import ConfigError
         (" 1 h 30 m ", 5_400_000),
         ("7d", 604_800_000),
         ("1w", 604_800_000),
+        ("90", 90_000),
+        (" 1.5 ", 1500),
         (timedelta(days=1, milliseconds=1), 86_400_001),
         (10_000 * 365 * 86_400 // 2, 157_680_000_000_000),
     ],
@@ -60,6 +62,11 @@ WRONG: list[Any] = [
         "s",
         "5x",
         "5 5s",
+        "5s 5",
+        "1e3",
+        "-5",
+        "0",
+        "9" * 400,
         "-5s",
         "5s!",
         "1e3s",
@@ -84,6 +91,18 @@ def test_what_is_no_time(said: Any) -> None:
             read("ttl", said)
         assert "ttl" == caught.value.name
         assert caught.value.got is said
+
+
+@pytest.mark.parametrize(("name", "can"), [("ttl", True), ("idle", True), ("lease", False), ("--ttl", False)])
+def test_what_can_have_no_end_is_told_how(name: str, can: bool) -> None:  # noqa: FBT001
+    """
+    Of a timeout or a lease nothing is said of None, which it cannot be.
+    """
+    for said, hint in ((0, "None means no end; delete drops at once"), ("99999999w", "None means no end")):
+        with pytest.raises(ConfigError) as caught:
+            seconds_of(name, said)
+        assert can == (hint in str(caught.value))
+        assert can == ("None" in str(caught.value))
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,8 @@ def seconds_of(name: str, value: Duration) -> float:
 
     >>> seconds_of("ttl", "1h30m"), seconds_of("ttl", timedelta(minutes=2)), seconds_of("ttl", 0.5)
     (5400.0, 120.0, 0.5)
+    >>> seconds_of("ttl", "90")
+    90.0
     """
     said: object = value
     if isinstance(said, timedelta):
@@ -39,9 +41,11 @@ def seconds_of(name: str, value: Duration) -> float:
     else:
         raise ConfigError(name, value, 'a time: seconds, a timedelta, or text such as "5m"')
     if not seconds > 0:
-        raise ConfigError(name, value, "a time of more than 0 (None means no end; delete drops at once)")
+        hint = " (None means no end; delete drops at once)" if _may_be_endless(name) else ""
+        raise ConfigError(name, value, f"a time of more than 0{hint}")
     if seconds >= _TOO_LONG:
-        raise ConfigError(name, value, "less than 8,900 years (None means no end)")
+        hint = " (None means no end)" if _may_be_endless(name) else ""
+        raise ConfigError(name, value, f"less than 8,900 years{hint}")
     return seconds
 
 
@@ -79,8 +83,14 @@ def bytes_of(name: str, value: Size) -> int:
     raise ConfigError(name, value, 'a size: bytes, or text such as "64MB"')
 
 
+def _may_be_endless(name: str) -> bool:
+    return name in ("ttl", "idle")
+
+
 def _parsed(name: str, text: str) -> float:
+    if re.fullmatch(r"\s*\d+(\.\d+)?\s*", text):  # seconds, like a number: variables and command lines are text
+        return float(text)
     parts = re.findall(r"\s*(\d+(?:\.\d+)?)\s*(ms|[smhdw])\s*", text)
     if parts and re.fullmatch(r"(\s*\d+(\.\d+)?\s*(ms|[smhdw])\s*)+", text):
         return float(sum(float(number) * _SECONDS[unit] for number, unit in parts))
-    raise ConfigError(name, text, 'a time such as "500ms", "30s", "5m", "1h30m" or "7d"')
+    raise ConfigError(name, text, 'a time such as "500ms", "30s", "5m", "1h30m", "7d" or "90" (seconds)')

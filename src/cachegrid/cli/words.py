@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import sys
@@ -10,6 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from cachegrid._core.address import Key
+from cachegrid._core.units import seconds_of
 from cachegrid.cli.jsonform import from_json, to_json
 from cachegrid.errors import ConfigError
 
@@ -58,16 +58,14 @@ def value_in(text: str, kind: ValueType) -> Any:
     return raw if kind is ValueType.BYTES else _typed("VALUE", raw.decode(errors="surrogateescape"), kind)
 
 
-def duration_in(text: str) -> float | str:
+def duration_in(option: str, text: str) -> float:
     """
-    A time as the API takes it: a bare number is seconds.
+    The seconds that an option says; ConfigError, which names it, if they are none.
 
-    >>> duration_in("90"), duration_in("1h30m")
-    (90.0, '1h30m')
+    >>> duration_in("--ttl", "90"), duration_in("--ttl", "1h30m")
+    (90.0, 5400.0)
     """
-    with contextlib.suppress(ValueError):
-        return float(text)
-    return text
+    return seconds_of(option, text)
 
 
 def text_of_key(key: Key) -> tuple[str, KeyType]:

@@ -50,7 +50,7 @@ def locate(settings: Settings) -> Place:
         wrong = "name" if error.name == "name" else "url"
         if (place := settings.places.get(wrong)) is None:
             raise
-        raise ConfigError(place if wrong == error.name else f"{error.name} ({place})", error.got, error.want) from error
+        raise error.renamed(place if wrong == error.name else f"{error.name} ({place})") from error
 
 
 def _located(settings: Settings) -> Place:
