@@ -31,6 +31,7 @@ from cachegrid.errors import (
     ServerRefused,
     Unreachable,
     Unsupported,
+    WritesRefused,
 )
 
 ASKED = Endpoint("10.0.0.1", 7001)
@@ -134,7 +135,7 @@ def test_what_must_not_be_repeated_has_an_unknown_outcome() -> None:
         ("NOAUTH Authentication required.", AccessDenied, ("asks for a password", "URL")),
         ("NOPERM User app has no permissions to run the 'get' command", AccessDenied, ("'get'", "docs/access.md")),
         ("OOM command not allowed when used memory > 'maxmemory'.", GridFull, ("no memory left", "volatile-lru")),
-        ("MISCONF Errors writing to the AOF file: No space left", ServerRefused, ("on disk", "No space left")),
+        ("MISCONF Errors writing to the AOF file: No space left", WritesRefused, ("on disk", "No space left")),
         ("ERR value is not an integer or out of range", NotANumber, ("no integer",)),
         ("ERR increment or decrement would overflow", NotANumber, ("64 bits",)),
         ("ERR unknown command 'UNLINK', with args", Unsupported, ("too old", "Redis 7.0")),

@@ -13,7 +13,7 @@ from cachegrid._aio.keeper import AsyncKeeper
 from cachegrid._core.units import seconds_of
 from cachegrid.config import Settings
 from cachegrid.engines._aio.protocol import AsyncEngine
-from cachegrid.errors import EngineError
+from cachegrid.errors import EngineError, ValueRefused
 from cachegrid.waits._aio import AsyncLock, AsyncTasks
 
 __all__ = ["CLOSED", "UNOPENED", "AsyncBoundToEngine", "AsyncHub", "AsyncOpened"]
@@ -78,6 +78,14 @@ class AsyncHub:
         # Not a WeakSet, which may not grow while another thread goes through it.
         self._cells: dict[int, weakref.ref[AsyncBoundToEngine]] = {}
         _hubs.add(self)
+
+    def __reduce__(self) -> NoReturn:
+        """Grids, caches and locks are pickled with their hub, and so not at all."""
+        raise ValueRefused(
+            "a grid, its caches and its locks cannot be pickled, since they hold connections; "
+            "connect in the other process, and open them there by their names",
+            kind=type(self),
+        )
 
     def enter(self, cell: AsyncBoundToEngine) -> None:
         """Tell a cell when the grid is closed."""

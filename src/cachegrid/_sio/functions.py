@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import inspect
 import re
@@ -10,12 +11,12 @@ import sys
 import types
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Concatenate, Final, Generic, ParamSpec, Protocol, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Concatenate, Final, Generic, ParamSpec, Protocol, Self, TypeVar, cast, overload
 
 from cachegrid._core.address import Key
 from cachegrid._core.closures import difference, fixed_in
 from cachegrid._core.miss import MISS
-from cachegrid.errors import ConfigError
+from cachegrid.errors import ConfigError, ValueRefused
 from cachegrid.waits._sio import mark_colour
 
 if TYPE_CHECKING:
@@ -58,6 +59,19 @@ class SyncCachedFunction(Generic[P, T]):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {_name_of(self._function)} in {self.cache!r}>"
+
+    def __reduce__(self) -> str:
+        # As any function: by its name, under which the other process finds one with a connection of its own.
+        module, name = getattr(self, "__module__", ""), getattr(self, "__qualname__", "")
+        if _found(sys.modules.get(module), name) is not self:
+            raise _unsendable(self, f"{module}.{name or '?'} is not it; decorate it where it is defined, with @")
+        return name
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
         cache = self.cache
@@ -122,6 +136,18 @@ class SyncBoundFunction(Generic[P, T]):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._method!r} of {self._owner!r}>"
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[object, str]]:
+        name = getattr(self._method, "__name__", "")
+        if getattr(getattr(self._owner, name, None), "_method", None) is not self._method:
+            raise _unsendable(self, f"its {type(self._owner).__name__} has another {name or '?'}")
+        return getattr, (self._owner, name)
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return type(self)(self._method, copy.deepcopy(self._owner, memo))
 
     @property
     def __wrapped__(self) -> Callable[P, T]:
@@ -189,6 +215,17 @@ def label_of(function: Callable[..., object]) -> str:
     if not module or not name or name.endswith("<lambda>"):
         raise ConfigError("cached", function, "a function with a name of its own, or one that is given one with name=")
     return f"{_main_name(module) if module in _MAINS else module}.{name}"
+
+
+def _found(place: object, name: str) -> object:
+    """What a qualified name names in a module; None if it names nothing."""
+    for part in name.split("."):
+        place = getattr(place, part, None)
+    return place
+
+
+def _unsendable(function: object, why: str) -> ValueRefused:
+    return ValueRefused(f"{function!r} is pickled by its name, and {why}", kind=type(function))
 
 
 def _name_of(function: Callable[..., object]) -> str:

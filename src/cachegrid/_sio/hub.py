@@ -14,7 +14,7 @@ from cachegrid._sio.flights import SyncFlights
 from cachegrid._sio.keeper import SyncKeeper
 from cachegrid.config import Settings
 from cachegrid.engines._sio.protocol import SyncEngine
-from cachegrid.errors import EngineError
+from cachegrid.errors import EngineError, ValueRefused
 from cachegrid.waits._sio import SyncLock, SyncTasks
 
 __all__ = ["CLOSED", "UNOPENED", "SyncBoundToEngine", "SyncHub", "SyncOpened"]
@@ -79,6 +79,14 @@ class SyncHub:
         # Not a WeakSet, which may not grow while another thread goes through it.
         self._cells: dict[int, weakref.ref[SyncBoundToEngine]] = {}
         _hubs.add(self)
+
+    def __reduce__(self) -> NoReturn:
+        """Grids, caches and locks are pickled with their hub, and so not at all."""
+        raise ValueRefused(
+            "a grid, its caches and its locks cannot be pickled, since they hold connections; "
+            "connect in the other process, and open them there by their names",
+            kind=type(self),
+        )
 
     def enter(self, cell: SyncBoundToEngine) -> None:
         """Tell a cell when the grid is closed."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import enum
 import functools
 import inspect
+import pickle
+import sys
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -15,7 +18,7 @@ from uuid import UUID
 import pytest
 
 from cachegrid._aio.cache import AsyncCache
-from cachegrid.errors import ConfigError, KeyRefused
+from cachegrid.errors import ConfigError, KeyRefused, ValueRefused
 from tests.flow.waits._aio import together
 
 CALLS: list[Any] = []
@@ -602,3 +605,78 @@ async def _function(number: int) -> int:
 
 async def _agenerator() -> Any:
     yield 1
+
+
+class _Shop:
+    """Its cached methods are set by a test, which has the cache."""
+
+    prices: Any
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __cache_key__(self) -> str:
+        return self.name
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Shop) and self.name == other.name
+
+    __hash__ = None  # type: ignore[assignment] # equal ones are as good as each other
+
+    async def price(self, item: str) -> str:
+        return f"{item} at {self.name}"
+
+    async def sold(cls, item: str) -> str:  # noqa: N805 - it is made a class method in a test
+        return f"{item} of {cls.__name__}"  # type: ignore[attr-defined]
+
+
+async def _squared(number: int) -> int:
+    return number * number
+
+
+async def test_a_function_is_pickled_by_its_name(cache: AsyncCache, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    As any function: where its name is found it is that one there, and a copy is the function itself.
+    """
+    squared = cache.cached(_squared)
+    monkeypatch.setattr(sys.modules[__name__], "_squared", squared)
+    assert pickle.loads(pickle.dumps(squared)) is squared  # noqa: S301 - our own
+    assert copy.copy(squared) is squared
+    assert copy.deepcopy({"by": squared})["by"] is squared
+    assert 9 == await pickle.loads(pickle.dumps(squared))(3)  # noqa: S301 - our own
+
+
+async def test_methods_are_pickled_with_their_owner(cache: AsyncCache, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Of an object and of a class; a deep copy belongs to a copy of the object.
+    """
+    shop = _Shop("north")
+    monkeypatch.setattr(_Shop, "price", cache.cached(_Shop.price))
+    monkeypatch.setattr(_Shop, "sold", cache.cached(classmethod(_Shop.sold)))
+    bound = pickle.loads(pickle.dumps(shop.price))  # noqa: S301 - our own
+    assert "tea at north" == await bound("tea")
+    assert await shop.price("tea") == await copy.copy(shop.price)("tea") == await copy.deepcopy(shop.price)("tea")
+    assert (1, 3) == (cache.stats().loads, cache.stats().hits)
+    sold: Any = pickle.loads(pickle.dumps(_Shop.sold))  # noqa: S301 - our own
+    assert "tea of _Shop" == await sold("tea")
+
+
+async def test_a_function_that_its_name_does_not_find_is_not_pickled(cache: AsyncCache) -> None:
+    """
+    The error says why; and it is copied all the same.
+    """
+    squared = cache.cached(_squared)
+    with pytest.raises(ValueRefused, match=r"pickled by its name, and .*_squared is not it"):
+        pickle.dumps(squared)
+    assert copy.deepcopy(squared) is squared
+    with pytest.raises(ValueRefused, match=r"_Shop has another price"):
+        pickle.dumps(cache.cached(_Shop.price).__get__(_Shop("south"), _Shop))
+
+
+async def test_grids_caches_and_locks_are_not_pickled(cache: AsyncCache) -> None:
+    """
+    They hold connections: each process opens its own.
+    """
+    for thing in (cache, cache._hub, cache.lock("till")):
+        with pytest.raises(ValueRefused, match=r"connect in the other process"):
+            pickle.dumps(thing)

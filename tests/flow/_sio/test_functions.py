@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import enum
 import functools
 import inspect
+import pickle
+import sys
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -16,7 +19,7 @@ from uuid import UUID
 import pytest
 
 from cachegrid._sio.cache import SyncCache
-from cachegrid.errors import ConfigError, KeyRefused
+from cachegrid.errors import ConfigError, KeyRefused, ValueRefused
 from tests.flow.waits._sio import together
 
 CALLS: list[Any] = []
@@ -603,3 +606,78 @@ def _function(number: int) -> int:
 
 def _agenerator() -> Any:
     yield 1
+
+
+class _Shop:
+    """Its cached methods are set by a test, which has the cache."""
+
+    prices: Any
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __cache_key__(self) -> str:
+        return self.name
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Shop) and self.name == other.name
+
+    __hash__ = None  # type: ignore[assignment] # equal ones are as good as each other
+
+    def price(self, item: str) -> str:
+        return f"{item} at {self.name}"
+
+    def sold(cls, item: str) -> str:  # noqa: N805 - it is made a class method in a test
+        return f"{item} of {cls.__name__}"  # type: ignore[attr-defined]
+
+
+def _squared(number: int) -> int:
+    return number * number
+
+
+def test_a_function_is_pickled_by_its_name(cache: SyncCache, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    As any function: where its name is found it is that one there, and a copy is the function itself.
+    """
+    squared = cache.cached(_squared)
+    monkeypatch.setattr(sys.modules[__name__], "_squared", squared)
+    assert pickle.loads(pickle.dumps(squared)) is squared  # noqa: S301 - our own
+    assert copy.copy(squared) is squared
+    assert copy.deepcopy({"by": squared})["by"] is squared
+    assert 9 == pickle.loads(pickle.dumps(squared))(3)  # noqa: S301 - our own
+
+
+def test_methods_are_pickled_with_their_owner(cache: SyncCache, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Of an object and of a class; a deep copy belongs to a copy of the object.
+    """
+    shop = _Shop("north")
+    monkeypatch.setattr(_Shop, "price", cache.cached(_Shop.price))
+    monkeypatch.setattr(_Shop, "sold", cache.cached(classmethod(_Shop.sold)))
+    bound = pickle.loads(pickle.dumps(shop.price))  # noqa: S301 - our own
+    assert "tea at north" == bound("tea")
+    assert shop.price("tea") == copy.copy(shop.price)("tea") == copy.deepcopy(shop.price)("tea")
+    assert (1, 3) == (cache.stats().loads, cache.stats().hits)
+    sold: Any = pickle.loads(pickle.dumps(_Shop.sold))  # noqa: S301 - our own
+    assert "tea of _Shop" == sold("tea")
+
+
+def test_a_function_that_its_name_does_not_find_is_not_pickled(cache: SyncCache) -> None:
+    """
+    The error says why; and it is copied all the same.
+    """
+    squared = cache.cached(_squared)
+    with pytest.raises(ValueRefused, match=r"pickled by its name, and .*_squared is not it"):
+        pickle.dumps(squared)
+    assert copy.deepcopy(squared) is squared
+    with pytest.raises(ValueRefused, match=r"_Shop has another price"):
+        pickle.dumps(cache.cached(_Shop.price).__get__(_Shop("south"), _Shop))
+
+
+def test_grids_caches_and_locks_are_not_pickled(cache: SyncCache) -> None:
+    """
+    They hold connections: each process opens its own.
+    """
+    for thing in (cache, cache._hub, cache.lock("till")):
+        with pytest.raises(ValueRefused, match=r"connect in the other process"):
+            pickle.dumps(thing)

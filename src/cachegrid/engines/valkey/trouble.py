@@ -27,6 +27,7 @@ from cachegrid.errors import (
     ServerRefused,
     Unreachable,
     Unsupported,
+    WritesRefused,
 )
 
 __all__ = [
@@ -155,7 +156,7 @@ def refusal(reply: ReplyError, asked: Endpoint) -> CacheError:
             where=where,
         )
     if word == "MISCONF":
-        return ServerRefused(
+        return WritesRefused(
             f"{where} takes no writes because it cannot keep its data on disk ({text}); free space on its disk, "
             "or look into its log",
             where=where,
