@@ -36,6 +36,15 @@ def test_taken_ports_are_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
         free_pairs(3, "127.0.0.1")
 
 
+def test_ports_that_are_meant_for_others_are_not_given_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    They may be free still; and where none is asked for, none is looked for.
+    """
+    monkeypatch.setattr(ports, "is_free", lambda _, port: port % 3000 == 0)
+    assert [(24000, 30000)] == free_pairs(1, "127.0.0.1", but=[21000, 27000])
+    assert [] == free_pairs(0, "127.0.0.1")
+
+
 @given(st.integers(1, 65000), st.integers(1, 100))
 def test_a_bus_is_always_a_port(base: int, count: int) -> None:
     """

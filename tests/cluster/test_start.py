@@ -222,7 +222,7 @@ def test_a_port_that_is_taken_meanwhile_is_changed(monkeypatch: pytest.MonkeyPat
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         pairs = iter([[(port, port + 1)], *(free_pairs(1, "127.0.0.1") for _ in range(3))])
-        monkeypatch.setattr("cachegrid.cluster.wish.free_pairs", lambda *_: next(pairs))
+        monkeypatch.setattr("cachegrid.cluster.wish.free_pairs", lambda *_, **__: next(pairs))
         state = embedded()
     assert port != state.members[0].port
 
@@ -312,7 +312,7 @@ def test_the_folder_of_a_crashed_grid_is_no_obstacle(state_folder: Path) -> None
         kill(crashed, index)
     assert (None, []) == (find(), running())
     state = start(owners=2, replicas=0)
-    assert crashed.password != state.password
+    assert crashed.members[0].id != state.members[0].id
     assert ["default"] == left_in(state_folder)
 
 
@@ -326,7 +326,7 @@ def test_the_process_ids_of_a_crashed_grid_may_be_others_by_now(state_folder: Pa
     facts["members"][0]["pid"] = os.getpid()
     (crashed.folder / "grid.json").write_text(json.dumps(facts))
     assert find() is None
-    assert crashed.password != embedded().password
+    assert crashed.members[0].id != embedded().members[0].id
 
 
 def test_a_start_that_was_cut_short_is_cleared(state_folder: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import stat
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,13 +28,21 @@ def _ends_grids(state_folder: Path) -> Iterator[None]:
 
 def test_nothing_is_left(state_folder: Path) -> None:
     """
-    No process, no file, no lock.
+    No process, no folder, no lock: only, to its owner alone, what programs know it by, until that is purged.
     """
     state = start(owners=2, replicas=1)
     stop()
     assert [""] * 4 == [command_of(member.pid) for member in state.members]
-    assert [] == list(state_folder.iterdir())
+    assert [(".default.identity", 0o600)] == [
+        (path.name, stat.S_IMODE(path.stat().st_mode)) for path in state_folder.iterdir()
+    ]
     assert find() is None
+    with pytest.raises(GridNotFound):
+        stop()
+    stop(purge=True)
+    assert [] == list(state_folder.iterdir())
+    with pytest.raises(GridNotFound):
+        stop(purge=True)
 
 
 def test_what_is_kept_stays_until_it_is_purged(state_folder: Path) -> None:
@@ -123,7 +132,7 @@ def test_two_may_stop_at_once(state_folder: Path) -> None:
     for thread in threads:
         thread.join(timeout=30)
     assert len(failures) <= 1
-    assert [] == list(state_folder.iterdir())
+    assert [] == names(state_folder)
 
 
 def test_only_our_own_process_is_signalled(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import random
 import socket
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from cachegrid.errors import ConfigError, StartFailed
@@ -30,16 +30,20 @@ def checked_host(host: str) -> str:
     return host
 
 
-def free_pairs(count: int, host: str, chance: random.Random | None = None) -> list[tuple[int, int]]:
-    """As many pairs of ports (client, bus) on which nobody listens right now; chosen by chance."""
+def free_pairs(
+    count: int, host: str, chance: random.Random | None = None, *, but: Collection[int] = ()
+) -> list[tuple[int, int]]:
+    """As many pairs of ports (client, bus) on which nobody listens right now; chosen by chance, and none of `but`."""
     chance = chance or random.SystemRandom()
     found: list[int] = []
-    for port in chance.sample(range(LOWEST, HIGHEST), HIGHEST - LOWEST):
-        if is_free(host, port):
+    for port in chance.sample(range(LOWEST, HIGHEST), HIGHEST - LOWEST) if count else ():
+        if port not in but and is_free(host, port):
             found.append(port)
         if len(found) == 2 * count:
             found.sort()
             return list(zip(found[:count], found[count:], strict=True))
+    if not count:
+        return []
     raise StartFailed(f"{host} has no {2 * count} free ports between {LOWEST} and {HIGHEST}")
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from cachegrid.cluster.admin import connect_to
 from cachegrid.cluster.files import has_entries, sweep
+from cachegrid.cluster.identity import forget, remember
 from cachegrid.cluster.lock import locked
 from cachegrid.cluster.presence import pid_of
 from cachegrid.cluster.processes import is_gone, send_signal, wait_gone
@@ -26,27 +27,37 @@ def stop(name: str = "default", *, purge: bool = False, root: Path | None = None
     """
     End every member of a grid and wait until they are gone; every process that uses the grid loses it.
 
-    A grid that is not kept on disk leaves nothing behind. One that is keeps its folder, from which `start` resumes it,
-    unless `purge`. Raises `GridNotFound` if there is neither a grid nor a folder of that name.
+    A grid that is not kept on disk leaves only what programs know it by, its ports and secrets: they go on when one of
+    that name is started again. One that is keeps its folder, from which `start` resumes it. `purge` leaves neither.
+    Raises `GridNotFound` if there is nothing of that name.
     """
     root = root or state_root()
     folder = root / checked_name(name)
-    if not folder.exists():
+    if not folder.exists() and not (purge and forget(root, name)):
         raise GridNotFound(f"there is no grid {name!r} in {root}")
     with locked(root, name):
-        if not folder.exists():
-            return  # another process was faster
-        state = _read(root, name)
-        if state is None:
-            if has_entries(folder) and not purge:
-                raise GridError(f"the state of grid {name!r} in {folder} is damaged, and it has entries: {PURGE}")
-            sweep(folder)
-            return
-        if state.machine != machine_name() and not purge:
-            raise GridError(f"grid {name!r} was started on host {state.machine!r}: stop it there; {PURGE} here")
-        end_members(state, state.members)
-        if purge or not state.persist or state.stage is Stage.STARTING:
-            sweep(folder)
+        _stop_locked(name, folder, purge=purge)
+
+
+def _stop_locked(name: str, folder: Path, *, purge: bool) -> None:
+    root = folder.parent
+    if purge:
+        forget(root, name)
+    if not folder.exists():
+        return  # another process was faster, or it was only remembered
+    state = _read(root, name)
+    if state is None:
+        if has_entries(folder) and not purge:
+            raise GridError(f"the state of grid {name!r} in {folder} is damaged, and it has entries: {PURGE}")
+        sweep(folder)
+        return
+    if state.machine != machine_name() and not purge:
+        raise GridError(f"grid {name!r} was started on host {state.machine!r}: stop it there; {PURGE} here")
+    end_members(state, state.members)
+    if purge or not state.persist or state.stage is Stage.STARTING:
+        if state.ready and not purge:
+            remember(state)
+        sweep(folder)
 
 
 def kill(state: GridState, index: int) -> bool:

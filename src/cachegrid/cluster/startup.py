@@ -10,11 +10,13 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from cachegrid.cluster.files import has_entries, sweep, write_new
+from cachegrid.cluster.identity import Identity, forget, recall, remember
 from cachegrid.cluster.launch import Launch, PortTaken, Progress
 from cachegrid.cluster.lock import locked
 from cachegrid.cluster.plan import GridPlan, MemberPlan, MemberTls, Shape
 from cachegrid.cluster.ports import checked_host
 from cachegrid.cluster.presence import find, pid_of
+from cachegrid.cluster.processes import wait_gone
 from cachegrid.cluster.revival import heal, resume
 from cachegrid.cluster.server import ServerProgram, find_server
 from cachegrid.cluster.shutdown import end_members
@@ -115,8 +117,7 @@ def _start(wish: Wish) -> GridState:
 def _start_locked(wish: Wish) -> GridState:
     state, folder = _known(wish), wish.root / wish.name
     if state is None:
-        if folder.exists():
-            sweep(folder)
+        _clear(folder)
         return _start_new(wish)
     _refuse_other(wish, state)
     alive = [member for member in state.members if pid_of(member)]
@@ -150,6 +151,18 @@ def _known(wish: Wish) -> GridState | None:
     return state if is_there else None
 
 
+def _clear(folder: Path) -> None:
+    """Remove what is left of a grid that died, all but what programs know it by."""
+    if not folder.exists():
+        return
+    with suppress(GridError):
+        state = load(folder.parent, folder.name)
+        if state and state.ready:
+            remember(state)
+            wait_gone((member.pid, member.conf) for member in state.members)  # so that their ports are free
+    sweep(folder)
+
+
 def _refuse_other(wish: Wish, state: GridState) -> None:
     """Raise if the grid that is there is not what is wished for: it has entries, and goes on as it is."""
     is_running = any(pid_of(member) for member in state.members)
@@ -170,18 +183,23 @@ def _refuse_other(wish: Wish, state: GridState) -> None:
 
 def _start_new(wish: Wish) -> GridState:
     program = find_server(wish.server, tls=wish.tls is not None)
+    before = recall(wish.root, wish.name)
     for tries_left in reversed(range(PORT_TRIES)):
         try:
-            return _try_new(wish, program)
+            state = _try_new(wish, program, before)
         except PortTaken:
             if wish.base_port is not None or not tries_left:
                 raise
+            before = replace(before, ports=()) if before else None  # one of them, perhaps
+        else:
+            forget(wish.root, wish.name)  # the grid has it
+            return state
     raise AssertionError("unreachable")
 
 
-def _try_new(wish: Wish, program: ServerProgram) -> GridState:
-    plan = wish.new_plan()
-    state = _new_state(wish, plan, program)
+def _try_new(wish: Wish, program: ServerProgram, before: Identity | None) -> GridState:
+    plan = wish.new_plan(before)
+    state = _new_state(wish, plan, program, before)
     try:
         write_new(state, plan, program, settings=wish.settings, node_timeout_ms=wish.node_timeout_ms)
         with Launch(state, deadline=time.monotonic() + wish.timeout, progress=wish.progress) as launch:
@@ -195,15 +213,15 @@ def _try_new(wish: Wish, program: ServerProgram) -> GridState:
     return state
 
 
-def _new_state(wish: Wish, plan: GridPlan, program: ServerProgram) -> GridState:
+def _new_state(wish: Wish, plan: GridPlan, program: ServerProgram, before: Identity | None) -> GridState:
     folder = wish.root / wish.name
     return GridState(
         name=wish.name,
         folder=folder,
         shape=plan.shape,
         members=tuple(_member_state(member, folder) for member in plan.members),
-        password=secrets.token_urlsafe(24),
-        secret=secrets.token_bytes(32),
+        password=before.password if before else secrets.token_urlsafe(24),
+        secret=before.secret if before else secrets.token_bytes(32),
         server=program.path,
         version=f"{program.kind} {program.version}",
         created=time.time(),

@@ -7,10 +7,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from cachegrid.cluster.identity import Identity
 from cachegrid.cluster.launch import Progress
 from cachegrid.cluster.memory import default_memory, memory_there
 from cachegrid.cluster.plan import GridPlan, MemberTls, Shape, lay_out
-from cachegrid.cluster.ports import free_pairs, pairs_from
+from cachegrid.cluster.ports import free_pairs, is_free, pairs_from
 from cachegrid.cluster.server import find_server
 from cachegrid.cluster.state import GridState
 
@@ -42,16 +43,23 @@ class Wish:
             return True
         return shape == (self.shape if self.is_memory_said else replace(self.shape, memory=shape.memory))
 
-    def new_plan(self) -> GridPlan:
-        """A new grid as it is wished for, on ports that are free now."""
+    def new_plan(self, before: Identity | None) -> GridPlan:
+        """A new grid as it is wished for, on ports that are free now: those of the one before, as far as they are."""
         shape = self.shape or ONE_MEMBER
         if not self.is_memory_said:
             shape = replace(shape, memory=default_memory(shape, memory_there()))
         if self.base_port is None:
-            ports = free_pairs(shape.members, self.host)
+            kept = self._kept_ports(before)[: shape.members]
+            taken = [port for pair in kept for port in pair]
+            ports = kept + free_pairs(shape.members - len(kept), self.host, but=taken)
         else:
             ports = pairs_from(self.base_port, shape.members, self.host)
         return lay_out(shape, self.host, ports, lambda: secrets.token_hex(20))
+
+    def _kept_ports(self, before: Identity | None) -> list[tuple[int, int]]:
+        if before is None or before.host != self.host:
+            return []
+        return [pair for pair in before.ports if all(is_free(self.host, port) for port in pair)]
 
     def ignored(self, state: GridState, *, is_running: bool) -> Iterator[str]:
         """What was asked for, besides the shape, and is otherwise in the grid that is there."""
