@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from cachegrid._aio.cell import Ends
 from cachegrid._aio.changes import AsyncChanges
@@ -14,7 +15,7 @@ from cachegrid._core.address import Key, Space
 from cachegrid._core.frame import version_of
 from cachegrid._core.miss import MISS, UNSAID
 from cachegrid._core.units import Span
-from cachegrid.errors import EngineTimeout, FrameError, GridFull, OutcomeUnknown, Unreachable
+from cachegrid.errors import ConfigError, EngineTimeout, FrameError, GridFull, OutcomeUnknown, Unreachable
 
 __all__ = ["AsyncLoads"]
 
@@ -40,6 +41,10 @@ class _Load:
 class AsyncLoads(AsyncChanges):
     """Loads are shared by all callers in the grid."""
 
+    if TYPE_CHECKING:
+        is_async: bool
+        other_way: str
+
     async def get_or_load(
         self, key: Key, loader: Callable[[], Awaitable[T]], *, ttl: Span = UNSAID, idle: Span = UNSAID
     ) -> T:
@@ -61,7 +66,7 @@ class AsyncLoads(AsyncChanges):
         space = await self._settle()
         address = space.address(key)
         if is_loading(address):
-            return await loader()  # the loader asks for its own key: it must not wait for itself
+            return await self._call(loader)  # the loader asks for its own key: it must not wait for itself
         load = _Load(key, space, address, ends, loader)
         landing = AsyncLanding(
             address,
@@ -92,9 +97,20 @@ class AsyncLoads(AsyncChanges):
 
     async def _ask_origin(self, load: _Load) -> bytes:
         """The frame of what the loader gives. Raises what the loader raises, and for what the codec refuses."""
-        load.value = await self._count_load(load.loader)
+        load.value = await self._count_load(partial(self._call, load.loader))
         load.has_loaded = True
         return self._freeze(load.address, load.key, load.value, load.ends)
+
+    async def _call(self, loader: Callable[[], Awaitable[T]]) -> T:
+        """What a loader gives. Raises ConfigError for a loader of the other colour."""
+        made = loader()
+        if inspect.isawaitable(made) is not self.is_async:
+            if inspect.iscoroutine(made):
+                made.close()  # else it is told, much later, that nobody awaited it
+            want = "an async function" if self.is_async else "a sync function"
+            want = f"{want}; for this one take the cache from {self.other_way}"
+            raise ConfigError(f"the loader for {self.name!r}", loader, want)
+        return await made
 
     async def _store_loaded(self, load: _Load, frame: bytes, token: bytes | None) -> Landed:
         """Keep what was loaded, under the lease of `token` if there is one."""

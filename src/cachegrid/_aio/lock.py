@@ -60,17 +60,17 @@ class AsyncGridLock:
         return number
 
     async def release(self) -> None:
-        """Give the lock back. Raises LockLost if it was lost before."""
+        """Give the lock back. Raises LockLost if it was lost before, or never acquired."""
         token, is_held = self._token, self._is_held
         self._token = b""
         self._hub.keeper.let_go(token)
         if not is_held or not await (await self._hub.open()).release(self._address, token):
-            raise self._lost()
+            raise self._lost(token)
 
     async def check(self) -> None:
         """Make sure at the owner that the lock is still held, for one lease more. Raises LockLost."""
         if not self._is_held or not await (await self._hub.open()).renew(self._address, self._token, self._lease):
-            raise self._lost()
+            raise self._lost(self._token)
 
     async def __aenter__(self) -> Self:
         await self.acquire()
@@ -93,7 +93,11 @@ class AsyncGridLock:
     def _is_held(self) -> bool:
         return bool(self._token) and self._pid == os.getpid()
 
-    def _lost(self) -> LockLost:
+    def _lost(self, token: bytes) -> LockLost:
+        if not token:
+            return LockLost(
+                f"the lock {self._label} is not held by this object: it was not acquired, or was released before"
+            )
         return LockLost(
             f"the lock {self._label} is no longer held here: its lease of {self._lease} ms ended, or its owner was "
             "lost; what was done since then may have met another holder"

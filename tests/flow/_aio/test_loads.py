@@ -11,6 +11,7 @@ from cachegrid._aio.cache import AsyncCache
 from cachegrid._aio.grid import AsyncGrid
 from cachegrid.errors import (
     AccessDenied,
+    ConfigError,
     EngineError,
     EngineTimeout,
     GridFull,
@@ -21,7 +22,7 @@ from cachegrid.errors import (
     ValueRefused,
 )
 from tests.flow._aio.flow import AsyncFlow, engine_of, raw_of
-from tests.flow.waits._aio import begin, together, until
+from tests.flow.waits._aio import begin, other_colour, together, until
 
 # Abilities that an engine may lack, and how what was loaded is stored then.
 LACKING: list[list[str]] = [[], ["landings"], ["conditions", "landings"]]
@@ -164,6 +165,17 @@ async def test_a_value_that_cannot_be_kept_is_an_error(cache: AsyncCache) -> Non
 
     with pytest.raises(ValueRefused):
         await cache.get_or_load("key", load)
+
+
+async def test_a_loader_of_the_other_colour_is_refused(cache: AsyncCache) -> None:
+    """
+    As such, and not for the value that it seems to give; a hit asks for no loader.
+    """
+    with pytest.raises(ConfigError, match=r"^the loader for .*; it must be an? .*sync function; .*connect\(\)$"):
+        await cache.get_or_load("key", other_colour(5))
+    assert (1, 1, 0) == ((stats := cache.stats()).loads, stats.load_failures, stats.stores)
+    await cache.set("key", 6)
+    assert 6 == await cache.get_or_load("key", other_colour(5))
 
 
 async def test_a_loader_may_ask_for_its_own_key(cache: AsyncCache, origin: AsyncOrigin) -> None:

@@ -12,6 +12,7 @@ from cachegrid._sio.cache import SyncCache
 from cachegrid._sio.grid import SyncGrid
 from cachegrid.errors import (
     AccessDenied,
+    ConfigError,
     EngineError,
     EngineTimeout,
     GridFull,
@@ -22,7 +23,7 @@ from cachegrid.errors import (
     ValueRefused,
 )
 from tests.flow._sio.flow import SyncFlow, engine_of, raw_of
-from tests.flow.waits._sio import begin, together, until
+from tests.flow.waits._sio import begin, other_colour, together, until
 
 # Abilities that an engine may lack, and how what was loaded is stored then.
 LACKING: list[list[str]] = [[], ["landings"], ["conditions", "landings"]]
@@ -165,6 +166,17 @@ def test_a_value_that_cannot_be_kept_is_an_error(cache: SyncCache) -> None:
 
     with pytest.raises(ValueRefused):
         cache.get_or_load("key", load)
+
+
+def test_a_loader_of_the_other_colour_is_refused(cache: SyncCache) -> None:
+    """
+    As such, and not for the value that it seems to give; a hit asks for no loader.
+    """
+    with pytest.raises(ConfigError, match=r"^the loader for .*; it must be an? .*sync function; .*connect\(\)$"):
+        cache.get_or_load("key", other_colour(5))
+    assert (1, 1, 0) == ((stats := cache.stats()).loads, stats.load_failures, stats.stores)
+    cache.set("key", 6)
+    assert 6 == cache.get_or_load("key", other_colour(5))
 
 
 def test_a_loader_may_ask_for_its_own_key(cache: SyncCache, origin: SyncOrigin) -> None:

@@ -9,7 +9,7 @@ from typing import Any, Final, Generic, TypeVar
 
 from cachegrid.testing.waits._aio import together
 
-__all__ = ["PATIENCE", "AsyncGate", "AsyncRun", "begin", "listed", "together", "until"]
+__all__ = ["PATIENCE", "AsyncGate", "AsyncRun", "begin", "listed", "other_colour", "together", "until"]
 
 T = TypeVar("T")
 PATIENCE: Final = 10.0  # seconds until a test that waits in vain fails
@@ -83,3 +83,8 @@ async def until(condition: Callable[[], Awaitable[object]]) -> None:
 async def _patiently(work: Awaitable[T]) -> T:
     async with asyncio.timeout(PATIENCE):
         return await work
+
+
+def other_colour(value: object) -> Any:
+    """A loader as a sync cache takes it."""
+    return lambda: value

@@ -7,11 +7,11 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
-from typing import Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from cachegrid.testing.waits._sio import together
 
-__all__ = ["PATIENCE", "SyncGate", "SyncRun", "begin", "listed", "together", "until"]
+__all__ = ["PATIENCE", "SyncGate", "SyncRun", "begin", "listed", "other_colour", "together", "until"]
 
 T = TypeVar("T")
 PATIENCE: Final = 10.0  # seconds until a test that waits in vain fails
@@ -87,3 +87,12 @@ def until(condition: Callable[[], object]) -> None:
 def _must(held: bool, otherwise: str) -> None:  # noqa: FBT001 - what was waited for
     if not held:
         raise TimeoutError(otherwise)
+
+
+def other_colour(value: object) -> Any:
+    """A loader as an async cache takes it."""
+
+    async def load() -> object:
+        return value
+
+    return load
