@@ -55,6 +55,7 @@ def advice_for(text: str, effect: Effect = Effect.ONCE) -> Advice:
         ("MASTERDOWN Link with MASTER is down", Step.LEARN),
         ("NOREPLICAS Not enough good replicas to write.", Step.LEARN),
         ("NOSCRIPT No matching script.", Step.TEACH),
+        ("WRONGTYPE Operation against a key holding the wrong kind of value", Step.STRANGE),
     ],
 )
 def test_what_a_member_did_not_do_is_tried_again(text: str, step: Step, effect: Effect) -> None:
@@ -140,7 +141,6 @@ def test_what_must_not_be_repeated_has_an_unknown_outcome() -> None:
         ("ERR increment or decrement would overflow", NotANumber, ("64 bits",)),
         ("ERR unknown command 'UNLINK', with args", Unsupported, ("too old", "Redis 7.0")),
         ("ERR syntax error", Unsupported, ("too old", "Valkey 7.2")),
-        ("WRONGTYPE Operation against a key holding the wrong kind of value", ServerRefused, ("WRONGTYPE",)),
         ("ERR DB index is out of range", ServerRefused, ("DB index",)),
     ],
 )

@@ -19,7 +19,6 @@ from cachegrid.errors import (
     ConfigError,
     EngineTimeout,
     GridFull,
-    NotANumber,
     ServerRefused,
     Unreachable,
     Unsupported,
@@ -362,21 +361,6 @@ def test_no_room_for_another_client(server: Server) -> None:
                     engine.fetch(b"cg:entry")
             hurry(engine, 5)
             assert b"kept" == engine.fetch(b"cg:entry")
-
-
-def test_an_entry_of_another_kind(server: Server) -> None:
-    """
-    What is no entry of ours at an address is refused, named, and left alone.
-    """
-    server.run("RPUSH", "cg:list", "a")
-    with opened(server.url()) as engine:
-        with pytest.raises(ServerRefused, match="WRONGTYPE"):
-            engine.fetch(b"cg:list")
-        with pytest.raises((NotANumber, ServerRefused)):
-            engine.add(b"cg:list", 1, 0, None)
-        assert [b"a"] == server.run("LRANGE", "cg:list", 0, -1)
-        engine.store(b"cg:list", b"frame", None)
-        assert b"frame" == engine.fetch(b"cg:list")
 
 
 @pytest.fixture

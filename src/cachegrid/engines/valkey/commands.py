@@ -130,6 +130,7 @@ if fresh then redis.call('SET', KEYS[1], ARGV[1]) end
 local sum = redis.pcall('INCRBY', KEYS[1], ARGV[2])
 if type(sum) == 'table' and sum.err then
   if fresh then redis.call('DEL', KEYS[1]) end
+  if string.find(sum.err, 'WRONGTYPE', 1, true) then return redis.error_reply('ERR value is not an integer') end
   return sum
 end
 if fresh then redis.call('PEXPIRE', KEYS[1], ARGV[3]) end
@@ -213,16 +214,21 @@ return {redis.call('PTTL', KEYS[1]), frame}
 """)
 
 # Epochs are few and small, and raising one is how a full grid is emptied: they may go over the limit.
+# What a foreign hand has put in the place of one is none; more digits than these are inexact in a script.
 _NOW = """#!lua flags=allow-oom
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+local function known()
+  local epoch = redis.pcall('GET', KEYS[1])
+  if type(epoch) == 'string' and #epoch <= 15 and string.find(epoch, '^%d+$') then return epoch end
+end
 """
 
 # Answers the epoch, and whether it was made just now.
 MAKE_EPOCH: Final = script(
     _NOW
     + """
-local epoch = redis.call('GET', KEYS[1])
+local epoch = known()
 if epoch then return {epoch, 0} end
 epoch = string.format('%.0f', now)
 redis.call('SET', KEYS[1], epoch)
@@ -233,7 +239,7 @@ return {epoch, 1}
 RAISE_EPOCH: Final = script(
     _NOW
     + """
-local last = tonumber(redis.call('GET', KEYS[1]) or '0')
+local last = tonumber(known() or '0')
 local epoch = string.format('%.0f', math.max(last + 1, now))
 redis.call('SET', KEYS[1], epoch)
 return epoch

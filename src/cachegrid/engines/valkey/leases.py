@@ -37,16 +37,20 @@ def _within(name: bytes) -> bytes:
     return b"{%b}:%b" % (tag_of(slot_of(name)), name)
 
 
-# KEYS[1] is the lease. Who has it, and when that ends; a lease that has ended is none.
+# KEYS[1] is the lease. Who has it, and when that ends; a lease that has ended is none, nor is what a foreign hand left.
 _HOLDER = """
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local function holder()
-  local lease = redis.call('GET', KEYS[1])
-  if not lease then return false end
-  local space = string.find(lease, ' ', 1, true)
-  if tonumber(string.sub(lease, 1, space - 1)) <= now then return false end
+  local lease = redis.pcall('GET', KEYS[1])
+  if type(lease) ~= 'string' then return false end
+  local _, space = string.find(lease, '^%d+ ')
+  if not space or tonumber(string.sub(lease, 1, space - 1)) <= now then return false end
   return string.sub(lease, space + 1)
+end
+local function fenced()
+  local fence = redis.pcall('GET', KEYS[2])
+  return type(fence) == 'string' and string.find(fence, '^%d') and fence or '0'
 end
 local function hold(token, ms)
   redis.call('SET', KEYS[1], string.format('%.0f ', now + ms) .. token)
@@ -61,7 +65,7 @@ ACQUIRE: Final = script(
     + """
 local held = holder()
 if held and held ~= ARGV[1] then return false end
-local fence = redis.call('GET', KEYS[2]) or '0'
+local fence = fenced()
 if not held or fence == '0' then
   local number = clock[1] * 1000000 + clock[2]
   local last = tonumber(string.match(fence, '^%d+'))
@@ -89,7 +93,7 @@ return 1
 RELEASE: Final = script(
     _HOLDER
     + """
-local fence = redis.call('GET', KEYS[2]) or '0'
+local fence = fenced()
 if holder() ~= ARGV[1] then
   if string.sub(fence, -#ARGV[2] - 1) == ' ' .. ARGV[2] then return 1 end
   return 0

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from cachegrid.errors import EngineError
 
-__all__ = ["bytes_in", "int_in", "scanned_in", "unexpected"]
+__all__ = ["bytes_in", "epoch_in", "int_in", "scanned_in", "unexpected"]
+
+_EPOCH_DIGITS: Final = 15  # scripts count in doubles, which are exact so far
 
 
 def bytes_in(reply: object) -> bytes | None:
@@ -19,6 +23,13 @@ def int_in(reply: object) -> int:
     if isinstance(reply, (int, bytes)):
         return int(reply)
     raise unexpected(reply)
+
+
+def epoch_in(reply: object) -> int | None:
+    """An epoch; None where there is none, or what no script takes for one either: a foreign hand has put it there."""
+    if isinstance(reply, bytes) and reply.isdigit() and len(reply) <= _EPOCH_DIGITS:
+        return int(reply)
+    return None
 
 
 def scanned_in(reply: object) -> tuple[bytes, list[bytes]]:

@@ -105,6 +105,7 @@ class Step(enum.Enum):
     MOVE = "move"  # the slot has another owner, named in the answer: there, at once
     ASK = "ask"  # this one request belongs to another member, named in the answer: there, at once
     TEACH = "teach"  # the member does not know the script: send its source
+    STRANGE = "strange"  # a foreign hand keeps a list, or the like, there: as bytes that are no entry
     FAIL = "fail"  # tell the caller
 
 
@@ -120,6 +121,7 @@ _STEPS = {
     "MOVED": Step.MOVE,
     "ASK": Step.ASK,
     "NOSCRIPT": Step.TEACH,
+    "WRONGTYPE": Step.STRANGE,
     **dict.fromkeys(("TRYAGAIN", "LOADING", "BUSY"), Step.WAIT),
     **dict.fromkeys(("CLUSTERDOWN", "READONLY", "MASTERDOWN", "PRIMARYDOWN", "NOREPLICAS"), Step.LEARN),
 }

@@ -19,8 +19,9 @@ from cachegrid.engines.valkey.trouble import Advice, Effect, LinkError, Step, ad
 from cachegrid.errors import EngineTimeout
 from cachegrid.waits._aio import sleep
 
-__all__ = ["AsyncAsking", "answer", "answer_once"]
+__all__ = ["STRANGE", "AsyncAsking", "answer", "answer_once"]
 
+STRANGE: Final = b""  # stands for what no entry can be: readers take it for a damaged one, and writers get over it
 _LOOK_AROUND: Final = 0.2  # seconds between two looks for a new owner while replicas answer
 _HOPS: Final = 3  # from member to member without a pause
 _SHORTEST: Final = 0.005  # seconds for an answer, however near the deadline
@@ -129,6 +130,8 @@ class AsyncAsking:
             advice = advise(trouble, effect, link.endpoint)
             if advice.error is not None:
                 raise advice.error from trouble
+            if advice.step is Step.STRANGE:
+                return STRANGE
             if time.monotonic() >= deadline:
                 raise _too_late(self._target.timeout, link, trouble) from trouble
             if plain is not None and advice.step in (Step.WAIT, Step.LEARN):

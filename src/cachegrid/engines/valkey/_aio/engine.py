@@ -101,6 +101,8 @@ class AsyncValkeyEngine(AsyncPages, AsyncBells, AsyncRounds):
         match await self._run(commands.INSPECT, Effect.READ, (address,)):
             case [int(left), bytes(frame)]:
                 return frame, left_of(left)
+            case bytes(frame):
+                return frame, None
             case _:
                 return None
 

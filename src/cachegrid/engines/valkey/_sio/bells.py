@@ -17,7 +17,7 @@ from cachegrid.engines.valkey import commands
 from cachegrid.engines.valkey._sio.asking import SyncAsking, answer_once
 from cachegrid.engines.valkey._sio.link import SyncLink
 from cachegrid.engines.valkey.commands import pack
-from cachegrid.engines.valkey.replies import int_in, unexpected
+from cachegrid.engines.valkey.replies import epoch_in, int_in, unexpected
 from cachegrid.engines.valkey.slots import SLOTS, Endpoint, read_routes, slot_of, tag_in
 from cachegrid.engines.valkey.target import Target
 from cachegrid.engines.valkey.trouble import Effect, LinkError
@@ -40,7 +40,8 @@ class SyncBells(SyncAsking):
         reply = answer_once(link, request := commands.fetch(key))
         if isinstance(reply, Exception):
             return self._epoch_in_doubt(name, self._insist(key, request, Effect.READ, link, reply))
-        return self._heard(name, self._made(key) if reply is None else int_in(reply))
+        epoch = epoch_in(reply)
+        return self._heard(name, self._made(key) if epoch is None else epoch)
 
     def _epoch_in_doubt(self, name: bytes, reply: object) -> int:
         """
@@ -49,17 +50,18 @@ class SyncBells(SyncAsking):
         A replica may have told it. A raise has waited for that one, but not for ever: it may not know the last one yet,
         and is not believed against the owner. So this is asked again with the next request, until the owner answers.
         """
-        if reply is None:
+        epoch = epoch_in(reply)
+        if epoch is None:
             return self._heard(name, self._made(_epoch_key(name)))
         self._bell()
-        return max(int_in(reply), self._newest.get(name, 0))
+        return max(epoch, self._newest.get(name, 0))
 
     def _heard(self, name: bytes, epoch: int) -> int:
         self._newest[name] = max(epoch, self._newest.get(name, 0))
         return epoch
 
     def _made(self, key: bytes) -> int:
-        """The epoch of a name that had none; if somebody else was first, theirs."""
+        """The epoch of a name that had none, or nothing that can be one; if somebody else was first, theirs."""
         match self._run(commands.MAKE_EPOCH, Effect.REPEATABLE, (key,)):
             case [bytes(epoch), int(is_new)]:
                 if is_new:  # somebody may still trust one that was evicted, or flushed

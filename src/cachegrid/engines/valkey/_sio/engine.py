@@ -100,6 +100,8 @@ class SyncValkeyEngine(SyncPages, SyncBells, SyncRounds):
         match self._run(commands.INSPECT, Effect.READ, (address,)):
             case [int(left), bytes(frame)]:
                 return frame, left_of(left)
+            case bytes(frame):
+                return frame, None
             case _:
                 return None
 
