@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -127,6 +128,18 @@ def test_a_failed_resume_keeps_everything(state_folder: Path) -> None:
     assert [0, 0] == [pid_of(member) for member in state.members]
     manifest.write_text(good)
     assert [b"kept"] * len(KEYS) == run_at_owners(embedded(), "GET")
+
+
+def test_a_full_disk_is_named_beside_what_the_log_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    The last lines of the log may be older than the disk is full.
+    """
+    state = start(owners=1, replicas=0, persist=True)
+    stop()
+    next(state.folder.rglob("*.manifest")).write_text("rubbish\n")
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=0))
+    with pytest.raises(StartFailed, match=r"the disk of \S+ is full; its log ends: .*(?i:aof)"):
+        embedded()
 
 
 def test_who_owned_last_owns_again() -> None:

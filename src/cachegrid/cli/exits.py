@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from enum import IntEnum
 from typing import Any, Final, TypeVar
 
@@ -14,7 +16,7 @@ from typer.core import TyperCommand
 
 from cachegrid import errors
 
-__all__ = ["EPILOG", "Command", "Exit", "code_of", "fail"]
+__all__ = ["EPILOG", "Command", "Exit", "code_of", "ending_cleanly", "fail"]
 
 T = TypeVar("T")
 
@@ -87,6 +89,23 @@ def guarded(act: Callable[[Any], T], ctx: Any) -> T:
         elif code is not Exit.INTERRUPTED:
             fail(str(error))
         raise typer.Exit(code) from error
+
+
+@contextmanager
+def ending_cleanly() -> Iterator[None]:
+    """Inside, SIGTERM and SIGHUP end what was begun as Ctrl-C does; the exit code is then 128 and their number."""
+
+    def end(number: int, _frame: object) -> None:
+        sys.exit(128 + number)
+
+    numbers = [signal.Signals[name] for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    # One that is ignored, as by nohup, goes on being so.
+    before = {number: signal.signal(number, end) for number in numbers if signal.getsignal(number) is signal.SIG_DFL}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def code_of(error: BaseException) -> Exit:

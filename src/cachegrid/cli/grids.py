@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cachegrid.cli.exits import Exit, fail
+from cachegrid.cli.exits import Exit, ending_cleanly, fail
 from cachegrid.cli.options import BasePort, Config, Json, Members, Memory, Name, Persist, Replicas, Server, Url
 
 if TYPE_CHECKING:
@@ -23,8 +23,8 @@ __all__ = ["down", "status", "up", "url"]
 
 def up(
     *,
-    members: Members = 3,
-    replicas: Replicas = 1,
+    members: Members = None,
+    replicas: Replicas = None,
     memory: Memory = None,
     name: Name = None,
     persist: Persist = False,
@@ -40,14 +40,14 @@ def up(
     on disk comes back with its entries.
     """
     from cachegrid._core.units import bytes_of
-    from cachegrid.cli.starting import started
+    from cachegrid.cli.starting import shape_for, started
     from cachegrid.cluster import start
     from cachegrid.config import DEFAULT_NAME, load_settings
 
     chosen = load_settings(None, name, config).name or DEFAULT_NAME
     limit = None if memory is None else bytes_of("--memory", memory)
-    begin = partial(start, chosen, owners=members, replicas=replicas, memory=limit, persist=persist)
-    with _progress(quiet=as_json) as progress:
+    begin = partial(start, chosen, memory=limit, **shape_for(chosen, members, replicas, persist=persist))
+    with ending_cleanly(), _progress(quiet=as_json) as progress:
         done = started(chosen, partial(begin, base_port=base_port, server=server, progress=progress))
     _tell(done, as_json=as_json)
 
@@ -135,6 +135,7 @@ def status(
 
 def url(
     *,
+    url: Url = None,
     name: Name = None,
     show_password: Annotated[
         bool, typer.Option("--show-password", help="With the password in it, for programs on other hosts.")
@@ -143,18 +144,15 @@ def url(
     as_json: Json = False,
 ) -> None:
     """
-    Print the URL of a grid on this host.
+    Print the URL of a grid.
 
     For `connect(url)` and CACHEGRID_URL. The password is not in it: programs of this user on this host find it.
     """
-    import dataclasses
+    from cachegrid.cli.reach import said, url_of
 
-    from cachegrid.cli.reach import local_state, said
-
-    state = local_state(dataclasses.replace(said(None, name, config), url=None))
-    text = state.full_url if show_password else state.url
+    known, text = url_of(said(url, name, config), with_password=show_password)
     if as_json:
-        _print_json({"name": state.name, "url": text})
+        _print_json({"name": known, "url": text})
     else:
         print(text)
 

@@ -8,15 +8,18 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from cachegrid import connect
+from cachegrid._core.shown import without_password
 from cachegrid.cluster import find, running
+from cachegrid.cluster.presence import pid_of
 from cachegrid.cluster.state import GridState, load, names, state_root
 from cachegrid.config import DEFAULT_NAME, Settings, load_settings
+from cachegrid.engines.valkey.url import SCHEMES, grid_in
 from cachegrid.errors import ConfigError, GridNotFound
 
 if TYPE_CHECKING:
     from cachegrid._sio.grid import SyncGrid
 
-__all__ = ["local_name", "local_state", "reached", "said"]
+__all__ = ["local_name", "local_state", "reached", "said", "url_of"]
 
 
 def said(url: str | None, name: str | None, config: str | None) -> Settings:
@@ -48,10 +51,28 @@ def local_state(settings: Settings) -> GridState:
     kept = load(state_root(), name)
     if kept is None or not kept.ready:
         option = "" if name == DEFAULT_NAME else f" --name {name}"
+        if kept is not None and any(pid_of(member) for member in kept.members):
+            raise GridNotFound(
+                f"grid {name!r} is not up: its start goes on, or was cut short; to end what it started: "
+                f"cachegrid down{option}"
+            )
         raise GridNotFound(f"there is no grid {name!r} on this host{hint}; start it with: cachegrid up{option}")
     what = "is stopped, and its entries are kept on disk" if kept.persist else _dead(kept)
     does = "to have it back with them" if kept.persist else "start it anew with"
     raise GridNotFound(f"grid {name!r} {what}{hint}; {does}: cachegrid up {kept.options}")
+
+
+def url_of(settings: Settings, *, with_password: bool) -> tuple[str, str]:
+    """The name and the URL of the grid that the settings mean. Raises GridNotFound where it is to be found here."""
+    if settings.url is None:
+        state = local_state(settings)
+        return state.name, state.full_url if with_password else state.url
+    here = grid_in(settings.url) if settings.url.partition("://")[0] in SCHEMES else None
+    if not with_password:
+        return here or settings.name or "", without_password(settings.url)
+    if here is None:
+        return settings.name or "", settings.url
+    return here, local_state(Settings(name=here)).full_url
 
 
 def _dead(state: GridState) -> str:

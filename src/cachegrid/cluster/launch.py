@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Self
 
 from cachegrid.cluster.admin import Admin, Loading, connect_to
+from cachegrid.cluster.interrupts import held_back
 from cachegrid.cluster.plan import GridPlan
 from cachegrid.cluster.processes import is_gone, send_signal, spawn, wait_gone
 from cachegrid.cluster.state import GridState, MemberState
@@ -65,10 +66,11 @@ class Launch:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for admin in self._admins.values():
-            admin.close()
-        if error is not None:
-            self._abandon()
+        with held_back():
+            for admin in self._admins.values():
+                admin.close()
+            if error is not None:
+                self._abandon()
 
     def bring_up(self, plan: GridPlan) -> None:
         """
@@ -87,9 +89,10 @@ class Launch:
 
     def start(self, members: Sequence[MemberState], what: str) -> None:
         """Start servers for these members and wait until each answers."""
-        pids = spawn(self._state.server, [(member.conf, member.log) for member in members])
-        self._pids |= {member.index: pid for member, pid in zip(members, pids, strict=True)}
-        self._spawned += members
+        with held_back():  # until it is known whom to end
+            pids = spawn(self._state.server, [(member.conf, member.log) for member in members])
+            self._pids |= {member.index: pid for member, pid in zip(members, pids, strict=True)}
+            self._spawned += members
         for done, member in enumerate(members, 1):
             self._admin(member)
             self._progress(what, done, len(members))
@@ -228,10 +231,11 @@ def _has_copied(offset: int, admin: Admin) -> bool:
 def _failure(state: GridState, member: MemberState, what: str) -> StartFailed:
     reason = _last_words(member)
     kind = PortTaken if any(sign in reason.lower() for sign in TAKEN) else StartFailed
-    if not reason and shutil.disk_usage(state.folder).free < TOO_LITTLE_DISK:
-        return StartFailed(f"member {member.address} of grid {state.name!r} {what}: the disk of {state.folder} is full")
+    # Said whatever the log says: on a full disk its last lines may be missing, and be those of the start before.
+    is_full = shutil.disk_usage(state.folder).free < TOO_LITTLE_DISK
+    full = f": the disk of {state.folder} is full" if is_full else ""
     said = f"; its log ends: {reason}" if reason else ""
-    return kind(f"member {member.address} of grid {state.name!r} {what}{said}")
+    return kind(f"member {member.address} of grid {state.name!r} {what}{full}{said}")
 
 
 def _last_words(member: MemberState) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
+from cachegrid._core.units import size_text
 from cachegrid.engines.valkey.slots import SLOTS
 from cachegrid.errors import ConfigError
 
@@ -75,7 +76,7 @@ class Shape:
     def __str__(self) -> str:
         """In words, as messages and people need it."""
         words = [_count(self.owners, "owner"), f"{_count(self.replicas, 'replica')} each"]
-        words.append("no memory limit" if self.memory is None else f"{self.memory:,} bytes of memory")
+        words.append("no memory limit" if self.memory is None else f"{size_text(self.memory)} of memory")
         return ", ".join([*words, "kept on disk" if self.persist else "not kept on disk"])
 
 

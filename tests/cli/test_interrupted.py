@@ -1,0 +1,115 @@
+"""`cachegrid up` that is told to stop leaves no server that nobody knows of."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from cachegrid.cluster import stop
+from cachegrid.cluster.interrupts import held_back
+from cachegrid.cluster.state import names
+from tests.cli.command import PROGRAM, cachegrid, environment
+
+# Each shows how far the start is.
+MOMENTS: dict[str, Callable[[Path], bool]] = {
+    "as its files are written": lambda state: bool(names(state)),
+    "as servers are started": lambda state: bool(servers_of(state)),
+    "as servers answer": lambda state: any(state.glob("*/m*/pid")),
+}
+
+
+@pytest.fixture(autouse=True)
+def _all_end(state_folder: Path) -> Iterator[None]:
+    yield
+    for name in names(state_folder):
+        stop(name, purge=True, root=state_folder)
+
+
+def servers_of(folder: Path) -> list[str]:
+    """The command lines of the servers whose settings are in that folder."""
+    listing = subprocess.check_output(["/bin/ps", "-ww", "-axo", "command="], text=True)
+    return [line for line in listing.splitlines() if f"{folder}/" in line and line.endswith("member.conf")]
+
+
+def begun(state_folder: Path, moment: str) -> subprocess.Popen[bytes]:
+    """A start that has come so far."""
+    words = [*PROGRAM, "up", "--members", "6"]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment())
+    give_up = time.monotonic() + 20
+    while not MOMENTS[moment](state_folder):
+        assert time.monotonic() < give_up, "it did not happen in time"
+        time.sleep(0.002)
+    return process
+
+
+@pytest.mark.grid
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_nothing_is_left_of_a_start_that_was_stopped(
+    moment: str, number: signal.Signals, code: int, state_folder: Path
+) -> None:
+    """
+    Neither a server nor a folder, and not a word about it.
+    """
+    process = begun(state_folder, moment)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=20)
+    assert (code, b"", b"") == (process.returncode, out, err)
+    assert ([], []) == (servers_of(state_folder), names(state_folder))
+
+
+@pytest.mark.grid
+@pytest.mark.slow
+def test_what_a_killed_start_left_is_told_and_ended(state_folder: Path) -> None:
+    """
+    `status` says what ends it, and that does.
+    """
+    process = begun(state_folder, "as servers answer")
+    process.kill()
+    process.communicate()
+    done = cachegrid("status")
+    assert 3 == done.code
+    assert "grid 'default' is not up: its start goes on, or was cut short" in done.err
+    assert "cachegrid down" in done.err
+    assert 0 == cachegrid("down").code
+    assert ([], []) == (servers_of(state_folder), names(state_folder))
+
+
+def test_a_signal_comes_after_what_it_must_not_cut() -> None:
+    """
+    And is not lost; the handlers are those of before.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    done: list[str] = []
+
+    def begin() -> None:
+        with held_back():
+            os.kill(os.getpid(), signal.SIGINT)
+            done.append("all of it")
+
+    with pytest.raises(KeyboardInterrupt):
+        begin()
+    assert ["all of it"] == done
+    assert before is signal.getsignal(signal.SIGINT)
+
+
+def test_a_failure_of_what_was_not_cut_is_told_too() -> None:
+    """
+    As what was under way when the signal was obeyed.
+    """
+
+    def begin() -> None:
+        with held_back():
+            os.kill(os.getpid(), signal.SIGINT)
+            raise ValueError("failed")
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        begin()
+    assert "failed" == str(caught.value.__context__)
