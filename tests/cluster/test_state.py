@@ -12,6 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import cachegrid
+from cachegrid.cluster import running
 from cachegrid.cluster.plan import MemberTls, Shape
 from cachegrid.cluster.state import (
     GridState,
@@ -193,3 +195,20 @@ def test_where_the_state_is(monkeypatch: pytest.MonkeyPatch) -> None:
         found.append(str(state_root()))
         monkeypatch.setattr("sys.platform", "linux")
     assert list(places) == found
+
+
+@pytest.mark.parametrize("place", ["file", "file/in/it", "link"])
+def test_a_state_folder_that_is_a_file_is_a_wrong_setting(
+    place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    Whoever looks for a grid, or would start one, is told which variable says so.
+    """
+    (tmp_path / "file").write_text("")
+    (tmp_path / "link").symlink_to(tmp_path / "gone")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CACHEGRID_STATE", place)
+    with pytest.raises(ConfigError, match=r"CACHEGRID_STATE is '\w+.*'; it must be a folder, or one that can be made"):
+        running()
+    with pytest.raises(ConfigError, match="CACHEGRID_STATE"), cachegrid.connect() as grid:
+        grid.cache("prices").get("sku-1")

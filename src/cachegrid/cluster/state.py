@@ -129,9 +129,17 @@ class GridState:
 
 
 def state_root() -> Path:
-    """Where the grids of this user are kept: `CACHEGRID_STATE`, else the system's place for a program's state."""
+    """
+    Where the grids of this user are kept: `CACHEGRID_STATE`, else the system's place for a program's state.
+
+    Raises ConfigError if that variable names what is no folder and cannot become one.
+    """
     if chosen := os.environ.get("CACHEGRID_STATE"):
-        return Path(chosen).expanduser().absolute()
+        root = Path(chosen).expanduser().absolute()
+        nearest = next(path for path in (root, *root.parents) if os.path.lexists(path))
+        if not nearest.is_dir():
+            raise ConfigError("CACHEGRID_STATE", chosen, f"a folder, or one that can be made; {nearest} is none")
+        return root
     if sys.platform == "darwin":
         return Path.home() / "Library" / "Application Support" / "cachegrid"
     if chosen := os.environ.get("XDG_STATE_HOME"):
