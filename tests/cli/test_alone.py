@@ -155,7 +155,9 @@ def test_to_stop_all_of_no_grids_is_done_already() -> None:
         (["get", "c", "k", "--typo"], {}, 2, "(see: cachegrid get --help)"),
         (["up", "--members"], {}, 2, "Option '--members' requires an argument (see: cachegrid --help)"),
         (["up", "--members", "x"], {}, 2, "Invalid value for '--members'"),
-        (["--nope"], {}, 2, "No such option"),
+        (["--nope"], {}, 2, "No such option: --nope (see: cachegrid --help)"),
+        (["--url", "memory://", "status"], {}, 2, "(--url goes behind the command, as in: cachegrid status --url ...)"),
+        (["--members", "1", "up"], {}, 2, "(--members goes behind the command, as in: cachegrid up --members ...)"),
     ],
 )
 def test_an_error_is_one_clear_line(words: list[str], variables: dict[str, str], code: int, message: str) -> None:
@@ -168,6 +170,25 @@ def test_an_error_is_one_clear_line(words: list[str], variables: dict[str, str],
     assert "Traceback" not in done.err
     assert 1 == done.err.count("\n")
     assert done.err.startswith("cachegrid: ")
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("valkey://db-1,db-2", "valkey://db-1,db-2"),
+        ("valkeys://app:hush@db-1:7001", "valkeys://app:***@db-1:7001"),
+        ("unix:///run/valkey.sock", "unix:///run/valkey.sock"),
+        ("memory://shared", "memory://shared"),
+    ],
+)
+def test_the_url_that_is_said_is_printed(said: str, shown: str) -> None:
+    """
+    Of a grid elsewhere, too; its password only on demand. Nothing is asked of it.
+    """
+    assert (0, f"{shown}\n", "") == cachegrid("url", CACHEGRID_URL=said)
+    assert {"name": "", "url": shown} == cachegrid("url", "--url", said, "--json").told
+    assert f"{said}\n" == cachegrid("url", "--show-password", CACHEGRID_URL=said).out
+    assert 3 == cachegrid("url", "--name", "shop", CACHEGRID_URL=said).code
 
 
 @pytest.mark.parametrize("words", [["--debug", "status"], ["status", "--debug"]])

@@ -131,6 +131,9 @@ def test_the_url_reaches_the_grid_with_the_password_or_by_the_state_folder() -> 
     password = re.search(":([^:@]+)@", full)
     assert password
     assert password[1] not in shown
+    assert [shown, full] == [
+        cachegrid("url", *more, CACHEGRID_URL=shown).out[:-1] for more in ([], ["--show-password"])
+    ]
     cachegrid("set", "c", "k", "v", "--url", shown)
     assert "v\n" == cachegrid("get", "c", "k", "--url", full).out
     status = cachegrid("status", "--url", full, "--json")
@@ -218,6 +221,22 @@ def test_a_grid_whose_members_all_died_is_not_there() -> None:
     assert "the one before it had died" in cachegrid("up", "--members", "1", "--replicas", "0").out
 
 
+def test_a_grid_that_was_kept_on_disk_needs_no_shape_said() -> None:
+    """
+    It comes back as it was, and `up` takes it as it is; what is said must be so.
+    """
+    cachegrid("up", "--name", "keep", "--members", "2", "--replicas", "0", "--memory", "32MB", "--persist")
+    cachegrid("down", "--name", "keep")
+    back = cachegrid("up", "--name", "keep", "--json").told
+    assert (True, 2) == (back["resumed"], len(back["members"]))
+    assert [False, False] == [
+        cachegrid("up", "--name", "keep", *said, "--json").told["started"] for said in ([], ["--members", "2"])
+    ]
+    other = cachegrid("up", "--name", "keep", "--replicas", "1")
+    assert (4, True) == (other.code, "2 owners, 0 replicas each, 32.0 MB of memory, kept on disk" in other.err)
+    cachegrid("down", "--name", "keep", "--purge")
+
+
 def test_what_is_kept_on_disk_outlives_down_until_it_is_purged(state_folder: Path) -> None:
     """
     A grid that was started with --persist.
@@ -230,7 +249,7 @@ def test_what_is_kept_on_disk_outlives_down_until_it_is_purged(state_folder: Pat
     assert 3 == done.code
     assert "is stopped, and its entries are kept on disk; to have it back with them: " in done.err
     assert f"cachegrid {' '.join(shape)}\n" in done.err
-    other = cachegrid("up")
+    other = cachegrid("up", "--members", "2")
     assert (5, True) == (other.code, "`cachegrid down --purge --name default`" in other.err)
     assert "is up again after" in cachegrid(*shape).out
     assert "kept\n" == cachegrid("get", "c", "k").out

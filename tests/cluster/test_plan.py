@@ -146,7 +146,7 @@ def test_a_shape_is_told_in_words() -> None:
     """
     assert "3 owners, 1 replica each, no memory limit, not kept on disk" == str(Shape())
     one = Shape(owners=1, replicas=0, memory=64 << 20, persist=True)
-    assert "1 owner, 0 replicas each, 67,108,864 bytes of memory, kept on disk" == str(one)
+    assert "1 owner, 0 replicas each, 67.1 MB of memory, kept on disk" == str(one)
 
 
 @given(st.integers(1, 20), st.integers(0, 1 << 44))

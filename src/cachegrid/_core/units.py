@@ -10,7 +10,7 @@ from typing import TypeAlias
 from cachegrid._core.miss import Unsaid
 from cachegrid.errors import ConfigError
 
-__all__ = ["Duration", "Size", "Span", "bytes_of", "milliseconds", "seconds_of"]
+__all__ = ["Duration", "Size", "Span", "bytes_of", "milliseconds", "seconds_of", "size_text"]
 
 Duration: TypeAlias = float | int | timedelta | str
 Size: TypeAlias = int | str
@@ -81,6 +81,23 @@ def bytes_of(name: str, value: Size) -> int:
         if match and match[2].lower() in _BYTES:
             return int(float(match[1]) * _BYTES[match[2].lower()])
     raise ConfigError(name, value, 'a size: bytes, or text such as "64MB"')
+
+
+def size_text(count: int) -> str:
+    """
+    Bytes for people.
+
+    >>> size_text(999), size_text(2_935_728), size_text(64 * 10**9)
+    ('999 B', '2.9 MB', '64.0 GB')
+    """
+    if count < 1000:
+        return f"{count} B"
+    number = float(count)
+    for unit in ("kB", "MB", "GB"):
+        number /= 1000
+        if number < 999.95:
+            return f"{number:.1f} {unit}"
+    return f"{number / 1000:.1f} TB"
 
 
 def _may_be_endless(name: str) -> bool:

@@ -53,8 +53,19 @@ def _told_of(error: Any) -> Exit:
         error.show()  # the help
     else:
         command = error.ctx.command_path if error.ctx else "cachegrid"
-        fail(f"{error.format_message().strip().rstrip('.')} (see: {command} --help)")
+        is_stray = command == "cachegrid" and type(error).__name__ == "NoSuchOption"
+        hint = _goes_behind(error.option_name) if is_stray else ""
+        fail(f"{error.format_message().strip().rstrip('.')} ({hint or f'see: {command} --help'})")
     return Exit.USAGE
+
+
+def _goes_behind(option: str) -> str:
+    """What to say of an option that only commands have, and that stands before the command."""
+    command: Any = typer.main.get_command(app)
+    for name in ("status", *command.commands):
+        if any(option in parameter.opts for parameter in command.commands[name].params):
+            return f"{option} goes behind the command, as in: cachegrid {name} {option} ..."
+    return ""
 
 
 def _print_version(said: bool) -> None:

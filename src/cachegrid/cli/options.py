@@ -43,8 +43,12 @@ KeyKind: TypeAlias = Annotated[
 ]
 
 # Of a grid that is started.
-Members: TypeAlias = Annotated[int, typer.Option(metavar="N", help="How many owners, which share the entries.")]
-Replicas: TypeAlias = Annotated[int, typer.Option(metavar="N", help="How many replicas each owner has.")]
+Members: TypeAlias = Annotated[
+    int | None, typer.Option(metavar="N", help="How many owners, which share the entries. [3, or as kept on disk]")
+]
+Replicas: TypeAlias = Annotated[
+    int | None, typer.Option(metavar="N", help="How many replicas each owner has. [1, or as kept on disk]")
+]
 Memory: TypeAlias = Annotated[
     str | None,
     typer.Option(

@@ -11,12 +11,13 @@ from rich.pretty import Pretty
 from rich.table import Table
 from rich.text import Text
 
+from cachegrid._core.units import size_text
 from cachegrid.engines.facts import MemberFacts
 
 if TYPE_CHECKING:
     from cachegrid._core.entry import Entry
 
-__all__ = ["console", "entry_table", "facts_list", "is_whole", "members_table", "size", "summary", "up_list", "value"]
+__all__ = ["console", "entry_table", "facts_list", "is_whole", "members_table", "summary", "up_list", "value"]
 
 SLOTS = 16384
 WIDE = 1_000_000  # columns where there is no terminal: whoever reads the output there wants whole lines
@@ -30,23 +31,6 @@ def console(*, stderr: bool = False) -> Console:
     """Where to print; without a terminal there are neither colours nor control codes."""
     shown = Console(stderr=stderr, highlight=False, soft_wrap=False)
     return shown if shown.is_terminal else Console(stderr=stderr, highlight=False, width=WIDE, no_color=True)
-
-
-def size(count: int) -> str:
-    """
-    Bytes for people.
-
-    >>> size(999), size(2_935_728), size(64 * 10**9)
-    ('999 B', '2.9 MB', '64.0 GB')
-    """
-    if count < 1000:
-        return f"{count} B"
-    number = float(count)
-    for unit in ("kB", "MB", "GB"):
-        number /= 1000
-        if number < 999.95:
-            return f"{number:.1f} {unit}"
-    return f"{number / 1000:.1f} TB"
 
 
 def counted(number: int, noun: str) -> str:
@@ -92,9 +76,9 @@ def summary(members: Sequence[MemberFacts]) -> str:
 
 def _memory(alive: Sequence[MemberFacts]) -> str:
     """What the members take, and what they may take if each has a limit."""
-    taken = size(sum(member.memory_bytes for member in alive))
+    taken = size_text(sum(member.memory_bytes for member in alive))
     limits = [member.memory_limit_bytes for member in alive]
-    return f"{taken} of {size(sum(limits))}" if limits and all(limits) else taken
+    return f"{taken} of {size_text(sum(limits))}" if limits and all(limits) else taken
 
 
 def members_table(members: Sequence[MemberFacts], width: int) -> RenderableType:
@@ -142,8 +126,8 @@ def _member_cells(member: MemberFacts, owners: Mapping[str, str]) -> list[str]:
         *cells,
         f"{member.slots:,}" if is_owner else "",
         f"{member.entries:,}",
-        size(member.memory_bytes),
-        "" if is_owner else size(member.lag_bytes),
+        size_text(member.memory_bytes),
+        "" if is_owner else size_text(member.lag_bytes),
         str(member.pid or ""),
     ]
 
@@ -176,7 +160,7 @@ def entry_table(entry: Entry) -> RenderableType:
         "created": str(entry.created or "unknown"),
         "expires": str(entry.expires or "never"),
         "idle": str(entry.idle or "never"),
-        "size": size(entry.size),
+        "size": size_text(entry.size),
     }
     return Group(facts_list(facts), Text("value", style="bold"), value(entry.value, is_terminal=True))
 

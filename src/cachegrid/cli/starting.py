@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from cachegrid.cluster import find
+from cachegrid.cluster.plan import Shape
 from cachegrid.cluster.presence import pid_of
-from cachegrid.cluster.state import GridState, load, state_root
+from cachegrid.cluster.state import GridState, Stage, load, state_root
 from cachegrid.errors import GridError
 
-__all__ = ["Started", "started"]
+__all__ = ["Started", "shape_for", "started"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +50,18 @@ class Started:
         return f"is up {after}" + ("; the one before it had died, and its entries are lost" if self.was_lost else "")
 
 
+def shape_for(name: str, members: int | None, replicas: int | None, *, persist: bool) -> dict[str, Any]:
+    """The shape of a grid to start: what was said, else as it is if it was kept on disk, else that of a new one."""
+    state = _there(name)
+    is_kept = state is not None and state.persist and state.stage is not Stage.STARTING
+    shape = state.shape if state is not None and is_kept else Shape()
+    return {
+        "owners": shape.owners if members is None else members,
+        "replicas": shape.replicas if replicas is None else replicas,
+        "persist": persist or shape.persist,
+    }
+
+
 def started(name: str, begin: Callable[[], GridState]) -> Started:
     """Start the grid of that name by `begin`, which raises as `cluster.start` does; and say what was there before."""
     begun = time.monotonic()
@@ -67,9 +80,14 @@ def started(name: str, begin: Callable[[], GridState]) -> Started:
 
 
 def _kept(name: str) -> GridState | None:
-    """What is there under that name, running or not; what cannot be read is for `start` to tell of."""
+    """The grid of that name, running or not."""
+    state = _there(name)
+    return state if state and state.ready else None
+
+
+def _there(name: str) -> GridState | None:
+    """What is written down under that name; what cannot be read is for `start` to tell of."""
     try:
-        state = load(state_root(), name)
+        return load(state_root(), name)
     except GridError:
         return None
-    return state if state and state.ready else None
