@@ -114,12 +114,37 @@ def test_two_grids_are_told_apart_by_name() -> None:
 
 def test_the_only_grid_needs_no_name() -> None:
     """
-    Not even to be stopped.
+    But to be stopped: its entries are lost then, and it may be another's than is meant.
     """
     cachegrid("up", "--members", "1", "--replicas", "0", "--name", "only")
     assert ["only", "only"] == [cachegrid(word, "--json").told["name"] for word in ("status", "stats")]
     assert "only" == cachegrid("stats", "--name", "only", "--json").told["name"]
-    assert "grid only is stopped\n" == cachegrid("down").out
+    done = cachegrid("down")
+    assert (3, "") == (done.code, done.out)
+    assert "there is no grid 'default' on this host, but: only; say which one to stop with --name, or --all" in done.err
+    assert "grid only is stopped\n" == cachegrid("down", "--name", "only").out
+    assert 3 == (done := cachegrid("down")).code
+    assert "no grid runs on this host" in done.err
+
+
+def test_a_second_down_stops_no_other_grid() -> None:
+    """
+    The one that is meant is stopped already; its ports and password can still be forgotten.
+    """
+    for name in ("default", "other"):
+        cachegrid("up", "--members", "1", "--replicas", "0", "--name", name)
+    url = cachegrid("url", "--show-password").out
+    assert "grid default is stopped\n" == cachegrid("down").out
+    assert 3 == cachegrid("down").code
+    assert 0 == cachegrid("status", "--name", "other").code
+    cachegrid("up", "--members", "1", "--replicas", "0")
+    assert url == cachegrid("url", "--show-password").out
+    cachegrid("down")
+    assert "grid default is forgotten\n" == cachegrid("down", "--purge").out
+    cachegrid("up", "--members", "1", "--replicas", "0")
+    assert url != cachegrid("url", "--show-password").out
+    cachegrid("down", "--name", "other")
+    assert ["default", "other"] == cachegrid("down", "--all", "--purge", "--json").told["stopped"]
 
 
 def test_the_url_reaches_the_grid_with_the_password_or_by_the_state_folder() -> None:

@@ -67,7 +67,9 @@ def _tell(done: Started, *, as_json: bool) -> None:
 def down(
     *,
     name: Name = None,
-    purge: Annotated[bool, typer.Option("--purge", help="Remove also what --persist kept on disk.")] = False,
+    purge: Annotated[
+        bool, typer.Option("--purge", help="Remove also what --persist kept on disk, and forget ports and password.")
+    ] = False,
     every: Annotated[bool, typer.Option("--all", help="All grids of this user on this host.")] = False,
     config: Config = None,
     as_json: Json = False,
@@ -75,15 +77,18 @@ def down(
     """
     Stop a grid on this host.
 
-    Of one that was started without --persist nothing is left.
+    Its ports and its password are kept, so that programs go on when it is started again.
     """
-    from cachegrid.cli.reach import local_name
+    from cachegrid.cli.reach import name_to_stop
     from cachegrid.cluster import stop
+    from cachegrid.cluster.identity import remembered
     from cachegrid.cluster.state import names, state_root
     from cachegrid.errors import GridError
 
+    there = names(state_root())
+    known = {*there, *(remembered(state_root()) if purge else [])}
     stopped, failed = [], False
-    for chosen in names(state_root()) if every else [local_name(name, config)]:
+    for chosen in sorted(known) if every else [name_to_stop(name, config, purge=purge)]:
         try:
             stop(chosen, purge=purge)
             stopped.append(chosen)
@@ -96,7 +101,9 @@ def down(
         _print_json({"stopped": stopped})
     else:
         left = set(names(state_root()))  # of these the folder is there still
-        lines = [f"grid {each} is stopped{', and its entries are kept on disk' * (each in left)}" for each in stopped]
+        kept = ", and its entries are kept on disk"
+        ends = {each: "stopped" if each in there else "forgotten" for each in stopped}
+        lines = [f"grid {each} is {end}{kept * (each in left)}" for each, end in ends.items()]
         print("\n".join(lines) or "no grid is there")
     if failed:
         raise typer.Exit(Exit.REFUSED)

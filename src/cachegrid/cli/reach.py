@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from cachegrid import connect
 from cachegrid._core.shown import without_password
 from cachegrid.cluster import find, running
+from cachegrid.cluster.identity import remembered
 from cachegrid.cluster.presence import pid_of
 from cachegrid.cluster.state import GridState, load, names, state_root
 from cachegrid.config import DEFAULT_NAME, Settings, load_settings
@@ -19,7 +20,9 @@ from cachegrid.errors import ConfigError, GridNotFound
 if TYPE_CHECKING:
     from cachegrid._sio.grid import SyncGrid
 
-__all__ = ["local_name", "local_state", "reached", "said", "url_of"]
+__all__ = ["local_state", "name_to_stop", "reached", "said", "url_of"]
+
+NONE = "no grid runs on this host; start one with: cachegrid up"
 
 
 def said(url: str | None, name: str | None, config: str | None) -> Settings:
@@ -79,16 +82,31 @@ def _dead(state: GridState) -> str:
     return f"does not run any more: all its members ({len(state.members)}) are dead, and its entries lost"
 
 
-def local_name(name: str | None, config: str | None) -> str:
-    """The name of a grid that has a folder on this host, running or not. Raises GridNotFound if nothing has."""
-    return load_settings(None, name, config).name or _only_name(names(state_root()))
+def name_to_stop(name: str | None, config: str | None, *, purge: bool) -> str:
+    """
+    The name of the grid to stop: the one that was said, else the default one.
+
+    Raises GridNotFound if that is not there: another one, though it were the only one, may be in somebody's use. With
+    `purge` one that is only remembered is there, too.
+    """
+    if said := load_settings(None, name, config).name:
+        return said
+    found = names(state_root())
+    if DEFAULT_NAME in found or (purge and DEFAULT_NAME in remembered(state_root())):
+        return DEFAULT_NAME
+    if not found:
+        raise GridNotFound(NONE)
+    raise GridNotFound(
+        f"there is no grid {DEFAULT_NAME!r} on this host, but: {', '.join(found)}; "
+        "say which one to stop with --name, or --all"
+    )
 
 
 def _only_name(found: list[str]) -> str:
     if DEFAULT_NAME in found:
         return DEFAULT_NAME
     if not found:
-        raise GridNotFound("no grid runs on this host; start one with: cachegrid up")
+        raise GridNotFound(NONE)
     if len(found) > 1:
         raise ConfigError("--name", "", f"said, as there are several grids on this host: {', '.join(found)}")
     return found[0]
