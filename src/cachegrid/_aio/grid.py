@@ -30,8 +30,8 @@ class AsyncGrid(AsyncGridFace):
     """
     A grid: named caches, partitioned over its members.
 
-    It may be made before it is needed, at import time for example: it connects at its first use. Close it with
-    `aclose`, or use it as a context manager. In a forked child it goes on with connections of its own.
+    What `connect()` gives is connected; what `aconnect()` gives connects at its first use, and so may be made at import
+    time. Close it with `aclose`, or use it as a context manager. In a forked child it goes on with its own connections.
 
     One sync grid serves all threads. One async grid serves all tasks of an event loop, and of another loop when that
     one has ended; where the loops of two threads run at the same time, calls raise EngineError: make a grid for each.
