@@ -122,10 +122,21 @@ def test_an_unknown_word_is_a_key_like_any_other() -> None:
 @given(st.text() | st.integers() | st.binary() | st.lists(st.text() | st.integers() | st.binary()).map(tuple))
 def test_a_key_as_it_is_listed_is_the_key_when_it_is_typed(key: Any) -> None:
     """
-    With the type that is listed beside it.
+    With the type that is listed beside it. Whoever chose the key, its line can neither break nor steer a terminal.
     """
-    back = key_in(*text_of_key(key))
+    text, kind = text_of_key(key)
+    back = key_in(text, kind)
     assert (key, type(key)) == (back, type(back))
+    assert text.isprintable()
+
+
+def test_a_key_that_cannot_be_printed_is_listed_in_escapes() -> None:
+    """
+    As JSON, which can be typed; letters of any language are printed as they are.
+    """
+    assert ('"\\u001b[31mred"', KeyType.JSON) == text_of_key("\x1b[31mred")
+    assert ('["\\u009b2J", 1]', KeyType.JSON) == text_of_key(("\x9b2J", 1))
+    assert [("käse", KeyType.TEXT), ('["käse"]', KeyType.JSON)] == [text_of_key("käse"), text_of_key(("käse",))]
 
 
 @pytest.mark.parametrize(

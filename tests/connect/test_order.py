@@ -185,9 +185,9 @@ def test_nothing_at_a_url() -> None:
         ("valkey://db/x", r"a database number, not 'x'"),
         ("valkey://a,b/1", r"a cluster has only database 0"),
         ("valkey://db?timout=5", r"the option 'timout' in the url .*did you mean 'timeout'\?"),
-        ("valkey://db?timeout=soon", r"timeout is 'soon'"),
+        ("valkey://db?timeout=soon", r"the option 'timeout' in the url is 'soon'"),
         ("memory://?max=5", r"the options in the url .*max_bytes only"),
-        ("memory://?max_bytes=big", r"max_bytes is 'big'"),
+        ("memory://?max_bytes=big", r"the option 'max_bytes' in the url is 'big'"),
     ],
 )
 def test_a_wrong_url_is_told(url: str, match: str) -> None:

@@ -119,5 +119,6 @@ def code_of(error: BaseException) -> Exit:
 
 
 def fail(message: str) -> None:
-    """Say on stderr, in one line, what went wrong."""
-    sys.stderr.write(f"cachegrid: {' '.join(message.split())}\n")
+    """Say on stderr, in one line, what went wrong; what others chose in it, such as keys, steers no terminal."""
+    line = "".join(char if char.isprintable() else repr(char)[1:-1] for char in " ".join(message.split()))
+    sys.stderr.write(f"cachegrid: {line}\n")

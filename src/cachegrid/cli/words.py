@@ -70,18 +70,21 @@ def duration_in(option: str, text: str) -> float:
 
 def text_of_key(key: Key) -> tuple[str, KeyType]:
     """
-    A key as it is typed, and the type to say with it.
+    A key as it is typed, and the type to say with it. Text that cannot be printed is JSON, in escapes.
 
     >>> text_of_key("a"), text_of_key(5), text_of_key(("a", 5))
     (('a', <KeyType.TEXT: 'str'>), ('5', <KeyType.NUMBER: 'int'>), ('["a", 5]', <KeyType.JSON: 'json'>))
     """
-    if isinstance(key, str):
+    if isinstance(key, str) and key.isprintable():
         return key, KeyType.TEXT
     if isinstance(key, int):
         return str(key), KeyType.NUMBER
     if isinstance(key, bytes):
         return key.hex(), KeyType.HEX
-    return json.dumps([to_json(part) for part in key], ensure_ascii=False), KeyType.JSON
+    told = key if isinstance(key, str) else [to_json(part) for part in key]
+    plain = json.dumps(told, ensure_ascii=False)
+    # What moves the cursor, or changes colours, is another's key and not for this terminal.
+    return plain if plain.isprintable() else json.dumps(told), KeyType.JSON
 
 
 def _typed(what: str, text: str, kind: ValueType) -> Any:

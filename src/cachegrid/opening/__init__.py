@@ -113,7 +113,7 @@ def _in_memory(settings: Settings, url: str) -> Place:
 
     place, _, query = url.partition("://")[2].partition("?")
     options = dict(parse_qsl(query))
-    limit = bytes_of("max_bytes", options.pop("max_bytes", 0))
+    limit = bytes_of("the option 'max_bytes' in the url", options.pop("max_bytes", 0))
     if options:
         raise ConfigError("the options in the url", without_password(url), "max_bytes only")
     name = place.partition("/")[0]

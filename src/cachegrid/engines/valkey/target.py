@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 
 from libvalkey import ReplyError
 
@@ -28,16 +29,32 @@ class TlsFiles:
     verify_host: bool = True
 
     def context(self) -> ssl.SSLContext:
-        """A client's context. Raises ConfigError when a file cannot be used."""
+        """A client's context. Raises ConfigError, naming the file, when one cannot be used."""
         try:
             context = ssl.create_default_context(cafile=self.ca)
-            context.check_hostname = self.verify_host
-            if self.cert is not None:
-                context.load_cert_chain(self.cert, self.key)
-        except (OSError, ssl.SSLError) as error:
-            named = ", ".join(name for name in (self.ca, self.cert, self.key) if name)
-            raise ConfigError("tls", named, f"readable PEM files that belong together ({error})") from error
+        except OSError as error:
+            raise ConfigError("ca", self.ca, f"a PEM file with the certificates of authorities ({error})") from error
+        context.check_hostname = self.verify_host
+        if self.cert is None:
+            return context
+        for name, path in (("cert", self.cert), ("key", self.key)):
+            _check_readable(name, path)
+        try:
+            context.load_cert_chain(self.cert, self.key)
+        except OSError as error:
+            both = "cert and key" if self.key else "cert"
+            named = f"{self.cert}, {self.key}" if self.key else self.cert
+            want = f"PEM files with a certificate and its private key, that belong together ({error})"
+            raise ConfigError(both, named, want) from error
         return context
+
+
+def _check_readable(name: str, path: str | None) -> None:
+    try:
+        if path is not None:
+            Path(path).open("rb").close()  # of two files, the ssl module does not say which
+    except OSError as error:
+        raise ConfigError(name, path, f"a PEM file that can be read ({error.strerror})") from error
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Final, NamedTuple
 from urllib.parse import parse_qsl, unquote
 
@@ -49,7 +50,7 @@ def parse(
     database = options.get("database", "0" if unix else parts.path or "0")
     seeds = (_socket(url, parts),) if unix else tuple(_endpoint(url, host) for host in parts.hosts.split(","))
     username, colon, said = parts.user.partition(":")
-    limit = seconds_of("timeout", _number(options.get("timeout"), timeout))
+    limit = _seconds("timeout", options, timeout)
     return Target(
         seeds=seeds,
         username=unquote(username) or None,
@@ -57,7 +58,7 @@ def parse(
         database=_database(url, database, len(seeds)),
         tls=_tls(url, options, tls, secure=secure),
         timeout=limit,
-        patience=min(limit, seconds_of("patience", _number(options.get("patience"), 1.0))),
+        patience=min(limit, _seconds("patience", options, 1.0)),
     )
 
 
@@ -140,10 +141,10 @@ def _database(url: str, text: str, seeds: int) -> int:
     return int(text)
 
 
-def _number(text: str | None, default: float) -> float | str:
-    if text is None:
-        return default
-    try:
-        return float(text)
-    except ValueError:
-        return text  # such as "5s"
+def _seconds(name: str, options: Mapping[str, str], default: float) -> float:
+    if name not in options:
+        return seconds_of(name, default)
+    said: float | str = options[name]
+    with suppress(ValueError):  # such as "5s"
+        said = float(said)
+    return seconds_of(f"the option {name!r} in the url", said)
