@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from typing import NamedTuple
 
 from cachegrid.engines._aio.protocol import AsyncLeases
@@ -18,6 +19,11 @@ class _Hold(NamedTuple):
     engine: AsyncLeases
     name: bytes
     lease: int  # ms
+    is_left: Callable[[], bool]  # whether its holder has gone, and was interrupted before it could say so
+
+
+def _is_not_left() -> bool:
+    return False
 
 
 class AsyncKeeper:
@@ -31,9 +37,16 @@ class AsyncKeeper:
     def __len__(self) -> int:
         return len(self._held)
 
-    def hold(self, engine: AsyncLeases, name: bytes, token: bytes, lease: int) -> None:
-        """Renew a lease of `lease` ms from now on."""
-        self._held[token] = _Hold(engine, name, lease)
+    def hold(
+        self,
+        engine: AsyncLeases,
+        name: bytes,
+        token: bytes,
+        lease: int,
+        is_left: Callable[[], bool] = _is_not_left,
+    ) -> None:
+        """Renew a lease of `lease` ms from now on; no longer, and give it back, once `is_left()`."""
+        self._held[token] = _Hold(engine, name, lease, is_left)
         self._see_to(lease)
 
     def let_go(self, token: bytes) -> None:
@@ -63,7 +76,10 @@ class AsyncKeeper:
                 if not held:
                     break
                 for token, hold in held.items():
-                    if token in self._held:
+                    if hold.is_left():
+                        self.let_go(token)
+                        await give_back(hold.engine, hold.name, token)
+                    elif token in self._held:
                         await self._renew(token, hold)
         finally:
             self._workers.pop(lease, None)

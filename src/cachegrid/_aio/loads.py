@@ -10,18 +10,26 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from cachegrid._aio.cell import Ends
 from cachegrid._aio.changes import AsyncChanges
-from cachegrid._aio.flights import AsyncLanding, Landed, is_loading, is_spoiled
+from cachegrid._aio.flights import UNLEASED, AsyncLanding, Landed, is_loading, is_spoiled
 from cachegrid._core.address import Key, Space
 from cachegrid._core.frame import version_of
 from cachegrid._core.miss import MISS, UNSAID
 from cachegrid._core.units import Span
-from cachegrid.errors import ConfigError, EngineTimeout, FrameError, GridFull, OutcomeUnknown, Unreachable
+from cachegrid.errors import (
+    ConfigError,
+    EngineTimeout,
+    FrameError,
+    GridFull,
+    OutcomeUnknown,
+    Unreachable,
+    WritesRefused,
+)
 
 __all__ = ["AsyncLoads"]
 
 T = TypeVar("T")
 # Why a value that was loaded is not kept, and given to its callers nevertheless: the grid's affair, and it passes.
-_PASSING: Final = (EngineTimeout, GridFull, OutcomeUnknown, Unreachable)
+_PASSING: Final = (EngineTimeout, GridFull, OutcomeUnknown, Unreachable, WritesRefused)
 
 
 @dataclass(slots=True)
@@ -116,6 +124,9 @@ class AsyncLoads(AsyncChanges):
         """Keep what was loaded, under the lease of `token` if there is one."""
         if is_spoiled(load.address):
             return Landed(is_for_all=True, is_released=False)  # who comes after the drop waits for another flight
+        if token == UNLEASED:
+            self._counters.store_failures += 1
+            return Landed(is_for_all=True, is_released=False)
         lands = token is not None and not load.is_damaged and "landings" not in self._hub.lacking
         try:
             if lands and token is not None:

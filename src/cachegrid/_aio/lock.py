@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import random
 import time
+import weakref
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
 from cachegrid._aio.hub import AsyncHub
-from cachegrid._aio.keeper import take
+from cachegrid._aio.keeper import give_back, take
+from cachegrid.engines._aio.protocol import AsyncLeases
 from cachegrid.errors import CacheError, LockHeld, LockLost, LockTimeout
 from cachegrid.waits._aio import sleep
 
@@ -22,7 +25,8 @@ class AsyncGridLock:
 
     While held, the lease is renewed in the background. It can still be lost (the process was paused for longer than
     the lease, the owner's data was lost): pass `fence` along to what the lock protects, and let that refuse
-    a number smaller than one it has seen. A child that is forked while it is held does not hold it.
+    a number smaller than one it has seen. A child that is forked while it is held does not hold it. It ends with this
+    object, too: keep that for as long as the lock is to be held.
     """
 
     def __init__(self, hub: AsyncHub, address: bytes, *, label: str, lease: int, wait: float) -> None:
@@ -44,20 +48,30 @@ class AsyncGridLock:
                 "call lock() again for an object that waits for its turn"
             )
         leases = await self._hub.open()
-        token = os.urandom(16)
+        token, number = os.urandom(16), None
+        try:
+            number = await self._take(leases, token)
+            self._token, self._pid, self.fence = token, os.getpid(), number
+            self._hub.keeper.hold(leases, self._address, token, self._lease, _left(self, token))
+        except BaseException:
+            if number is not None:  # interrupted: whoever gets an error does not hold it
+                self._token = b""
+                self._hub.keeper.let_go(token)
+                await give_back(leases, self._address, token)
+            raise
+        return number
+
+    async def _take(self, leases: AsyncLeases, token: bytes) -> int:
         deadline = time.monotonic() + self._wait
         pause = 0.002
         while True:
             number = await take(leases, self._address, token, self._lease)
             if number is not None:
-                break
+                return number
             if time.monotonic() >= deadline:
                 raise LockTimeout(f"the lock {self._label} was held by another for more than {self._wait:.3g} s")
             await sleep(pause * (0.5 + random.random()))  # noqa: S311 - spreads those who wait, hides nothing
             pause = min(pause * 1.5, 0.05)
-        self._token, self._pid, self.fence = token, os.getpid(), number
-        self._hub.keeper.hold(leases, self._address, token, self._lease)
-        return number
 
     async def release(self) -> None:
         """Give the lock back. Raises LockLost if it was lost before, or never acquired."""
@@ -102,3 +116,14 @@ class AsyncGridLock:
             f"the lock {self._label} is no longer held here: its lease of {self._lease} ms ended, or its owner was "
             "lost; what was done since then may have met another holder"
         )
+
+
+def _left(lock: AsyncGridLock, token: bytes) -> Callable[[], bool]:
+    """Tells whether a lock is no longer held under a token: given back, or dropped by whom something interrupted."""
+    reference = weakref.ref(lock)
+
+    def is_left() -> bool:
+        lock = reference()
+        return lock is None or lock._token != token  # noqa: SLF001 - its own affair
+
+    return is_left

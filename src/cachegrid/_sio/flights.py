@@ -3,18 +3,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import os
 import time
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from cachegrid._sio.keeper import SyncKeeper, give_back, take
+from cachegrid._sio.leader import SyncLeader
 from cachegrid.engines._sio.protocol import SyncLeases
-from cachegrid.errors import EngineError, LoadTimeout
+from cachegrid.errors import EngineError, GridFull, LoadTimeout, WritesRefused
 from cachegrid.waits._sio import SyncEvent, sleep
 
-__all__ = ["Landed", "SyncFlights", "SyncLanding", "is_loading", "is_spoiled"]
+__all__ = ["UNLEASED", "Landed", "SyncFlights", "SyncLanding", "is_loading", "is_spoiled"]
+
+UNLEASED: Final = b""  # the token of who has no lease, because the grid takes no writes
+_GLANCE: Final = 1.0  # seconds between two looks at whether a leader is still there
 
 
 class Landed(NamedTuple):
@@ -30,7 +35,7 @@ class SyncLanding(NamedTuple):
     address: bytes
     look: Callable[[], bytes | None]  # asks the grid
     load: Callable[[], bytes]  # asks the origin
-    store: Callable[[bytes, bytes | None], Landed]  # a frame, under the lease of a token, if there is one
+    store: Callable[[bytes, bytes | None], Landed]  # a frame, under the lease of a token
     leases: SyncLeases | None  # None: the engine has none, and only this process loads once
     lease: int  # ms
     wait: float  # seconds
@@ -39,15 +44,21 @@ class SyncLanding(NamedTuple):
 class _Flight:
     """One load in this process, that others wait for."""
 
-    __slots__ = ("address", "frame", "has_begun", "is_for_all", "is_over", "is_spoiled", "landed", "trouble")
+    __slots__ = (
+        "address", "frame", "has_begun", "is_for_all", "is_over", "is_spoiled", "landed", "leader", "trouble"
+    )  # fmt: skip
 
-    def __init__(self, address: bytes) -> None:
-        self.address = address
+    def __init__(self, address: bytes, leader: SyncLeader) -> None:
+        self.address, self.leader = address, leader
         self.landed = SyncEvent()
         self.has_begun = self.is_over = self.is_spoiled = False
         self.is_for_all = True
         self.frame: bytes | None = None
         self.trouble: EngineError | None = None  # of the grid, not of the loader
+
+    def is_left(self) -> bool:
+        """Whether nobody leads it any longer: it has landed, or whoever led it was interrupted."""
+        return self.is_over or self.leader.is_gone
 
 
 # What this task, or thread, is loading at the moment. Tasks begun by a loader inherit it, and so do forked children.
@@ -60,7 +71,7 @@ def is_loading(address: bytes) -> bool:
 
     Through whichever grid object: several may be connected to the same members.
     """
-    return any(flight.address == address and not flight.is_over for flight in _loading.get())
+    return any(flight.address == address and not flight.is_left() for flight in _loading.get())
 
 
 def is_spoiled(address: bytes) -> bool:
@@ -72,7 +83,7 @@ class SyncFlights:
     """
     Runs each load once, in this process and in the grid.
 
-    If whoever loads is cancelled or fails, the next one who waits takes over; a process that dies while
+    If whoever loads is cancelled, interrupted or fails, the next one who waits takes over; a process that dies while
     loading is followed by another when its lease has ended.
     """
 
@@ -86,23 +97,42 @@ class SyncFlights:
 
         Raises LoadTimeout after waiting for others for too long, whatever `load` raises, and EngineError.
         """
+        leader = SyncLeader()
+        try:
+            return self._land(landing, leader)
+        finally:
+            leader.leave()
+
+    def _land(self, landing: SyncLanding, leader: SyncLeader) -> bytes:
         deadline = time.monotonic() + landing.wait
         began_before = True  # the flight that is waited for: before this caller asked
         while True:
-            mine = _Flight(landing.address)
+            mine = _Flight(landing.address, leader)
             flight = self._flights.setdefault(landing.address, mine)
             if flight is mine:
+                self._end_oldest()
                 return self._lead(landing, mine, deadline)
-            if flight.landed.is_lost:
-                self._end(flight)  # its loop has ended
-            elif not flight.landed.wait(deadline - time.monotonic()):
-                raise _waited_too_long(landing.wait)
+            if not self._has_landed(flight, landing, deadline):
+                self._end(flight)
             elif flight.frame is not None and (flight.is_for_all or not began_before):
                 return flight.frame
             elif flight.trouble is not None:
                 # One after the other, all who wait would only find the same, each after a deadline of its own.
                 raise type(flight.trouble)(str(flight.trouble), where=flight.trouble.where) from flight.trouble
             began_before = False
+
+    def _has_landed(self, flight: _Flight, landing: SyncLanding, deadline: float) -> bool:
+        """Wait for a flight; whether it has landed, or else never will. Raises LoadTimeout."""
+        while not flight.landed.is_lost:  # its loop has ended
+            is_gone = flight.leader.is_gone  # before the last look: whoever lands says so before it leaves
+            left = deadline - time.monotonic()
+            if flight.landed.wait(0 if is_gone else min(left, _GLANCE)):
+                return True
+            if is_gone:
+                return False
+            if left <= _GLANCE:
+                raise _waited_too_long(landing.wait)
+        return False
 
     def spoil(self, address: bytes) -> None:
         """Let what is being loaded for an address not be kept, since it was dropped; who asks now loads anew."""
@@ -119,10 +149,18 @@ class SyncFlights:
         if self._flights.get(flight.address) is flight:
             del self._flights[flight.address]
 
+    def _end_oldest(self) -> None:
+        """Forget a flight that an interrupted call has left: one at a time, so that this costs no more with many."""
+        with contextlib.suppress(RuntimeError, StopIteration):  # others begin and end theirs meanwhile
+            oldest = next(iter(self._flights.values()))
+            if oldest.is_left():
+                self._end(oldest)
+
     def _lead(self, landing: SyncLanding, flight: _Flight, deadline: float) -> bytes:
-        before = _loading.get()
-        _loading.set((*before, flight))
+        # Without those that an interrupted call has left there.
+        before = tuple(outer for outer in _loading.get() if not outer.is_left())
         try:
+            _loading.set((*before, flight))
             if landing.leases is None:
                 # Looked up again although the caller just missed: a flight that landed in between has
                 # stored the value, and the origin must not be asked twice for it.
@@ -155,14 +193,16 @@ class SyncFlights:
         pause = 0.002
         started = time.monotonic()
         while True:
-            got = take(leases, address, token, landing.lease) is not None
+            got = _taken(leases, address, token, landing.lease)
             try:
                 # After the lease was asked for: whoever had it before has stored its value by then.
                 frame = landing.look()
                 if frame is not None:
                     return frame
+                if got is None:
+                    return (self._load(landing, flight, UNLEASED))[0]
                 if got:
-                    self._keeper.hold(leases, address, token, landing.lease)
+                    self._keeper.hold(leases, address, token, landing.lease, flight.is_left)
                     frame, is_released = self._load(landing, flight, token)
                     got = not is_released
                     return frame
@@ -174,6 +214,14 @@ class SyncFlights:
                 raise _waited_too_long(time.monotonic() - started)
             sleep(pause)
             pause = min(pause * 1.5, 0.05)
+
+
+def _taken(leases: SyncLeases, address: bytes, token: bytes, lease: int) -> bool | None:
+    """Whether the lease was taken; None where the grid takes no writes, while it may well be read."""
+    try:
+        return take(leases, address, token, lease) is not None
+    except (GridFull, WritesRefused):
+        return None
 
 
 def _waited_too_long(seconds: float) -> LoadTimeout:

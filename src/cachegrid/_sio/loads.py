@@ -15,14 +15,22 @@ from cachegrid._core.miss import MISS, UNSAID
 from cachegrid._core.units import Span
 from cachegrid._sio.cell import Ends
 from cachegrid._sio.changes import SyncChanges
-from cachegrid._sio.flights import Landed, SyncLanding, is_loading, is_spoiled
-from cachegrid.errors import ConfigError, EngineTimeout, FrameError, GridFull, OutcomeUnknown, Unreachable
+from cachegrid._sio.flights import UNLEASED, Landed, SyncLanding, is_loading, is_spoiled
+from cachegrid.errors import (
+    ConfigError,
+    EngineTimeout,
+    FrameError,
+    GridFull,
+    OutcomeUnknown,
+    Unreachable,
+    WritesRefused,
+)
 
 __all__ = ["SyncLoads"]
 
 T = TypeVar("T")
 # Why a value that was loaded is not kept, and given to its callers nevertheless: the grid's affair, and it passes.
-_PASSING: Final = (EngineTimeout, GridFull, OutcomeUnknown, Unreachable)
+_PASSING: Final = (EngineTimeout, GridFull, OutcomeUnknown, Unreachable, WritesRefused)
 
 
 @dataclass(slots=True)
@@ -115,6 +123,9 @@ class SyncLoads(SyncChanges):
         """Keep what was loaded, under the lease of `token` if there is one."""
         if is_spoiled(load.address):
             return Landed(is_for_all=True, is_released=False)  # who comes after the drop waits for another flight
+        if token == UNLEASED:
+            self._counters.store_failures += 1
+            return Landed(is_for_all=True, is_released=False)
         lands = token is not None and not load.is_damaged and "landings" not in self._hub.lacking
         try:
             if lands and token is not None:

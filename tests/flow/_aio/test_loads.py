@@ -20,6 +20,7 @@ from cachegrid.errors import (
     ServerRefused,
     Unreachable,
     ValueRefused,
+    WritesRefused,
 )
 from tests.flow._aio.flow import AsyncFlow, engine_of, raw_of
 from tests.flow.waits._aio import begin, other_colour, together, until
@@ -317,7 +318,7 @@ async def test_an_outage_before_the_load_is_told(grid: AsyncGrid, origin: AsyncO
 
 
 @pytest.mark.parametrize("lacking", LACKING, ids=" ".join)
-@pytest.mark.parametrize("kind_of_error", [EngineTimeout, GridFull, OutcomeUnknown, Unreachable])
+@pytest.mark.parametrize("kind_of_error", [EngineTimeout, GridFull, OutcomeUnknown, Unreachable, WritesRefused])
 async def test_what_the_grid_cannot_store_is_handed_out(
     grid: AsyncGrid, origin: AsyncOrigin, kind_of_error: type[EngineError], lacking: list[str]
 ) -> None:
@@ -342,6 +343,31 @@ async def test_what_the_grid_cannot_store_is_handed_out(
     assert [2] == await cache.get_or_load("key", origin.load)
     stats = cache.stats()
     assert (2, 0, 1, 1) == (stats.loads, stats.load_failures, stats.store_failures, stats.stores)
+    assert [2] == await cache.get("key")
+
+
+@pytest.mark.parametrize("error", [GridFull("no room"), WritesRefused("no disk")])
+async def test_where_no_lease_can_be_had_what_is_loaded_is_handed_out(
+    grid: AsyncGrid, origin: AsyncOrigin, error: EngineError
+) -> None:
+    """
+    A grid that takes no writes can be read: who waits gets what was loaded, which is not stored and counted.
+    """
+    cache = grid.cache("prices")
+    engine_of(grid).fail("acquire", error)
+    loading = begin(cache.get_or_load, "key", origin.load)
+    await origin.gate.reached()
+    waiting = begin(cache.get_or_load, "key", origin.load)
+
+    async def both_have_missed() -> bool:
+        return cache.stats().misses == 2
+
+    await until(both_have_missed)
+    origin.gate.open()
+    assert ([1], [1]) == (await loading.result(), await waiting.result())
+    stats = cache.stats()
+    assert (1, 0, 1, 0) == (stats.loads, stats.load_failures, stats.store_failures, stats.stores)
+    assert [2] == await cache.get_or_load("key", origin.load)
     assert [2] == await cache.get("key")
 
 
