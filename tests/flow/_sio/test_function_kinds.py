@@ -1,0 +1,343 @@
+# Generated from tests/flow/_aio/test_function_kinds.py by tools/colour.py. Edit that file, then run `make colour`.
+"""What may be a kept function: methods, functions that are made, whatever can be called; and its copies."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import inspect
+import pickle
+import sys
+from typing import Any
+
+import pytest
+
+from cachegrid._sio.cache import SyncCache
+from cachegrid.errors import ConfigError, ValueRefused
+from tests.flow.arguments import Account, Colour
+
+CALLS: list[Any] = []
+
+
+@pytest.fixture(autouse=True)
+def _forget_calls() -> None:
+    CALLS.clear()
+
+
+def test_methods(cache: SyncCache) -> None:
+    """
+    Of an object whose class says what it is in a key, or that is ignored.
+    """
+
+    class User(Account):
+        @cache.cached
+        def doubled(self, by: int = 2) -> int:
+            """Double it."""
+            CALLS.append(self.number)
+            return self.number * by
+
+        @cache.cached(ignore=("self",))
+        def alike(self, number: int) -> int:
+            CALLS.append(number)
+            return number
+
+    first, second = User(1), User(2)
+    assert [2, 4, 2] == [first.doubled(), second.doubled(), User(1).doubled(by=2)]
+    assert [7, 7] == [first.alike(7), second.alike(7)]
+    assert [1, 2, 7] == CALLS
+    assert first.doubled.invalidate()
+    assert second.doubled.uncached() == 4
+    assert second.alike.invalidate(7)
+    assert first.doubled.key() == User(1).doubled.key(2) != second.doubled.key()
+    first.doubled()
+    User.doubled.invalidate_all()
+    first.doubled()
+    assert [1, 2, 7, 2, 1, 1] == CALLS
+    assert 2 == User.doubled(first)
+
+
+def test_a_bound_method_looks_like_one(cache: SyncCache) -> None:
+    """
+    Name, documentation and signature are those of the method, without `self`.
+    """
+
+    class User(Account):
+        @cache.cached
+        def doubled(self, by: int = 2) -> int:
+            """Double it."""
+            return self.number * by
+
+    method = User(1).doubled
+    assert ("doubled", "Double it.", __name__) == (method.__name__, method.__doc__, method.__module__)
+    assert method.__qualname__.endswith("User.doubled")
+    assert ["by"] == list(inspect.signature(method).parameters)
+    assert ["self", "by"] == list(inspect.signature(User.doubled).parameters)
+    assert 3 == method.__wrapped__(3)
+    assert cache.is_async is inspect.iscoroutinefunction(method) is inspect.iscoroutinefunction(User.doubled)
+
+
+def test_class_methods_and_static_methods(cache: SyncCache) -> None:
+    """
+    In either order of the decorators; a subclass's call is another one.
+    """
+
+    class Base:
+        @cache.cached
+        @classmethod
+        def inner(cls, number: int) -> str:
+            CALLS.append(number)
+            return f"{cls.__name__}{number}"
+
+        @classmethod
+        @cache.cached
+        def outer(cls, number: int) -> str:
+            CALLS.append(number)
+            return f"{cls.__name__}{number}"
+
+        @cache.cached
+        @staticmethod
+        def static(number: int) -> int:
+            CALLS.append(number)
+            return number
+
+        @staticmethod
+        @cache.cached
+        def plain(number: int) -> int:
+            CALLS.append(number)
+            return number
+
+    class Child(Base):
+        pass
+
+    for _ in range(2):
+        assert ["Base1", "Base1"] == [Base.inner(1), Base().inner(1)]
+        assert ["Child1", "Child1"] == [Child.inner(1), Child().inner(1)]
+        assert ["Base2", "Child2"] == [Base.outer(2), Child.outer(2)]
+        assert [3] * 4 == [call(3) for call in (Base.static, Base().static, Child.static, Child().static)]
+        assert [4, 4] == [Base.plain(4), Child().plain(4)]
+    assert [1, 1, 2, 2, 3, 4] == CALLS
+    assert Child.inner.invalidate(1)
+    assert not Child().inner.invalidate(1)
+    assert Base.inner.invalidate(1)
+    assert Base.static.invalidate(3)
+
+
+def test_functions_that_are_made_do_not_share_what_differs(cache: SyncCache) -> None:
+    """
+    Where it can be told that they differ, the second is refused, in words; with a name, or a key, of its own it is not.
+    """
+
+    def make(rate: Any, **said: Any) -> Any:
+        @cache.cached(**said)
+        def converted(price: int) -> str:
+            return f"{rate}{price}"
+
+        return converted
+
+    two = make(2)
+    assert "23" == two(3)
+    assert "23" == make(2)(3)
+    for other in (3, "2", 2.0, (2,), None, len, Account, Colour.RED):
+        with pytest.raises(ConfigError, match="one of a kind: .*converted-1 was made with rate=2 and rate=.* name="):
+            make(other)
+    assert "33" == make(3, name="three")(3)
+    assert "43" == make(4, version=4)(3)
+    assert make(5, key=lambda price: (5, price)).key(3) == (5, 3)
+
+
+def test_functions_that_are_made_anew_share_their_results(cache: SyncCache) -> None:
+    """
+    As of an application that is made for each test, with connections and lists of its own.
+    """
+
+    def make_application(database: object) -> Any:
+        calls: list[int] = []
+
+        @cache.cached
+        def fib(number: int) -> int:
+            calls.append(number)
+            return number if number < 2 or database is None else fib(number - 1) + fib(number - 2)
+
+        return fib, calls
+
+    (first, calls), (second, none) = make_application(object()), make_application(object())
+    assert (55, 55) == (first(10), second(10))
+    assert (11, []) == (len(calls), none)
+
+
+def test_what_has_no_name_or_no_parameters_is_refused(cache: SyncCache) -> None:
+    """
+    Partial functions and objects that can be called are kept under a name that they are given.
+    """
+
+    class Doubling:
+        def __call__(self, number: int) -> int:
+            return number * 2
+
+    partial = functools.partial(_function, number=5)
+    for nameless in (partial, Doubling()):
+        with pytest.raises(ConfigError, match="^cached is .*; it must be a function with a name of its own"):
+            cache.cached(nameless)
+    assert [5, 6] == [cache.cached(name="p")(partial)(), cache.cached(name="d")(Doubling())(3)]
+
+
+def test_it_looks_like_the_function(cache: SyncCache) -> None:
+    """
+    Name, documentation, signature, and what the function carries.
+    """
+
+    def function(number: int, *, by: int = 2) -> int:
+        """Multiply."""
+        return number * by
+
+    function.cache = function._function = "the function's own"  # type: ignore[attr-defined]
+    function.route = "/multiply"  # type: ignore[attr-defined]
+    kept = cache.cached(function)
+    assert ("function", "Multiply.", __name__) == (kept.__name__, kept.__doc__, kept.__module__)  # type: ignore[attr-defined]
+    assert inspect.signature(function) == inspect.signature(kept)
+    assert "/multiply" == kept.route  # type: ignore[attr-defined]
+    assert function is kept.__wrapped__
+    assert 10 == kept(5)
+    assert inspect.iscoroutinefunction(function) is inspect.iscoroutinefunction(kept)
+
+
+def test_a_kept_function_may_be_kept_again(cache: SyncCache) -> None:
+    """
+    A function that is decorated twice has two caches, one in front of the other.
+    """
+    inner = cache.cached(name="inner")(_function)
+    outer = cache.cached(name="outer")(inner)
+    assert [1, 1] == [outer(1), outer(1)]
+    assert outer.invalidate(1)
+    assert 1 == outer(1)
+    assert [1] == CALLS
+    assert inner.invalidate(1)
+
+
+def test_what_has_no_name_is_given_one(cache: SyncCache) -> None:
+    """
+    A partial, an object that can be called, or a lambda, of which several may be in one place, has none of its own.
+    """
+
+    class Caller:
+        def __call__(self, number: int) -> int:
+            return _function(number)
+
+    def renamed(number: int) -> int:
+        return _function(number)
+
+    renamed.__qualname__ = (lambda: None).__qualname__
+    for nameless in (functools.partial(_function, 1), Caller(), renamed):
+        with pytest.raises(ConfigError, match="name="):
+            cache.cached(nameless)  # type: ignore[arg-type]
+    assert 1 == cache.cached(name="partial")(functools.partial(_function, 1))()
+    assert 2 == cache.cached(name="caller")(Caller())(2)
+
+
+@pytest.mark.parametrize("nothing", [5, None, "text", [1]], ids=repr)
+def test_what_cannot_be_called_is_refused(cache: SyncCache, nothing: Any) -> None:
+    """
+    When it is decorated.
+    """
+    if nothing is not None:  # `cached(None)` is `cached()`
+        with pytest.raises(ConfigError):
+            cache.cached(nothing)
+    with pytest.raises(ConfigError):
+        cache.cached(name="x")(nothing)
+
+
+def test_generators_are_refused(cache: SyncCache) -> None:
+    """
+    What they yield is not what they return.
+    """
+
+    def generator() -> Any:
+        yield 1
+
+    for function in (generator, _agenerator):
+        with pytest.raises(ConfigError, match="collect a generator's into a list"):
+            cache.cached(function)
+
+
+def _function(number: int) -> int:
+    CALLS.append(number)
+    return number
+
+
+def _agenerator() -> Any:
+    yield 1
+
+
+class _Shop:
+    """Its cached methods are set by a test, which has the cache."""
+
+    prices: Any
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __cache_key__(self) -> str:
+        return self.name
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Shop) and self.name == other.name
+
+    __hash__ = None  # type: ignore[assignment] # equal ones are as good as each other
+
+    def price(self, item: str) -> str:
+        return f"{item} at {self.name}"
+
+    def sold(cls, item: str) -> str:  # noqa: N805 - it is made a class method in a test
+        return f"{item} of {cls.__name__}"  # type: ignore[attr-defined]
+
+
+def _squared(number: int) -> int:
+    return number * number
+
+
+def test_a_function_is_pickled_by_its_name(cache: SyncCache, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    As any function: where its name is found it is that one there, and a copy is the function itself.
+    """
+    squared = cache.cached(_squared)
+    monkeypatch.setattr(sys.modules[__name__], "_squared", squared)
+    assert pickle.loads(pickle.dumps(squared)) is squared  # noqa: S301 - our own
+    assert copy.copy(squared) is squared
+    assert copy.deepcopy({"by": squared})["by"] is squared
+    assert 9 == pickle.loads(pickle.dumps(squared))(3)  # noqa: S301 - our own
+
+
+def test_methods_are_pickled_with_their_owner(cache: SyncCache, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Of an object and of a class; a deep copy belongs to a copy of the object.
+    """
+    shop = _Shop("north")
+    monkeypatch.setattr(_Shop, "price", cache.cached(_Shop.price))
+    monkeypatch.setattr(_Shop, "sold", cache.cached(classmethod(_Shop.sold)))
+    bound = pickle.loads(pickle.dumps(shop.price))  # noqa: S301 - our own
+    assert "tea at north" == bound("tea")
+    assert shop.price("tea") == copy.copy(shop.price)("tea") == copy.deepcopy(shop.price)("tea")
+    assert (1, 3) == (cache.stats().loads, cache.stats().hits)
+    sold: Any = pickle.loads(pickle.dumps(_Shop.sold))  # noqa: S301 - our own
+    assert "tea of _Shop" == sold("tea")
+
+
+def test_a_function_that_its_name_does_not_find_is_not_pickled(cache: SyncCache) -> None:
+    """
+    The error says why; and it is copied all the same.
+    """
+    squared = cache.cached(_squared)
+    with pytest.raises(ValueRefused, match=r"pickled by its name, and .*_squared is not it"):
+        pickle.dumps(squared)
+    assert copy.deepcopy(squared) is squared
+    with pytest.raises(ValueRefused, match=r"_Shop has another price"):
+        pickle.dumps(cache.cached(_Shop.price).__get__(_Shop("south"), _Shop))
+
+
+def test_grids_caches_and_locks_are_not_pickled(cache: SyncCache) -> None:
+    """
+    They hold connections: each process opens its own.
+    """
+    for thing in (cache, cache._hub, cache.lock("till")):
+        with pytest.raises(ValueRefused, match=r"connect in the other process"):
+            pickle.dumps(thing)
