@@ -9,6 +9,7 @@ import pytest
 from cachegrid._aio.cache import AsyncCache
 from cachegrid._aio.grid import AsyncGrid
 from tests.flow._aio.flow import AsyncFlow
+from tests.flow._aio.origin import AsyncOrigin
 from tests.flow.backing import Backing
 
 
@@ -29,3 +30,9 @@ async def grid(flow: AsyncFlow) -> AsyncGrid:
 async def cache(grid: AsyncGrid) -> AsyncCache:
     """A cache without times."""
     return grid.cache("prices")
+
+
+@pytest.fixture
+def origin(flow: AsyncFlow) -> AsyncOrigin:
+    """An origin whose gate is shut."""
+    return AsyncOrigin(flow)

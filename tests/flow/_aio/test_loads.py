@@ -1,4 +1,4 @@
-"""Loads: once for however many callers, whatever happens to the one who loads."""
+"""Loads: once for however many callers, and stored as it was said."""
 
 from __future__ import annotations
 
@@ -10,44 +10,13 @@ import pytest
 from cachegrid._aio.cache import AsyncCache
 from cachegrid._aio.grid import AsyncGrid
 from cachegrid.errors import (
-    AccessDenied,
     ConfigError,
-    EngineError,
-    EngineTimeout,
-    GridFull,
     LoadTimeout,
-    OutcomeUnknown,
-    ServerRefused,
-    Unreachable,
     ValueRefused,
-    WritesRefused,
 )
 from tests.flow._aio.flow import AsyncFlow, engine_of, raw_of
+from tests.flow._aio.origin import AsyncOrigin
 from tests.flow.waits._aio import begin, other_colour, together, until
-
-# Abilities that an engine may lack, and how what was loaded is stored then.
-LACKING: list[list[str]] = [[], ["landings"], ["conditions", "landings"]]
-STORES = ["land", "store_if_absent", "store"]
-
-
-class AsyncOrigin:
-    """Where values come from: counts how often it was asked, and can be held."""
-
-    def __init__(self, flow: AsyncFlow) -> None:
-        self.calls = 0
-        self.gate = flow.gate()
-
-    async def load(self) -> list[int]:
-        """The value of the n-th call: [n]."""
-        self.calls += 1
-        number = self.calls
-        await self.gate.stand()
-        return [number]
-
-    async def load_at_once(self) -> list[int]:
-        """The same, past the gate."""
-        self.calls += 1
-        return [self.calls]
 
 
 class Counting:
@@ -59,25 +28,6 @@ class Counting:
     def __getattr__(self, name: str) -> Any:
         self.calls[name] += 1
         return getattr(self.counted, name)
-
-
-class AsyncQueue:
-    """What a flight's callers wait for; knows how many have come to wait."""
-
-    def __init__(self, landed: Any) -> None:
-        self.landed, self.is_lost, self.set = landed, landed.is_lost, landed.set
-        self.come: list[float] = []
-
-    async def wait(self, seconds: float) -> bool:
-        """Wait for it."""
-        self.come.append(seconds)
-        return bool(await self.landed.wait(seconds))
-
-
-@pytest.fixture
-def origin(flow: AsyncFlow) -> AsyncOrigin:
-    """An origin whose gate is shut."""
-    return AsyncOrigin(flow)
 
 
 async def test_what_is_loaded_is_stored(cache: AsyncCache, origin: AsyncOrigin) -> None:
@@ -286,239 +236,6 @@ async def test_a_load_may_take_longer_than_its_lease(flow: AsyncFlow, origin: As
         await lock.release()
 
 
-async def test_a_load_whose_lease_cannot_be_given_back_counts(flow: AsyncFlow, origin: AsyncOrigin) -> None:
-    """
-    The value is stored and the caller gets it; a loader's own error is not hidden either.
-    """
-    flow.leaves_leases = True
-    grid = await flow.grid()
-    cache = grid.cache("prices", lease="1s")
-
-    async def fail() -> Any:
-        raise LookupError("no such thing")
-
-    engine_of(grid).fail("release", EngineTimeout("away"))
-    assert [1] == await cache.get_or_load("key", origin.load_at_once)
-    engine_of(grid).fail("release", EngineTimeout("away"))
-    with pytest.raises(LookupError):
-        await cache.get_or_load("other", fail)
-    assert [1] == await cache.get("key")
-
-
-async def test_an_outage_before_the_load_is_told(grid: AsyncGrid, origin: AsyncOrigin) -> None:
-    """
-    What the grid has cannot be known then, and the origin is not asked.
-    """
-    cache = grid.cache("prices")
-    for method in ("fetch", "acquire"):
-        engine_of(grid).fail(method, EngineTimeout("away"))
-        with pytest.raises(EngineTimeout, match="away"):
-            await cache.get_or_load("key", origin.load_at_once)
-    assert [1] == await cache.get_or_load("key", origin.load_at_once)
-
-
-@pytest.mark.parametrize("lacking", LACKING, ids=" ".join)
-@pytest.mark.parametrize("kind_of_error", [EngineTimeout, GridFull, OutcomeUnknown, Unreachable, WritesRefused])
-async def test_what_the_grid_cannot_store_is_handed_out(
-    grid: AsyncGrid, origin: AsyncOrigin, kind_of_error: type[EngineError], lacking: list[str]
-) -> None:
-    """
-    The caller and who waits get what was loaded, it is counted, and the next caller loads again.
-    """
-    cache = grid.cache("prices")
-    await cache.get("key")
-    grid._hub.lacking = frozenset(lacking)
-    for _ in range(2 if kind_of_error is OutcomeUnknown and len(lacking) == 1 else 1):
-        engine_of(grid).fail(STORES[len(lacking)], kind_of_error("no room, or away"))
-    loading = begin(cache.get_or_load, "key", origin.load)
-    await origin.gate.reached()
-    waiting = begin(cache.get_or_load, "key", origin.load)
-
-    async def both_have_missed() -> bool:
-        return cache.stats().misses == 3
-
-    await until(both_have_missed)
-    origin.gate.open()
-    assert ([1], [1]) == (await loading.result(), await waiting.result())
-    assert [2] == await cache.get_or_load("key", origin.load)
-    stats = cache.stats()
-    assert (2, 0, 1, 1) == (stats.loads, stats.load_failures, stats.store_failures, stats.stores)
-    assert [2] == await cache.get("key")
-
-
-@pytest.mark.parametrize("error", [GridFull("no room"), WritesRefused("no disk")])
-async def test_where_no_lease_can_be_had_what_is_loaded_is_handed_out(
-    grid: AsyncGrid, origin: AsyncOrigin, error: EngineError
-) -> None:
-    """
-    A grid that takes no writes can be read: who waits gets what was loaded, which is not stored and counted.
-    """
-    cache = grid.cache("prices")
-    engine_of(grid).fail("acquire", error)
-    loading = begin(cache.get_or_load, "key", origin.load)
-    await origin.gate.reached()
-    waiting = begin(cache.get_or_load, "key", origin.load)
-
-    async def both_have_missed() -> bool:
-        return cache.stats().misses == 2
-
-    await until(both_have_missed)
-    origin.gate.open()
-    assert ([1], [1]) == (await loading.result(), await waiting.result())
-    stats = cache.stats()
-    assert (1, 0, 1, 0) == (stats.loads, stats.load_failures, stats.store_failures, stats.stores)
-    assert [2] == await cache.get_or_load("key", origin.load)
-    assert [2] == await cache.get("key")
-
-
-@pytest.mark.parametrize("error", [AccessDenied("may not"), ServerRefused("ERR what"), EngineError("closed")])
-async def test_what_will_not_pass_is_told(grid: AsyncGrid, origin: AsyncOrigin, error: EngineError) -> None:
-    """
-    A grid that never stores what was loaded is set up wrongly, and somebody has to know.
-    """
-    cache = grid.cache("prices")
-    engine_of(grid).fail("land", error)
-    with pytest.raises(type(error), match=str(error)):
-        await cache.get_or_load("key", origin.load_at_once)
-
-
-async def test_an_outage_is_told_to_all_who_wait_at_once(flow: AsyncFlow, origin: AsyncOrigin) -> None:
-    """
-    They do not find it out one after the other, each after a deadline of its own.
-    """
-    grid = await flow.grid()
-    cache, engine = grid.cache("prices"), engine_of(grid)
-    gate = engine.hold("acquire", error=EngineTimeout("away", where="db-1"))
-    callers = [begin(cache.get_or_load, "key", origin.load_at_once)]
-    await gate.reached()
-    [flight] = grid._hub.flights._flights.values()
-    flight.landed = landed = AsyncQueue(flight.landed)
-    callers += [begin(cache.get_or_load, "key", origin.load_at_once) for _ in range(4)]
-
-    async def all_wait() -> bool:
-        return len(landed.come) == 4
-
-    await until(all_wait)
-    gate.open()
-    for caller in callers:
-        with pytest.raises(EngineTimeout, match="^away$") as caught:
-            await caller.result()
-        assert "db-1" == caught.value.where
-    assert (1, 0) == (engine.calls["acquire"], origin.calls)
-
-
-async def test_what_is_set_while_it_is_loaded_stays(flow: AsyncFlow) -> None:
-    """
-    By whichever process: it is newer than what the loader may have read. The loader's caller gets what was loaded.
-    """
-    ours, theirs = (await flow.grid()).cache("prices"), (await flow.grid()).cache("prices")
-    for key, writer in (("ours", ours), ("theirs", theirs)):
-        origin = AsyncOrigin(flow)
-        loading = begin(ours.get_or_load, key, origin.load)
-        await origin.gate.reached()
-        await writer.set(key, "newer")
-        origin.gate.open()
-        assert [1] == await loading.result()
-        assert ("newer", "newer") == (await ours.get(key), await theirs.get(key))
-
-
-async def test_what_is_deleted_while_it_is_loaded_does_not_come_back(flow: AsyncFlow) -> None:
-    """
-    By whichever process: the loader may have read what the delete was meant for. Who asks after that gets a later load.
-    """
-    grid, other = await flow.grid(), (await flow.grid()).cache("prices")
-    cache = grid.cache("prices")
-    deletes: list[Any] = [
-        lambda: cache.delete("key"),
-        lambda: cache.delete_many(["other", "key"]),
-        lambda: other.delete("key"),
-        lambda: other.delete_many(["other", "key"]),
-    ]
-    for number, delete in enumerate(deletes):
-        gate = flow.gate()
-
-        async def load(gate: Any = gate) -> str:
-            await gate.stand()
-            return "old"
-
-        async def load_again(number: int = number) -> str:
-            return f"new {number}"
-
-        loading = begin(cache.get_or_load, "key", load)
-        await gate.reached()
-        assert not await delete()
-        assert f"new {number}" == await other.get_or_load("key", load_again)
-        gate.open()
-        assert "old" == await loading.result()
-        assert [f"new {number}"] * 2 == [await one.get("key") for one in (cache, other)]
-        await cache.delete("key")
-
-
-async def test_who_asks_after_a_delete_gets_no_load_from_before(flow: AsyncFlow) -> None:
-    """
-    Nor who waits in the process that loads, and was not told that another one deleted it.
-    """
-    grid, other = await flow.grid(), (await flow.grid()).cache("prices")
-    cache = grid.cache("prices")
-    for deleter in (cache, other):
-        gate = flow.gate()
-
-        async def load(gate: Any = gate) -> str:
-            await gate.stand()
-            return "old"
-
-        async def load_again() -> str:
-            return "new"
-
-        loading = begin(cache.get_or_load, "key", load)
-        await gate.reached()
-        misses = cache.stats().misses
-        await deleter.delete("key")
-        later = begin(cache.get_or_load, "key", load_again)
-
-        async def has_missed(misses: int = misses) -> bool:
-            return cache.stats().misses > misses
-
-        await until(has_missed)
-        gate.open()
-        assert ("old", "new", "new") == (await loading.result(), await later.result(), await other.get("key"))
-        await cache.delete("key")
-
-
-@pytest.mark.parametrize("lacking", LACKING, ids=" ".join)
-async def test_what_is_deleted_while_it_is_stored_does_not_come_back(
-    flow: AsyncFlow, origin: AsyncOrigin, lacking: list[str]
-) -> None:
-    """
-    Whether the delete or the store reaches the owner first. The engine has to help if another process deletes it.
-    """
-    grid = await flow.grid()
-    cache = grid.cache("prices")
-    deleters = [cache] if lacking else [cache, (await flow.grid()).cache("prices")]
-    grid._hub.lacking = frozenset(lacking)
-    for answered, deleter in [(answered, deleter) for deleter in deleters for answered in (False, True)]:
-        gate = engine_of(grid).hold(STORES[len(lacking)], answered=answered)
-        loading = begin(cache.get_or_load, "key", origin.load_at_once)
-        await gate.reached()
-        await deleter.delete("key")
-        gate.open()
-        await loading.result()
-        assert not await cache.has("key")
-
-
-async def test_a_function_invalidated_elsewhere_while_it_works(flow: AsyncFlow, origin: AsyncOrigin) -> None:
-    """
-    Its result is its caller's alone, and whoever calls it then, in any process, calls it anew.
-    """
-    ours, theirs = [(await flow.grid()).cache("prices").cached(name="f")(origin.load) for _ in range(2)]
-    working = begin(ours)
-    await origin.gate.reached()
-    assert not await theirs.invalidate()
-    origin.gate.open()
-    assert [1] == await working.result()
-    assert ([2], [2]) == (await theirs(), await ours())
-
-
 async def test_a_load_takes_four_trips(grid: AsyncGrid, origin: AsyncOrigin) -> None:
     """
     A look, the lease, another look, and the landing, which ends the lease; the value is decoded as often as it is read.
@@ -544,77 +261,6 @@ async def test_what_another_has_stored_is_decoded_once(flow: AsyncFlow, origin: 
     cache._pipeline = pipeline  # type: ignore[assignment]
     gate.open()
     assert ([2], {"thaw": 1}) == (await late.result(), pipeline.calls)
-
-
-async def test_a_function_that_is_invalidated_while_it_works_is_called_again(
-    cache: AsyncCache, origin: AsyncOrigin
-) -> None:
-    """
-    Its first result is not kept.
-    """
-
-    @cache.cached
-    async def function() -> list[int]:
-        return await origin.load()
-
-    working = begin(function)
-    await origin.gate.reached()
-    assert not await function.invalidate()
-    origin.gate.open()
-    assert [1] == await working.result()
-    assert [2] == await function()
-    assert [2] == await function()
-
-
-@pytest.mark.parametrize("times", [1, 2])
-@pytest.mark.parametrize("answered", [False, True], ids=["not stored", "stored"])
-async def test_a_load_that_nobody_knows_to_be_stored(
-    grid: AsyncGrid,
-    origin: AsyncOrigin,
-    times: int,
-    answered: bool,  # noqa: FBT001
-) -> None:
-    """
-    An engine that cannot repeat it by itself is asked once more, and the caller gets the value in any case.
-    """
-    cache = grid.cache("prices")
-    await cache.get("key")
-    grid._hub.lacking = frozenset(["landings"])
-    for _ in range(times):
-        engine_of(grid).fail("store_if_absent", OutcomeUnknown("broke"), answered=answered)
-    assert [1] == await cache.get_or_load("key", origin.load_at_once)
-    assert (times == 1 or answered) is await cache.has("key")
-    assert (times == 2) is bool(cache.stats().store_failures)
-
-
-async def test_a_load_whose_lease_was_lost_counts(flow: AsyncFlow, origin: AsyncOrigin) -> None:
-    """
-    Its caller gets what was loaded; what whoever took over has stored stays.
-    """
-    grid = await flow.grid()
-    cache = grid.cache("prices")
-    loading = begin(cache.get_or_load, "key", origin.load)
-    await origin.gate.reached()
-    held = grid._hub.keeper._held
-    assert await engine_of(grid).engine.release(cache._space.address("key"), next(iter(held)))
-    assert [2] == await (await flow.grid()).cache("prices").get_or_load("key", origin.load_at_once)
-    origin.gate.open()
-    assert [1] == await loading.result()
-    assert [2] == await cache.get("key")
-
-
-async def test_a_load_finds_what_another_has_stored_meanwhile(flow: AsyncFlow, origin: AsyncOrigin) -> None:
-    """
-    Whoever gets the lease looks again before it loads.
-    """
-    grid = await flow.grid()
-    cache = grid.cache("prices")
-    gate = engine_of(grid).hold("acquire")
-    late = begin(cache.get_or_load, "key", origin.load)
-    await gate.reached()
-    assert [1] == await (await flow.grid()).cache("prices").get_or_load("key", origin.load_at_once)
-    gate.open()
-    assert ([1], 1) == (await late.result(), origin.calls)
 
 
 async def test_damaged_bytes_are_loaded_anew(grid: AsyncGrid, origin: AsyncOrigin) -> None:

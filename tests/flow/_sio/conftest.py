@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from tests.flow._sio.origin import SyncOrigin
 
 from cachegrid._sio.cache import SyncCache
 from cachegrid._sio.grid import SyncGrid
@@ -30,3 +31,9 @@ def grid(flow: SyncFlow) -> SyncGrid:
 def cache(grid: SyncGrid) -> SyncCache:
     """A cache without times."""
     return grid.cache("prices")
+
+
+@pytest.fixture
+def origin(flow: SyncFlow) -> SyncOrigin:
+    """An origin whose gate is shut."""
+    return SyncOrigin(flow)

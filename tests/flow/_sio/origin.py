@@ -1,0 +1,32 @@
+# Generated from tests/flow/_aio/origin.py by tools/colour.py. Edit that file, then run `make colour`.
+"""Where the values that are loaded come from."""
+
+from __future__ import annotations
+
+from tests.flow._sio.flow import SyncFlow
+
+__all__ = ["LACKING", "STORES", "SyncOrigin"]
+
+# Abilities that an engine may lack, and how what was loaded is stored then.
+LACKING: list[list[str]] = [[], ["landings"], ["conditions", "landings"]]
+STORES = ["land", "store_if_absent", "store"]
+
+
+class SyncOrigin:
+    """Where values come from: counts how often it was asked, and can be held."""
+
+    def __init__(self, flow: SyncFlow) -> None:
+        self.calls = 0
+        self.gate = flow.gate()
+
+    def load(self) -> list[int]:
+        """The value of the n-th call: [n]."""
+        self.calls += 1
+        number = self.calls
+        self.gate.stand()
+        return [number]
+
+    def load_at_once(self) -> list[int]:
+        """The same, past the gate."""
+        self.calls += 1
+        return [self.calls]
