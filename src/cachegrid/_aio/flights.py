@@ -34,7 +34,7 @@ class AsyncLanding(NamedTuple):
     address: bytes
     look: Callable[[], Awaitable[bytes | None]]  # asks the grid
     load: Callable[[], Awaitable[bytes]]  # asks the origin
-    store: Callable[[bytes, bytes | None], Awaitable[Landed]]  # a frame, under the lease of a token
+    store: Callable[[bytes, bytes | None], Awaitable[Landed]]  # a frame, under a lease if there is one
     leases: AsyncLeases | None  # None: the engine has none, and only this process loads once
     lease: int  # ms
     wait: float  # seconds

@@ -35,7 +35,7 @@ class SyncLanding(NamedTuple):
     address: bytes
     look: Callable[[], bytes | None]  # asks the grid
     load: Callable[[], bytes]  # asks the origin
-    store: Callable[[bytes, bytes | None], Landed]  # a frame, under the lease of a token
+    store: Callable[[bytes, bytes | None], Landed]  # a frame, under a lease if there is one
     leases: SyncLeases | None  # None: the engine has none, and only this process loads once
     lease: int  # ms
     wait: float  # seconds
