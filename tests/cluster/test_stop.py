@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import stat
@@ -43,6 +44,21 @@ def test_nothing_is_left(state_folder: Path) -> None:
     assert [] == list(state_folder.iterdir())
     with pytest.raises(GridNotFound):
         stop(purge=True)
+
+
+def test_a_full_disk_keeps_no_grid_from_being_stopped(state_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    What programs know it by is not kept then.
+    """
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    state = start(owners=1, replicas=0)
+    monkeypatch.setattr("cachegrid.cluster.identity.write_atomically", fail)
+    stop()
+    assert "" == command_of(state.members[0].pid)
+    assert [] == list(state_folder.iterdir())
 
 
 def test_what_is_kept_stays_until_it_is_purged(state_folder: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Self
@@ -37,10 +38,15 @@ class Identity:
 
 
 def remember(state: GridState) -> None:
-    """Keep the identity of a grid whose folder is about to be removed, in a file that only its owner can read."""
+    """
+    Keep the identity of a grid whose folder is about to be removed, in a file that only its owner can read.
+
+    Where there is no room for that it is lost: a full disk keeps no grid from being stopped.
+    """
     facts = asdict(Identity.of(state))
     text = json.dumps(facts | {"secret": state.secret.hex()})
-    write_atomically(_path(state.folder.parent, state.name), text, durable=False)
+    with suppress(OSError):
+        write_atomically(_path(state.folder.parent, state.name), text, durable=False)
 
 
 def recall(root: Path, name: str) -> Identity | None:
