@@ -6,11 +6,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from tests.flow._sio.origin import SyncOrigin
 
 from cachegrid._sio.cache import SyncCache
 from cachegrid._sio.grid import SyncGrid
 from tests.flow._sio.flow import SyncFlow
+from tests.flow._sio.origin import SyncOrigin
 from tests.flow.backing import Backing
 
 
