@@ -110,6 +110,9 @@ class _Stood:
     async def drop_if_version(self, address: bytes, version: bytes) -> bool:
         self._refuse("conditions", "a conditional delete")
 
+    async def drop_if_strange(self, address: bytes) -> bool:
+        return await self._engine.drop(address)
+
     async def add(self, address: bytes, by: int, start: int, ttl: int | None) -> int:
         self._refuse("counts", "incr()")
 

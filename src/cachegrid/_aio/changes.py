@@ -194,7 +194,7 @@ class AsyncChanges(AsyncCell):
             try:
                 return await self._engine.drop_if_version(address, frames.version_of(raw))
             except FrameError:  # no frame, and so without a version
-                return await self._engine.drop(address)
+                return await self._engine.drop_if_strange(address)
 
         return await self._steadily(act)
 

@@ -111,6 +111,9 @@ class _Stood:
     def drop_if_version(self, address: bytes, version: bytes) -> bool:
         self._refuse("conditions", "a conditional delete")
 
+    def drop_if_strange(self, address: bytes) -> bool:
+        return self._engine.drop(address)
+
     def add(self, address: bytes, by: int, start: int, ttl: int | None) -> int:
         self._refuse("counts", "incr()")
 

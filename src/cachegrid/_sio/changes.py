@@ -193,7 +193,7 @@ class SyncChanges(SyncCell):
             try:
                 return self._engine.drop_if_version(address, frames.version_of(raw))
             except FrameError:  # no frame, and so without a version
-                return self._engine.drop(address)
+                return self._engine.drop_if_strange(address)
 
         return self._steadily(act)
 

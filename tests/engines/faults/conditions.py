@@ -115,6 +115,16 @@ async def _(self: Engine, address: bytes, version: bytes) -> bool:
     return same
 
 
+@fault("drop_if_strange", "asks for nothing", "drop_if_strange_drops_only_what_is_nobodys")
+async def _(self: Engine, address: bytes) -> bool:
+    return self._store.drop(address)
+
+
+@fault("drop_if_strange", "drops nothing", "drop_if_strange_drops_only_what_is_nobodys")
+async def _(self: Engine, address: bytes) -> bool:
+    return False
+
+
 @fault("add", "starts from 0", "add_starts_where_nothing_is", "add_starts_anew_after_the_end")
 async def _(self: Engine, address: bytes, by: int, start: int, ttl: int | None) -> int:
     return self._store.add(address, by, 0, ttl)

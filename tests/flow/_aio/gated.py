@@ -22,6 +22,7 @@ _METHODS = (
     "store_if_present",
     "store_if_version",
     "drop_if_version",
+    "drop_if_strange",
     "add",
     "fetch_idle",
     "fetch_idle_many",

@@ -78,6 +78,9 @@ class AsyncConditions(Protocol):
     async def drop_if_version(self, address: bytes, version: bytes) -> bool:
         """Remove what is there if its version is `version`; whether it was removed."""
 
+    async def drop_if_strange(self, address: bytes) -> bool:
+        """Remove what is there if it has no version, and so is nobody's entry; whether it was removed."""
+
 
 @runtime_checkable
 class AsyncCounts(Protocol):

@@ -79,6 +79,9 @@ class SyncConditions(Protocol):
     def drop_if_version(self, address: bytes, version: bytes) -> bool:
         """Remove what is there if its version is `version`; whether it was removed."""
 
+    def drop_if_strange(self, address: bytes) -> bool:
+        """Remove what is there if it has no version, and so is nobody's entry; whether it was removed."""
+
 
 @runtime_checkable
 class SyncCounts(Protocol):

@@ -76,6 +76,10 @@ class SyncMemoryEngine:
         """Remove what is there if its version is `version`; whether it was removed."""
         return self._store.drop_if_version(address, version)
 
+    def drop_if_strange(self, address: bytes) -> bool:
+        """Remove what is there if it has no version; whether it was removed."""
+        return self._store.drop_if_strange(address)
+
     def add(self, address: bytes, by: int, start: int, ttl: int | None) -> int:
         """Add `by` to the integer there, or to `start`; raises `NotANumber`, and leaves all as it was."""
         return self._store.add(address, by, start, ttl)

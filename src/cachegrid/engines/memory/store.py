@@ -122,6 +122,15 @@ class Store(ForkSafe):
         with self.lock:
             return self._is_version(address, version) and self._remove(address)
 
+    def drop_if_strange(self, address: bytes) -> bool:
+        """Remove what is there if it has no version; whether it was removed."""
+        with self.lock:
+            entry = self._find(address)
+            try:
+                return entry is not None and not frames.version_of(entry.frame)
+            except FrameError:
+                return self._remove(address)
+
     def _is_version(self, address: bytes, version: bytes) -> bool:
         entry = self._find(address)
         try:

@@ -10,6 +10,7 @@ from cachegrid.engines.ages import AGES
 __all__ = [
     "ADD",
     "BELL_PREFIX",
+    "DROP_IF_STRANGE",
     "DROP_IF_VERSION",
     "EPOCH_PREFIX",
     "FAR",
@@ -122,6 +123,16 @@ if head == '' or head ~= ARGV[1] then return 0 end
 return redis.call('UNLINK', KEYS[1])
 """
 )
+
+# What is of another type has no head. Digits have a version, and a frame of our format that has its whole header.
+DROP_IF_STRANGE: Final = script("""
+local head = redis.pcall('GETRANGE', KEYS[1], 0, 23)
+if type(head) == 'string' then
+  if string.byte(head, 1) == 201 and string.byte(head, 2) == 1 and #head == 24 then return 0 end
+  if #head <= 20 and string.find(head, '^-?%d+$') then return 0 end
+end
+return redis.call('UNLINK', KEYS[1])
+""")
 
 # The sum is read back as text: a script's numbers are doubles, and would lose the low bits of a large one.
 ADD: Final = script("""

@@ -70,6 +70,9 @@ class AsyncValkeyEngine(AsyncPages, AsyncBells, AsyncRounds):
     async def drop_if_version(self, address: bytes, version: bytes) -> bool:
         return await self._run(commands.DROP_IF_VERSION, Effect.ONCE, (address,), version) == 1
 
+    async def drop_if_strange(self, address: bytes) -> bool:
+        return await self._run(commands.DROP_IF_STRANGE, Effect.REPEATABLE, (address,)) == 1
+
     async def add(self, address: bytes, by: int, start: int, ttl: int | None) -> int:
         reply = await self._run(commands.ADD, Effect.ONCE, (address,), b"%d" % start, b"%d" % by, end_of(ttl))
         return int_in(reply)

@@ -69,6 +69,9 @@ class SyncValkeyEngine(SyncPages, SyncBells, SyncRounds):
     def drop_if_version(self, address: bytes, version: bytes) -> bool:
         return self._run(commands.DROP_IF_VERSION, Effect.ONCE, (address,), version) == 1
 
+    def drop_if_strange(self, address: bytes) -> bool:
+        return self._run(commands.DROP_IF_STRANGE, Effect.REPEATABLE, (address,)) == 1
+
     def add(self, address: bytes, by: int, start: int, ttl: int | None) -> int:
         reply = self._run(commands.ADD, Effect.ONCE, (address,), b"%d" % start, b"%d" % by, end_of(ttl))
         return int_in(reply)
