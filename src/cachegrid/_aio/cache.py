@@ -22,7 +22,7 @@ from cachegrid._core.address import Key, Space
 from cachegrid._core.binding import Binder
 from cachegrid._core.miss import MISS, UNSAID, Unsaid
 from cachegrid._core.stats import CacheStats
-from cachegrid._core.units import Duration, Span, milliseconds, seconds_of
+from cachegrid._core.units import Duration, Span, milliseconds, patience_of
 from cachegrid.errors import KeyRefused, ValueRefused
 
 __all__ = ["AsyncCache"]
@@ -246,7 +246,7 @@ class AsyncCache(AsyncLoads, AsyncFace):
 
     def lock(self, key: Key, *, lease: Duration = "10s", wait: Duration = "30s") -> AsyncGridLock:
         """A lock in the grid, named by a key; it has nothing to do with an entry of that key."""
-        return self.make_lock(key, milliseconds("lease", lease), seconds_of("wait", wait))
+        return self.make_lock(key, milliseconds("lease", lease), patience_of("wait", wait))
 
     def stats(self) -> CacheStats:
         """What this process counted on this cache, and on the functions it keeps results of."""

@@ -13,7 +13,7 @@ from cachegrid._aio.hub import AsyncHub, AsyncOpened
 from cachegrid._aio.lock import AsyncGridLock
 from cachegrid._core.address import Key, check_name
 from cachegrid._core.stats import CacheStats
-from cachegrid._core.units import Duration, milliseconds, seconds_of
+from cachegrid._core.units import Duration, milliseconds, patience_of
 from cachegrid.config import CachePolicy, Settings
 from cachegrid.engines.facts import MemberFacts
 from cachegrid.errors import ConfigError
@@ -63,9 +63,9 @@ class AsyncGrid(AsyncGridFace):
         """
         A lock in the grid, to be used with `async with`, or `acquire` and `release`.
 
-        It ends `lease` after its holder died; `wait` is how long `acquire` waits for another holder.
+        It ends `lease` after its holder died; `wait` is how long `acquire` waits for another holder; 0: not at all.
         """
-        return self._locks.make_lock(name, milliseconds("lease", lease), seconds_of("wait", wait))
+        return self._locks.make_lock(name, milliseconds("lease", lease), patience_of("wait", wait))
 
     async def members(self) -> list[MemberFacts]:
         """What each member tells of itself, owners first; one that does not answer has `up=False`."""

@@ -10,7 +10,7 @@ from typing import TypeAlias
 from cachegrid._core.miss import Unsaid
 from cachegrid.errors import ConfigError
 
-__all__ = ["Duration", "Size", "Span", "bytes_of", "milliseconds", "seconds_of", "size_text"]
+__all__ = ["Duration", "Size", "Span", "bytes_of", "milliseconds", "patience_of", "seconds_of", "size_text"]
 
 Duration: TypeAlias = float | int | timedelta | str
 Size: TypeAlias = int | str
@@ -47,6 +47,16 @@ def seconds_of(name: str, value: Duration) -> float:
         hint = " (None means no end)" if _may_be_endless(name) else ""
         raise ConfigError(name, value, f"less than 8,900 years{hint}")
     return seconds
+
+
+def patience_of(name: str, value: Duration) -> float:
+    """
+    A time to wait, in seconds; 0 is not to wait at all.
+
+    >>> patience_of("wait", 0), patience_of("wait", "2s")
+    (0.0, 2.0)
+    """
+    return 0.0 if value in (0, timedelta(0)) and not isinstance(value, bool) else seconds_of(name, value)
 
 
 def milliseconds(name: str, value: Duration) -> int:

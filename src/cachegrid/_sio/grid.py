@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self
 
 from cachegrid._core.address import Key, check_name
 from cachegrid._core.stats import CacheStats
-from cachegrid._core.units import Duration, milliseconds, seconds_of
+from cachegrid._core.units import Duration, milliseconds, patience_of
 from cachegrid._sio.cache import SyncCache
 from cachegrid._sio.cell import SyncCell
 from cachegrid._sio.face import SyncGridFace
@@ -64,9 +64,9 @@ class SyncGrid(SyncGridFace):
         """
         A lock in the grid, to be used with `with`, or `acquire` and `release`.
 
-        It ends `lease` after its holder died; `wait` is how long `acquire` waits for another holder.
+        It ends `lease` after its holder died; `wait` is how long `acquire` waits for another holder; 0: not at all.
         """
-        return self._locks.make_lock(name, milliseconds("lease", lease), seconds_of("wait", wait))
+        return self._locks.make_lock(name, milliseconds("lease", lease), patience_of("wait", wait))
 
     def members(self) -> list[MemberFacts]:
         """What each member tells of itself, owners first; one that does not answer has `up=False`."""

@@ -64,6 +64,21 @@ async def test_who_waits_for_too_long_is_told(flow: AsyncFlow) -> None:
             await late.acquire()
 
 
+async def test_a_lock_may_be_tried(flow: AsyncFlow) -> None:
+    """
+    With no time to wait it is asked for once.
+    """
+    grid, other = await flow.grid(), await flow.grid()
+    async with grid.lock("job", wait=0):
+        engine = engine_of(other)
+        engine.calls.clear()
+        with pytest.raises(LockTimeout):
+            await other.lock("job", wait=0).acquire()
+        assert 1 == engine.calls["acquire"]
+    async with other.lock("job", wait=0):
+        pass
+
+
 async def test_a_lock_may_be_taken_again(grid: AsyncGrid) -> None:
     """
     One object, again and again; with a larger number each time.

@@ -65,6 +65,21 @@ def test_who_waits_for_too_long_is_told(flow: SyncFlow) -> None:
             late.acquire()
 
 
+def test_a_lock_may_be_tried(flow: SyncFlow) -> None:
+    """
+    With no time to wait it is asked for once.
+    """
+    grid, other = flow.grid(), flow.grid()
+    with grid.lock("job", wait=0):
+        engine = engine_of(other)
+        engine.calls.clear()
+        with pytest.raises(LockTimeout):
+            other.lock("job", wait=0).acquire()
+        assert 1 == engine.calls["acquire"]
+    with other.lock("job", wait=0):
+        pass
+
+
 def test_a_lock_may_be_taken_again(grid: SyncGrid) -> None:
     """
     One object, again and again; with a larger number each time.
