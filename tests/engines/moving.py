@@ -48,15 +48,33 @@ class Move:
     def finish(self) -> None:
         """Carry over what is left; from now on the old owner sends everybody to the new one (MOVED)."""
         self.carry()
-        everybody = (member.index for member in self._grid.state.members)
-        for index in dict.fromkeys([self.target, self.source, *everybody]):
-            self._set(index, "NODE", self._id(self.target))
+        self._hand_over()
+        self._grid.wait_for(self._is_agreed)
 
     def errors(self, index: int, word: str) -> int:
         """How often a member has answered with an error of a kind."""
         with self._grid.admin(index) as admin:
             counted = admin.facts("errorstats").get(f"errorstat_{word}", "count=0")
         return int(counted.removeprefix("count="))
+
+    def _hand_over(self) -> None:
+        everybody = (member.index for member in self._grid.state.members)
+        for index in dict.fromkeys([self.target, self.source, *everybody]):
+            self._set(index, "NODE", self._id(self.target))
+
+    def _is_agreed(self) -> bool:
+        """
+        Whether the new owner takes itself for it, and nobody else does.
+
+        It may not: what the old owner said of itself before it was told may arrive after that, and count for more where
+        its epoch is newer than any that the new one knew. Then nobody would own the slot, and that is mended here.
+        """
+        if self._claimants() == [self.target]:
+            return True
+        if not self._claimants():
+            self._set(self.target, "IMPORTING", self._id(self.source))  # so that it takes a newer epoch
+            self._hand_over()
+        return False
 
     def _claimants(self) -> list[int]:
         """The members that take themselves for the owner."""

@@ -124,12 +124,15 @@ return redis.call('UNLINK', KEYS[1])
 """
 )
 
-# What is of another type has no head. Digits have a version, and a frame of our format that has its whole header.
+# What is of another type has no head. What has a version: a frame of our format that has its whole header, and an
+# integer of 64 bits, written as everybody writes it.
 DROP_IF_STRANGE: Final = script("""
 local head = redis.pcall('GETRANGE', KEYS[1], 0, 23)
 if type(head) == 'string' then
   if string.byte(head, 1) == 201 and string.byte(head, 2) == 1 and #head == 24 then return 0 end
-  if #head <= 20 and string.find(head, '^-?%d+$') then return 0 end
+  local sign, digits = string.match(head, '^(-?)([1-9]%d*)$')
+  local most = sign == '-' and '9223372036854775808' or '9223372036854775807'
+  if head == '0' or digits and (#digits < 19 or #digits == 19 and digits <= most) then return 0 end
 end
 return redis.call('UNLINK', KEYS[1])
 """)

@@ -151,11 +151,22 @@ class AsyncConditionsContract(AsyncBench):
         Bytes that have no version are dropped; frames and integers, and so what took their place meanwhile, stay.
         """
         assert await self.engine.drop_if_strange(self.address()) is False
-        for strange in (b"", b"foreign", b"\xc9 damaged", b"\xc9\x02" + bytes(40), b"1" * 24, b"1x", b"-"):
+        for strange in (
+            b"",
+            b"foreign",
+            b"\xc9 damaged",
+            b"\xc9\x02" + bytes(40),
+            b"1" * 24,
+            b"1x",
+            b"-",
+            b"007",
+            b"-0",
+            b"9223372036854775808",
+        ):
             await self.engine.store(self.address(), strange, None)
             assert await self.engine.drop_if_strange(self.address()) is True
             assert await self.engine.fetch(self.address()) is None
-        for entry in (frame_of(b"entry"), b"0", b"-12", b"9223372036854775807"):
+        for entry in (frame_of(b"entry"), b"0", b"-12", b"9223372036854775807", b"-9223372036854775808"):
             await self.engine.store(self.address(), entry, None)
             assert await self.engine.drop_if_strange(self.address()) is False
             assert entry == await self.engine.fetch(self.address())

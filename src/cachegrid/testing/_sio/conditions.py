@@ -152,11 +152,22 @@ class SyncConditionsContract(SyncBench):
         Bytes that have no version are dropped; frames and integers, and so what took their place meanwhile, stay.
         """
         assert self.engine.drop_if_strange(self.address()) is False
-        for strange in (b"", b"foreign", b"\xc9 damaged", b"\xc9\x02" + bytes(40), b"1" * 24, b"1x", b"-"):
+        for strange in (
+            b"",
+            b"foreign",
+            b"\xc9 damaged",
+            b"\xc9\x02" + bytes(40),
+            b"1" * 24,
+            b"1x",
+            b"-",
+            b"007",
+            b"-0",
+            b"9223372036854775808",
+        ):
             self.engine.store(self.address(), strange, None)
             assert self.engine.drop_if_strange(self.address()) is True
             assert self.engine.fetch(self.address()) is None
-        for entry in (frame_of(b"entry"), b"0", b"-12", b"9223372036854775807"):
+        for entry in (frame_of(b"entry"), b"0", b"-12", b"9223372036854775807", b"-9223372036854775808"):
             self.engine.store(self.address(), entry, None)
             assert self.engine.drop_if_strange(self.address()) is False
             assert entry == self.engine.fetch(self.address())
