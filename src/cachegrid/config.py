@@ -22,7 +22,16 @@ from cachegrid._core.shown import without_password
 from cachegrid._core.units import Duration, Size, bytes_of, milliseconds, seconds_of
 from cachegrid.errors import ConfigError
 
-__all__ = ["CachePolicy", "PolicySaid", "Settings", "SettingsSaid", "load_settings", "policy_from", "unknown"]
+__all__ = [
+    "CachePolicy",
+    "NearPolicy",
+    "PolicySaid",
+    "Settings",
+    "SettingsSaid",
+    "load_settings",
+    "policy_from",
+    "unknown",
+]
 
 DEFAULT_NAME: Final = "default"
 PYPROJECT: Final = "pyproject.toml"
@@ -32,6 +41,31 @@ _TEXTS: Final = ("url", "name", "namespace", "secret", "ca", "cert", "key")
 _FILES: Final = ("ca", "cert", "key")
 _SHORTEST_SECRET: Final = 16
 _VARIABLES: Final = ("url", "name", "namespace", "timeout", "secret", "ca", "cert", "key")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NearPolicy:
+    """What a cache keeps of its entries in this process."""
+
+    max_bytes: Size = "64MiB"  # of all copies, with what it takes to keep them
+    max_entries: int = 100_000
+    max_staleness: Duration = "1s"  # how long a copy is handed out without proof that its entry is unchanged
+    share: bool = False  # hand out the same object to all, also where they could change it
+    absent: bool = False  # keep also that there is no entry
+
+    def __post_init__(self) -> None:
+        bytes_of("near.max_bytes", self.max_bytes)
+        seconds_of("near.max_staleness", self.max_staleness)
+        if not isinstance(self.max_entries, int) or self.max_entries < 1:
+            raise ConfigError("near.max_entries", self.max_entries, "a number from 1 on")
+        for name in ("share", "absent"):
+            if not isinstance(getattr(self, name), bool):
+                raise ConfigError(f"near.{name}", getattr(self, name), "true or false")
+
+    def meant(self) -> tuple[object, ...]:
+        """What is said, however it was written."""
+        size, time = bytes_of("size", self.max_bytes), seconds_of("time", self.max_staleness)
+        return size, self.max_entries, time, self.share, self.absent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +79,7 @@ class CachePolicy:
     max_value: Size = "64MiB"  # the largest encoded value
     lease: Duration = "5s"  # a load's lease in the grid; renewed while the loader works
     wait: Duration = "30s"  # how long a caller waits for somebody else's load
+    near: NearPolicy | Mapping[str, Any] | bool | None = None  # whether copies are kept in this process, and how
 
     def __post_init__(self) -> None:
         for name in ("ttl", "idle"):
@@ -57,6 +92,7 @@ class CachePolicy:
             bytes_of("compress", self.compress)
         if self.codec not in ("plain", "json", "raw", "pickle"):
             raise ConfigError("codec", self.codec, "plain, json, raw or pickle")
+        object.__setattr__(self, "near", _near_from(self.near))
 
     def changed(self, **changes: Any) -> CachePolicy:
         """The policy with some settings said anew; an unknown one is a ConfigError."""
@@ -72,6 +108,7 @@ class CachePolicy:
         sizes = [self.compress, self.max_value]
         return (
             self.codec,
+            self.near and self.near.meant(),  # type: ignore[union-attr] # it was made one when it was set
             *[None if time is None else milliseconds("time", time) for time in times],
             *[None if size is None else bytes_of("size", size) for size in sizes],
         )
@@ -137,6 +174,7 @@ class PolicySaid(TypedDict, total=False):
     max_value: Size
     lease: Duration
     wait: Duration
+    near: NearPolicy | Mapping[str, Any] | bool | None
 
 
 class SettingsSaid(TypedDict, total=False):
@@ -214,6 +252,17 @@ def _merged(levels: Iterable[_Level]) -> Settings:
     return settings
 
 
+def _near_from(said: object) -> NearPolicy | None:
+    if isinstance(said, NearPolicy):
+        return said
+    if isinstance(said, Mapping):
+        _check_names("near.", said, _names(NearPolicy))
+        return NearPolicy(**said)
+    if said is None or isinstance(said, bool):
+        return NearPolicy() if said else None
+    raise ConfigError("near", said, "true, false or a table of settings")
+
+
 def policy_from(where: str, table: object) -> CachePolicy:
     """The policy in a table of a settings file; `where` is its name there."""
     if isinstance(table, CachePolicy):
@@ -284,7 +333,7 @@ def _from_environment(environ: Mapping[str, str]) -> _Level:
     return _level(found, lambda name: f"CACHEGRID_{name.upper()}")
 
 
-def _names(settings: type[Settings | CachePolicy]) -> list[str]:
+def _names(settings: type[Settings | CachePolicy | NearPolicy]) -> list[str]:
     return [item.name for item in dataclasses.fields(settings) if item.init]
 
 

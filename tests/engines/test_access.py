@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -70,6 +71,23 @@ def test_the_user_of_the_page_can_do_all_that_a_cache_does(grid: LoopbackGrid) -
         cache.clear()
         connection.settle()
         assert 0 == len(cache)
+
+
+def test_the_user_of_the_page_can_keep_near_copies(grid: LoopbackGrid) -> None:
+    """
+    It may ask every owner for what proves that no news was missed.
+    """
+    with cachegrid.connect(url_of(grid, "app", "s%40crt")) as connection:
+        cache = connection.cache("near", near=True)
+        values = {f"sku-{number}": number for number in map(str, range(20))}
+        cache.set_many(values)
+        deadline = time.monotonic() + 10
+        near = 0
+        while near < len(values):
+            assert time.monotonic() < deadline
+            before = cache.stats().near_hits
+            assert values == cache.get_many(values)
+            near = cache.stats().near_hits - before
 
 
 def test_the_page_asks_for_nothing_that_is_not_sent() -> None:

@@ -102,7 +102,7 @@ def test_an_ability_is_tested_by_itself(ability: str) -> None:
 
         async def open_engine(self) -> AsyncEngine:
             engine = only()
-            engine._store = store
+            engine._store, engine._followed = store, {}
             return engine  # type: ignore[no-any-return]
 
     Contract().test_has_the_abilities_it_does_not_lack()

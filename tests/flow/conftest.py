@@ -9,9 +9,11 @@ import pytest
 import cachegrid._aio.cache
 import cachegrid._aio.cell
 import cachegrid._aio.changes
+import cachegrid._aio.near
 import cachegrid._sio.cache
 import cachegrid._sio.cell
 import cachegrid._sio.changes
+import cachegrid._sio.near
 from cachegrid.engines.memory.store import Store
 from cachegrid.engines.valkey.url import parse
 from cachegrid.testing import FakeClock
@@ -48,6 +50,6 @@ def clocked(monkeypatch: pytest.MonkeyPatch) -> Backing:
     """A store whose time passes when it is told to; the flow reads the same clock."""
     clock = FakeClock()
     for flow in (cachegrid._aio, cachegrid._sio):
-        for module in (flow.cache, flow.cell, flow.changes):
+        for module in (flow.cache, flow.cell, flow.changes, flow.near):
             monkeypatch.setattr(module, "time", clock)
     return Backing(clock=clock, store=Store(clock=clock.monotonic_ns, wall=clock.time_ns))

@@ -248,3 +248,33 @@ def test_the_random_of_a_child_is_another(grid: SyncGrid) -> None:
 def _count(cache: cachegrid.SyncCache, times: int) -> None:
     for _ in range(times):
         cache.incr("count")
+
+
+@pytest.mark.parametrize("kind", ["valkey"], indirect=True)
+def test_a_child_begins_without_copies_and_hears_for_itself(grid: SyncGrid) -> None:
+    """
+    What changes is told to parent and child, each on connections of its own.
+    """
+    cache = grid.cache("near", near=True)
+
+    def is_near() -> bool:
+        hits = cache.stats().near_hits
+        cache.get("key")
+        return cache.stats().near_hits > hits
+
+    cache["key"] = "parent"
+    until(is_near)
+
+    def work() -> list[Any]:
+        hits = cache.stats().near_hits
+        seen = [cache["key"], cache.stats().near_hits - hits]
+        until(is_near)
+        cache["key"] = "child"
+        return [*seen, cache["key"]]
+
+    ears = [thread for thread in threading.enumerate() if "cachegrid ear" in thread.name]
+    assert ["parent", 0, "child"] == in_child(work)
+    until(lambda: "child" == cache["key"])
+    assert ears == [thread for thread in threading.enumerate() if "cachegrid ear" in thread.name]
+    grid.close()
+    assert not [thread for thread in threading.enumerate() if "cachegrid ear" in thread.name]

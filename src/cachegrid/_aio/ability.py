@@ -19,6 +19,7 @@ from cachegrid.engines._aio.protocol import (
 )
 from cachegrid.engines.facts import MemberFacts
 from cachegrid.errors import Unsupported
+from cachegrid.near.nearby import Pushes
 
 __all__ = ["AsyncAbleEngine", "able", "lacking_in", "refusal"]
 
@@ -30,6 +31,7 @@ _ABILITIES: Final[dict[str, type]] = {
     "landings": AsyncLandings,
     "leases": AsyncLeases,
     "members": AsyncMembers,
+    "pushes": Pushes,
     "times": AsyncTimes,
     "walks": AsyncWalks,
 }
@@ -84,6 +86,11 @@ class _Stood:
 
     async def fetch_many(self, addresses: Sequence[bytes]) -> list[bytes | None]:
         return [await self._engine.fetch(address) for address in addresses]
+
+    async def fetch_parts(
+        self, addresses: Sequence[bytes]
+    ) -> AsyncIterator[tuple[Sequence[int], Sequence[bytes | None]]]:
+        yield range(len(addresses)), await self.fetch_many(addresses)
 
     async def store_many(self, items: Sequence[tuple[bytes, bytes, int | None]]) -> None:
         for address, frame, ttl in items:

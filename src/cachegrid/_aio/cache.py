@@ -25,7 +25,7 @@ from cachegrid._core.stats import CacheStats
 from cachegrid._core.units import Duration, Span, milliseconds, patience_of
 from cachegrid.errors import KeyRefused, ValueRefused
 
-__all__ = ["AsyncCache"]
+__all__ = ["AsyncCache", "unique"]
 
 K = TypeVar("K", bound=Key)  # to a type checker, a mapping of str is none of Key
 P = ParamSpec("P")
@@ -57,16 +57,7 @@ class AsyncCache(AsyncLoads, AsyncFace):
     ) -> dict[Key, Any]: ...
     async def get_many(self, keys: Iterable[Any]) -> dict[Any, Any]:
         """The values of those entries that are there, in the order asked for; one trip to each member."""
-        keys = _unique(keys)
-
-        async def act(space: Space) -> tuple[list[bytes], list[bytes | None]]:
-            addresses = space.addresses(keys)
-            if self._idle is not None:
-                return addresses, await self._engine.fetch_idle_many(addresses, self._idle)
-            return addresses, await self._engine.fetch_many(addresses)
-
-        addresses, frames = await self._steadily(act)
-        return await self._thaw_many(keys, addresses, frames)
+        return await self._read_many(unique(keys))
 
     async def has(self, key: Key) -> bool:
         """Whether there is an entry; reading it counts as a read."""
@@ -102,7 +93,7 @@ class AsyncCache(AsyncLoads, AsyncFace):
 
         async def act(space: Space) -> None:
             address = space.address(key)
-            await self._engine.store(address, self._freeze(address, key, value, ends), ends.engine)
+            await self._writer.store(address, self._freeze(address, key, value, ends), ends.engine)
 
         await self._steadily(act, [key])
         self._counters.stores += 1
@@ -125,7 +116,7 @@ class AsyncCache(AsyncLoads, AsyncFace):
         async def act(space: Space) -> None:
             addressed = [(space.address(key), key, value) for key, value in values.items()]
             items = [(where, self._freeze(where, key, value, ends), ends.engine) for where, key, value in addressed]
-            await self._engine.store_many(items)
+            await self._writer.store_many(items)
 
         await self._steadily(act, list(values))
         self._counters.stores += len(values)
@@ -135,7 +126,7 @@ class AsyncCache(AsyncLoads, AsyncFace):
         ms = self._ends(ttl, None).ttl
 
         async def act(space: Space) -> bool:
-            return await self._engine.touch(space.address(key), ms, time.time_ns() // 1_000_000)
+            return await self._writer.touch(space.address(key), ms, time.time_ns() // 1_000_000)
 
         return await self._steadily(act)
 
@@ -145,7 +136,7 @@ class AsyncCache(AsyncLoads, AsyncFace):
         async def act(space: Space) -> bool:
             address = space.address(key)
             self._hub.flights.spoil(address)
-            return await self._engine.drop(address)
+            return await self._writer.drop(address)
 
         dropped = await self._steadily(act)
         self._counters.drops += dropped
@@ -153,13 +144,13 @@ class AsyncCache(AsyncLoads, AsyncFace):
 
     async def delete_many(self, keys: Iterable[Key]) -> int:
         """Drop entries, one trip to each member; how many there were."""
-        keys = _unique(keys)
+        keys = unique(keys)
 
         async def act(space: Space) -> int:
             addresses = space.addresses(keys)
             for address in addresses:
                 self._hub.flights.spoil(address)
-            return await self._engine.drop_many(addresses)
+            return await self._writer.drop_many(addresses)
 
         dropped = await self._steadily(act)
         self._counters.drops += dropped
@@ -169,8 +160,9 @@ class AsyncCache(AsyncLoads, AsyncFace):
         """
         Drop all entries, for everybody, at a cost that does not depend on how many there are.
 
-        On return no read that begins later, in any process, sees an entry from before. Their memory is freed
-        in the background. Once begun it is done to the end, also when its caller is cancelled.
+        On return no read that begins later, in any process, sees an entry from before; only near copies in other
+        processes may be handed out until the news is there. Memory is freed in the background. Once begun it is done
+        to the end, also when its caller is cancelled.
         """
         await self._settle()
         # Broken off in the middle, it would have raised the epoch and told nobody.
@@ -257,7 +249,7 @@ class AsyncCache(AsyncLoads, AsyncFace):
         return AsyncCache(self._hub, self.name, self.policy.changed(**changes), inside=name, counters=self._counters)
 
 
-def _unique(keys: Iterable[Key]) -> list[Key]:
+def unique(keys: Iterable[Key]) -> list[Key]:
     """The keys, each once."""
     if isinstance(keys, (str, bytes)):
         raise KeyRefused(f"{keys!r:.60} is one key, where several are expected; put it into a list")

@@ -61,7 +61,7 @@ class AsyncChanges(AsyncCell):
         async def act(space: Space) -> bool:
             address = space.address(key)
             frame = self._freeze(address, key, value, ends)
-            return await self._engine.store_if_present(address, frame, ends.engine)
+            return await self._writer.store_if_present(address, frame, ends.engine)
 
         return self._stored(await self._steadily(act, [key]))
 
@@ -122,7 +122,7 @@ class AsyncChanges(AsyncCell):
 
     async def _count_at_owner(self, key: Key, by: int, start: int, ends: Ends) -> int:
         async def act(space: Space) -> int:
-            return await self._engine.add(space.address(key), by, start, ends.engine)
+            return await self._writer.add(space.address(key), by, start, ends.engine)
 
         try:
             return await self._steadily(act, [key])
@@ -164,7 +164,7 @@ class AsyncChanges(AsyncCell):
         async def act(space: Space) -> bool:
             address = space.address(key)
             frame = self._freeze(address, key, value, ends)
-            return await self._engine.store_if_absent(address, frame, ends.engine)
+            return await self._writer.store_if_absent(address, frame, ends.engine)
 
         return self._stored(await self._steadily(act, [key]))
 
@@ -179,7 +179,7 @@ class AsyncChanges(AsyncCell):
         async def act(space: Space) -> bool:
             address = space.address(key)
             frame = self._freeze(address, key, value, ends)
-            return await self._engine.store_if_version(address, version, frame, ends.engine)
+            return await self._writer.store_if_version(address, version, frame, ends.engine)
 
         return self._stored(await self._steadily(act, [key]))
 
@@ -192,9 +192,9 @@ class AsyncChanges(AsyncCell):
             if raw is None or self._is_sound(address, raw):
                 return False
             try:
-                return await self._engine.drop_if_version(address, frames.version_of(raw))
+                return await self._writer.drop_if_version(address, frames.version_of(raw))
             except FrameError:  # no frame, and so without a version
-                return await self._engine.drop_if_strange(address)
+                return await self._writer.drop_if_strange(address)
 
         return await self._steadily(act)
 

@@ -10,7 +10,7 @@ import sys
 import types
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Concatenate, Final, Generic, ParamSpec, Protocol, Self, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Concatenate, Final, Generic, ParamSpec, Protocol, Self, TypeVar, overload
 
 from cachegrid._core.address import Key
 from cachegrid._core.closures import difference, fixed_in
@@ -73,16 +73,16 @@ class AsyncCachedFunction(Generic[P, T]):
         return self
 
     async def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
-        cache = self.cache
         key = self._make_key(args, kwargs)
-        value = await cache._read(key)  # noqa: SLF001 - the cache hands itself to its functions
-        if value is not MISS:
-            return cast("T", value)
+        value: T = await self.cache._read(key)  # noqa: SLF001 - the cache hands itself to its functions
+        return await self._loaded(key, args, kwargs) if value is MISS else value
 
+    # Apart from the call: a function inside it, that knows the arguments, would slow down those that find a result.
+    async def _loaded(self, key: Key, args: Any, kwargs: Any) -> T:
         async def load() -> T:
             return await self._function(*args, **kwargs)
 
-        return await cache._load(key, load, cache._ends_by_policy)  # noqa: SLF001
+        return await self.cache._load(key, load, self.cache._ends_by_policy)  # noqa: SLF001 - as above
 
     def key(self, *args: P.args, **kwargs: P.kwargs) -> Key:
         """The key of a call's entry in `cache`. Raises KeyRefused for arguments that cannot be in a key."""

@@ -130,7 +130,7 @@ class AsyncLoads(AsyncChanges):
         lands = token is not None and not load.is_damaged and "landings" not in self._hub.lacking
         try:
             if lands and token is not None:
-                stored = await self._engine.land(load.address, token, frame, load.ends.engine)
+                stored = await self._writer.land(load.address, token, frame, load.ends.engine)
             else:
                 stored = await self._keep(load, frame)
             if self._stored(stored):
@@ -148,20 +148,20 @@ class AsyncLoads(AsyncChanges):
         """
         address, ttl = load.address, load.ends.engine
         if load.is_damaged or "conditions" in self._hub.lacking:
-            await self._engine.store(address, frame, ttl)
+            await self._writer.store(address, frame, ttl)
             return True
         try:
-            return await self._engine.store_if_absent(address, frame, ttl)
+            return await self._writer.store_if_absent(address, frame, ttl)
         except OutcomeUnknown:
             # Repeated when nobody knows whether it was done: if it was, then the second finds it there.
-            return await self._engine.store_if_absent(address, frame, ttl)
+            return await self._writer.store_if_absent(address, frame, ttl)
 
     async def _drop_outdated(self, load: _Load, frame: bytes, *, lands: bool) -> None:
         """Drop what was just stored, if it was dropped while it was being stored, or nobody looks there any more."""
         if not lands and is_spoiled(load.address):  # what lands, the drop has met at the owner
             if "conditions" in self._hub.lacking:
-                await self._engine.drop(load.address)
+                await self._writer.drop(load.address)
             else:
-                await self._engine.drop_if_version(load.address, version_of(frame))
+                await self._writer.drop_if_version(load.address, version_of(frame))
         elif load.space.doubt != self._engine.doubt and (await self._settle()).prefix != load.space.prefix:
-            await self._engine.drop(load.address)
+            await self._writer.drop(load.address)

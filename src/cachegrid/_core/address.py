@@ -72,8 +72,14 @@ class Space:
             except UnicodeEncodeError as error:
                 raise KeyRefused(f"the key {key!r} holds a lone surrogate, which has no UTF-8 form") from error
         elif key.__class__ is tuple:
-            parts = [_element(part, key) for part in key]
-            address = self.prefix + _TUPLE + b"".join(b"%b%d:%b" % (kind, len(raw), raw) for kind, raw in parts)
+            address = self.prefix + _TUPLE
+            for part in key:
+                # Written out for str: most parts are one.
+                try:
+                    kind, raw = (_TEXT, part.encode()) if part.__class__ is str else _element(part, key)
+                except UnicodeEncodeError:
+                    kind, raw = _element(part, key)  # raises
+                address += b"%b%d:%b" % (kind, len(raw), raw)
         else:
             kind, raw = _element(key, key)
             address = self.prefix + kind + raw

@@ -17,7 +17,6 @@ from cachegrid.errors import ConfigError, KeyRefused
 
 __all__ = ["Binder"]
 
-_SIMPLE: Final = frozenset({str, int, bytes})
 _BY_REPR: Final = (
     dt.datetime,
     dt.date,
@@ -69,11 +68,20 @@ class Binder:
                 values = tuple([values[index] for index in self._kept])
         else:
             values = self._bound(args, kwargs)
+        room = _LONGEST
         for value in values:
             kind = value.__class__
-            if kind not in _SIMPLE or (kind is str and not value.isascii() and not _is_utf8(value)):
+            if kind is str:
+                if not value.isascii() and not _is_utf8(value):
+                    return self._digest(values)
+                room -= len(value)
+            elif kind is int:
+                room -= value.bit_length() >> 1
+            elif kind is bytes:
+                room -= len(value)
+            else:
                 return self._digest(values)
-        if sum([len(value) if value.__class__ is not int else value.bit_length() >> 1 for value in values]) > _LONGEST:
+        if room < 0:
             return self._digest(values)
         return values
 

@@ -13,6 +13,8 @@ class CacheStats:
 
     hits: int
     misses: int
+    near_hits: int  # those of the hits that were answered in this process
+    near_misses: int  # those of the misses that were, where absence is kept near
     stores: int
     drops: int
     loads: int
@@ -39,14 +41,20 @@ class Counters:
         "load_waits",
         "loads",
         "misses",
+        "near_hits",
+        "near_misses",
         "store_failures",
         "stores",
     )
 
     def __init__(self) -> None:
         self.hits = self.misses = self.stores = self.drops = 0
+        self.near_hits = self.near_misses = 0  # not counted among hits and misses until someone asks
         self.loads = self.load_failures = self.load_waits = self.store_failures = self.damaged = 0
 
     def snapshot(self) -> CacheStats:
         """The counters as they are now."""
-        return CacheStats(**{name: getattr(self, name) for name in self.__slots__})
+        counts = {name: getattr(self, name) for name in self.__slots__}
+        counts["misses"] += counts["near_misses"]
+        counts["hits"] += counts["near_hits"]
+        return CacheStats(**counts)

@@ -20,6 +20,7 @@ from cachegrid.engines._sio.protocol import (
 )
 from cachegrid.engines.facts import MemberFacts
 from cachegrid.errors import Unsupported
+from cachegrid.near.nearby import Pushes
 
 __all__ = ["SyncAbleEngine", "able", "lacking_in", "refusal"]
 
@@ -31,6 +32,7 @@ _ABILITIES: Final[dict[str, type]] = {
     "landings": SyncLandings,
     "leases": SyncLeases,
     "members": SyncMembers,
+    "pushes": Pushes,
     "times": SyncTimes,
     "walks": SyncWalks,
 }
@@ -85,6 +87,9 @@ class _Stood:
 
     def fetch_many(self, addresses: Sequence[bytes]) -> list[bytes | None]:
         return [self._engine.fetch(address) for address in addresses]
+
+    def fetch_parts(self, addresses: Sequence[bytes]) -> Iterator[tuple[Sequence[int], Sequence[bytes | None]]]:
+        yield range(len(addresses)), self.fetch_many(addresses)
 
     def store_many(self, items: Sequence[tuple[bytes, bytes, int | None]]) -> None:
         for address, frame, ttl in items:

@@ -26,7 +26,7 @@ from cachegrid._sio.loads import SyncLoads
 from cachegrid._sio.lock import SyncGridLock
 from cachegrid.errors import KeyRefused, ValueRefused
 
-__all__ = ["SyncCache"]
+__all__ = ["SyncCache", "unique"]
 
 K = TypeVar("K", bound=Key)  # to a type checker, a mapping of str is none of Key
 P = ParamSpec("P")
@@ -58,16 +58,7 @@ class SyncCache(SyncLoads, SyncFace):
     ) -> dict[Key, Any]: ...
     def get_many(self, keys: Iterable[Any]) -> dict[Any, Any]:
         """The values of those entries that are there, in the order asked for; one trip to each member."""
-        keys = _unique(keys)
-
-        def act(space: Space) -> tuple[list[bytes], list[bytes | None]]:
-            addresses = space.addresses(keys)
-            if self._idle is not None:
-                return addresses, self._engine.fetch_idle_many(addresses, self._idle)
-            return addresses, self._engine.fetch_many(addresses)
-
-        addresses, frames = self._steadily(act)
-        return self._thaw_many(keys, addresses, frames)
+        return self._read_many(unique(keys))
 
     def has(self, key: Key) -> bool:
         """Whether there is an entry; reading it counts as a read."""
@@ -103,7 +94,7 @@ class SyncCache(SyncLoads, SyncFace):
 
         def act(space: Space) -> None:
             address = space.address(key)
-            self._engine.store(address, self._freeze(address, key, value, ends), ends.engine)
+            self._writer.store(address, self._freeze(address, key, value, ends), ends.engine)
 
         self._steadily(act, [key])
         self._counters.stores += 1
@@ -126,7 +117,7 @@ class SyncCache(SyncLoads, SyncFace):
         def act(space: Space) -> None:
             addressed = [(space.address(key), key, value) for key, value in values.items()]
             items = [(where, self._freeze(where, key, value, ends), ends.engine) for where, key, value in addressed]
-            self._engine.store_many(items)
+            self._writer.store_many(items)
 
         self._steadily(act, list(values))
         self._counters.stores += len(values)
@@ -136,7 +127,7 @@ class SyncCache(SyncLoads, SyncFace):
         ms = self._ends(ttl, None).ttl
 
         def act(space: Space) -> bool:
-            return self._engine.touch(space.address(key), ms, time.time_ns() // 1_000_000)
+            return self._writer.touch(space.address(key), ms, time.time_ns() // 1_000_000)
 
         return self._steadily(act)
 
@@ -146,7 +137,7 @@ class SyncCache(SyncLoads, SyncFace):
         def act(space: Space) -> bool:
             address = space.address(key)
             self._hub.flights.spoil(address)
-            return self._engine.drop(address)
+            return self._writer.drop(address)
 
         dropped = self._steadily(act)
         self._counters.drops += dropped
@@ -154,13 +145,13 @@ class SyncCache(SyncLoads, SyncFace):
 
     def delete_many(self, keys: Iterable[Key]) -> int:
         """Drop entries, one trip to each member; how many there were."""
-        keys = _unique(keys)
+        keys = unique(keys)
 
         def act(space: Space) -> int:
             addresses = space.addresses(keys)
             for address in addresses:
                 self._hub.flights.spoil(address)
-            return self._engine.drop_many(addresses)
+            return self._writer.drop_many(addresses)
 
         dropped = self._steadily(act)
         self._counters.drops += dropped
@@ -170,8 +161,9 @@ class SyncCache(SyncLoads, SyncFace):
         """
         Drop all entries, for everybody, at a cost that does not depend on how many there are.
 
-        On return no read that begins later, in any process, sees an entry from before. Their memory is freed
-        in the background. Once begun it is done to the end, also when its caller is cancelled.
+        On return no read that begins later, in any process, sees an entry from before; only near copies in other
+        processes may be handed out until the news is there. Memory is freed in the background. Once begun it is done
+        to the end, also when its caller is cancelled.
         """
         self._settle()
         # Broken off in the middle, it would have raised the epoch and told nobody.
@@ -256,7 +248,7 @@ class SyncCache(SyncLoads, SyncFace):
         return SyncCache(self._hub, self.name, self.policy.changed(**changes), inside=name, counters=self._counters)
 
 
-def _unique(keys: Iterable[Key]) -> list[Key]:
+def unique(keys: Iterable[Key]) -> list[Key]:
     """The keys, each once."""
     if isinstance(keys, (str, bytes)):
         raise KeyRefused(f"{keys!r:.60} is one key, where several are expected; put it into a list")

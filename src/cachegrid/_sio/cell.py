@@ -8,7 +8,7 @@ import dataclasses
 import os
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple, TypeVar
 
@@ -65,19 +65,19 @@ class SyncCell:
         self._names = [name] if inside is None else [name, _checked_label(inside)]
         namespace = hub.settings.namespace
         self._epoch_names = [f"{namespace}:{'/'.join(self._names[: i + 1])}".encode() for i in range(len(self._names))]
-        self._space = Space(namespace, self._names, [0] * len(self._names), doubt=NEVER)
+        self._space = self._make_space([0] * len(self._names), NEVER)
         self._ends_by_policy = _ends(policy.ttl, policy.idle)
         self._idle = self._ends_by_policy.idle
         self._lease = milliseconds("lease", policy.lease)
         self._wait = seconds_of("wait", policy.wait)
-        self._engine = UNOPENED
+        self._engine = self._writer = UNOPENED
         self._sweeper: SyncWork | None = None
         self._closures: dict[str, dict[str, str]] = {}  # what functions that are kept here were made with, by label
         hub.enter(self)
 
     def give_up(self, engine: SyncAbleEngine) -> None:
         """The grid was closed: `engine` stands for none."""
-        self._engine = engine
+        self._use(engine)
 
     def __repr__(self) -> str:
         said = [
@@ -100,10 +100,13 @@ class SyncCell:
         space = self._space
         if space.doubt != doubt:
             epochs = [self._epoch(index) for index in range(len(self._epoch_names))]
-            space = Space(self._hub.settings.namespace, self._names, epochs, doubt)
+            space = self._make_space(epochs, doubt)
             if space.epochs >= self._space.epochs:  # else somebody has learned newer ones meanwhile
                 self._space = space
         return space
+
+    def _make_space(self, epochs: Sequence[int], doubt: int) -> Space:
+        return Space(self._hub.settings.namespace, self._names, epochs, doubt)
 
     def _epoch(self, index: int) -> int:
         # Noted before the question: what others learn while it is on its way may well be newer than the answer.
@@ -126,9 +129,13 @@ class SyncCell:
             secret=None if opened is None else opened.secret,
             max_value=bytes_of("max_value", policy.max_value),
         )
-        self._engine = engine
+        self._use(engine)
         if self._hub.opened is None:  # closed meanwhile, when this cell had been told already
-            self._engine = self._hub.engine
+            self._use(self._hub.engine)
+
+    def _use(self, engine: SyncAbleEngine) -> None:
+        self._engine = engine
+        self._writer = engine  # what writes go to
 
     def _steadily(self, act: Callable[[Space], T], leaves: Sequence[Key] = ()) -> T:
         """
@@ -153,7 +160,7 @@ class SyncCell:
     def _drop_left(self, addresses: list[bytes]) -> None:
         """Free what is out of reach. If that fails, the next sweep does it."""
         with contextlib.suppress(EngineError):
-            self._engine.drop_many(addresses)
+            self._writer.drop_many(addresses)
 
     # Reading.
 
@@ -188,18 +195,35 @@ class SyncCell:
             return self._engine.fetch(address)
         return self._engine.fetch_idle(address, self._idle)
 
-    def _thaw_many(self, keys: list[Key], addresses: list[bytes], raws: Sequence[bytes | None]) -> dict[Key, Any]:
-        values, special, damaged = self._pipeline.thaw_many(addresses, raws)
+    def _read_many(self, keys: list[Key]) -> dict[Key, Any]:
+        """The values of those entries that are there; what one member has sent is decoded while others work."""
+
+        def act(space: Space) -> tuple[dict[Key, Any], list[tuple[bytes, bytes]], int]:
+            addresses = space.addresses(keys)
+            thaw = self._pipeline.thaw_many
+            if self._idle is not None:
+                return thaw(keys, addresses, self._engine.fetch_idle_many(addresses, self._idle))
+            values: dict[Key, Any] = {}
+            special: list[tuple[bytes, bytes]] = []
+            damaged = 0
+            for places, raws in self._engine.fetch_parts(addresses):
+                found, more, lost = thaw([keys[at] for at in places], [addresses[at] for at in places], raws)
+                values |= found
+                special += more
+                damaged += lost
+            return values, special, damaged
+
+        values, special, damaged = self._steadily(act)
         if special and self._idle is None:
-            self._restart_idle(special, dict(zip(addresses, raws, strict=True)))
+            self._restart_idle(special)
         self._counters.damaged += damaged
         self._counters.hits += len(values)
         self._counters.misses += len(keys) - len(values)
-        return {key: values[address] for key, address in zip(keys, addresses, strict=True) if address in values}
+        return {key: values[key] for key in keys if key in values}
 
-    def _restart_idle(self, addresses: list[bytes], raws: dict[bytes, bytes | None]) -> None:
+    def _restart_idle(self, entries: Iterable[tuple[bytes, bytes | None]]) -> None:
         """Entries with an idle time of their own, that were just read: it starts anew."""
-        idle = [address for address in addresses if _names_idle(raws[address] or b"")]
+        idle = [address for address, raw in entries if raw is not None and _names_idle(raw)]
         if idle:
             self._engine.fetch_idle_many(idle, AGES)
 

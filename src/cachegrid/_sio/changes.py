@@ -62,7 +62,7 @@ class SyncChanges(SyncCell):
         def act(space: Space) -> bool:
             address = space.address(key)
             frame = self._freeze(address, key, value, ends)
-            return self._engine.store_if_present(address, frame, ends.engine)
+            return self._writer.store_if_present(address, frame, ends.engine)
 
         return self._stored(self._steadily(act, [key]))
 
@@ -121,7 +121,7 @@ class SyncChanges(SyncCell):
 
     def _count_at_owner(self, key: Key, by: int, start: int, ends: Ends) -> int:
         def act(space: Space) -> int:
-            return self._engine.add(space.address(key), by, start, ends.engine)
+            return self._writer.add(space.address(key), by, start, ends.engine)
 
         try:
             return self._steadily(act, [key])
@@ -163,7 +163,7 @@ class SyncChanges(SyncCell):
         def act(space: Space) -> bool:
             address = space.address(key)
             frame = self._freeze(address, key, value, ends)
-            return self._engine.store_if_absent(address, frame, ends.engine)
+            return self._writer.store_if_absent(address, frame, ends.engine)
 
         return self._stored(self._steadily(act, [key]))
 
@@ -178,7 +178,7 @@ class SyncChanges(SyncCell):
         def act(space: Space) -> bool:
             address = space.address(key)
             frame = self._freeze(address, key, value, ends)
-            return self._engine.store_if_version(address, version, frame, ends.engine)
+            return self._writer.store_if_version(address, version, frame, ends.engine)
 
         return self._stored(self._steadily(act, [key]))
 
@@ -191,9 +191,9 @@ class SyncChanges(SyncCell):
             if raw is None or self._is_sound(address, raw):
                 return False
             try:
-                return self._engine.drop_if_version(address, frames.version_of(raw))
+                return self._writer.drop_if_version(address, frames.version_of(raw))
             except FrameError:  # no frame, and so without a version
-                return self._engine.drop_if_strange(address)
+                return self._writer.drop_if_strange(address)
 
         return self._steadily(act)
 

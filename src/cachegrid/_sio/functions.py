@@ -11,7 +11,7 @@ import sys
 import types
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Concatenate, Final, Generic, ParamSpec, Protocol, Self, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Concatenate, Final, Generic, ParamSpec, Protocol, Self, TypeVar, overload
 
 from cachegrid._core.address import Key
 from cachegrid._core.closures import difference, fixed_in
@@ -74,16 +74,16 @@ class SyncCachedFunction(Generic[P, T]):
         return self
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
-        cache = self.cache
         key = self._make_key(args, kwargs)
-        value = cache._read(key)  # noqa: SLF001 - the cache hands itself to its functions
-        if value is not MISS:
-            return cast("T", value)
+        value: T = self.cache._read(key)  # noqa: SLF001 - the cache hands itself to its functions
+        return self._loaded(key, args, kwargs) if value is MISS else value
 
+    # Apart from the call: a function inside it, that knows the arguments, would slow down those that find a result.
+    def _loaded(self, key: Key, args: Any, kwargs: Any) -> T:
         def load() -> T:
             return self._function(*args, **kwargs)
 
-        return cache._load(key, load, cache._ends_by_policy)  # noqa: SLF001
+        return self.cache._load(key, load, self.cache._ends_by_policy)  # noqa: SLF001 - as above
 
     def key(self, *args: P.args, **kwargs: P.kwargs) -> Key:
         """The key of a call's entry in `cache`. Raises KeyRefused for arguments that cannot be in a key."""

@@ -53,12 +53,19 @@ class SyncGrid(SyncGridFace):
         known = self._caches.get(name)
         if known is None:
             declared = self._hub.settings.caches.get(name, CachePolicy())
-            made = SyncCache(self._hub, check_name("cache name", name), declared.changed(**policy))
+            made = self._make(check_name("cache name", name), declared.changed(**policy))
             known = self._caches.setdefault(name, made)  # of several threads at once one makes it
         if policy and not known.policy.changed(**policy).means_the_same_as(known.policy):
             want = f"the same everywhere; it was opened with {known.policy}"
             raise ConfigError(f"the policy of cache {name!r}", policy, want)
         return known
+
+    def _make(self, name: str, policy: CachePolicy) -> SyncCache:
+        if policy.near is None:
+            return SyncCache(self._hub, name, policy)
+        from cachegrid._sio.near import SyncNearCache
+
+        return SyncNearCache(self._hub, name, policy)
 
     def lock(self, name: Key, *, lease: Duration = "10s", wait: Duration = "30s") -> SyncGridLock:
         """

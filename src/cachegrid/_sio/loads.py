@@ -129,7 +129,7 @@ class SyncLoads(SyncChanges):
         lands = token is not None and not load.is_damaged and "landings" not in self._hub.lacking
         try:
             if lands and token is not None:
-                stored = self._engine.land(load.address, token, frame, load.ends.engine)
+                stored = self._writer.land(load.address, token, frame, load.ends.engine)
             else:
                 stored = self._keep(load, frame)
             if self._stored(stored):
@@ -147,20 +147,20 @@ class SyncLoads(SyncChanges):
         """
         address, ttl = load.address, load.ends.engine
         if load.is_damaged or "conditions" in self._hub.lacking:
-            self._engine.store(address, frame, ttl)
+            self._writer.store(address, frame, ttl)
             return True
         try:
-            return self._engine.store_if_absent(address, frame, ttl)
+            return self._writer.store_if_absent(address, frame, ttl)
         except OutcomeUnknown:
             # Repeated when nobody knows whether it was done: if it was, then the second finds it there.
-            return self._engine.store_if_absent(address, frame, ttl)
+            return self._writer.store_if_absent(address, frame, ttl)
 
     def _drop_outdated(self, load: _Load, frame: bytes, *, lands: bool) -> None:
         """Drop what was just stored, if it was dropped while it was being stored, or nobody looks there any more."""
         if not lands and is_spoiled(load.address):  # what lands, the drop has met at the owner
             if "conditions" in self._hub.lacking:
-                self._engine.drop(load.address)
+                self._writer.drop(load.address)
             else:
-                self._engine.drop_if_version(load.address, version_of(frame))
+                self._writer.drop_if_version(load.address, version_of(frame))
         elif load.space.doubt != self._engine.doubt and (self._settle()).prefix != load.space.prefix:
-            self._engine.drop(load.address)
+            self._writer.drop(load.address)

@@ -7,8 +7,8 @@ whatever needs more care leaves it at one comparison.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import Hashable, Sequence
+from typing import Any, Final, TypeVar
 
 from cachegrid._core import frame as frames
 from cachegrid._core.frame import COMPRESSED, HEADER_SIZE, INT_MAX, INT_MIN, SIGNED, Frame
@@ -18,6 +18,8 @@ from cachegrid.codecs.squeeze import expand, squeeze
 from cachegrid.errors import FrameError, ValueRefused, ValueTooLarge
 
 __all__ = ["Pipeline"]
+
+K = TypeVar("K", bound=Hashable)
 
 _SMALL: Final = 4096  # bytes that are copied without a thought; of more, views are taken
 _BEGINNING: Final = bytes([frames.MAGIC, frames.FORMAT])
@@ -131,36 +133,50 @@ class Pipeline:
         return self.thaw_entry(address, raw)[0]
 
     def thaw_many(
-        self, addresses: Sequence[bytes], raws: Sequence[bytes | None]
-    ) -> tuple[dict[bytes, Any], list[bytes], int]:
+        self, keys: Sequence[K], addresses: Sequence[bytes], raws: Sequence[bytes | None]
+    ) -> tuple[dict[K, Any], list[tuple[bytes, bytes]], int]:
         """
-        The values of those frames that can be read, by address.
+        The values of those frames that can be read, by key.
 
-        Besides, the addresses of those that are more than a payload behind a header, and how many could not be read.
+        Besides, address and frame of those that are more than a payload behind a header, and how many could not be
+        read.
         """
-        found: dict[bytes, Any] = {}
-        special: list[bytes] = []
+        found: dict[K, Any] = {}
+        special: list[tuple[bytes, bytes]] = []
         damaged = 0
         mark, simple, decode, prefix = self._mark, self._simple, self._decode, self._bytes_prefix
         at = HEADER_SIZE + len(prefix or b"")
-        for address, raw in zip(addresses, raws, strict=True):
+        for key, address, raw in zip(keys, addresses, raws, strict=True):
             if raw is None:
                 continue
             try:
                 if raw[8:10] == mark and raw[:2] == _BEGINNING and HEADER_SIZE <= len(raw) <= simple:
                     # `thaw`, written out; decoding would only copy bytes once more.
-                    found[address] = raw[at:] if raw[HEADER_SIZE:at] == prefix else decode(raw[HEADER_SIZE:])
+                    found[key] = raw[at:] if raw[HEADER_SIZE:at] == prefix else decode(raw[HEADER_SIZE:])
                 else:
-                    special.append(address)
-                    found[address] = self.thaw(address, raw)
+                    special.append((address, raw))
+                    found[key] = self.thaw(address, raw)
             except FrameError:
                 damaged += 1
         return found, special, damaged
 
+    def is_count(self, raw: bytes) -> bool:
+        """Whether these are the digits of an integer, which stand for themselves."""
+        return self._counts and frames.is_int(raw)
+
     def thaw_entry(self, address: bytes, raw: bytes) -> tuple[Any, Frame]:
         """The value and what its frame says; `FrameError` as for `thaw`."""
-        if self._counts and frames.is_int(raw):
+        if self.is_count(raw):
             return frames.unpack_int(raw), frames.frame_of_int(raw)
+        payload, frame = self.payload(address, raw)
+        return self._decode(payload), frame
+
+    def decode(self, payload: Payload) -> Any:
+        """The value in a payload; a fresh one each time."""
+        return self._decode(payload)
+
+    def payload(self, address: bytes, raw: bytes) -> tuple[Payload, Frame]:
+        """What a frame carries, verified and expanded, and what it says; `FrameError` as for `thaw`."""
         frame = frames.unpack(raw)
         if frame.codec != self._id:
             raise FrameError(f"a frame of codec {frame.codec}, and cache {self._cache!r} has {self._codec.name!r}")
@@ -171,7 +187,7 @@ class Pipeline:
             body = expand(body, self._max_value)
         elif len(body) > self._max_value:
             raise FrameError(f"a payload of {len(body):,} bytes, and at most {self._max_value:,} are read")
-        return self._decode(body), frame
+        return body, frame
 
     def _verified(self, address: bytes, raw: bytes, frame: Frame, body: Payload) -> Payload:
         """The body without its signature, if that is ours."""

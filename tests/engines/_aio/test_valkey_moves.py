@@ -227,7 +227,7 @@ async def test_a_walk_ends_where_members_never_agree(grid: LoopbackGrid, monkeyp
     async with opened(grid.url) as engine:
         hurry(engine, 0.3)
         routing = engine._routing
-        one, two, *_ = routing._routes.owners
+        one, two, *_ = routing.routes.owners
         everything = [(0, SLOTS - 1)]
 
         async def hear_the_other(*_: object, first: Endpoint | None = None, **__: object) -> bool:

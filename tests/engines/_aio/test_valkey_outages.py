@@ -144,6 +144,44 @@ async def test_a_replica_answers_while_there_is_no_owner(ends: str, loyal: Loopb
         await engine.store(address, frame_of(b"new"), None)
 
 
+async def test_a_broken_connection_is_no_reason_to_ask_a_replica(loyal: LoopbackGrid) -> None:
+    """
+    The owner is well, and a replica may be behind, and lack what this process has written itself.
+    """
+    address, frame = await aside(address_of, loyal, 0), frame_of(b"kept")
+    async with opened(loyal.url) as engine:
+        await engine.store(address, frame, None)
+        await engine.raise_epoch(address)
+        replica = await aside(replica_of, loyal, 0)
+        asked = await aside(reads_at, loyal, replica)
+        for read in (partial(engine.fetch, address), partial(engine.fetch_idle, address, 60_000)):
+            await aside(break_connections, loyal, 0)
+            assert frame == await read()
+        await aside(break_connections, loyal, 0)
+        assert [frame, frame] == await engine.fetch_many([address, address])
+        assert asked == await aside(reads_at, loyal, replica)
+
+
+def replica_of(grid: LoopbackGrid, owner: int) -> int:
+    """The member that follows an owner."""
+    members = grid.state.members
+    [port] = [one.port for one in grid.members() if one.owner_id == members[owner].id]
+    return next(member.index for member in members if member.port == port)
+
+
+def reads_at(grid: LoopbackGrid, index: int) -> int:
+    """How often a member was asked for an entry."""
+    with grid.admin(index) as admin:
+        told = admin.facts("commandstats").get("cmdstat_get", "calls=0")
+    return int(told.partition(",")[0].removeprefix("calls="))
+
+
+def break_connections(grid: LoopbackGrid, index: int) -> None:
+    """Close all connections of a member's callers."""
+    with grid.admin(index) as admin:
+        admin.run("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+
+
 async def test_who_only_reads_hears_of_the_next_owner(grid: LoopbackGrid) -> None:
     """
     A replica that answers is asked for only until there is a new owner.

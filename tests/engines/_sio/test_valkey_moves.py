@@ -228,7 +228,7 @@ def test_a_walk_ends_where_members_never_agree(grid: LoopbackGrid, monkeypatch: 
     with opened(grid.url) as engine:
         hurry(engine, 0.3)
         routing = engine._routing
-        one, two, *_ = routing._routes.owners
+        one, two, *_ = routing.routes.owners
         everything = [(0, SLOTS - 1)]
 
         def hear_the_other(*_: object, first: Endpoint | None = None, **__: object) -> bool:

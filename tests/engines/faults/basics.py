@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 
 from tests.engines.faults.fault import MINUTE, Engine, fault
 
@@ -143,3 +143,15 @@ async def _(self: Engine, items: Sequence[tuple[bytes, bytes, int | None]]) -> N
 async def _(self: Engine, addresses: Sequence[bytes]) -> int:
     self._store.drop_many(addresses)
     return len(addresses)
+
+
+@fault("fetch_parts", "forgets the last place", "parts_are_the_whole")
+async def _(self: Engine, addresses: Sequence[bytes]) -> AsyncIterator[tuple[Sequence[int], Sequence[bytes | None]]]:
+    if addresses:
+        yield range(len(addresses) - 1), self._store.fetch_many(addresses[:-1])
+
+
+@fault("fetch_parts", "counts the places of each part anew", "parts_are_the_whole")
+async def _(self: Engine, addresses: Sequence[bytes]) -> AsyncIterator[tuple[Sequence[int], Sequence[bytes | None]]]:
+    for part in (addresses[:1000], addresses[1000:]):
+        yield range(len(part)), self._store.fetch_many(part)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
 
 from cachegrid.engines._aio.protocol import AsyncEngine
+from cachegrid.near.copies import Guard
+from cachegrid.near.nearby import Sink
 from tests.flow.waits._aio import AsyncGate
 
 __all__ = ["AsyncGatedEngine"]
@@ -55,6 +57,24 @@ class AsyncGatedEngine:
         """The engine's own."""
         return int(self.engine.doubt)
 
+    @property
+    def trouble(self) -> int:
+        """The engine's own."""
+        return int(self.engine.trouble)
+
+    def follow(self, prefix: bytes, sink: Sink, staleness: float) -> None:
+        """Tell what changes."""
+        self.engine.follow(prefix, sink, staleness)
+
+    def unfollow(self, prefix: bytes) -> None:
+        """Tell no longer."""
+        self.engine.unfollow(prefix)
+
+    def guard(self, address: bytes, prefix: bytes) -> Guard | None:
+        """Who tells."""
+        guard: Guard | None = self.engine.guard(address, prefix)
+        return guard
+
     def hold(self, method: str, *, answered: bool = False, error: Exception | None = None) -> AsyncGate:
         """Hold the next call of a method before it is made; or, `answered`, with its answer in hand. Then raise."""
         gate = AsyncGate()
@@ -95,6 +115,10 @@ class AsyncGatedEngine:
         async for page in self.engine.walk(prefix):
             self.calls["page"] += 1
             yield page
+
+    async def fetch_parts(self, addresses: Sequence[bytes]) -> AsyncIterator[tuple[Sequence[int], list[Any]]]:
+        """As one part; counted, held and failed as `fetch_many` is."""
+        yield range(len(addresses)), await self.pass_on("fetch_many", addresses)
 
     async def aclose(self) -> None:
         """Close the engine."""

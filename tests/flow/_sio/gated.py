@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from cachegrid.engines._sio.protocol import SyncEngine
+from cachegrid.near.copies import Guard
+from cachegrid.near.nearby import Sink
 from tests.flow.waits._sio import SyncGate
 
 __all__ = ["SyncGatedEngine"]
@@ -56,6 +58,24 @@ class SyncGatedEngine:
         """The engine's own."""
         return int(self.engine.doubt)
 
+    @property
+    def trouble(self) -> int:
+        """The engine's own."""
+        return int(self.engine.trouble)
+
+    def follow(self, prefix: bytes, sink: Sink, staleness: float) -> None:
+        """Tell what changes."""
+        self.engine.follow(prefix, sink, staleness)
+
+    def unfollow(self, prefix: bytes) -> None:
+        """Tell no longer."""
+        self.engine.unfollow(prefix)
+
+    def guard(self, address: bytes, prefix: bytes) -> Guard | None:
+        """Who tells."""
+        guard: Guard | None = self.engine.guard(address, prefix)
+        return guard
+
     def hold(self, method: str, *, answered: bool = False, error: Exception | None = None) -> SyncGate:
         """Hold the next call of a method before it is made; or, `answered`, with its answer in hand. Then raise."""
         gate = SyncGate()
@@ -96,6 +116,10 @@ class SyncGatedEngine:
         for page in self.engine.walk(prefix):
             self.calls["page"] += 1
             yield page
+
+    def fetch_parts(self, addresses: Sequence[bytes]) -> Iterator[tuple[Sequence[int], list[Any]]]:
+        """As one part; counted, held and failed as `fetch_many` is."""
+        yield range(len(addresses)), self.pass_on("fetch_many", addresses)
 
     def close(self) -> None:
         """Close the engine."""

@@ -51,6 +51,13 @@ class AsyncBatches(Protocol):
     async def fetch_many(self, addresses: Sequence[bytes]) -> list[bytes | None]:
         """The frames, in the order asked for; None where there is none."""
 
+    def fetch_parts(self, addresses: Sequence[bytes]) -> AsyncIterator[tuple[Sequence[int], Sequence[bytes | None]]]:
+        """
+        The same in parts, as members answer, so that the caller can work on one while others are on their way.
+
+        A part is the places of some addresses, and their frames; each place comes once.
+        """
+
     async def store_many(self, items: Sequence[tuple[bytes, bytes, int | None]]) -> None:
         """Put each (address, frame, ttl)."""
 

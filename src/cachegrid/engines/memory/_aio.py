@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator, Sequence
 
 from cachegrid.engines.facts import MemberFacts
 from cachegrid.engines.memory.store import Store
+from cachegrid.near.copies import Guard
+from cachegrid.near.nearby import Sink
 
 __all__ = ["AsyncMemoryEngine"]
 
@@ -19,10 +21,12 @@ class AsyncMemoryEngine:
     A forked child goes on with a copy of the store as it was at the fork.
     """
 
-    __slots__ = ("_store",)
+    __slots__ = ("_followed", "_store", "trouble")
 
     def __init__(self, store: Store | None = None) -> None:
         self._store = Store() if store is None else store
+        self._followed: dict[bytes, Sink] = {}
+        self.trouble = 0  # there is nobody else to answer
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._store!r})"
@@ -45,11 +49,34 @@ class AsyncMemoryEngine:
         return self._store.drop(address)
 
     async def aclose(self) -> None:
-        """Nothing has to be released: the entries go with the last engine on their store, unless it has a name."""
+        """Nothing else has to be released: the entries go with the last engine on their store, unless it has a name."""
+        for prefix in list(self._followed):
+            self.unfollow(prefix)
+
+    def follow(self, prefix: bytes, sink: Sink, staleness: float) -> None:
+        """Tell `sink` of every change to what begins with `prefix`, before who made it goes on."""
+        self._followed[prefix] = sink
+        self._store.follow(prefix, sink)
+
+    def unfollow(self, prefix: bytes) -> None:
+        """Tell no longer."""
+        sink = self._followed.pop(prefix, None)
+        if sink is not None:
+            self._store.unfollow(prefix, sink)
+
+    def guard(self, address: bytes, prefix: bytes) -> Guard | None:
+        """Who tells of changes: the store itself."""
+        return self._store.guard if prefix in self._followed else None
 
     async def fetch_many(self, addresses: Sequence[bytes]) -> list[bytes | None]:
         """The frames, in the order asked for; None where there is none."""
         return self._store.fetch_many(addresses)
+
+    async def fetch_parts(
+        self, addresses: Sequence[bytes]
+    ) -> AsyncIterator[tuple[Sequence[int], Sequence[bytes | None]]]:
+        """The same; here it is one part."""
+        yield range(len(addresses)), self._store.fetch_many(addresses)
 
     async def store_many(self, items: Sequence[tuple[bytes, bytes, int | None]]) -> None:
         """Put each (address, frame, ttl)."""

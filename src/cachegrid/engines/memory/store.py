@@ -20,6 +20,8 @@ from cachegrid.engines.memory.deadlines import NEVER, Deadlines, Entry
 from cachegrid.engines.memory.forks import ForkSafe
 from cachegrid.engines.memory.tables import Epochs, Leases
 from cachegrid.errors import FrameError, GridFull, NotANumber
+from cachegrid.near.copies import ENDLESS, Guard
+from cachegrid.near.nearby import Sink
 
 __all__ = ["Store"]
 
@@ -53,6 +55,9 @@ class Store(ForkSafe):
         self._epochs = Epochs(self._wall_ms)
         self.doubt = 0  # grows whenever an epoch is raised
         self._bytes = self._hits = self._misses = 0
+        self.guard = Guard()
+        self.guard.heard = ENDLESS  # nothing is ever missed here
+        self._followers: dict[tuple[bytes, Sink], None] = {}
 
     # One entry.
 
@@ -246,6 +251,18 @@ class Store(ForkSafe):
             self.doubt += 1
             return self._epochs.raise_epoch(name)
 
+    # Telling what changes.
+
+    def follow(self, prefix: bytes, sink: Sink) -> None:
+        """Tell `sink` of every change to what begins with `prefix`, under the lock."""
+        with self.lock:
+            self._followers[prefix, sink] = None
+
+    def unfollow(self, prefix: bytes, sink: Sink) -> None:
+        """Tell it no longer."""
+        with self.lock:
+            self._followers.pop((prefix, sink), None)
+
     # Walks and members.
 
     def listed(self, prefix: bytes) -> list[bytes]:
@@ -312,10 +329,12 @@ class Store(ForkSafe):
     def _end_in(self, address: bytes, entry: Entry, ttl: int | None) -> None:
         entry.deadline = NEVER if ttl is None else self._clock() + ttl * _MS
         self._deadlines.watch(address, entry)
+        self._tell(address)
 
     def _replace(self, address: bytes, entry: Entry, frame: bytes) -> None:
         self._bytes += len(frame) - len(entry.frame)
         entry.frame = frame
+        self._tell(address)
         if self.max_bytes:
             self._entries.move_to_end(address)
             self._make_room()
@@ -324,7 +343,13 @@ class Store(ForkSafe):
         entry = self._entries.pop(address)
         self._bytes -= _cost(address, entry.frame)
         self._deadlines.tidy(self._entries)
+        self._tell(address)
         return True
+
+    def _tell(self, address: bytes) -> None:
+        for prefix, sink in self._followers:
+            if address.startswith(prefix):
+                sink.changed(address)
 
     def _sweep(self, most: int) -> None:
         for address in itertools.islice(self._deadlines.due(self._entries, self._clock()), most):

@@ -14,6 +14,7 @@ __all__ = [
     "DROP_IF_VERSION",
     "EPOCH_PREFIX",
     "FAR",
+    "FETCH",
     "FETCH_IDLE",
     "INSPECT",
     "MAKE_EPOCH",
@@ -47,9 +48,12 @@ def pack(*words: bytes) -> bytes:
     return b"".join(parts)
 
 
+FETCH: Final = b"*2\r\n$3\r\nGET\r\n$%d\r\n%b\r\n"  # for many at once: the length of an address, and the address
+
+
 def fetch(address: bytes) -> bytes:
     """GET."""
-    return b"*2\r\n$3\r\nGET\r\n$%d\r\n%b\r\n" % (len(address), address)
+    return FETCH % (len(address), address)
 
 
 def store(address: bytes, frame: bytes, ttl: int | None) -> bytes:

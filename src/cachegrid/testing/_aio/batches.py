@@ -3,13 +3,27 @@
 
 from __future__ import annotations
 
-from cachegrid.testing._aio.bench import AsyncBench, promise
+from cachegrid.testing._aio.bench import AsyncBench, frame_of, promise
 
 __all__ = ["AsyncBatchesContract"]
 
 
 class AsyncBatchesContract(AsyncBench):
     """Many addresses in one call, wherever they live."""
+
+    @promise("Batches")
+    async def test_parts_are_the_whole(self) -> None:
+        """
+        Each place comes once, with its frame, whether something is there or not; of none there is no part that has any.
+        """
+        addresses = [self.address(b"%d" % number) for number in range(2500)]
+        frames_at = {address: frame_of(address) for address in addresses[::2]}
+        await self.engine.store_many([(address, frame, None) for address, frame in frames_at.items()])
+        found: list[tuple[int, bytes | None]] = []
+        async for places, frames in self.engine.fetch_parts(addresses):
+            found += zip(places, frames, strict=True)
+        assert [(at, frames_at.get(address)) for at, address in enumerate(addresses)] == sorted(found)
+        assert [] == [places async for places, _ in self.engine.fetch_parts([]) if places]
 
     @promise("Batches")
     async def test_none_is_a_number_of_addresses(self) -> None:

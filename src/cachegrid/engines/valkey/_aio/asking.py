@@ -16,8 +16,11 @@ from cachegrid.engines.valkey.commands import Script, pack
 from cachegrid.engines.valkey.slots import slot_of
 from cachegrid.engines.valkey.target import Target
 from cachegrid.engines.valkey.trouble import Advice, Effect, LinkError, Step, advise, pause_before
+from cachegrid.engines.valkey.watch import Watch
 from cachegrid.errors import EngineTimeout
-from cachegrid.waits._aio import sleep
+from cachegrid.near.copies import Guard
+from cachegrid.near.nearby import Sink
+from cachegrid.waits._aio import aside, sleep
 
 __all__ = ["STRANGE", "AsyncAsking", "answer", "answer_once"]
 
@@ -33,9 +36,10 @@ class AsyncAsking:
     """Knows who owns what, and brings each request to its owner."""
 
     def __init__(self, target: Target) -> None:
-        self.doubt = 0
+        self.doubt = self.trouble = 0
         self._target = target
-        self._routing = AsyncRouting(target, self._bell)
+        self._watch = Watch(target, self._bell)
+        self._routing = AsyncRouting(target, self._bell, self._watch.suspect)
         self._owners = self._routing.owners  # by slot; one list for ever, changed in place
 
     async def open(self) -> None:
@@ -43,12 +47,27 @@ class AsyncAsking:
         await self._routing.open()
 
     async def aclose(self) -> None:
+        if self._watch.end():
+            await aside(self._watch.wait)
         await self._routing.aclose()
 
     def forget(self) -> None:
         """In a forked child: begin with connections of its own."""
+        self._watch.forget()
         self._routing.forget()
         self._bell()
+
+    # Telling what changes.
+
+    def follow(self, prefix: bytes, sink: Sink, staleness: float) -> None:
+        self._watch.follow(prefix, sink, staleness, self._routing.routes)
+
+    def unfollow(self, prefix: bytes) -> None:
+        self._watch.unfollow(prefix)
+
+    def guard(self, address: bytes, prefix: bytes) -> Guard | None:
+        slot = slot_of(address)
+        return self._watch.guard(slot, self._owners[slot].endpoint, prefix)
 
     def _bell(self) -> None:
         self.doubt = next(_doubts)
@@ -120,13 +139,29 @@ class AsyncAsking:
         deadline: float | None = None,
     ) -> object:
         """Go on with a request that met trouble, until it is answered, hopeless, or past its deadline."""
+        self.trouble = next(_doubts)
         if deadline is None:
             deadline = self._deadline(trouble)
         if effect is Effect.READ and plain is None:
             plain = request
-        slot = slot_of(address)
+        if plain is not None:
+            trouble = await _ask_again(link, request, deadline, trouble)
+        return await self._go_on(slot_of(address), request, effect, link, trouble, source, plain, deadline)
+
+    async def _go_on(
+        self,
+        slot: int,
+        request: bytes,
+        effect: Effect,
+        link: AsyncLink,
+        trouble: object,
+        source: bytes | None,
+        plain: bytes | None,
+        deadline: float,
+    ) -> object:
         for attempt in itertools.count():
-            assert isinstance(trouble, Exception)  # noqa: S101 - an error reply, or a broken link
+            if not isinstance(trouble, Exception):
+                return trouble
             advice = advise(trouble, effect, link.endpoint)
             if advice.error is not None:
                 raise advice.error from trouble
@@ -142,8 +177,6 @@ class AsyncAsking:
                 request = source
             link = await self._next_link(advice, link, slot, attempt, deadline)
             reply = await answer(link, request, deadline, asking=advice.step is Step.ASK)
-            if not isinstance(reply, Exception):
-                return reply
             if not _is_cut_short(reply, deadline):  # else what was there before tells more
                 trouble = reply
         raise AssertionError  # pragma: no cover - the loop ends by return or raise
@@ -236,7 +269,17 @@ async def answer(link: AsyncLink, request: bytes, deadline: float, *, asking: bo
         return error
 
 
-def _is_cut_short(trouble: Exception, deadline: float) -> bool:
+async def _ask_again(link: AsyncLink, request: bytes, deadline: float, trouble: object) -> object:
+    """The owner's answer, where no more than a connection to it broke; else the trouble."""
+    if isinstance(trouble, LinkError) and not trouble.waited:
+        # It may be well. A replica, that could be asked instead, may be behind.
+        reply = await answer(link, request, deadline)
+        if not _is_cut_short(reply, deadline):
+            return reply
+    return trouble
+
+
+def _is_cut_short(trouble: object, deadline: float) -> bool:
     """Whether it says only that there was no time left to connect."""
     is_unheard = isinstance(trouble, LinkError) and not trouble.sent and trouble.waited > 0
     return is_unheard and time.monotonic() >= deadline

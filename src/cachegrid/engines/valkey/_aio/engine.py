@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from types import NoneType
-from typing import Final, cast
+from typing import Final
 
 from cachegrid.engines.valkey import commands, leases
 from cachegrid.engines.valkey._aio.bells import AsyncBells
@@ -13,7 +12,7 @@ from cachegrid.engines.valkey._aio.pages import AsyncPages, Batch
 from cachegrid.engines.valkey._aio.rounds import AsyncRounds
 from cachegrid.engines.valkey.commands import end_of, left_of, pack, unlink
 from cachegrid.engines.valkey.leases import lease_key
-from cachegrid.engines.valkey.replies import bytes_in, int_in, unexpected
+from cachegrid.engines.valkey.replies import bytes_in, int_in
 from cachegrid.engines.valkey.trouble import Effect
 
 __all__ = ["AsyncValkeyEngine"]
@@ -37,14 +36,6 @@ class AsyncValkeyEngine(AsyncPages, AsyncBells, AsyncRounds):
     async def drop(self, address: bytes) -> bool:
         # Its lease first: else what somebody loads could land in between.
         return await self._call_both(address, unlink(lease_key(address)), unlink(address)) == 1
-
-    async def fetch_many(self, addresses: Sequence[bytes]) -> list[bytes | None]:
-        replies = await self._call_many(
-            Batch(addresses, [commands.fetch(address) for address in addresses], Effect.READ)
-        )
-        if {bytes, NoneType}.issuperset(map(type, replies)):
-            return cast("list[bytes | None]", replies)
-        raise unexpected(next(reply for reply in replies if reply is not None and not isinstance(reply, bytes)))
 
     async def store_many(self, items: Sequence[tuple[bytes, bytes, int | None]]) -> None:
         requests = [commands.store(address, frame, ttl) for address, frame, ttl in items]

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Final, NamedTuple
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Sequence
+from types import NoneType
+from typing import Final, NamedTuple, cast
 
 from libvalkey import ReplyError
 
 from cachegrid.engines.valkey._aio.asking import AsyncAsking
-from cachegrid.engines.valkey._aio.link import AsyncLink
+from cachegrid.engines.valkey._aio.link import AsyncExchange, AsyncLink
+from cachegrid.engines.valkey.commands import FETCH, fetch
+from cachegrid.engines.valkey.replies import unexpected
 from cachegrid.engines.valkey.slots import slots_of
 from cachegrid.engines.valkey.trouble import Effect, LinkError
 
 __all__ = ["PAGE", "AsyncPages", "Batch"]
 
+FRAMES: Final = frozenset({bytes, NoneType})  # the types of answers to a fetch
 PAGE: Final = 1_000  # requests in one pipeline, and addresses in one step of a walk
 _ROUNDS: Final = 3  # in which what met trouble goes out as a page again, before each address is looked after
 
@@ -40,12 +45,68 @@ class Batch(NamedTuple):
 class AsyncPages(AsyncAsking):
     """Brings batches to their owners."""
 
+    async def fetch_parts(
+        self, addresses: Sequence[bytes]
+    ) -> AsyncIterator[tuple[Sequence[int], Sequence[bytes | None]]]:
+        for first in range(0, len(addresses), PAGE):
+            page = addresses[first : first + PAGE]
+            left: list[int] = []
+            async for indexes, frames in self._fetch_page(page, left):
+                yield indexes if not first else [first + index for index in indexes], frames
+            if left:  # what met trouble, once more and with patience
+                yield [first + index for index in left], await self.fetch_many([page[index] for index in left])
+
+    async def _fetch_page(
+        self, addresses: Sequence[bytes], left: list[int]
+    ) -> AsyncIterator[tuple[list[int], list[bytes | None]]]:
+        """What the owners answer at the first try, one after the other; `left` gets what did not come to that."""
+        under_way: deque[tuple[AsyncExchange, list[int]]] = deque()
+        try:
+            for link, mine in self._by_owner(range(len(addresses)), slots_of(addresses)).items():
+                # The next owner's requests are made while the last one works already.
+                request = b"".join([FETCH % (len(addresses[at]), addresses[at]) for at in mine])
+                try:
+                    under_way.append((await link.begin(request, len(mine)), mine))
+                except LinkError:
+                    left += mine
+            while under_way:
+                exchange, mine = under_way.popleft()
+                try:
+                    answers = await exchange.finish()
+                except LinkError:
+                    left += mine
+                    continue
+                if FRAMES.issuperset(map(type, answers)):
+                    yield mine, cast("list[bytes | None]", answers)
+                else:
+                    left += mine  # some of it: it does no harm to read the others again
+        finally:
+            for exchange, _ in under_way:
+                exchange.abandon()
+
+    def _by_owner(self, indexes: Sequence[int], slots: list[int]) -> dict[AsyncLink, list[int]]:
+        owners = self._owners
+        by_link: dict[AsyncLink, list[int]] = {}
+        for index, slot in zip(indexes, slots, strict=True):
+            link = owners[slot]
+            try:
+                by_link[link].append(index)
+            except KeyError:
+                by_link[link] = [index]
+        return by_link
+
     async def _call_many(self, batch: Batch) -> list[object]:
         """A request for each address, all members at once; the replies in order."""
         replies: list[object] = []
         for first in range(0, len(batch.addresses), PAGE):
             replies += await self._call_page(batch.part(slice(first, first + PAGE)))
         return replies
+
+    async def fetch_many(self, addresses: Sequence[bytes]) -> list[bytes | None]:
+        replies = await self._call_many(Batch(addresses, [fetch(address) for address in addresses], Effect.READ))
+        if FRAMES.issuperset(map(type, replies)):
+            return cast("list[bytes | None]", replies)
+        raise unexpected(next(reply for reply in replies if reply is not None and not isinstance(reply, bytes)))
 
     async def _call_page(self, batch: Batch) -> list[object]:
         addresses, requests = batch.addresses, batch.requests
@@ -87,14 +148,7 @@ class AsyncPages(AsyncAsking):
         self, indexes: Sequence[int], slots: list[int], requests: list[bytes], replies: list[object]
     ) -> list[tuple[int, AsyncLink, Exception]]:
         """Send the requests at `indexes` once, and fill in their replies; if one met trouble, with whom and what."""
-        owners = self._owners
-        by_link: dict[AsyncLink, list[int]] = {}
-        for index, slot in zip(indexes, slots, strict=True):
-            link = owners[slot]
-            try:
-                by_link[link].append(index)
-            except KeyError:
-                by_link[link] = [index]
+        by_link = self._by_owner(indexes, slots)
         troubles: list[tuple[int, AsyncLink, Exception]] = []
         work = [(link, b"".join([requests[at] for at in mine]), len(mine)) for link, mine in by_link.items()]
         for (link, mine), answers in zip(by_link.items(), await self._all_at_once(work), strict=True):

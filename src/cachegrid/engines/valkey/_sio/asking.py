@@ -17,8 +17,11 @@ from cachegrid.engines.valkey.commands import Script, pack
 from cachegrid.engines.valkey.slots import slot_of
 from cachegrid.engines.valkey.target import Target
 from cachegrid.engines.valkey.trouble import Advice, Effect, LinkError, Step, advise, pause_before
+from cachegrid.engines.valkey.watch import Watch
 from cachegrid.errors import EngineTimeout
-from cachegrid.waits._sio import sleep
+from cachegrid.near.copies import Guard
+from cachegrid.near.nearby import Sink
+from cachegrid.waits._sio import aside, sleep
 
 __all__ = ["STRANGE", "SyncAsking", "answer", "answer_once"]
 
@@ -34,9 +37,10 @@ class SyncAsking:
     """Knows who owns what, and brings each request to its owner."""
 
     def __init__(self, target: Target) -> None:
-        self.doubt = 0
+        self.doubt = self.trouble = 0
         self._target = target
-        self._routing = SyncRouting(target, self._bell)
+        self._watch = Watch(target, self._bell)
+        self._routing = SyncRouting(target, self._bell, self._watch.suspect)
         self._owners = self._routing.owners  # by slot; one list for ever, changed in place
 
     def open(self) -> None:
@@ -44,12 +48,27 @@ class SyncAsking:
         self._routing.open()
 
     def close(self) -> None:
+        if self._watch.end():
+            aside(self._watch.wait)
         self._routing.close()
 
     def forget(self) -> None:
         """In a forked child: begin with connections of its own."""
+        self._watch.forget()
         self._routing.forget()
         self._bell()
+
+    # Telling what changes.
+
+    def follow(self, prefix: bytes, sink: Sink, staleness: float) -> None:
+        self._watch.follow(prefix, sink, staleness, self._routing.routes)
+
+    def unfollow(self, prefix: bytes) -> None:
+        self._watch.unfollow(prefix)
+
+    def guard(self, address: bytes, prefix: bytes) -> Guard | None:
+        slot = slot_of(address)
+        return self._watch.guard(slot, self._owners[slot].endpoint, prefix)
 
     def _bell(self) -> None:
         self.doubt = next(_doubts)
@@ -121,13 +140,29 @@ class SyncAsking:
         deadline: float | None = None,
     ) -> object:
         """Go on with a request that met trouble, until it is answered, hopeless, or past its deadline."""
+        self.trouble = next(_doubts)
         if deadline is None:
             deadline = self._deadline(trouble)
         if effect is Effect.READ and plain is None:
             plain = request
-        slot = slot_of(address)
+        if plain is not None:
+            trouble = _ask_again(link, request, deadline, trouble)
+        return self._go_on(slot_of(address), request, effect, link, trouble, source, plain, deadline)
+
+    def _go_on(
+        self,
+        slot: int,
+        request: bytes,
+        effect: Effect,
+        link: SyncLink,
+        trouble: object,
+        source: bytes | None,
+        plain: bytes | None,
+        deadline: float,
+    ) -> object:
         for attempt in itertools.count():
-            assert isinstance(trouble, Exception)  # noqa: S101 - an error reply, or a broken link
+            if not isinstance(trouble, Exception):
+                return trouble
             advice = advise(trouble, effect, link.endpoint)
             if advice.error is not None:
                 raise advice.error from trouble
@@ -143,8 +178,6 @@ class SyncAsking:
                 request = source
             link = self._next_link(advice, link, slot, attempt, deadline)
             reply = answer(link, request, deadline, asking=advice.step is Step.ASK)
-            if not isinstance(reply, Exception):
-                return reply
             if not _is_cut_short(reply, deadline):  # else what was there before tells more
                 trouble = reply
         raise AssertionError  # pragma: no cover - the loop ends by return or raise
@@ -237,7 +270,17 @@ def answer(link: SyncLink, request: bytes, deadline: float, *, asking: bool = Fa
         return error
 
 
-def _is_cut_short(trouble: Exception, deadline: float) -> bool:
+def _ask_again(link: SyncLink, request: bytes, deadline: float, trouble: object) -> object:
+    """The owner's answer, where no more than a connection to it broke; else the trouble."""
+    if isinstance(trouble, LinkError) and not trouble.waited:
+        # It may be well. A replica, that could be asked instead, may be behind.
+        reply = answer(link, request, deadline)
+        if not _is_cut_short(reply, deadline):
+            return reply
+    return trouble
+
+
+def _is_cut_short(trouble: object, deadline: float) -> bool:
     """Whether it says only that there was no time left to connect."""
     is_unheard = isinstance(trouble, LinkError) and not trouble.sent and trouble.waited > 0
     return is_unheard and time.monotonic() >= deadline

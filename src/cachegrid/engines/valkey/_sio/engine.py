@@ -5,8 +5,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from types import NoneType
-from typing import Final, cast
+from typing import Final
 
 from cachegrid.engines.valkey import commands, leases
 from cachegrid.engines.valkey._sio.bells import SyncBells
@@ -14,7 +13,7 @@ from cachegrid.engines.valkey._sio.pages import Batch, SyncPages
 from cachegrid.engines.valkey._sio.rounds import SyncRounds
 from cachegrid.engines.valkey.commands import end_of, left_of, pack, unlink
 from cachegrid.engines.valkey.leases import lease_key
-from cachegrid.engines.valkey.replies import bytes_in, int_in, unexpected
+from cachegrid.engines.valkey.replies import bytes_in, int_in
 from cachegrid.engines.valkey.trouble import Effect
 
 __all__ = ["SyncValkeyEngine"]
@@ -38,12 +37,6 @@ class SyncValkeyEngine(SyncPages, SyncBells, SyncRounds):
     def drop(self, address: bytes) -> bool:
         # Its lease first: else what somebody loads could land in between.
         return self._call_both(address, unlink(lease_key(address)), unlink(address)) == 1
-
-    def fetch_many(self, addresses: Sequence[bytes]) -> list[bytes | None]:
-        replies = self._call_many(Batch(addresses, [commands.fetch(address) for address in addresses], Effect.READ))
-        if {bytes, NoneType}.issuperset(map(type, replies)):
-            return cast("list[bytes | None]", replies)
-        raise unexpected(next(reply for reply in replies if reply is not None and not isinstance(reply, bytes)))
 
     def store_many(self, items: Sequence[tuple[bytes, bytes, int | None]]) -> None:
         requests = [commands.store(address, frame, ttl) for address, frame, ttl in items]

@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 from libvalkey import ProtocolError, Reader
 
+from cachegrid.engines.valkey.dialling import dial
 from cachegrid.engines.valkey.slots import Endpoint
 from cachegrid.engines.valkey.target import Hello, Target, foreign, read_greeting
 from cachegrid.engines.valkey.trouble import LinkError, Silence, closed_here, reason_of
@@ -231,7 +232,7 @@ class SyncLink:
         if not self._silence.may_try(time.monotonic()):
             raise LinkError(self.endpoint, f"{_SILENT}, a moment ago", sent=False)
         try:
-            sock = _dial(self.endpoint, self._target, seconds)
+            sock = dial(self.endpoint, self._target, seconds)
         except OSError as error:
             raise self._trouble(error, sent=False, waited=seconds) from error
         wire = _Wire(sock, self._bell)
@@ -316,25 +317,3 @@ class SyncExchange:
     def abandon(self) -> None:
         """Nobody will wait for the replies."""
         self._wire.sock.close()
-
-
-def _dial(endpoint: Endpoint, target: Target, seconds: float) -> socket.socket:
-    """A connected socket: blocking with the kernel's time-outs, or with Python's where TLS needs them."""
-    if endpoint.port:
-        sock = socket.create_connection(endpoint, timeout=seconds)
-    else:
-        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        if endpoint.port:
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        else:
-            sock.settimeout(seconds)
-            sock.connect(endpoint.host)
-        if target.context is not None:
-            return target.context.wrap_socket(sock, server_hostname=endpoint.host)
-        sock.settimeout(None)
-    except BaseException:
-        sock.close()
-        raise
-    return sock

@@ -3,18 +3,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Final, NamedTuple
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from types import NoneType
+from typing import Final, NamedTuple, cast
 
 from libvalkey import ReplyError
 
 from cachegrid.engines.valkey._sio.asking import SyncAsking
-from cachegrid.engines.valkey._sio.link import SyncLink
+from cachegrid.engines.valkey._sio.link import SyncExchange, SyncLink
+from cachegrid.engines.valkey.commands import FETCH, fetch
+from cachegrid.engines.valkey.replies import unexpected
 from cachegrid.engines.valkey.slots import slots_of
 from cachegrid.engines.valkey.trouble import Effect, LinkError
 
 __all__ = ["PAGE", "Batch", "SyncPages"]
 
+FRAMES: Final = frozenset({bytes, NoneType})  # the types of answers to a fetch
 PAGE: Final = 1_000  # requests in one pipeline, and addresses in one step of a walk
 _ROUNDS: Final = 3  # in which what met trouble goes out as a page again, before each address is looked after
 
@@ -41,12 +46,66 @@ class Batch(NamedTuple):
 class SyncPages(SyncAsking):
     """Brings batches to their owners."""
 
+    def fetch_parts(self, addresses: Sequence[bytes]) -> Iterator[tuple[Sequence[int], Sequence[bytes | None]]]:
+        for first in range(0, len(addresses), PAGE):
+            page = addresses[first : first + PAGE]
+            left: list[int] = []
+            for indexes, frames in self._fetch_page(page, left):
+                yield indexes if not first else [first + index for index in indexes], frames
+            if left:  # what met trouble, once more and with patience
+                yield [first + index for index in left], self.fetch_many([page[index] for index in left])
+
+    def _fetch_page(
+        self, addresses: Sequence[bytes], left: list[int]
+    ) -> Iterator[tuple[list[int], list[bytes | None]]]:
+        """What the owners answer at the first try, one after the other; `left` gets what did not come to that."""
+        under_way: deque[tuple[SyncExchange, list[int]]] = deque()
+        try:
+            for link, mine in self._by_owner(range(len(addresses)), slots_of(addresses)).items():
+                # The next owner's requests are made while the last one works already.
+                request = b"".join([FETCH % (len(addresses[at]), addresses[at]) for at in mine])
+                try:
+                    under_way.append((link.begin(request, len(mine)), mine))
+                except LinkError:
+                    left += mine
+            while under_way:
+                exchange, mine = under_way.popleft()
+                try:
+                    answers = exchange.finish()
+                except LinkError:
+                    left += mine
+                    continue
+                if FRAMES.issuperset(map(type, answers)):
+                    yield mine, cast("list[bytes | None]", answers)
+                else:
+                    left += mine  # some of it: it does no harm to read the others again
+        finally:
+            for exchange, _ in under_way:
+                exchange.abandon()
+
+    def _by_owner(self, indexes: Sequence[int], slots: list[int]) -> dict[SyncLink, list[int]]:
+        owners = self._owners
+        by_link: dict[SyncLink, list[int]] = {}
+        for index, slot in zip(indexes, slots, strict=True):
+            link = owners[slot]
+            try:
+                by_link[link].append(index)
+            except KeyError:
+                by_link[link] = [index]
+        return by_link
+
     def _call_many(self, batch: Batch) -> list[object]:
         """A request for each address, all members at once; the replies in order."""
         replies: list[object] = []
         for first in range(0, len(batch.addresses), PAGE):
             replies += self._call_page(batch.part(slice(first, first + PAGE)))
         return replies
+
+    def fetch_many(self, addresses: Sequence[bytes]) -> list[bytes | None]:
+        replies = self._call_many(Batch(addresses, [fetch(address) for address in addresses], Effect.READ))
+        if FRAMES.issuperset(map(type, replies)):
+            return cast("list[bytes | None]", replies)
+        raise unexpected(next(reply for reply in replies if reply is not None and not isinstance(reply, bytes)))
 
     def _call_page(self, batch: Batch) -> list[object]:
         addresses, requests = batch.addresses, batch.requests
@@ -86,14 +145,7 @@ class SyncPages(SyncAsking):
         self, indexes: Sequence[int], slots: list[int], requests: list[bytes], replies: list[object]
     ) -> list[tuple[int, SyncLink, Exception]]:
         """Send the requests at `indexes` once, and fill in their replies; if one met trouble, with whom and what."""
-        owners = self._owners
-        by_link: dict[SyncLink, list[int]] = {}
-        for index, slot in zip(indexes, slots, strict=True):
-            link = owners[slot]
-            try:
-                by_link[link].append(index)
-            except KeyError:
-                by_link[link] = [index]
+        by_link = self._by_owner(indexes, slots)
         troubles: list[tuple[int, SyncLink, Exception]] = []
         work = [(link, b"".join([requests[at] for at in mine]), len(mine)) for link, mine in by_link.items()]
         for (link, mine), answers in zip(by_link.items(), self._all_at_once(work), strict=True):

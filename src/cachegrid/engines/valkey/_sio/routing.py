@@ -23,10 +23,10 @@ __all__ = ["SyncRouting"]
 class SyncRouting:
     """`owners[slot]` is the link to the slot's owner; the list is changed in place as routes are learned."""
 
-    def __init__(self, target: Target, bell: Callable[[], None]) -> None:
+    def __init__(self, target: Target, bell: Callable[[], None], moved: Callable[[], None]) -> None:
         self.owners: list[SyncLink] = []
-        self._target, self._bell = target, bell
-        self._routes = Routes({}, {})
+        self._target, self._bell, self._moved = target, bell, moved
+        self.routes = Routes({}, {})
         self._links: dict[Endpoint, SyncLink] = {}
         self._readers: dict[Endpoint, SyncLink] = {}  # links on which replicas answer reads
         self._sides: dict[Endpoint, SyncLink] = {}  # links for what holds up its connection
@@ -89,30 +89,30 @@ class SyncRouting:
     @property
     def is_clustered(self) -> bool:
         """Whether the members tell who owns what."""
-        return self._routes.clustered
+        return self.routes.clustered
 
     def owned(self) -> list[tuple[SyncLink, list[tuple[int, int]]]]:
         """A link to each owner, and the ranges of slots that it owns, ends included."""
-        return [(self.link(endpoint), ranges) for endpoint, ranges in self._routes.owners.items()]
+        return [(self.link(endpoint), ranges) for endpoint, ranges in self.routes.owners.items()]
 
     def slots_of(self, link: SyncLink) -> set[int]:
         """The slots that a member owns."""
-        return slots_in(self._routes.owners.get(link.endpoint, []))
+        return slots_in(self.routes.owners.get(link.endpoint, []))
 
     def is_owner(self, endpoint: Endpoint) -> bool:
         """Whether the routes name it as an owner."""
-        return endpoint in self._routes.owners
+        return endpoint in self.routes.owners
 
     def replicas_of(self, slot: int) -> list[SyncLink]:
         """Links to the replicas of a slot, on which they answer reads."""
-        endpoints = self._routes.replicas.get(self.owners[slot].endpoint, [])
+        endpoints = self.routes.replicas.get(self.owners[slot].endpoint, [])
         return [self._reader(endpoint) for endpoint in endpoints]
 
     def nodes(self) -> list[Node]:
         """Every member that the first one who answers knows of; raises Unreachable when none answers."""
-        if not self._routes.clustered:
-            return [Node(endpoint, slots=SLOTS) for endpoint in self._routes.owners]
-        for endpoint in self._routes.endpoints():
+        if not self.routes.clustered:
+            return [Node(endpoint, slots=SLOTS) for endpoint in self.routes.owners]
+        for endpoint in self.routes.endpoints():
             try:
                 reply = self.link(endpoint).call(pack(b"CLUSTER", b"NODES"))
             except LinkError as error:
@@ -146,7 +146,7 @@ class SyncRouting:
             return self._readers.setdefault(endpoint, link)
 
     def _whom_to_ask(self, first: Endpoint | None, last: Endpoint | None) -> list[Endpoint]:
-        known = list(dict.fromkeys([*self._routes.endpoints(), *self._target.seeds]))
+        known = list(dict.fromkeys([*self.routes.endpoints(), *self._target.seeds]))
         # A member that was cut off tells old routes: do not ask the same one every time.
         turn = self._learned % len(known)
         known = sorted(known[turn:] + known[:turn], key=lambda endpoint: endpoint == last)
@@ -178,10 +178,12 @@ class SyncRouting:
         return routes if routes.owners else None
 
     def _adopt(self, routes: Routes) -> None:
-        if any(endpoint not in self._routes.owners for endpoint in routes.owners):
+        if any(endpoint not in self.routes.owners for endpoint in routes.owners):
             # Who was no owner was not rung: a connection to it may have missed bells.
             self._bell()
-        self._routes = routes
+        if routes.owners != self.routes.owners:
+            self._moved()
+        self.routes = routes
         # A slot that nobody owns is asked for at any member: it answers that the cluster is down.
         owners = [self.link(next(iter(routes.owners)))] * SLOTS
         for endpoint, ranges in routes.owners.items():

@@ -1,0 +1,238 @@
+"""
+A cache with near copies: what was read once is answered from this process until it changes.
+
+Rules that keep a copy from being stale, each of which is needed:
+
+1. A token is taken before the grid is asked. If the address changed since, its answer is not kept.
+2. An answer that is not kept spoils what others have asked for meanwhile, which may be older than what its caller saw.
+3. What this process writes is dropped here before its caller goes on.
+4. A copy has a guard that listens to its owner. When the guard gives up, or was not heard for too long, so is the copy.
+5. An answer of anybody but the owner is not kept.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, NamedTuple, cast
+
+from cachegrid._aio.ability import AsyncAbleEngine, refusal
+from cachegrid._aio.cache import AsyncCache, unique
+from cachegrid._aio.hub import AsyncHub
+from cachegrid._aio.telling import AsyncTelling
+from cachegrid._core import frame as frames
+from cachegrid._core.address import NEVER, Key, Space
+from cachegrid._core.frame import Frame
+from cachegrid._core.miss import MISS
+from cachegrid._core.units import bytes_of, seconds_of
+from cachegrid.codecs.protocol import Payload
+from cachegrid.config import CachePolicy, NearPolicy
+from cachegrid.engines.ages import AGES
+from cachegrid.errors import FrameError
+from cachegrid.near.copies import ENDLESS, Copies, Copy, Guard
+from cachegrid.near.nearby import Nearby, Pushes, is_constant, size_of
+
+__all__ = ["AsyncNearCache"]
+
+_NONE: Final = object()  # no copy, where MISS is the copy of an absence
+_SIMPLE: Final = frozenset({str, bytes, int})
+_UNSAID: Final = -1
+_new: Final = tuple.__new__  # half the price of the generated constructor, and every read that asks pays it twice
+
+
+class _NearSpace(Space):
+    """A space with the table of its copies: they are replaced together."""
+
+    __slots__ = ("table",)
+    table: dict[Any, Copy]
+
+
+class _Mark(NamedTuple):
+    """How things stood when the grid was asked for an address."""
+
+    token: int
+    guard: Guard | None
+    trouble: int
+
+
+class AsyncNearCache(AsyncCache):
+    """
+    A named cache that keeps copies of what it reads in this process.
+
+    Everything means the same as without them, but for how long a change that another process makes may go unnoticed:
+    as long as the news of it is on its way, and at most the policy's `max_staleness`.
+    """
+
+    _space: _NearSpace
+
+    def __init__(
+        self, hub: AsyncHub, name: str, policy: CachePolicy, *, nearby: Nearby | None = None, **inside: Any
+    ) -> None:
+        self._nearby = nearby or _nearby_of(cast("NearPolicy", policy.near))
+        self._copies, self._staleness = self._nearby.copies, self._nearby.staleness
+        self._parent = f"{hub.settings.namespace}:{name}:".encode()
+        super().__init__(hub, name, policy, **inside)
+
+    # Reading.
+
+    async def _read(self, key: Key) -> Any:
+        value = self._near(key)
+        return await self._read_grid(key) if value is _NONE else value
+
+    def _near(self, key: Key) -> Any:
+        """What the copy of a key says: a value, or MISS; `_NONE` where there is none that may be handed out."""
+        space = self._space
+        kind = key.__class__
+        if space.doubt == self._engine.doubt and (
+            kind is str or (_SIMPLE.issuperset(map(type, cast("Any", key))) if kind is tuple else kind in _SIMPLE)
+        ):
+            copy = space.table.get(key)
+            if copy is not None:
+                value, raw = copy.value, copy.raw  # before the look at its end: a dropped copy loses them after that
+                now = time.monotonic()
+                if now < copy.ends and now - copy.guard.heard < self._staleness:
+                    copy.is_hot = True
+                    if raw is not None:
+                        self._counters.near_hits += 1
+                        return self._pipeline.decode(raw)
+                    if value is MISS:
+                        self._counters.near_misses += 1
+                    else:
+                        self._counters.near_hits += 1
+                    return value
+        return _NONE
+
+    async def _read_grid(self, key: Key) -> Any:
+        space = self._space
+        if space.doubt != self._engine.doubt:
+            await self._settle()
+            space = self._space
+        address = space.address(key)
+        mark = self._mark(address)
+        raw, left = await self._fetch(address), None
+        if raw is not None and self._pipeline.is_count(raw):
+            # Digits say nothing of their end.
+            raw, left = await self._engine.inspect(address) or (None, None)
+        if space.doubt != self._engine.doubt:
+            fresh = await self._settle()
+            if fresh.prefix != space.prefix:
+                return await self._read_grid(key)
+        value = self._keep_near(space, key, address, raw, left, mark)
+        if value is MISS:
+            self._counters.misses += 1
+        else:
+            self._counters.hits += 1
+            if self._idle is None:
+                await self._restart_idle([(address, raw)])
+        return value
+
+    async def get_many(self, keys: Iterable[Any]) -> dict[Any, Any]:
+        """The values of those entries that are there, in the order asked for; one trip to each member for the rest."""
+        keys = unique(keys)
+        near = {key: value for key in keys if (value := self._near(key)) is not _NONE}
+        far = await self._get_far([key for key in keys if key not in near]) if len(near) < len(keys) else {}
+        values = near | far
+        return {key: values[key] for key in keys if values.get(key, MISS) is not MISS}
+
+    async def _get_far(self, keys: list[Key]) -> dict[Key, Any]:
+        async def act(space: Space) -> tuple[Space, list[bytes], list[_Mark], list[bytes | None]]:
+            addresses = space.addresses(keys)
+            marks = [self._mark(address) for address in addresses]
+            if self._idle is not None:
+                return space, addresses, marks, await self._engine.fetch_idle_many(addresses, self._idle)
+            return space, addresses, marks, await self._engine.fetch_many(addresses)
+
+        space, addresses, marks, raws = await self._steadily(act)
+        if self._idle is None:
+            await self._restart_idle(zip(addresses, raws, strict=True))
+        values = {
+            key: self._keep_near(space, key, address, raw, _UNSAID, mark)
+            for key, address, raw, mark in zip(keys, addresses, raws, marks, strict=True)
+        }
+        found = sum(value is not MISS for value in values.values())
+        self._counters.hits += found
+        self._counters.misses += len(keys) - found
+        return values
+
+    # Keeping.
+
+    def _mark(self, address: bytes) -> _Mark:
+        engine: Any = self._engine  # and Pushes, or `_settle` would have refused it
+        return _new(_Mark, (self._copies.token(address), engine.guard(address, self._parent), engine.trouble))
+
+    def _keep_near(
+        self, space: Space, key: Key, address: bytes, raw: bytes | None, left: int | None, mark: _Mark
+    ) -> Any:
+        """
+        The value in what the grid answered; a copy of it is kept, if it may be.
+
+        `left` is how many ms an integer without a header has left; `_UNSAID` where nobody has asked.
+        """
+        copy: Copy | None = None
+        value: Any = MISS
+        try:
+            if raw is None:
+                copy = self._copy_of(space, key, MISS, None, ENDLESS, mark) if self._nearby.keeps_absence else None
+            elif self._pipeline.is_count(raw):
+                value = frames.unpack_int(raw)
+                if left != _UNSAID:
+                    copy = self._copy_of(space, key, value, None, _end_in(left), mark)
+            else:
+                payload, frame = self._pipeline.payload(address, raw)
+                value = self._pipeline.decode(payload)
+                by_value = self._nearby.shares or is_constant(value)
+                copy = self._copy_of(space, key, value, None if by_value else payload, self._end(frame), mark)
+        except FrameError:
+            self._counters.damaged += 1
+        if copy is None or self._mark(address) != mark or not self._copies.keep(copy, address, mark.token):
+            # What others have asked for meanwhile may be older than what this caller is about to see.
+            self._nearby.changed(address)
+        return value
+
+    def _copy_of(
+        self, space: Space, key: Key, value: Any, payload: Payload | None, ends: float, mark: _Mark
+    ) -> Copy | None:
+        if mark.guard is None or ends < time.monotonic():
+            return None
+        size = size_of(key) + (size_of(value) if payload is None else len(payload))
+        table = cast("_NearSpace", space).table
+        value = value if payload is None else None
+        return Copy(table, key, value, raw=payload, guard=mark.guard, ends=ends, size=size)
+
+    def _end(self, frame: Frame) -> float:
+        """When a copy of an entry ends, in seconds of the monotonic clock."""
+        if self._idle is not None or frame.idle not in (None, AGES):
+            return -ENDLESS  # at once: every read has to begin its time anew, and only the owner can
+        return _end_in(None if frame.ttl is None else frame.created + frame.ttl - time.time_ns() // 1_000_000)
+
+    # Around.
+
+    def _make_space(self, epochs: Sequence[int], doubt: int) -> Space:
+        space = _NearSpace(self._hub.settings.namespace, self._names, epochs, doubt)
+        space.table = {} if doubt == NEVER else self._nearby.table(space)
+        return space
+
+    async def _settle(self) -> Space:
+        space = await super()._settle()
+        if "pushes" in self._hub.lacking and self._hub.opened is not None:
+            raise refusal(self._hub.opened.engine, "pushes", "near=")
+        self._nearby.follow(cast("Pushes", self._engine), space.parents[0])
+        return space
+
+    def _use(self, engine: AsyncAbleEngine) -> None:
+        self._engine = engine
+        self._writer = cast("AsyncAbleEngine", AsyncTelling(engine, self._nearby.wrote))
+
+    def _inner(self, name: str, changes: dict[str, Any]) -> AsyncCache:
+        policy = self.policy.changed(**changes)
+        return AsyncNearCache(self._hub, self.name, policy, nearby=self._nearby, inside=name, counters=self._counters)
+
+
+def _end_in(left: int | None) -> float:
+    return ENDLESS if left is None else time.monotonic() + left / 1000
+
+
+def _nearby_of(policy: NearPolicy) -> Nearby:
+    copies = Copies(max_bytes=bytes_of("near.max_bytes", policy.max_bytes), max_entries=policy.max_entries)
+    staleness = seconds_of("near.max_staleness", policy.max_staleness)
+    return Nearby(copies, staleness=staleness, shares=policy.share, keeps_absence=policy.absent)

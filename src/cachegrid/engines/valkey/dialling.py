@@ -1,0 +1,32 @@
+"""A connected socket, for whoever waits on it in a thread."""
+
+from __future__ import annotations
+
+import socket
+
+from cachegrid.engines.valkey.slots import Endpoint
+from cachegrid.engines.valkey.target import Target
+
+__all__ = ["dial"]
+
+
+def dial(endpoint: Endpoint, target: Target, seconds: float) -> socket.socket:
+    """A connected socket: blocking with the kernel's time-outs, or with Python's where TLS needs them."""
+    if endpoint.port:
+        sock = socket.create_connection(endpoint, timeout=seconds)
+    else:
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        if endpoint.port:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        else:
+            sock.settimeout(seconds)
+            sock.connect(endpoint.host)
+        if target.context is not None:
+            return target.context.wrap_socket(sock, server_hostname=endpoint.host)
+        sock.settimeout(None)
+    except BaseException:
+        sock.close()
+        raise
+    return sock

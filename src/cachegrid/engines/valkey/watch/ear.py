@@ -1,0 +1,292 @@
+"""An ear: one thread with one connection to one owner, that hears what changes there."""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from libvalkey import ProtocolError, Reader
+
+from cachegrid.engines.valkey.commands import BELL_PREFIX, EPOCH_PREFIX, pack
+from cachegrid.engines.valkey.dialling import dial
+from cachegrid.engines.valkey.slots import Endpoint
+from cachegrid.engines.valkey.target import Target, read_greeting
+from cachegrid.engines.valkey.trouble import LinkError
+from cachegrid.errors import CacheError
+from cachegrid.near.copies import Guard
+
+__all__ = ["Ear", "Hearer"]
+
+_BELLS: Final = (BELL_PREFIX, EPOCH_PREFIX)
+_NOTHING: Final = object()  # the reader's word for "the reply is not complete yet"
+_CHUNK: Final = 65_536
+_PULSE: Final = pack(b"CLUSTER", b"INFO")  # answered by an owner that is not cut off, with the epoch of its routes
+_PING: Final = pack(b"PING")  # where there is no cluster
+_ROUTES: Final = pack(b"CLUSTER", b"SLOTS")
+_UNKNOWN: Final = -1
+_SHORTEST_PAUSE: Final = 0.02  # seconds before a connection is tried again
+_LONGEST_PAUSE: Final = 0.5
+# Members agree on an epoch before they agree on what comes of it: for so many seconds after it changed they are asked
+# at each pulse who owns what, and as often as that in any case.
+_SETTLING: Final = 5.0
+
+
+class Hearer(Protocol):
+    """Who is told what an ear hears. Called in the ear's thread."""
+
+    def changed(self, address: bytes) -> None:
+        """An entry changed."""
+
+    def flushed(self, ear: Ear) -> None:
+        """Every entry of this owner changed."""
+
+    def rung(self) -> None:
+        """The bell was rung."""
+
+    def routes(self, reply: object, epoch: int, asked: Endpoint) -> None:
+        """The members agreed on other routes, with this epoch."""
+
+
+class Ear:
+    """
+    Listens to one owner until it is closed; connects again when the connection breaks.
+
+    `guard` is None while it does not listen, and another one after each break.
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        target: Target,
+        hearer: Hearer,
+        prefixes: Callable[[], frozenset[bytes]],
+        interval: Callable[[], float],
+    ) -> None:
+        self.endpoint = endpoint
+        self.guard: Guard | None = None
+        self.prefixes: frozenset[bytes] = frozenset()  # that it listens to
+        self.target, self.hearer = target, hearer
+        self.wanted, self.interval = prefixes, interval
+        self.epoch = _UNKNOWN  # of the routes, as the owner told last
+        self.closing = threading.Event()
+        self._sock: socket.socket | None = None
+        self.wake_reader, self._wake_writer = socket.socketpair()
+        self.wake_reader.setblocking(False)
+        self._wake_writer.setblocking(False)
+        self._thread = threading.Thread(target=self._run, name=f"cachegrid ear {endpoint}", daemon=True)
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Let it see at once that there are other prefixes, or that it is to end."""
+        with contextlib.suppress(OSError):
+            self._wake_writer.send(b"!")
+
+    def end(self) -> None:
+        """Let it end by itself."""
+        self.closing.set()
+        self.deafen()
+        self.wake()
+
+    def close(self) -> None:
+        """End it; its thread has ended on return."""
+        self.end()
+        self._thread.join()
+        self._wake_writer.close()
+
+    def forget(self) -> None:
+        """In a forked child: the thread is the parent's; let go of the sockets."""
+        self.deafen()
+        if self._sock is not None:
+            self._sock.close()
+        self.wake_reader.close()
+        self._wake_writer.close()
+
+    def suspect(self) -> None:
+        """Let it ask anew who owns what: somebody was sent to another owner."""
+        self.epoch = _UNKNOWN
+        self.wake()
+
+    # The thread.
+
+    def _run(self) -> None:
+        pause = _SHORTEST_PAUSE
+        while not self.closing.is_set():
+            was_heard = False
+            try:
+                with dial(self.endpoint, self.target, self.target.patience) as self._sock:
+                    _Session(self, self._sock).run()
+            except (OSError, ProtocolError, LinkError, CacheError):
+                pass  # nobody asked for anything; who does hears from the data path what is wrong
+            finally:
+                was_heard = self.guard is not None
+                self.deafen()
+                self.prefixes = frozenset()
+            pause = _SHORTEST_PAUSE if was_heard else min(pause * 2, _LONGEST_PAUSE)
+            self.closing.wait(pause)
+        self.wake_reader.close()
+
+    def hear(self, sent: float) -> None:
+        """Whatever changed before `sent` has been told."""
+        if self.guard is None:
+            guard = Guard()
+            guard.heard = sent
+            self.guard = guard
+        else:
+            self.guard.heard = sent
+
+    def deafen(self) -> None:
+        """Something may be missed from here on."""
+        guard, self.guard = self.guard, None
+        if guard is not None:
+            guard.give_up()
+
+    def tell(self, addresses: object) -> None:
+        """What was pushed: the addresses that changed, or None for all of this owner's."""
+        if not isinstance(addresses, list):
+            self.hearer.flushed(self)
+            return
+        for address in addresses:
+            if address.startswith(_BELLS):
+                self.hearer.rung()
+            else:
+                self.hearer.changed(address)
+
+
+class _Session:
+    """What an ear does on one connection."""
+
+    def __init__(self, ear: Ear, sock: socket.socket) -> None:
+        self._ear, self._sock = ear, sock
+        self._reader = Reader(notEnoughData=_NOTHING)
+        self._answers: deque[Callable[[object], None]] = deque()  # what to do with the replies, in order
+        self._asked: frozenset[bytes] = frozenset()  # prefixes
+        self._pulse = _PING
+        self._restless_until = self._routes_asked = 0.0  # seconds, monotonic
+        self._unanswered = 0.0  # when the oldest pulse without an answer was sent; 0: none
+
+    def run(self) -> None:
+        """Listen until the connection breaks, or the ear is closed. Raises what broke it."""
+        self._greet()
+        poll = select.poll()
+        poll.register(self._sock, select.POLLIN)
+        poll.register(self._ear.wake_reader, select.POLLIN)
+        due = 0.0
+        while not self._ear.closing.is_set():
+            self._ask_for_prefixes()
+            now = time.monotonic()
+            if now >= due:
+                self._send_pulse(now)
+                due = now + self._ear.interval()
+            for number, _ in poll.poll(max(0, (due - now) * 1000)):
+                if number == self._sock.fileno():
+                    self._receive()
+                else:
+                    self._drain_wakes()
+
+    def _greet(self) -> None:
+        target, endpoint = self._ear.target, self._ear.endpoint
+        self._sock.settimeout(target.patience)
+        greeting, count = target.greeting(readonly=False)
+        self._sock.sendall(greeting)
+        replies: list[object] = []
+        while len(replies) < count:
+            self._feed()
+            replies += self._replies()
+        hello = read_greeting(replies, endpoint)
+        self._pulse = _PULSE if hello.clustered else _PING
+
+    def _ask_for_prefixes(self) -> None:
+        wanted = self._ear.wanted()
+        new = sorted(wanted - self._asked)
+        if not new:
+            return
+        self._asked |= wanted
+        words = [word for prefix in new for word in (b"PREFIX", prefix)]
+        asked = self._asked
+
+        def confirmed(reply: object) -> None:
+            if isinstance(reply, Exception):
+                raise LinkError(self._ear.endpoint, str(reply), sent=True)
+            self._ear.prefixes = asked
+
+        self._send(pack(b"CLIENT", b"TRACKING", b"ON", b"BCAST", *words), confirmed)
+
+    def _send_pulse(self, now: float) -> None:
+        if self._unanswered and now - self._unanswered > self._ear.target.patience:
+            raise TimeoutError("no answer in time")
+        self._unanswered = self._unanswered or now
+        self._send(self._pulse, lambda reply: self._pulse_answered(reply, now))
+
+    def _pulse_answered(self, reply: object, sent: float) -> None:
+        self._unanswered = 0.0
+        if isinstance(reply, Exception):
+            raise LinkError(self._ear.endpoint, str(reply), sent=True)
+        if self._pulse is _PING:
+            self._ear.hear(sent)
+            return
+        is_well, epoch = _cluster_info(reply)
+        if not is_well:
+            self._ear.deafen()  # cut off from the others, who may have another owner by now
+            return
+        if epoch != self._ear.epoch:
+            self._ear.epoch = epoch
+            self._restless_until = sent + _SETTLING
+        if sent < self._restless_until or sent > self._routes_asked + _SETTLING:
+            self._routes_asked = sent
+            self._send(_ROUTES, lambda routes: self._routes_told(routes, epoch, sent))
+        else:
+            self._ear.hear(sent)
+
+    def _routes_told(self, reply: object, epoch: int, sent: float) -> None:
+        if isinstance(reply, Exception):
+            raise LinkError(self._ear.endpoint, str(reply), sent=True)
+        self._ear.hearer.routes(reply, epoch, self._ear.endpoint)
+        self._ear.hear(sent)
+
+    def _send(self, request: bytes, then: Callable[[object], None]) -> None:
+        self._answers.append(then)
+        self._sock.sendall(request)
+
+    def _receive(self) -> None:
+        self._feed()
+        for reply in self._replies():
+            self._answers.popleft()(reply)
+
+    def _feed(self) -> None:
+        received = self._sock.recv(_CHUNK)
+        if not received:
+            raise ConnectionResetError("the member closed the connection")
+        self._reader.feed(received)
+        while getattr(self._sock, "pending", int)():  # TLS has more than the system knows of
+            self._reader.feed(self._sock.recv(_CHUNK))
+
+    def _replies(self) -> list[object]:
+        """The replies that have come whole. What was pushed before each of them is told by then."""
+        replies = []
+        while (reply := self._reader.gets()) is not _NOTHING:
+            if reply.__class__ is list and len(reply) == 2 and reply[0] == b"invalidate":
+                self._ear.tell(reply[1])
+            else:
+                replies.append(reply)
+        return replies
+
+    def _drain_wakes(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            while self._ear.wake_reader.recv(64):
+                pass
+
+
+def _cluster_info(reply: object) -> tuple[bool, int]:
+    """Whether the member finds its cluster well, and the epoch of the routes that it knows."""
+    facts = dict(line.split(":", 1) for line in _text(reply).splitlines() if ":" in line)
+    return facts.get("cluster_state") == "ok", int(facts.get("cluster_current_epoch", 0))
+
+
+def _text(reply: object) -> str:
+    return reply.decode() if isinstance(reply, bytes) else str(reply)

@@ -1,0 +1,163 @@
+"""Who is listened to, for whom: an ear at every owner, and what they hear given to whoever keeps copies of it."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from cachegrid.engines.valkey.slots import SLOTS, Endpoint, Routes, read_routes, slot_of
+from cachegrid.engines.valkey.target import Target
+from cachegrid.engines.valkey.watch.ear import Ear
+from cachegrid.near.copies import Guard
+from cachegrid.near.nearby import Sink
+
+__all__ = ["Watch"]
+
+_PULSES: Final = 4  # in the time for which a copy may be handed out unproved
+_STALENESS: Final = 1.0  # seconds, where nobody says
+_NOBODY: Final[list[Ear | None]] = [None] * SLOTS  # replaced, never changed
+
+
+class _Follower(NamedTuple):
+    sink: Sink
+    staleness: float
+
+
+class Watch:
+    """
+    Listens at every owner, for as long as somebody follows a prefix.
+
+    It learns by itself who the owners are: whoever only reads copies would never ask.
+    """
+
+    def __init__(
+        self,
+        target: Target,
+        bell: Callable[[], None],
+    ) -> None:
+        self._target, self._bell = target, bell
+        self._lock = threading.RLock()
+        self._followers: dict[bytes, _Follower] = {}
+        self._prefixes: frozenset[bytes] = frozenset()
+        self._ears: dict[Endpoint, Ear] = {}
+        self._ending: list[Ear] = []
+        self._by_slot = _NOBODY
+        self._epoch = -1
+        self._closed = False
+
+    def follow(self, prefix: bytes, sink: Sink, staleness: float, routes: Routes) -> None:
+        """Tell `sink` of changes to what begins with `prefix`; `routes` is where to begin to listen."""
+        with self._lock:
+            if self._closed:
+                return
+            self._followers = {**self._followers, prefix: _Follower(sink, staleness)}
+            self._prefixes = frozenset(self._followers)
+            if not self._ears:
+                self._adopt(routes)
+            for ear in self._ears.values():
+                ear.wake()
+
+    def unfollow(self, prefix: bytes) -> None:
+        """Tell no longer; with the last one the ears end."""
+        with self._lock:
+            self._followers = {one: follower for one, follower in self._followers.items() if one != prefix}
+            self._prefixes = frozenset(self._followers)
+            if not self._followers:
+                self._end_all()
+
+    def guard(self, slot: int, owner: Endpoint, prefix: bytes) -> Guard | None:
+        """Who tells of changes in a slot that `owner` is asked for; None while nobody does."""
+        ear = self._by_slot[slot]
+        if ear is None or ear.endpoint != owner or prefix not in ear.prefixes:
+            return None
+        return ear.guard
+
+    def suspect(self) -> None:
+        """Somebody learned of other routes: make sure that what is known here is right."""
+        for ear in list(self._ears.values()):
+            ear.suspect()
+
+    def end(self) -> bool:
+        """End all ears, for good; whether there is something to wait for."""
+        with self._lock:
+            self._closed = True
+            self._end_all()
+            return bool(self._ending)
+
+    def wait(self) -> None:
+        """Wait until the threads of all ears have ended."""
+        with self._lock:
+            ending, self._ending = self._ending, []
+        for ear in ending:
+            ear.close()
+
+    def forget(self) -> None:
+        """In a forked child: the ears are the parent's, and nobody follows yet."""
+        self._lock = threading.RLock()
+        for ear in [*self._ears.values(), *self._ending]:
+            ear.forget()
+        self._followers, self._prefixes = {}, frozenset()
+        self._ears, self._ending, self._by_slot, self._epoch = {}, [], _NOBODY, -1
+
+    # What ears tell; in their threads.
+
+    def changed(self, address: bytes) -> None:
+        """An entry changed."""
+        follower = self._followers.get(address[: address.find(b":", address.find(b":") + 1) + 1])
+        if follower is not None:
+            follower.sink.changed(address)
+
+    def flushed(self, ear: Ear) -> None:
+        """Every entry of an owner changed."""
+        by_slot = self._by_slot
+        self._tell_all(lambda address: by_slot[slot_of(address)] is ear)
+
+    def rung(self) -> None:
+        """The bell was rung."""
+        self._bell()
+
+    def routes(self, reply: object, epoch: int, asked: Endpoint) -> None:
+        """The members agreed on other routes."""
+        with contextlib.suppress(ValueError), self._lock:
+            routes = read_routes(reply, asked)
+            if routes.owners and epoch >= self._epoch and not self._closed:
+                self._epoch = epoch
+                self._adopt(routes)
+
+    # Inside.
+
+    def _adopt(self, routes: Routes) -> None:
+        before, by_slot = self._by_slot, list[Ear | None]([None] * SLOTS)
+        for endpoint, ranges in routes.owners.items():
+            ear = self._ears.get(endpoint) or self._new_ear(endpoint)
+            for first, last in ranges:
+                by_slot[first : last + 1] = [ear] * (last - first + 1)
+        self._by_slot = by_slot
+        for endpoint in [endpoint for endpoint in self._ears if endpoint not in routes.owners]:
+            self._end(self._ears.pop(endpoint))
+        moved = {slot for slot in range(SLOTS) if before[slot] is not by_slot[slot]}
+        if moved:
+            self._tell_all(lambda address: slot_of(address) in moved)
+
+    def _tell_all(self, is_lost: Callable[[bytes], bool]) -> None:
+        for follower in self._followers.values():
+            follower.sink.changed_if(is_lost)
+
+    def _new_ear(self, endpoint: Endpoint) -> Ear:
+        ear = Ear(endpoint, self._target, self, lambda: self._prefixes, self._interval)
+        self._ears[endpoint] = ear
+        return ear
+
+    def _interval(self) -> float:
+        return min([one.staleness for one in self._followers.values()], default=_STALENESS) / _PULSES
+
+    def _end(self, ear: Ear) -> None:
+        ear.end()
+        self._ending.append(ear)
+
+    def _end_all(self) -> None:
+        for ear in self._ears.values():
+            self._end(ear)
+        self._ears, self._by_slot, self._epoch = {}, _NOBODY, -1

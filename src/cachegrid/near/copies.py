@@ -1,0 +1,213 @@
+"""
+Near copies: entries kept in this process, with what decides whether one may be handed out.
+
+A copy may be handed out while it has not ended, and while its guard was heard lately: a guard tells what changes at one
+owner, for as long as nothing it tells can have been missed. What the grid answers becomes a copy only if nothing about
+its address changed since the question was sent (`Copies.token`): news may overtake an older answer.
+
+Eviction is S3-FIFO (Yang et al., "FIFO queues are all you need for cache eviction", SOSP 2023): new copies pass a
+small queue first, so that what is read once pushes out nothing that is read often. A hit only marks its copy, and
+takes no lock.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections import deque
+from collections.abc import Hashable
+from typing import Any, Final
+
+__all__ = ["COPY_OVERHEAD", "ENDLESS", "Copies", "Copy", "Guard"]
+
+ENDLESS: Final = float("inf")
+COPY_OVERHEAD: Final = 420  # bytes of a copy besides its key and value: itself, its places in a table and a queue
+_BUCKETS: Final = 4096  # changes are noted by groups of addresses; a power of 2
+_SMALL_SHARE: Final = 10  # a tenth of the room is for copies that have not proved themselves
+_DEAD_ENOUGH: Final = 256  # dropped copies that may stand in the queues before these are tidied
+
+
+class Guard:
+    """Listens to one owner. `heard` is up to when nothing that it tells was missed (seconds, monotonic)."""
+
+    __slots__ = ("heard",)
+
+    def __init__(self) -> None:
+        self.heard = -ENDLESS
+
+    def give_up(self) -> None:
+        """Something may be missed from here on: no copy that it guards is handed out again."""
+        self.heard = -ENDLESS
+
+
+class Copy:
+    """An entry kept here. With `raw`, its frame, each reader decodes a value of his own; else `value` is for all."""
+
+    __slots__ = ("ends", "guard", "is_hot", "is_new", "key", "raw", "size", "table", "value")
+
+    def __init__(
+        self,
+        table: dict[Any, Copy],
+        key: Hashable,
+        value: Any,
+        *,
+        raw: Any,
+        guard: Guard,
+        ends: float,
+        size: int,
+    ) -> None:
+        self.table, self.key, self.value, self.raw = table, key, value, raw
+        self.guard, self.ends = guard, ends
+        self.size = size + COPY_OVERHEAD  # bytes; 0 once it was dropped
+        self.is_hot = False  # set by each hit
+        self.is_new = True  # stands in the small queue
+
+
+class Copies:
+    """
+    The copies of one cache and of the functions it keeps results of, which share its room. Serves all threads.
+
+    Each of them has a table of its own, from key to copy, and looks into it without asking here.
+    """
+
+    def __init__(self, *, max_bytes: int, max_entries: int) -> None:
+        self.bytes = self.entries = self.evictions = 0
+        self._max_bytes, self._max_entries = max_bytes, max_entries
+        self._lock = threading.Lock()
+        self._small: deque[Copy] = deque()
+        self._main: deque[Copy] = deque()
+        self._small_bytes = self._dead = 0
+        self._ghosts: dict[int, None] = {}  # hashes of keys that were evicted before they proved themselves, in order
+        # No number comes twice, so that of two changes at once neither can be mistaken for the state before both.
+        self._numbers = itertools.count(1)
+        self._changes = [0] * _BUCKETS
+
+    # Whether an answer may be kept.
+
+    def token(self, address: bytes) -> int:
+        """What to show to `keep`; taken before the grid is asked."""
+        return self._changes[hash(address) & (_BUCKETS - 1)]
+
+    def spoil(self, address: bytes) -> None:
+        """Let no answer be kept that was asked for before now. Whoever is just keeping one has kept it on return."""
+        with self._lock:
+            self._spoil(address)
+
+    def spoil_all(self) -> None:
+        """The same for every address."""
+        with self._lock:
+            self._changes = [next(self._numbers)] * _BUCKETS
+
+    # Changing what is kept.
+
+    def keep(self, copy: Copy, address: bytes, token: int) -> bool:
+        """Keep a copy, unless its address changed since the token was taken; whether it is kept."""
+        if copy.size > self._max_bytes // _SMALL_SHARE:
+            return False  # it would push out too much
+        with self._lock:
+            if self.token(address) != token:
+                return False
+            self._remove(copy.table.get(copy.key))
+            copy.table[copy.key] = copy
+            self._enter(copy)
+            self._make_room()
+            # What others have asked for meanwhile may be older than what this one's caller is about to see.
+            self._spoil(address)
+        return True
+
+    def drop(self, table: dict[Any, Copy], key: Hashable, address: bytes) -> None:
+        """An entry changed: forget its copy, and keep none that is on its way."""
+        self.spoil(address)
+        if key in table:  # hardly ever: most of what changes has no copy here
+            with self._lock:
+                self._remove(table.get(key))
+
+    def drop_all(self, table: dict[Any, Copy]) -> None:
+        """Forget all copies of a table, and keep none that is on its way."""
+        self.spoil_all()
+        with self._lock:
+            for copy in list(table.values()):
+                self._remove(copy)
+
+    def forget(self) -> None:
+        """In a forked child: begin anew, since the lock may be held by a thread of the parent's."""
+        self._lock = threading.Lock()
+        self._small, self._main, self._ghosts = deque(), deque(), {}
+        self.bytes = self.entries = self._small_bytes = self._dead = 0
+        self.spoil_all()
+
+    # Inside; under the lock.
+
+    def _spoil(self, address: bytes) -> None:
+        # Else a copy could enter its table after who brings the news had not found it there.
+        self._changes[hash(address) & (_BUCKETS - 1)] = next(self._numbers)
+
+    def _enter(self, copy: Copy) -> None:
+        self.bytes += copy.size
+        self.entries += 1
+        ghost = hash(copy.key)
+        if ghost in self._ghosts:
+            del self._ghosts[ghost]
+            copy.is_new = False
+            self._main.append(copy)
+        else:
+            self._small_bytes += copy.size
+            self._small.append(copy)
+
+    def _remove(self, copy: Copy | None) -> None:
+        if copy is None or not copy.size:
+            return
+        self._forget(copy)
+        self._dead += 1  # in its queue, without its value
+        if self._dead > max(_DEAD_ENOUGH, self.entries):
+            self._small = deque([one for one in self._small if one.size])
+            self._main = deque([one for one in self._main if one.size])
+            self._dead = 0
+
+    def _forget(self, copy: Copy) -> None:
+        if copy.table.get(copy.key) is copy:
+            del copy.table[copy.key]
+        self.bytes -= copy.size
+        self.entries -= 1
+        if copy.is_new:
+            self._small_bytes -= copy.size
+        copy.size = 0
+        # Its queue holds it for a while, and must not hold a large value. Readers take the value before they look at
+        # the end, and so never take this None for it.
+        copy.ends = -ENDLESS
+        copy.value = copy.raw = None
+
+    def _make_room(self) -> None:
+        while self.bytes > self._max_bytes or self.entries > self._max_entries:
+            if self._small and (self._small_bytes * _SMALL_SHARE > self._max_bytes or not self._main):
+                self._pass_on(self._small.popleft())
+            elif self._main:
+                self._go_round(self._main.popleft())
+
+    def _pass_on(self, copy: Copy) -> None:
+        """The oldest of the small queue has proved itself, or goes."""
+        if not copy.size:
+            self._dead -= 1
+        elif copy.is_hot:
+            copy.is_hot = copy.is_new = False
+            self._small_bytes -= copy.size
+            self._main.append(copy)
+        else:
+            self._evict(copy)
+            self._ghosts[hash(copy.key)] = None
+            if len(self._ghosts) > self.entries + 1:
+                del self._ghosts[next(iter(self._ghosts))]
+
+    def _go_round(self, copy: Copy) -> None:
+        """The oldest of the main queue goes, or begins anew if it was asked for since."""
+        if not copy.size:
+            self._dead -= 1
+        elif copy.is_hot:
+            copy.is_hot = False
+            self._main.append(copy)
+        else:
+            self._evict(copy)
+
+    def _evict(self, copy: Copy) -> None:
+        self._forget(copy)
+        self.evictions += 1

@@ -1,0 +1,202 @@
+"""What a named cache and its functions have near: one room for copies, and a table for each."""
+
+from __future__ import annotations
+
+import datetime as dt
+import decimal
+import os
+import sys
+import threading
+import uuid
+import weakref
+from collections.abc import Callable
+from typing import Any, Final, Protocol, runtime_checkable
+
+from cachegrid._core.address import Space
+from cachegrid.near.copies import Copies, Copy, Guard
+
+__all__ = ["Nearby", "Pushes", "Sink", "is_constant", "size_of"]
+
+_CONSTANT: Final = frozenset(
+    {
+        str,
+        bytes,
+        int,
+        float,
+        complex,
+        bool,
+        type(None),
+        decimal.Decimal,
+        uuid.UUID,
+        dt.datetime,
+        dt.date,
+        dt.time,
+        dt.timedelta,
+        dt.timezone,
+    }
+)
+_DEEPEST: Final = 20
+
+
+class Sink(Protocol):
+    """Who is told. Called from any thread; must not block."""
+
+    def changed(self, address: bytes) -> None:
+        """The entry was written, dropped, expired or evicted, or has moved to another owner."""
+
+    def changed_if(self, is_lost: Callable[[bytes], bool]) -> None:
+        """What the addresses that `is_lost` names hold may have changed."""
+
+
+@runtime_checkable
+class Pushes(Protocol):
+    """Tells what changes."""
+
+    trouble: int  # another number after every answer that did not come straight from an owner
+
+    def follow(self, prefix: bytes, sink: Sink, staleness: float) -> None:
+        """
+        Tell `sink` from now on of every change to addresses that begin with `prefix`.
+
+        Owners prove at least every quarter of `staleness` seconds that nothing was missed.
+        """
+
+    def unfollow(self, prefix: bytes) -> None:
+        """Tell no longer."""
+
+    def guard(self, address: bytes, prefix: bytes) -> Guard | None:
+        """
+        Who tells of changes to an address; None while nobody does.
+
+        What the owner answers may be kept if the guard, and `trouble`, are the same before the question and after
+        the answer.
+        """
+
+
+class Nearby:
+    """Is told by the engine what changed, and drops it from the table that has it. Serves all threads."""
+
+    def __init__(self, copies: Copies, *, staleness: float, shares: bool, keeps_absence: bool) -> None:
+        self.copies = copies
+        self.staleness, self.shares, self.keeps_absence = staleness, shares, keeps_absence
+        self._lock = threading.Lock()
+        self._followed: Pushes | None = None
+        self._places: dict[bytes, tuple[Space, dict[Any, Copy]]] = {}  # by the prefix of a space
+        _all.add(self)
+
+    def table(self, space: Space) -> dict[Any, Copy]:
+        """The table of a space. That of the same cache at other epochs, its own or its outer cache's, goes."""
+        with self._lock:
+            if space.prefix not in self._places:
+                names = _names_in(space)
+                same = {one: other for one, (other, _) in self._places.items() if _names_in(other) == names}
+                if any(other.epochs > space.epochs for other in same.values()):
+                    return {}  # who made it was late: others look where it is newer, and that table must stay
+                places = {one: place for one, place in self._places.items() if one not in same}
+                for one in same:
+                    self.copies.drop_all(self._places[one][1])
+                self._places = {**places, space.prefix: (space, {})}
+            return self._places[space.prefix][1]
+
+    def follow(self, engine: Pushes, prefix: bytes) -> None:
+        """Be told of changes to what begins with `prefix`."""
+        if self._followed is not engine:
+            with self._lock:
+                if self._followed is not engine:
+                    engine.follow(prefix, self, self.staleness)
+                    self._followed = engine
+                    _enter(prefix, self)
+
+    def wrote(self, address: bytes) -> None:
+        """An entry was changed here: tell all who keep copies in this process, also those of other grid objects."""
+        self.changed(address)
+        for reference in _here.get(address[: address.find(b":", address.find(b":") + 1) + 1], ()):
+            other = reference()
+            if other is not None and other is not self:
+                other.changed(address)
+
+    def changed(self, address: bytes) -> None:
+        """An entry changed: forget its copy, and keep no answer that was asked for before now."""
+        self.copies.spoil(address)
+        place = self._places.get(_prefix_of(address))
+        if place is not None and place[1]:
+            space, table = place
+            key = space.key(address)
+            if key in table:
+                self.copies.drop(table, key, address)
+
+    def changed_if(self, is_lost: Callable[[bytes], bool]) -> None:
+        """What is at the addresses that `is_lost` names may have changed."""
+        self.copies.spoil_all()
+        for space, table in list(self._places.values()):
+            for key in list(table):
+                address = space.address(key)
+                if is_lost(address):
+                    self.copies.drop(table, key, address)
+
+    def forget(self) -> None:
+        """In a forked child: nothing is kept yet."""
+        self._lock = threading.Lock()
+        self.copies.forget()
+        self._places, self._followed = {}, None
+
+
+_here: dict[bytes, tuple[weakref.ref[Nearby], ...]] = {}  # who keeps copies in this process, by prefix
+_entering = threading.Lock()
+
+
+def _enter(prefix: bytes, nearby: Nearby) -> None:
+    with _entering:
+        known = [one for one in _here.get(prefix, ()) if one() not in (None, nearby)]
+        _here[prefix] = (*known, weakref.ref(nearby))
+
+
+_all: weakref.WeakSet[Nearby] = weakref.WeakSet()  # for what has to be done in a forked child
+
+
+def _forget_all() -> None:
+    global _entering  # noqa: PLW0603 - a thread of the parent's may hold it
+    _entering = threading.Lock()
+    _here.clear()
+    for nearby in list(_all):
+        nearby.forget()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
+    os.register_at_fork(after_in_child=_forget_all)
+
+
+def _names_in(space: Space) -> list[bytes]:
+    """What stays the same when epochs are raised: namespace and cache, and the name of an inner cache."""
+    fields = space.parents[-1].split(b":")
+    return fields[:2] + fields[4:]
+
+
+def _prefix_of(address: bytes) -> bytes:
+    """Of the space that an address belongs to: namespace, cache and epoch, and once more for an inner cache."""
+    fields = address.split(b":", 6)
+    count = 6 if fields[3] == b"/" else 3
+    return b":".join(fields[:count]) + b":"
+
+
+def is_constant(value: Any) -> bool:
+    """Whether nobody can change a value, so that all may have the same one."""
+    kind = value.__class__
+    if kind is tuple or kind is frozenset:
+        return all(map(is_constant, value))
+    return kind in _CONSTANT
+
+
+def size_of(value: Any, depth: int = 0) -> int:
+    """About how many bytes a value takes here, with all that is inside."""
+    size = sys.getsizeof(value)
+    kind = value.__class__
+    if depth > _DEEPEST or kind in _CONSTANT:
+        return size
+    if kind is dict:
+        # All records may have the names of their fields in common, or each mapping keys of its own: half is counted.
+        names = sum(size_of(one, depth + 1) for one in value) // 2
+        return size + names + sum(size_of(one, depth + 1) for one in value.values())
+    if kind in (list, tuple, set, frozenset):
+        return size + sum(size_of(one, depth + 1) for one in value)
+    return size + (size_of(vars(value), depth + 1) if hasattr(value, "__dict__") else 0)

@@ -1,0 +1,316 @@
+"""What changes at the owners is told unasked; and while it may not be, nobody is led to believe so."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from cachegrid.engines.valkey._sio.engine import SyncValkeyEngine
+from cachegrid.engines.valkey.slots import slot_of
+from cachegrid.engines.valkey.target import Target
+from cachegrid.engines.valkey.url import parse
+from cachegrid.near.copies import Guard
+from cachegrid.testing.loopback import LoopbackGrid
+from tests.engines.moving import move_at_once
+from tests.engines.servers import Server, redis, sockets, valkey
+
+pytestmark = pytest.mark.grid
+
+PATIENCE = 10.0
+PREFIX = b"cg:prices:"
+ADDRESS = b"cg:prices:0:$key"
+
+
+class Sink:
+    """Notes what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[bytes] = []
+        self.lost: list[Callable[[bytes], bool]] = []
+
+    def changed(self, address: bytes) -> None:
+        """One entry."""
+        self.told.append(address)
+
+    def changed_if(self, is_lost: Callable[[bytes], bool]) -> None:
+        """Many."""
+        self.lost.append(is_lost)
+
+
+def until(condition: Callable[[], object]) -> None:
+    """Wait until a condition holds."""
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.002)
+
+
+@pytest.fixture(params=["valkey", "redis"])
+def server(request: pytest.FixtureRequest) -> Iterator[Server]:
+    """One server, that is no cluster."""
+    with Server(valkey() if request.param == "valkey" else redis()) as server:
+        yield server
+
+
+@pytest.fixture
+def engine(server: Server) -> Iterator[SyncValkeyEngine]:
+    """An engine on the server."""
+    engine = SyncValkeyEngine(Target(seeds=(server.endpoint,)))
+    engine.open()
+    yield engine
+    engine.close()
+
+
+@pytest.fixture
+def sink(engine: SyncValkeyEngine) -> Sink:
+    """Who is told what happens to prices, from now on."""
+    sink = Sink()
+    engine.follow(PREFIX, sink, 0.2)
+    until(lambda: engine.guard(ADDRESS, PREFIX))
+    return sink
+
+
+def guard_of(engine: SyncValkeyEngine, address: bytes = ADDRESS) -> Guard:
+    """The guard of an address, as soon as there is one."""
+    found: list[Guard] = []
+
+    def look() -> bool:
+        guard = engine.guard(address, PREFIX)
+        found.extend([guard] if guard else [])
+        return bool(found)
+
+    until(look)
+    return found[0]
+
+
+def test_every_way_of_changing_an_entry_is_told(server: Server, engine: SyncValkeyEngine, sink: Sink) -> None:
+    """
+    Writes by this engine, by others, drops, and the end of its time.
+    """
+    changes: list[Callable[[], object]] = [
+        lambda: engine.store(ADDRESS, b"1", None),
+        lambda: engine.add(ADDRESS, 1, 0, None),
+        lambda: engine.touch(ADDRESS, 1000, 0),
+        lambda: engine.drop(ADDRESS),
+        lambda: server.run("SET", ADDRESS, "x"),
+        lambda: server.run("PEXPIRE", ADDRESS, 20),
+    ]
+    for change in changes:
+        sink.told.clear()
+        change()
+        until(lambda: ADDRESS in sink.told)
+    sink.told.clear()
+    until(lambda: ADDRESS in sink.told)  # its time has ended
+    assert 0 == server.run("EXISTS", ADDRESS)
+
+
+def test_only_who_follows_is_told(server: Server, engine: SyncValkeyEngine, sink: Sink) -> None:
+    """
+    Of its own prefix; and one that follows later, of its own as well.
+    """
+    later = Sink()
+    engine.follow(b"cg:other:", later, 0.2)
+    until(lambda: engine.guard(b"cg:other:0:$key", b"cg:other:"))
+    server.run("SET", "cg:third:0:$key", "x")
+    server.run("SET", "cg:other:0:$key", "x")
+    server.run("SET", ADDRESS, "x")
+    until(lambda: ADDRESS in sink.told)
+    assert ([ADDRESS], [b"cg:other:0:$key"]) == (sink.told, later.told)
+    engine.unfollow(PREFIX)
+    server.run("SET", ADDRESS, "y")
+    server.run("SET", "cg:other:0:$key", "y")
+    until(lambda: 2 == len(later.told))
+    assert [ADDRESS] == sink.told
+
+
+def test_a_flush_concerns_every_address(server: Server, sink: Sink) -> None:
+    """
+    Which the server tells in one word.
+    """
+    before = len(sink.lost)
+    server.run("FLUSHALL")
+    until(lambda: len(sink.lost) > before)
+    assert sink.lost[-1](ADDRESS)
+
+
+def test_a_bell_is_heard_though_nothing_is_asked(server: Server, engine: SyncValkeyEngine, sink: Sink) -> None:
+    """
+    Whoever only reads copies has to hear of a raised epoch too.
+    """
+    assert not sink.told
+    doubt = engine.doubt
+    server.run("SET", "cg!bell:{1}", "")
+    until(lambda: engine.doubt != doubt)
+
+
+def test_nothing_is_guarded_before_the_prefix_is_listened_to(engine: SyncValkeyEngine, sink: Sink) -> None:
+    """
+    What changed between an answer and the listening would not be told.
+    """
+    assert not sink.told
+    assert None is engine.guard(b"cg:other:0:$key", b"cg:other:")
+
+
+def test_a_broken_connection_ends_its_guard(server: Server, engine: SyncValkeyEngine, sink: Sink) -> None:
+    """
+    At once, and for good: the next one guards what is asked for from then on.
+    """
+    assert not sink.told
+    guard = guard_of(engine)
+    server.run("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+    until(lambda: guard.heard < 0)
+    until(lambda: engine.guard(ADDRESS, PREFIX) not in (None, guard))
+    assert guard.heard < 0
+
+
+def test_a_member_that_stands_still_proves_nothing(server: Server, engine: SyncValkeyEngine, sink: Sink) -> None:
+    """
+    Its connection is open, and its guard is not heard of until it goes on.
+    """
+    assert not sink.told
+    guard = guard_of(engine)
+    server.pause()
+    paused = time.monotonic()
+    until(lambda: time.monotonic() > paused + 0.5)
+    assert guard.heard <= paused
+    server.resume()
+    until(lambda: guard_of(engine).heard > paused + 0.5)
+
+
+def test_a_member_that_comes_back_is_listened_to_again(server: Server, engine: SyncValkeyEngine, sink: Sink) -> None:
+    """
+    With another guard.
+    """
+    assert not sink.told
+    guard = guard_of(engine)
+    server.restart()
+    until(lambda: engine.guard(ADDRESS, PREFIX) not in (None, guard))
+    server.run("SET", ADDRESS, "x")
+    until(lambda: ADDRESS in sink.told)
+
+
+def test_closing_ends_threads_and_connections(server: Server) -> None:
+    """
+    Also while the member does not answer.
+    """
+    threads, open_before = threading.active_count(), sockets()
+    engine = SyncValkeyEngine(Target(seeds=(server.endpoint,), patience=0.5))
+    engine.open()
+    engine.follow(PREFIX, Sink(), 0.2)
+    guard_of(engine)
+    server.pause()
+    engine.close()
+    server.resume()
+    assert (threads, open_before) == (threading.active_count(), sockets())
+
+
+def test_the_last_one_who_follows_ends_the_listening(engine: SyncValkeyEngine, sink: Sink) -> None:
+    """
+    Nothing goes on for nobody.
+    """
+    assert not sink.told
+    engine.unfollow(PREFIX)
+    until(lambda: not [thread for thread in threading.enumerate() if "cachegrid ear" in thread.name])
+    assert None is engine.guard(ADDRESS, PREFIX)
+
+
+def test_a_forked_child_listens_for_itself(server: Server, engine: SyncValkeyEngine, sink: Sink) -> None:
+    """
+    It is told nothing until it follows, on a connection of its own; the parent goes on.
+    """
+    guard = guard_of(engine)
+    child = os.fork()
+    if not child:
+        code = 1
+        try:
+            engine.forget()
+            mine = Sink()
+            assert engine.guard(ADDRESS, PREFIX) is None
+            engine.follow(PREFIX, mine, 0.2)
+            guard_of(engine)
+            engine.store(b"cg:prices:0:$child", b"x", None)
+            until(lambda: b"cg:prices:0:$child" in mine.told)
+            engine.close()
+            code = 0
+        finally:
+            os._exit(code)
+    assert 0 == os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    until(lambda: b"cg:prices:0:$child" in sink.told)
+    assert guard is engine.guard(ADDRESS, PREFIX)
+    server.run("SET", ADDRESS, "x")
+    until(lambda: ADDRESS in sink.told)
+
+
+class TestCluster:
+    """On 3 owners and 3 replicas."""
+
+    @pytest.fixture
+    def grid(self) -> Iterator[LoopbackGrid]:
+        """A grid of the test's own."""
+        with LoopbackGrid() as grid:
+            yield grid
+
+    @pytest.fixture
+    def engine(self, grid: LoopbackGrid) -> Iterator[SyncValkeyEngine]:
+        """An engine on it."""
+        engine = SyncValkeyEngine(parse(grid.url, timeout=5))
+        engine.open()
+        yield engine
+        engine.close()
+
+    def test_changes_at_every_owner_are_told(self, engine: SyncValkeyEngine, sink: Sink) -> None:
+        """
+        An ear at each.
+        """
+        addresses = [b"cg:prices:0:$%d" % number for number in range(30)]
+        for address in addresses:
+            guard_of(engine, address)
+            engine.store(address, b"x", None)
+        until(lambda: set(addresses) <= set(sink.told))
+
+    def test_a_killed_owner_ends_its_guard_and_the_next_one_has_another(
+        self, grid: LoopbackGrid, engine: SyncValkeyEngine, sink: Sink
+    ) -> None:
+        """
+        Nobody asks for anything meanwhile: the others tell who it is.
+        """
+        assert not sink.told
+        guard = guard_of(engine)
+        owner = engine._owners[slot_of(ADDRESS)].endpoint
+        index = next(at for at, member in enumerate(grid.state.members) if member.port == owner.port)
+        grid.kill(index)
+        until(lambda: guard.heard < 0)
+        until(lambda: engine._watch._by_slot[slot_of(ADDRESS)].endpoint != owner)  # type: ignore[union-attr]
+        until(lambda: any(is_lost(ADDRESS) for is_lost in sink.lost[1:]))
+
+    def test_moved_slots_are_told_and_no_others(self, grid: LoopbackGrid, engine: SyncValkeyEngine, sink: Sink) -> None:
+        """
+        An absence may have ended at the new owner, and nobody would say so.
+        """
+        slot = slot_of(ADDRESS)
+        ports = {member.port: member.index for member in grid.state.members}
+        source = ports[engine._owners[slot].endpoint.port]
+        target = ports[
+            next(link.endpoint.port for link in engine._owners if link.endpoint.port not in _port(grid, source))
+        ]
+        guard_of(engine)
+        until(lambda: engine._watch._epoch >= 0)
+        before = len(sink.lost)
+        move_at_once(grid, slot, slot, source, target)
+        until(lambda: engine._watch._by_slot[slot].endpoint.port in _port(grid, target))  # type: ignore[union-attr]
+        lost = sink.lost[before:]
+        assert any(is_lost(ADDRESS) for is_lost in lost)
+        others = [address for address in map(_address, range(100)) if slot_of(address) != slot]
+        assert not [address for address in others if any(is_lost(address) for is_lost in lost)]
+
+
+def _port(grid: LoopbackGrid, index: int) -> set[int]:
+    return {grid.state.members[index].port}
+
+
+def _address(number: int) -> bytes:
+    return b"cg:prices:0:$%d" % number
