@@ -1,0 +1,326 @@
+"""
+Readers and writers of a grid to which faults happen, and a proof from what they saw that near copies keep their word.
+
+    python -m tests.near.checker --seconds 20 --seed 7 --readers 3 --writers 2
+    python -m tests.near.checker --without tokens        one rule is disabled: what was promised is broken
+    python -m tests.near.checker --widen tokens          the same, but for the rule, which holds: nothing is broken
+    python -m tests.near.checker --widen all             every rule's moment is widened, and all rules hold
+
+Exits with 1 if a promise was broken; see `judge` for what is promised.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+from cachegrid.testing.loopback import LoopbackGrid
+from tests.near.faults import EVERYDAY, Faults
+from tests.near.history import Clear, Fault, History, Read, Write, load
+from tests.near.judge import Verdict, Violation, judge
+from tests.near.rules import RULES
+from tests.near.worker import Orders, keys_of
+
+__all__ = ["Plan", "Report", "check", "main"]
+
+ROOT: Final = Path(__file__).resolve().parent.parent.parent
+HEARSAY: Final = 0.25  # seconds until an owner that was replaced, and runs, knows it
+LONGEST: Final = 60.0  # seconds of one round, whose history is kept in memory
+PATIENCE: Final = 30.0
+SHOWN: Final = 5  # violations that are told of
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What to do. `without` names a rule to disable; `widen` rules whose moments to widen."""
+
+    seconds: float = 20.0
+    seed: int = 0
+    readers: int = 3
+    writers: int = 2
+    lanes: int = 2
+    tags: int = 24
+    staleness: float = 1.0
+    faults: tuple[str, ...] = EVERYDAY
+    each: bool = False  # take longer, if that is what it takes to let each fault happen
+    near: dict[str, Any] = field(default_factory=dict)
+    patience: float | None = None
+    clears: bool = True
+    without: str | None = None
+    widen: tuple[str, ...] = ()
+    rate: float = 10.0  # how many of its keys a process writes in a second, one to three times each
+
+    @property
+    def bound(self) -> float:
+        """Seconds for which a read may not know of a write."""
+        return self.staleness + HEARSAY
+
+
+@dataclass
+class Report:
+    """What was found in all rounds."""
+
+    history: History
+    verdict: Verdict
+
+    def facts(self) -> dict[str, Any]:
+        """As values."""
+        return {
+            "counts": self.history.counts,
+            "faults": dict(Counter(fault.kind for fault in self.history.faults)),
+            "worst_near": round(self.verdict.worst_near, 4),
+            "worst_grid": round(self.verdict.worst_grid, 4),
+            "lossy": self.verdict.lossy,
+            "violations": dict(Counter(violation.promise for violation in self.verdict.violations)),
+        }
+
+
+def check(grid: LoopbackGrid, plan: Plan) -> Report:
+    """Carry out one round on a grid that serves, and judge what was seen."""
+    with tempfile.TemporaryDirectory() as folder:
+        orders = _orders(grid, plan, Path(folder))
+        keys = [key for one in orders for key in keys_of(one.process, plan.tags)]
+        faults = Faults(grid, keys, plan.seed)
+        faults.wait_well()
+        with _Crew(orders) as crew:
+            injected = _inject(faults, plan)
+            history = crew.finish()
+    history.faults += injected
+    history.count("writes", len(history.writes))
+    history.count("clears", len(history.clears))
+    return Report(history, judge(history, plan.bound))
+
+
+def _inject(faults: Faults, plan: Plan) -> list[Fault]:
+    """Faults of all kinds, in an order that the seed gives, until the time is over."""
+    chance, end = random.Random(f"faults {plan.seed}"), time.monotonic() + plan.seconds
+    left = chance.sample(plan.faults, len(plan.faults))
+    injected: list[Fault] = []
+    while (rest := end - time.monotonic()) > 0 or (plan.each and len(injected) < len(plan.faults)):
+        time.sleep(min(max(rest, 0), chance.uniform(0.2, 0.7)))
+        if left and (plan.each or time.monotonic() < end):
+            injected.append(faults.inject(left.pop()))
+            left = left or chance.sample(plan.faults, len(plan.faults))
+    # So that what is stale from here on is found, too; and after a loss all have to agree, `bound` later.
+    time.sleep(2 * plan.bound if any(fault.losing for fault in injected) else plan.bound)
+    return injected
+
+
+def _orders(grid: LoopbackGrid, plan: Plan, folder: Path) -> list[Orders]:
+    names = [f"reader{at}" for at in range(plan.readers)] + [f"writer{at}" for at in range(plan.writers)]
+    url = grid.url + ("" if plan.patience is None else f"{'&' if '?' in grid.url else '?'}patience={plan.patience}")
+    run = f"check{plan.seed}-{time.monotonic_ns()}"
+    near = {"max_staleness": plan.staleness, **plan.near}
+    found = []
+    for at, name in enumerate(names):
+        is_reader = name.startswith("reader")
+        found.append(
+            Orders(
+                url=url,
+                namespace=run,
+                process=name,
+                others=tuple(names),
+                file=str(folder / name),
+                seed=plan.seed * 100 + at,
+                is_async=at % 2 == 1,
+                # Every other reader keeps absence, too.
+                near={"absent": at % 2 == 0, **near} if is_reader else None,
+                lanes=plan.lanes if is_reader else 1,
+                tags=plan.tags,
+                burst_pause=1 / plan.rate,
+                clears=plan.clears and name == "writer0",
+                without=plan.without if is_reader else None,
+                widen=plan.widen if is_reader else (),
+            )
+        )
+    return found
+
+
+class _Crew:
+    """The processes: ready on entry, and gone at the end."""
+
+    def __init__(self, orders: Sequence[Orders]) -> None:
+        self._orders = orders
+        self._processes: list[subprocess.Popen[str]] = []
+
+    def __enter__(self) -> Self:
+        try:
+            self._hire()
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+        return self
+
+    def _hire(self) -> None:
+        for _ in self._orders:
+            command = [sys.executable, "-m", "tests.near.worker"]
+            pipe = subprocess.PIPE
+            self._processes.append(subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, text=True))
+        for process, order in zip(self._processes, self._orders, strict=True):
+            _tell(process, order.line())
+        for process, order in zip(self._processes, self._orders, strict=True):
+            assert process.stdout is not None
+            if process.stdout.readline() != "ready\n":
+                raise ChildProcessError(f"{order.process} did not begin")
+        for process in self._processes:
+            _tell(process, "go")
+
+    def finish(self) -> History:
+        """Stop all, and take what they recorded."""
+        for process in self._processes:
+            _tell(process, "stop")
+        history = History()
+        for process, order in zip(self._processes, self._orders, strict=True):
+            if process.wait(PATIENCE) != 0:
+                raise ChildProcessError(f"{order.process} ended with {process.returncode}")
+            history.add(load(Path(order.file)))
+        return history
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for process in self._processes:
+            process.kill()
+            process.wait()
+            for pipe in (process.stdin, process.stdout):
+                if pipe is not None:
+                    pipe.close()
+
+
+def _tell(process: subprocess.Popen[str], word: str) -> None:
+    assert process.stdin is not None
+    try:
+        process.stdin.write(word + "\n")
+        process.stdin.flush()
+    except BrokenPipeError as error:
+        raise ChildProcessError(f"a process ended with {process.wait()}") from error
+
+
+# The program.
+
+
+def story(violation: Violation, history: History) -> str:
+    """A violation with what happened around it."""
+    read = violation.read
+    since = min([read.began, *(event.began for event in violation.against)]) - 0.05
+    events: list[Write | Read | Clear | Fault] = [
+        *(write for write in history.writes if write.key == read.key),
+        *(one for one in history.reads if one.key == read.key and one.process == read.process),
+        *history.clears,
+        *(fault for fault in history.faults if not fault.keys or read.key in fault.keys),
+    ]
+    told = [event for event in events if event.ended >= since and event.began <= read.ended]
+    told += [event for event in violation.against if event not in told]
+    lines = [f"{violation.promise}: {_line(read, read.began)}, against:"]
+    lines += [f"    {_line(event, read.began)}" for event in violation.against]
+    lines.append("  among:")
+    told.sort(key=lambda event: event.began)
+    lines += [f"    {_line(event, read.began)}" for event in told[-40:]]
+    return "\n".join(lines)
+
+
+def _line(event: Write | Read | Clear | Fault, zero: float) -> str:
+    when = f"[{event.began - zero:+.4f} {event.ended - zero:+.4f}]"
+    match event:
+        case Read():
+            return f"{when} {event.process} reads {event.key} = {event.number}{' near' if event.near else ''}"
+        case Write():
+            did = "drops" if event.drops else "writes"
+            return f"{when} {event.process} {did} {event.key} = {event.number}{'' if event.done else ' and fails'}"
+        case Clear():
+            return f"{when} {event.process} clears{'' if event.done else ' and fails'}"
+        case Fault():
+            losing = "".join(f" losing [{since - zero:+.4f} {until - zero:+.4f}]" for since, until in event.losing)
+            return f"{when} {event.kind}{losing}"
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run as the arguments say; 1 if a promise was broken."""
+    asked = _parser().parse_args(words)
+    plan = plan_of(asked)
+    seconds, broken = plan.seconds, 0
+    with LoopbackGrid() as grid:
+        for at in range(10**6):
+            if seconds <= 0:
+                break
+            now = Plan(**{**vars(plan), "seconds": min(seconds, LONGEST), "seed": plan.seed + at})
+            seconds -= now.seconds
+            report = check(grid, now)
+            broken += len(report.verdict.violations)
+            _print(report, now, as_json=asked.json)
+    return 1 if broken else 0
+
+
+def plan_of(asked: argparse.Namespace) -> Plan:
+    """What the arguments ask for; a rule that is disabled brings the faults and policy that it takes."""
+    said: dict[str, Any] = {name: getattr(asked, name) for name in ("seconds", "seed", "readers", "writers")}
+    if asked.faults is not None:
+        said["faults"] = tuple(word for word in asked.faults.split(",") if word)
+    if asked.staleness is not None:
+        said["staleness"] = asked.staleness
+    if asked.without is not None:
+        return without(asked.without, **said)
+    if asked.widen in RULES:
+        return without(asked.widen, widen_only=True, **said)
+    return Plan(**said, widen=tuple(RULES) if asked.widen else ())
+
+
+def without(name: str, *, widen_only: bool = False, **said: Any) -> Plan:
+    """A plan under which the lack of a rule shows; with `widen_only` the rule holds all the same."""
+    rule = RULES[name]
+    taken: dict[str, Any] = {
+        "without": None if widen_only else name,
+        "widen": (name,),
+        "faults": rule.faults,
+        "near": rule.near,
+        "staleness": rule.staleness,
+        "patience": rule.patience,
+        "clears": rule.clears,
+        **rule.load,
+    }
+    return Plan(**{**taken, **said})
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m tests.near.checker", description=__doc__.partition("\n\n")[0])
+    parser.add_argument("--seconds", type=float, default=20.0)
+    parser.add_argument("--seed", type=int, default=random.randrange(10**6))
+    parser.add_argument("--readers", type=int, default=3, help="processes that keep near copies, and write a little")
+    parser.add_argument("--writers", type=int, default=2, help="processes that keep none")
+    parser.add_argument("--staleness", type=float, help="the policy's max_staleness, in seconds")
+    parser.add_argument("--faults", help=f"a list, of {', '.join(EVERYDAY)}; '' for none")
+    either = parser.add_mutually_exclusive_group()
+    either.add_argument("--without", choices=RULES, help="disable this rule in the readers")
+    either.add_argument("--widen", choices=[*RULES, "all"], help="widen the moments that this rule is for, which holds")
+    parser.add_argument("--json", action="store_true", help="print one line of JSON for each round")
+    return parser
+
+
+def _print(report: Report, plan: Plan, *, as_json: bool) -> None:
+    facts = report.facts()
+    if as_json:
+        print(json.dumps({"seed": plan.seed, "without": plan.without, **facts}), flush=True)  # noqa: T201
+        return
+    lines = [f"seed {plan.seed}, {plan.seconds:g} s, bound {plan.bound:g} s"]
+    lines += [f"  {times:>9,} {what}" for what, times in facts["counts"].items()]
+    lines.append(f"  faults: {', '.join(f'{times} {kind}' for kind, times in facts['faults'].items()) or 'none'}")
+    lines.append(f"  worst staleness: {facts['worst_near'] * 1000:.1f} ms near, {facts['worst_grid'] * 1000:.1f} ms")
+    lines.append(f"  writes that a fault may have lost: {facts['lossy']}")
+    lines.append(f"  violations: {facts['violations'] or 'none'}")
+    lines += [story(violation, report.history) for violation in report.verdict.violations[:SHOWN]]
+    print("\n".join(lines), flush=True)  # noqa: T201
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,290 @@
+"""
+The rules that keep copies from being stale, each with a way to disable it in this process.
+
+Chance alone would not hit some of the moments that a rule is for within seconds. So each rule has a way to widen its
+moment, too, such as a pause between an answer and its being kept. What widens is harmless as long as the rule holds.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import cachegrid._aio.near
+import cachegrid._sio.near
+import cachegrid.engines.valkey._aio.asking
+import cachegrid.engines.valkey._sio.asking
+import cachegrid.engines.valkey.watch.ear
+import cachegrid.waits._aio
+import cachegrid.waits._sio
+from cachegrid.engines.valkey.watch.ear import Ear
+from cachegrid.engines.valkey.watch.watch import Watch
+from cachegrid.near.copies import Copies
+from cachegrid.near.nearby import Nearby
+
+__all__ = ["RULES", "Rule", "prepare"]
+
+ENDLESS: Final = float("inf")
+FLOWS: Final[tuple[Any, ...]] = (cachegrid._aio.near.AsyncNearCache, cachegrid._sio.near.SyncNearCache)
+ENGINES: Final[tuple[Any, ...]] = (
+    cachegrid.engines.valkey._aio.asking.AsyncAsking,
+    cachegrid.engines.valkey._sio.asking.SyncAsking,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rule:
+    """A rule: what it says, how to disable it, how to widen its moment, and the faults and policy that it takes."""
+
+    says: str
+    disable: Callable[[], None]
+    widen: tuple[Callable[[], None], ...] = ()
+    faults: tuple[str, ...] = ()
+    near: dict[str, Any] = field(default_factory=dict)
+    clears: bool = False
+    load: dict[str, Any] = field(default_factory=dict)  # how many keys, readers at once, and writes
+    staleness: float = 0.5  # seconds, as in the policy
+    patience: float | None = None  # seconds that a request waits for its answer
+
+
+def prepare(without: str | None, widen: tuple[str, ...]) -> None:
+    """Disable a rule in this process, and widen the moments of some."""
+    for wide in dict.fromkeys(wide for name in widen for wide in RULES[name].widen):
+        wide()
+    if without is not None:
+        RULES[without].disable()
+
+
+# Widening.
+
+
+def _linger() -> None:
+    """Let some answers take their time before they are kept."""
+    chance = random.Random(1)
+    for flow, waits in zip(FLOWS, (cachegrid.waits._aio, cachegrid.waits._sio), strict=True):
+        _linger_in(flow, waits.sleep, chance, is_async=flow is FLOWS[0])
+
+
+def _linger_in(flow: Any, sleep: Any, chance: random.Random, *, is_async: bool) -> None:
+    fetch = flow._fetch
+
+    async def linger_async(self: Any, address: bytes) -> Any:
+        raw = await fetch(self, address)
+        if chance.random() < 0.4:
+            await sleep(chance.uniform(0.005, 0.03))
+        return raw
+
+    def linger_sync(self: Any, address: bytes) -> Any:
+        raw = fetch(self, address)
+        if chance.random() < 0.4:
+            sleep(chance.uniform(0.005, 0.03))
+        return raw
+
+    flow._fetch = linger_async if is_async else linger_sync
+
+
+def _late_news() -> None:
+    """Let news take 10 ms, as between far places."""
+    _before_news(lambda: 0.01)
+
+
+def _stuck_news() -> None:
+    """Let news of an owner stand still for seconds, now and then."""
+    chance = random.Random()
+    _before_news(lambda: 1.5 if chance.random() < 0.05 else 0)
+
+
+def _before_news(pause: Callable[[], float]) -> None:
+    tell = Ear.tell
+
+    def late(self: Ear, addresses: object) -> None:
+        time.sleep(pause())
+        tell(self, addresses)
+
+    Ear.tell = late  # type: ignore[method-assign]
+
+
+def _slow_return() -> None:
+    """Let it take a while until a broken connection for news is made again, and less than copies are trusted for."""
+    _return_after(0.4)
+
+
+def _slower_return() -> None:
+    _return_after(1.0)
+
+
+def _return_after(seconds: float) -> None:
+    ear: Any = cachegrid.engines.valkey.watch.ear
+    ear._SHORTEST_PAUSE = ear._LONGEST_PAUSE = seconds
+
+
+def _patient_ears() -> None:
+    """Let whoever listens wait for longer than whoever asks."""
+    start = Ear.__init__
+
+    def patient(self: Ear, endpoint: Any, target: Any, *args: Any) -> None:
+        start(self, endpoint, dataclasses.replace(target, patience=5.0), *args)
+
+    Ear.__init__ = patient  # type: ignore[method-assign, assignment]
+
+
+# Disabling.
+
+
+def _no_tokens() -> None:
+    Copies.token = lambda *_: 0  # type: ignore[method-assign]
+
+
+class _Silent:
+    """What is near, but for what it should be told by a reader."""
+
+    def __init__(self, nearby: Nearby) -> None:
+        self._nearby = nearby
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._nearby, name)
+
+    def changed(self, address: bytes) -> None:
+        """Say nothing."""
+
+
+def _no_spoiling() -> None:
+    keeping = threading.local()
+    spoil, keep = Copies._spoil, Copies.keep
+
+    def keep_quietly(self: Copies, *args: Any) -> bool:
+        keeping.on = True
+        try:
+            return keep(self, *args)
+        finally:
+            keeping.on = False
+
+    def spoil_elsewhere(self: Copies, address: bytes) -> None:
+        if not getattr(keeping, "on", False):
+            spoil(self, address)
+
+    Copies.keep, Copies._spoil = keep_quietly, spoil_elsewhere  # type: ignore[method-assign, assignment]
+    for flow in FLOWS:
+        _tell_nobody(flow)
+
+
+def _tell_nobody(flow: Any) -> None:
+    keep_near = flow._keep_near
+
+    def quietly(self: Any, *args: Any) -> Any:
+        if not isinstance(self._nearby, _Silent):
+            self._nearby = _Silent(self._nearby)
+        return keep_near(self, *args)
+
+    flow._keep_near = quietly
+
+
+def _no_telling() -> None:
+    def use(self: Any, engine: Any) -> None:
+        self._engine = self._writer = engine
+
+    for flow in FLOWS:
+        flow._use = use
+
+
+def _no_giving_up() -> None:
+    Ear.deafen = lambda *_: None  # type: ignore[method-assign]
+
+
+def _no_heartbeats() -> None:
+    hear = Ear.hear
+    Ear.hear = lambda self, *_: hear(self, ENDLESS)  # type: ignore[method-assign]
+
+
+def _anybody() -> None:
+    for flow in FLOWS:
+        _without_trouble(flow)
+
+
+def _without_trouble(flow: Any) -> None:
+    mark = flow._mark
+    flow._mark = lambda self, address: mark(self, address)._replace(trouble=0)
+
+
+def _no_moves() -> None:
+    adopt, tell_all = Watch._adopt, Watch._tell_all
+    adopting = threading.local()
+
+    def adopt_quietly(self: Watch, routes: Any) -> None:
+        adopting.on = True
+        try:
+            adopt(self, routes)
+        finally:
+            adopting.on = False
+
+    def tell(self: Watch, is_lost: Any) -> None:
+        if not getattr(adopting, "on", False):
+            tell_all(self, is_lost)
+
+    Watch._adopt, Watch._tell_all = adopt_quietly, tell  # type: ignore[method-assign]
+
+
+def _no_bells() -> None:
+    for engine in ENGINES:
+        engine._bell = lambda *_: None
+
+
+RULES: Final = {
+    "tokens": Rule(
+        says="an answer is kept only if nothing was heard of its address since it was asked for",
+        disable=_no_tokens,
+        widen=(_linger,),
+        load={"lanes": 5},
+    ),
+    "spoils": Rule(
+        says="an answer that was given lets no older one be kept after it",
+        disable=_no_spoiling,
+        widen=(_linger, _late_news),
+        load={"lanes": 6, "tags": 3, "rate": 30},
+    ),
+    "own writes": Rule(
+        says="what this process writes is dropped here before its caller goes on",
+        disable=_no_telling,
+        widen=(_late_news,),
+    ),
+    "guards": Rule(
+        says="when a connection for news breaks, copies that it guarded are given up",
+        disable=_no_giving_up,
+        widen=(_slow_return,),
+        faults=("ears",),
+        staleness=1.0,
+    ),
+    "heartbeats": Rule(
+        says="a copy whose guard was not heard lately is not handed out",
+        disable=_no_heartbeats,
+        widen=(_stuck_news,),
+        staleness=0.25,
+    ),
+    "owners": Rule(
+        says="an answer of anybody but the owner is not kept",
+        disable=_anybody,
+        widen=(_patient_ears,),
+        faults=("lag",),
+        staleness=0.2,
+        patience=0.15,
+        load={"tags": 48, "rate": 20},
+    ),
+    "moves": Rule(
+        says="copies whose slot has another owner are given up",
+        disable=_no_moves,
+        widen=(_slower_return,),
+        faults=("deaf move",),
+        near={"absent": True},
+        load={"tags": 96, "rate": 40},
+    ),
+    "bells": Rule(
+        says="a raised epoch is heard by who only reads copies",
+        disable=_no_bells,
+        clears=True,
+    ),
+}

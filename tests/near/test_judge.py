@@ -1,0 +1,162 @@
+"""Histories made by hand: the good ones are found good, and in each bad one the promise that it breaks is named."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.near.history import NOTHING, Clear, Fault, History, Read, Recorder, Write
+from tests.near.judge import judge
+
+BOUND = 1.0
+KEYS = frozenset({"k"})
+
+
+def write(number: int, began: float, *, process: str = "w", drops: bool = False, done: bool = True) -> Write:
+    """A write that takes a tenth of a second."""
+    return Write(process, "k", number, began, began + 0.1, drops, done)
+
+
+def read(number: int, began: float, *, process: str = "r", took: float = 0.01, near: bool = True) -> Read:
+    """A read, of a copy if nothing else is said."""
+    return Read(process, "k", began, began + took, number, near)
+
+
+KILLED = Fault("kill", 10, 12, KEYS, ((9.9, 10.05),))
+FIRST = write(1, 0)
+
+GOOD: dict[str, list[Write | Read | Clear | Fault]] = {
+    "nothing happened": [],
+    "what was there before the first write": [FIRST, read(NOTHING, 0.05), read(NOTHING, 1)],
+    "a value that is not acknowledged yet": [FIRST, read(1, 0.05)],
+    "an older value within the bound": [FIRST, write(2, 5), read(1, 6.09)],
+    "an older value, while the newer one is written": [FIRST, write(2, 5), read(1, 5.05)],
+    "the newer value, and the older one in another process": [
+        FIRST,
+        write(2, 5),
+        read(2, 5.2),
+        read(1, 5.3, process="s"),
+    ],
+    "reads at once may end in any order": [FIRST, write(2, 5), read(2, 5.2, took=0.1), read(1, 5.25, took=0.2)],
+    "a failed write is not seen": [FIRST, write(2, 5, done=False), read(1, 9)],
+    "a failed write is seen": [FIRST, write(2, 5, done=False), read(2, 9)],
+    "nothing after a drop": [FIRST, write(2, 5, drops=True), read(NOTHING, 9)],
+    "nothing while a drop fails": [FIRST, write(2, 5, drops=True, done=False), read(NOTHING, 9)],
+    "nothing after a clear": [FIRST, Clear("w", 5, 5.1), read(NOTHING, 9)],
+    "a cleared value within the bound": [FIRST, Clear("w", 5, 5.1), read(1, 6.05)],
+    "a value written while a clear goes on": [FIRST, write(2, 5), Clear("w", 5.05, 5.2), read(2, 9)],
+    "nothing after a clear that failed": [FIRST, Clear("w", 5, 5.1, done=False), read(1, 8), read(NOTHING, 9)],
+    "what was lost with its owner is missed": [FIRST, write(2, 9.85), KILLED, read(2, 9.97), read(1, 11)],
+    "what may have been lost was not": [FIRST, write(2, 9.85), KILLED, read(1, 11), read(2, 13), read(2, 20)],
+    "what was lost is replaced": [
+        FIRST,
+        write(2, 9.85),
+        KILLED,
+        read(2, 9.97),
+        write(3, 14),
+        read(1, 13.5),
+        read(3, 16),
+    ],
+    "a lost value within the bound after the fault": [FIRST, write(2, 9.85), KILLED, read(1, 11), read(2, 12.9)],
+    "a clear that may have been lost": [FIRST, Clear("w", 9.9, 9.95), KILLED, read(1, 20)],
+}
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_a_good_history_is_found_good(name: str) -> None:
+    """
+    Whatever may happen without a broken promise.
+    """
+    assert [] == judge(history(GOOD[name]), BOUND).violations
+
+
+OWN = write(2, 5, process="r")
+BAD: dict[str, tuple[str, list[Write | Read | Clear | Fault]]] = {
+    "an older value after the bound": ("stale", [FIRST, write(2, 5), read(1, 6.11)]),
+    "an older value than a drop, after the bound": ("stale", [FIRST, write(2, 5, drops=True), read(1, 6.11)]),
+    "an older value of the grid": ("stale", [FIRST, write(2, 5), read(1, 6.11, near=False)]),
+    "an older value than the own one": ("own", [FIRST, OWN, read(1, 5.11)]),
+    "nothing, after the own write": ("missing", [FIRST, OWN, read(NOTHING, 5.11)]),
+    "an older value after a newer one": ("backwards", [FIRST, write(2, 5), read(2, 5.2), read(1, 5.3)]),
+    "nothing without a reason": ("missing", [FIRST, read(NOTHING, 1.2)]),
+    "nothing, though it was written after the drop": (
+        "missing",
+        [write(1, 0, drops=True), write(2, 1), read(NOTHING, 3)],
+    ),
+    "nothing, though it was written after the clear": ("missing", [Clear("w", 0, 0.1), write(1, 1), read(NOTHING, 3)]),
+    "a cleared value after the bound": ("cleared", [FIRST, Clear("w", 5, 5.1), read(1, 6.11)]),
+    "a value that the own clear has cleared": ("cleared", [FIRST, Clear("r", 5, 5.1), read(1, 5.11)]),
+    "a value that nobody has written": ("nowhere", [FIRST, read(2, 5)]),
+    "a value before it was written": ("nowhere", [FIRST, read(1, -1)]),
+    "a value of a drop": ("nowhere", [write(1, 0, drops=True), read(1, 5)]),
+    "what was certainly not lost is missed": ("stale", [FIRST, write(2, 9), KILLED, read(1, 11)]),
+    "back beyond what may have been lost": (
+        "backwards",
+        [FIRST, write(2, 9), write(3, 9.85), KILLED, read(3, 9.97), read(1, 10)],
+    ),
+    "a fault of other keys is no reason": (
+        "stale",
+        [FIRST, write(2, 9.85), Fault("kill", 10, 12, frozenset({"other"}), KILLED.losing), read(1, 20)],
+    ),
+    "a lost value lives on": ("agree", [FIRST, write(2, 9.85), KILLED, read(1, 13.2), read(2, 13.5, process="s")]),
+    "what was not lost is missed for ever": (
+        "agree",
+        [FIRST, write(2, 9.85), KILLED, read(2, 13.2), read(1, 13.5, process="s")],
+    ),
+    "what was not lost is nowhere": (
+        "agree",
+        [FIRST, write(2, 9.85), KILLED, read(2, 13.2), read(NOTHING, 13.5, process="s")],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_bad_history_is_found_bad(name: str) -> None:
+    """
+    With the promise that is broken, and by the last read.
+    """
+    promise, events = BAD[name]
+    violations = judge(history(events), BOUND).violations
+    assert promise in [violation.promise for violation in violations]
+    assert {events[-1]} == {violation.read for violation in violations}
+
+
+def test_the_worst_staleness_is_measured() -> None:
+    """
+    Since the oldest write that was not known, apart for copies and for answers of the grid.
+    """
+    events: list[Write | Read | Clear | Fault] = [
+        FIRST,
+        write(2, 5),
+        write(3, 5.5),
+        read(1, 5.7),
+        read(2, 5.8, near=False),
+    ]
+    verdict = judge(history(events), BOUND)
+    assert (0.6, 0.2) == (round(verdict.worst_near, 6), round(verdict.worst_grid, 6))
+
+
+def test_of_reads_that_give_the_same_the_first_and_the_last_are_kept() -> None:
+    """
+    They prove what those in between could, which are counted.
+    """
+    recorder = Recorder("r")
+    for began, number in enumerate([1, 1, 1, 2, 2]):
+        recorder.read("k", began, began + 0.5, number, near=number == 2)
+    assert [(0, 1), (2, 1), (3, 2), (4, 2)] == [(read.began, read.number) for read in recorder.finish()]
+    assert {"reads": 5, "near": 2} == recorder.counts
+
+
+def history(events: list[Write | Read | Clear | Fault]) -> History:
+    """The history of some events."""
+    found = History()
+    for event in events:
+        match event:
+            case Write():
+                found.writes.append(event)
+            case Read():
+                found.reads.append(event)
+            case Clear():
+                found.clears.append(event)
+            case Fault():
+                found.faults.append(event)
+    return found
