@@ -21,13 +21,16 @@ from typing import Any, TypeAlias
 
 import cachegrid
 from cachegrid._sio.cache import SyncCache
+from cachegrid._sio.grid import SyncGrid
 from cachegrid.bench.bare import open_bare
 from cachegrid.bench.cpus import side_by_side
 from cachegrid.bench.facts import own_grid
 from cachegrid.bench.load import FULL, Calls
+from cachegrid.bench.near.hits import CURRENCY, RECORD, priced
 from cachegrid.cluster import GridState
 from cachegrid.engines.valkey import commands
 from cachegrid.engines.valkey.slots import slot_of
+from cachegrid.near.copies import ENDLESS
 
 ROUNDS = 150
 KEYS, VALUE = FULL.keys, FULL.value
@@ -50,6 +53,7 @@ async def main() -> None:
             batches(bare, cache)
             singles(state, bare, cache)
             parts(cache)
+            near(grid)
 
 
 def singles(state: GridState, bare: Calls, cache: SyncCache) -> None:
@@ -80,7 +84,7 @@ def batches(bare: Calls, cache: SyncCache) -> None:
     addresses = [cache._space.address(key) for key in KEYS]
     many = {
         "bare sockets": lambda: bare.get_many(KEYS),
-        "engine.fetch_many": lambda: engine.fetch_many(addresses),
+        "engine.fetch_parts": lambda: list(engine.fetch_parts(addresses)),
         "cache.get_many": lambda: cache.get_many(KEYS),
     }
     show("100 keys, for each", in_turns(many), len(KEYS))
@@ -136,6 +140,51 @@ def parts(cache: SyncCache) -> None:
     print("\nParts, microseconds")
     for name, step in steps.items():
         print(f"  {name:28s}{min(timeit.repeat(step, number=20_000, repeat=7)) / 20_000 * 1e6:8.3f}")
+
+
+def near(grid: SyncGrid) -> None:
+    """A near hit: each call at its own entrance, and what the innermost one does."""
+    cache: Any = grid.cache("layers-near", near=True)
+    function = cache.cached(priced)
+    key, inside = KEYS[0], function.cache
+    cache.set(key, VALUE.decode())
+    cache.set("record", RECORD)
+    arguments = key, CURRENCY
+    pair = function.key(*arguments)
+    while cache.stats().near_hits < 100:  # until the news of what was stored has come, and copies are kept
+        cache.get(key)
+        cache.get("record")
+        function(*arguments)
+    space, copy, raw, kinds = cache._space, cache._space.table[key], cache._space.table["record"].raw, {str, int, bytes}
+    now = time.monotonic()
+    steps: dict[str, Call] = {
+        "is the space current": lambda: space.doubt == cache._engine.doubt,
+        "look into the table": lambda: space.table.get(key),
+        "time.monotonic": time.monotonic,
+        "are copy and guard fresh": lambda: now < copy.ends and now - copy.guard.heard < ENDLESS,
+        "are a tuple's parts keys": lambda: kinds.issuperset(map(type, pair)),
+        "decode a record": lambda: cache._pipeline.decode(raw),
+        "key of a call": lambda: function._make_key(arguments, {}),
+        "cache._near, str": lambda: cache._near(key),
+        "cache._read, str": lambda: cache._read(key),
+        "cache.get, str": lambda: cache.get(key),
+        "cache.get, record": lambda: cache.get("record"),
+        "cache._read, tuple": lambda: inside._read(pair),
+        "@cached": lambda: function(key, CURRENCY),
+    }
+    print("\nA near hit, microseconds")
+    _show_steps(steps, number=50_000)
+
+
+def _show_steps(steps: dict[str, Call], number: int) -> None:
+    """Each step without what it takes to call it."""
+    empty = _us(lambda: None, number)
+    for name, step in steps.items():
+        print(f"  {name:28s}{_us(step, number) - empty:8.3f}")
+
+
+def _us(step: Call, number: int) -> float:
+    return min(timeit.repeat(step, number=number, repeat=7)) / number * 1e6
 
 
 def every(call: Callable[..., Any], *arguments: Sequence[Any]) -> Call:

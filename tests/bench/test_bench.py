@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -18,9 +20,14 @@ from cachegrid.bench import runs as running
 from cachegrid.bench.contenders import BARE, CACHEGRID, CONTENDERS, GLIDE, VALKEY_PY, Contender
 from cachegrid.bench.facts import FOREIGN, ImportCost, Start, import_cost
 from cachegrid.bench.load import QUICK, Calls, Load, Scenario
+from cachegrid.bench.near import ours as near_ours
+from cachegrid.bench.near.contenders import DICT, NEAR_CONTENDERS
+from cachegrid.bench.near.hits import RECORD, Hits, Near, priced, text_of
+from cachegrid.bench.near.news import News
+from cachegrid.bench.near.race import race_near
 from cachegrid.bench.race import Result
 from cachegrid.bench.report import as_dict, print_table
-from cachegrid.bench.targets import judge
+from cachegrid.bench.targets import judge, judge_near
 from cachegrid.cluster import GridState
 from cachegrid.cluster.plan import Shape
 
@@ -45,7 +52,7 @@ def _contender(calls: Calls | Exception, *, name: str = "fake", colour: str = "s
             raise calls
         yield calls
 
-    return Contender(name=name, colour=colour, many="a loop", open=opener, package="nothing-of-this-name")
+    return Contender(name=name, colour=colour, way="a loop", open=opener, package="nothing-of-this-name")
 
 
 def _dict_calls(value: bytes = QUICK.value) -> Calls:
@@ -159,6 +166,131 @@ class TestRace:
         assert 7.0 == Result(CONTENDERS[0], slices=[7.0]).us
 
 
+def _hits_contender(hits: Hits, *, name: str = "fake", colour: str = "sync") -> Contender:
+    @asynccontextmanager
+    async def opener(_state: GridState, _load: Load) -> AsyncIterator[Hits]:
+        yield hits
+
+    return Contender(name=name, colour=colour, way="", open=opener, package="nothing-of-this-name")
+
+
+def _text(_key: str) -> str:
+    return text_of(QUICK)
+
+
+def _raced_near(*contenders: Contender) -> dict[Near, list[Result]]:
+    return asyncio.run(race_near(contenders, NOWHERE, QUICK, lambda _: None))
+
+
+class TestNearRace:
+    def test_does_the_same_for_everybody(self) -> None:
+        """
+        Each contender has the same slices of the same number of hits, of what it has.
+        """
+        calls: list[str] = []
+
+        def counted(key: str) -> str:
+            calls.append(key)
+            return _text(key)
+
+        whole = Hits(constant=_text, record=lambda _: dict(RECORD), function=priced, threads=_text)
+        results = _raced_near(_hits_contender(whole), _hits_contender(Hits(constant=counted), name="bare"))
+        assert {Near.CONSTANT: 2, Near.RECORD: 1, Near.FUNCTION: 1, Near.THREADS: 1} == {
+            near: len(found) for near, found in results.items()
+        }
+        assert [QUICK.rounds] * 5 == [len(result.slices) for found in results.values() for result in found]
+        assert len(QUICK.keys) + QUICK.rounds * (QUICK.hits + 20) == len(calls)
+
+    def test_threads_read_at_once(self) -> None:
+        """
+        All that there should be, each as often as was asked for.
+        """
+        seen: list[str] = []
+
+        def noted(key: str) -> str:
+            seen.append(threading.current_thread().name)
+            return _text(key)
+
+        _raced_near(_hits_contender(Hits(constant=_text, threads=noted)))
+        counts = Counter(name for name in seen if name != threading.current_thread().name)
+        assert {QUICK.thread_hits} == set(counts.values())
+        assert QUICK.threads * QUICK.rounds == len(counts)
+
+    def test_async_contenders_are_awaited(self) -> None:
+        """
+        Also where a function is decorated.
+        """
+
+        async def text(key: str) -> str:
+            return _text(key)
+
+        async def price(sku: str, currency: str) -> str:
+            return priced(sku, currency)
+
+        results = _raced_near(_hits_contender(Hits(constant=text, function=price), colour="async"))
+        assert ["", ""] == [results[near][0].failed for near in (Near.CONSTANT, Near.FUNCTION)]
+        assert [] == results[Near.THREADS]
+
+    @pytest.mark.parametrize(
+        ("hits", "reason"),
+        [
+            (Hits(constant=lambda _: None), "it answers None"),
+            (Hits(constant=_text, function=lambda *_: "wrong"), "it answers 'wrong'"),
+            (Hits(constant=_text, record=lambda _: RECORD), "the same record to everybody"),
+        ],
+    )
+    def test_wrong_answers_are_not_measured(self, hits: Hits, reason: str) -> None:
+        """
+        A miss, another value, and a record that all callers share.
+        """
+        results = _raced_near(_hits_contender(hits))
+        assert all(reason in result.failed for found in results.values() for result in found)
+        assert [] == results[Near.CONSTANT][0].slices
+
+    def test_a_cache_that_is_not_installed_is_told(self) -> None:
+        """
+        In every table, with what to do about it.
+        """
+        results = _raced_near(_contender(ModuleNotFoundError("No module named 'cachebox'")))
+        assert all("pip install 'cachegrid[bench]'" in found[0].failed for found in results.values())
+
+    def test_time_is_up_when_copies_are_not_kept(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """
+        A hit on the grid must not be taken for a near one.
+        """
+        monkeypatch.setattr(near_ours, "_PATIENCE", 0.05)
+
+        async def read_all() -> None:
+            """Reads that leave no copy."""
+
+        with pytest.raises(TimeoutError, match="kept near"):
+            asyncio.run(near_ours._until_near(read_all, [], 1))
+
+
+class TestNearTargets:
+    def test_are_judged_by_what_a_run_found(self) -> None:
+        """
+        What threads lose is held against what they lose with a dict.
+        """
+        raced = {
+            Near.CONSTANT: [_result(DICT, 0.02), _result(CACHEGRID, 0.3), _result(CACHEGRID, 0.7, "async")],
+            Near.RECORD: [_result(CACHEGRID, 1.5), _result(CACHEGRID, 1.6, "async")],
+            Near.FUNCTION: [_result(CACHEGRID, 1.3), _result(CACHEGRID, 1.1, "async")],
+            Near.THREADS: [_result(DICT, 0.04), _result(CACHEGRID, 0.63)],
+        }
+        news = News(median_ms=0.1, p99_ms=5.5, longest_ms=9, writes_per_second=5000)
+        targets = judge_near(raced, news)
+        assert [True, False, True, True, False, True, True, True, False] == [target.met for target in targets]
+        assert [0.3, 0.7, 1.5, 1.6, 1.3, 1.1] == [target.figure for target in targets[:6]]
+        assert 1.05 == pytest.approx(targets[6].figure)
+
+    def test_are_missed_by_what_did_not_run(self) -> None:
+        """
+        Where a figure is not there its target is not met.
+        """
+        assert [False] * 9 == [target.met for target in judge_near({}, None)]
+
+
 class TestTargets:
     def test_are_judged_by_ratios_of_one_run(self) -> None:
         """
@@ -172,15 +304,15 @@ class TestTargets:
         }
         start = Start(connect_ms=100, first_value_ms=101, member_bytes=7_500_000)
         targets = judge(raced, start, ImportCost(ms=61, foreign=["redis"]))
-        assert [True, False, True, True, False, True, True, False, False] == [target.met for target in targets]
-        assert [1.3, 20 / 13, 2, 4, 2.95, 0.6, 7.5, 61, 1] == [target.figure for target in targets]
+        assert [False, False, True, True, False, True, True, True, False, False] == [target.met for target in targets]
+        assert [1.3, 20 / 13, 2, 4, 2.95, 12, 0.6, 7.5, 61, 1] == [target.figure for target in targets]
 
     def test_are_missed_by_what_did_not_run(self) -> None:
         """
         Where a figure is not there its target is not met.
         """
         targets = judge({scenario: [] for scenario in Scenario}, None, None)
-        assert [False] * 9 == [target.met for target in targets]
+        assert [False] * 10 == [target.met for target in targets]
 
 
 class TestImportCost:
@@ -209,7 +341,7 @@ class TestCodecShares:
         monkeypatch.setattr(facts, "__file__", str(tmp_path / "src" / "cachegrid" / "bench" / "facts.py"))
         shares = facts.codec_shares()
         assert {"a record": 1.1, "1 MB": 1} == shares
-        held = judge({scenario: [] for scenario in Scenario}, None, None, shares)[9:]
+        held = judge({scenario: [] for scenario in Scenario}, None, None, shares)[10:]
         assert [False, True] == [target.met for target in held]
 
     def test_need_the_source_tree(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -232,7 +364,14 @@ class TestRun:
         assert {"get", "set", "get_many", "callers"} == set(told["scenarios"])
         for name, scenario in told["scenarios"].items():
             _check_scenario(name, scenario)
-        assert 9 == len(told["targets"])
+        assert {"near_constant", "near_record", "near_function", "near_threads"} == set(told["near"])
+        for scenario in told["near"].values():
+            assert all("failed" not in row and row["us"] > 0 for row in scenario["rows"])
+        assert len(NEAR_CONTENDERS) == len(told["near"]["near_constant"]["rows"])
+        for news in (told["news"], told["news_when_busy"]):
+            assert 0 < news["median_ms"] <= news["p99_ms"] <= news["longest_ms"]
+            assert news["writes_per_second"] > 0
+        assert 19 == len(told["targets"])
         assert all(target["figure"] is not None for target in told["targets"])
         assert told["embedded"]["member_bytes"] > 1_000_000
         assert 0 < told["embedded"]["connect_ms"] <= told["embedded"]["first_value_ms"]
@@ -257,7 +396,9 @@ class TestExitCode:
     def found(self, monkeypatch: pytest.MonkeyPatch) -> running.Run:
         """What the next run will have found: everything ran, and targets are missed."""
         found = running.Run(load=QUICK, raced=_raced(_contender(_dict_calls())))
-        found.targets = judge(found.raced, None, None)
+        found.near = _raced_near(_hits_contender(Hits(constant=_text), name="near fake"))
+        found.news = News(median_ms=0.125, p99_ms=1.5, longest_ms=2, writes_per_second=5000)
+        found.targets = judge(found.raced, None, None) + judge_near(found.near, found.news)
         monkeypatch.setattr(running, "measure", lambda _load, _tell: found)
         return found
 
@@ -275,7 +416,7 @@ class TestExitCode:
         found.raced = _raced(_contender(ConnectionError("no [route]"), name="lost"))
         assert 1 == running.run()
         assert "lost did not run: ConnectionError: no [route]" in capsys.readouterr().out
-        found.raced = {}
+        found.raced = found.near = {}
         found.troubles = ["embedded grid: no server"]
         assert 1 == running.run()
         assert "not measured: embedded grid: no server" in capsys.readouterr().out
@@ -289,4 +430,7 @@ class TestExitCode:
         told = as_dict(found)
         assert all(row["contender"] in printed for row in told["scenarios"]["get"]["rows"])
         assert all(f"{row['us']:.2f}" in printed for row in told["scenarios"]["get"]["rows"])
-        assert len(told["targets"]) == printed.count("missed")
+        assert all(f"{row['us']:.2f}" in printed for row in told["near"]["near_constant"]["rows"])
+        assert "near fake" in printed
+        assert "news of a change: 0.12 ms at the median, 1.50 ms at p99, at 5,000 a second" in printed
+        assert len(told["targets"]) == printed.count("missed") + printed.count("  met ")

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from typing import Final
+from typing import Any, Final
 
 from cachegrid import __version__
 from cachegrid.bench import bare, ours, peers
-from cachegrid.bench.load import Calls, Load
+from cachegrid.bench.load import Load
 from cachegrid.cluster import GridState
 
 __all__ = ["BARE", "CACHEGRID", "CONTENDERS", "GLIDE", "VALKEY_PY", "Contender"]
@@ -24,8 +25,8 @@ class Contender:
 
     name: str
     colour: str  # "sync" or "async"
-    many: str  # how it asks for 100 keys
-    open: Callable[[GridState, Load], AbstractAsyncContextManager[Calls]]
+    way: str  # how it asks for 100 keys; a cache in the process: how it keeps a record
+    open: Callable[[GridState, Load], AbstractAsyncContextManager[Any]]  # gives its Calls, or its Hits
     package: str  # that it comes in
 
     @property
@@ -38,14 +39,16 @@ class Contender:
         """The installed version; empty when it is not installed."""
         if self.package == "cachegrid":
             return __version__
+        if self.package == "python":
+            return platform.python_version()
         try:
             return version(self.package)
         except PackageNotFoundError:
             return ""
 
 
-def _contender(name: str, colour: str, package: str, many: str, opener: peers.Opener) -> Contender:
-    return Contender(name=name, colour=colour, package=package, many=many, open=opener)
+def _contender(name: str, colour: str, package: str, way: str, opener: peers.Opener) -> Contender:
+    return Contender(name=name, colour=colour, package=package, way=way, open=opener)
 
 
 # For those with several ways to ask for 100 keys it is the one that was fastest when all of them were tried.

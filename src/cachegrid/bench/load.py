@@ -43,8 +43,14 @@ class Load:
     batches: int  # calls in a slice of 100 keys
     each: int  # operations of each caller in a slice of 50 callers
     codecs: bool  # whether the codec is compared with pickle, too: a quarter of a minute
+    hits: int  # operations in a slice of near hits
+    thread_hits: int  # operations of each thread in a slice of threads
+    writes: int  # changes of which the news is timed
     warm: int = 10  # operations before each slice that are not timed: the others have just had the caches
     callers: int = 50
+    threads: int = 8
+    thread_rounds: int = 8  # slices of each contender with threads
+    write_rate: int = 5000  # changes in a second
     size: int = 200  # bytes of a value
 
     @property
@@ -64,5 +70,7 @@ class Load:
         return self.callers * self.each if scenario is Scenario.CALLERS else self.singles
 
 
-FULL: Final = Load(rounds=60, singles=200, batches=5, each=20, codecs=True)
-QUICK: Final = Load(rounds=3, singles=20, batches=1, each=2, codecs=False)
+FULL: Final = Load(
+    rounds=60, singles=200, batches=5, each=20, codecs=True, hits=1000, thread_hits=20_000, writes=20_000
+)
+QUICK: Final = Load(rounds=3, singles=20, batches=1, each=2, codecs=False, hits=100, thread_hits=1000, writes=500)

@@ -19,7 +19,7 @@ from cachegrid.bench.cpus import side_by_side
 from cachegrid.bench.load import Calls, Load, Scenario
 from cachegrid.cluster import GridState
 
-__all__ = ["Result", "race"]
+__all__ = ["Result", "open_in_time", "race", "reason"]
 
 _PATIENCE: Final = 30.0  # seconds for a contender to connect
 _LONGEST_REASON: Final = 300
@@ -65,7 +65,7 @@ async def race(
             try:
                 ready[contender] = await _opened(contender, state, load, stack)
             except Exception as error:  # noqa: BLE001 - whatever it is, the others are to be measured
-                failed[contender] = _reason(contender, error)
+                failed[contender] = reason(contender, error)
         raced = {}
         for scenario in Scenario:
             with side_by_side(state) if scenario.is_single else nullcontext():
@@ -73,10 +73,16 @@ async def race(
         return raced
 
 
+async def open_in_time(contender: Contender, state: GridState, load: Load, stack: AsyncExitStack) -> Any:
+    """What the contender opens; closed with the stack. Raises TimeoutError."""
+    async with asyncio.timeout(_PATIENCE):
+        return await stack.enter_async_context(contender.open(state, load))
+
+
 async def _opened(contender: Contender, state: GridState, load: Load, stack: AsyncExitStack) -> Calls:
     """A client that has shown, in all scenarios, that it stores and reads what it is asked to."""
     async with asyncio.timeout(_PATIENCE):
-        calls = await stack.enter_async_context(contender.open(state, load))
+        calls: Calls = await open_in_time(contender, state, load, stack)
         for key in load.keys:
             await _done(contender, calls.set(key, calls.value))
         _check(calls, [await _done(contender, calls.get(key)) for key in load.keys])
@@ -115,7 +121,7 @@ async def _run(
                 try:
                     result.slices.append(await _slice(scenario, result.contender, ready[result.contender], load))
                 except Exception as error:  # noqa: BLE001 - as above
-                    result.failed = _reason(result.contender, error)
+                    result.failed = reason(result.contender, error)
     return results
 
 
@@ -163,9 +169,10 @@ async def _callers(calls: Calls, load: Load) -> int:
     return time.perf_counter_ns() - begun
 
 
-def _reason(contender: Contender, error: BaseException) -> str:
+def reason(contender: Contender, error: BaseException) -> str:
+    """Why a contender did not run, in a line."""
     if isinstance(error, ModuleNotFoundError) and not contender.version:
         return "not installed; pip install 'cachegrid[bench]'"
     if isinstance(error, BaseExceptionGroup):
-        return _reason(contender, error.exceptions[0])
+        return reason(contender, error.exceptions[0])
     return f"{type(error).__name__}: {error}"[:_LONGEST_REASON]

@@ -13,9 +13,13 @@ from cachegrid.bench.contenders import CONTENDERS
 from cachegrid.bench.cpus import can_choose
 from cachegrid.bench.facts import ImportCost, Start, codec_shares, import_cost, own_grid, start_cost
 from cachegrid.bench.load import FULL, QUICK, Load, Scenario
+from cachegrid.bench.near.contenders import NEAR_CONTENDERS
+from cachegrid.bench.near.hits import Near
+from cachegrid.bench.near.news import News, news_of
+from cachegrid.bench.near.race import race_near
 from cachegrid.bench.race import Result, race
 from cachegrid.bench.report import as_json, print_table, progress
-from cachegrid.bench.targets import Target, judge
+from cachegrid.bench.targets import Target, judge, judge_near
 
 __all__ = ["Run", "measure", "run"]
 
@@ -34,6 +38,9 @@ class Run:
     imported: ImportCost | None = None
     codecs: dict[str, float] | None = None  # by kind of value: the share of what pickle takes, at worst
     raced: dict[Scenario, list[Result]] = field(default_factory=dict)
+    near: dict[Near, list[Result]] = field(default_factory=dict)
+    news: News | None = None  # of changes, while nothing else is done here
+    news_when_busy: News | None = None  # while a thread of this process reads copies without a pause
     targets: list[Target] = field(default_factory=list)
     troubles: list[str] = field(default_factory=list)  # what could not be measured, besides contenders
 
@@ -45,12 +52,13 @@ class Run:
     @property
     def is_whole(self) -> bool:
         """Whether everything that should run did."""
-        return not self.troubles and not any(result.failed for results in self.raced.values() for result in results)
+        results = [result for results in (*self.raced.values(), *self.near.values()) for result in results]
+        return not self.troubles and not any(result.failed for result in results)
 
 
 def run(*, json: bool = False, quick: bool = False, strict: bool = False) -> int:
     """
-    Measure and print, as a table or as one JSON object; about a minute, or seconds with `quick`.
+    Measure and print, as a table or as one JSON object; about two minutes, or seconds with `quick`.
 
     The exit code is 0 when everything ran, whatever the figures: other work on the machine must not break scripts.
     It is 1 when a contender or a fact could not be measured, and with `strict` also when a target is missed.
@@ -79,7 +87,12 @@ def measure(load: Load, tell: Callable[[str], None]) -> Run:
     with own_grid() as (state, found.grid_ms):
         found.server = state.version
         found.raced = asyncio.run(race(CONTENDERS, state, load, tell))
+        found.near = asyncio.run(race_near(NEAR_CONTENDERS, state, load, tell))
+        tell("timing the news of changes")
+        found.news = _tried(found, "news", lambda: news_of(state, load, is_busy=False))
+        found.news_when_busy = _tried(found, "news when busy", lambda: news_of(state, load, is_busy=True))
     found.targets = judge(found.raced, found.start, found.imported, found.codecs)
+    found.targets += judge_near(found.near, found.news)
     return found
 
 

@@ -9,9 +9,12 @@ from typing import Final, TypeVar
 from cachegrid.bench.contenders import BARE, CACHEGRID, GLIDE, VALKEY_PY
 from cachegrid.bench.facts import ImportCost, Start
 from cachegrid.bench.load import Scenario
+from cachegrid.bench.near.contenders import DICT
+from cachegrid.bench.near.hits import Near
+from cachegrid.bench.near.news import News
 from cachegrid.bench.race import Result
 
-__all__ = ["Target", "judge", "us_of"]
+__all__ = ["Target", "judge", "judge_near", "us_of"]
 
 T = TypeVar("T")
 
@@ -57,11 +60,12 @@ def judge(
         return None if upper is None or lower is None else upper / lower
 
     return [
-        _at_most("one GET, times the bare socket", 1.35, ratio(Scenario.GET, CACHEGRID, BARE), "x"),
+        _at_most("one GET, times the bare socket", 1.25, ratio(Scenario.GET, CACHEGRID, BARE), "x"),
         _at_least("one GET, faster than valkey-py's cluster client", 1.7, ratio(Scenario.GET, VALKEY_PY, CACHEGRID)),
-        _at_most("100 keys, for each", 2.5, us_of(raced[Scenario.MANY], CACHEGRID, "sync"), "us"),
+        _at_most("100 keys, for each", 2, us_of(raced[Scenario.MANY], CACHEGRID, "sync"), "us"),
         _at_least("100 keys, faster than valkey-py", 4, ratio(Scenario.MANY, VALKEY_PY, CACHEGRID)),
         _at_least("100 keys, faster than valkey-glide", 3, ratio(Scenario.MANY, GLIDE, CACHEGRID)),
+        _at_most("50 callers, for each GET", 12, us_of(raced[Scenario.CALLERS], CACHEGRID, "async"), "us"),
         _at_most("50 callers, times valkey-glide", 0.6, ratio(Scenario.CALLERS, CACHEGRID, GLIDE, "async"), "x"),
         _at_most("an empty member's memory", 15, _when(start, lambda it: it.member_bytes / _MB), "MB"),
         _at_most("import cachegrid", 60, _when(imported, lambda it: it.ms), "ms"),
@@ -69,6 +73,37 @@ def judge(
         # Of equal times one is the longer by chance.
         *[_at_most(f"codec plain, times pickle: {name}", 1.03, share, "x") for name, share in (codecs or {}).items()],
     ]
+
+
+def judge_near(raced: Mapping[Near, Sequence[Result]], news: News | None) -> list[Target]:
+    """Every target of near copies with its figure."""
+
+    def us(near: Near, colour: str) -> float | None:
+        return us_of(raced.get(near, ()), CACHEGRID, colour)
+
+    return [
+        _at_most("a near hit of text", 0.45, us(Near.CONSTANT, "sync"), "us"),
+        _at_most("a near hit of text, async", 0.65, us(Near.CONSTANT, "async"), "us"),
+        _at_most("a near hit of a record, decoded afresh", 2, us(Near.RECORD, "sync"), "us"),
+        _at_most("a near hit of a record, async", 2, us(Near.RECORD, "async"), "us"),
+        _at_most("a near hit through @cached", 1.2, us(Near.FUNCTION, "sync"), "us"),
+        _at_most("a near hit through @cached, async", 1.2, us(Near.FUNCTION, "async"), "us"),
+        # Of equal losses one is the larger by chance.
+        _at_most("what 8 threads lose, times what they lose with a dict", 1.1, _loss(raced), "x"),
+        _at_most("news of a change at 5,000 a second, median", 1, _when(news, lambda it: it.median_ms), "ms"),
+        _at_most("news of a change at 5,000 a second, p99", 5, _when(news, lambda it: it.p99_ms), "ms"),
+    ]
+
+
+def _loss(raced: Mapping[Near, Sequence[Result]]) -> float | None:
+    """By how much more a hit takes among threads than alone, beside a plain dict."""
+
+    def slowdown(name: str) -> float | None:
+        among, alone = (us_of(raced.get(near, ()), name, "sync") for near in (Near.THREADS, Near.CONSTANT))
+        return None if among is None or alone is None else among / alone
+
+    ours, dicts = slowdown(CACHEGRID), slowdown(DICT)
+    return None if ours is None or dicts is None else ours / dicts
 
 
 def _at_most(name: str, limit: float, figure: float | None, unit: str) -> Target:
