@@ -6,9 +6,9 @@ import signal
 from types import FrameType, TracebackType
 from typing import Any, Self
 
-__all__ = ["Interrupted", "Interrupts"]
+from cachegrid.cluster.interrupts import SIGNALS
 
-SIGNALS = [signal.Signals[name] for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+__all__ = ["Interrupted", "Interrupts"]
 
 
 class Interrupted(Exception):
