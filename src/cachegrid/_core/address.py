@@ -14,7 +14,7 @@ from typing import Final, TypeAlias
 
 from cachegrid.errors import ConfigError, KeyRefused
 
-__all__ = ["LONGEST_KEY", "NEVER", "Key", "Space", "check_name", "epoch_in"]
+__all__ = ["LONGEST_KEY", "NEVER", "Key", "Space", "check_name", "epoch_in", "parent_of", "prefix_of"]
 
 Simple: TypeAlias = str | bytes | int
 Key: TypeAlias = Simple | tuple[Simple, ...]
@@ -57,6 +57,12 @@ class Space:
         self.prefix = prefix
         self._text = prefix + _TEXT
         self._longest = len(prefix) + 1 + LONGEST_KEY
+
+    @property
+    def names(self) -> list[bytes]:
+        """What stays the same when epochs are raised: namespace and cache, and the name of an inner cache."""
+        fields = self.parents[-1].split(b":")
+        return fields[:2] + fields[4:]
 
     def address(self, key: Key) -> bytes:
         """
@@ -111,6 +117,28 @@ class Space:
             return _parts(raw) if kind == _TUPLE else _simple(kind, raw)
         except (ValueError, IndexError):
             return None
+
+
+def parent_of(address: bytes) -> bytes:
+    """
+    What all addresses of a cache begin with, inner caches included.
+
+    >>> parent_of(b"cg:prices:0:$sku-1")
+    b'cg:prices:'
+    """
+    return address[: address.find(b":", address.find(b":") + 1) + 1]
+
+
+def prefix_of(address: bytes) -> bytes:
+    """
+    The prefix of the space that an address belongs to.
+
+    >>> prefix_of(b"cg:prices:0:$sku-1"), prefix_of(b"cg:prices:0:/:rates:4:$EUR")
+    (b'cg:prices:0:', b'cg:prices:0:/:rates:4:')
+    """
+    fields = address.split(b":", 6)
+    count = 6 if fields[3] == _INNER else 3
+    return b":".join(fields[:count]) + b":"
 
 
 def epoch_in(address: bytes, parent: bytes) -> int | None:

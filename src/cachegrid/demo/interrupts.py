@@ -47,9 +47,15 @@ class Interrupts:
             raise Interrupted(self._number)
 
     def _restore(self) -> None:
-        for number, handler in self._before.items():
-            # After a signal the program is about to end: whoever signals again does not cut that in half.
-            signal.signal(number, signal.SIG_IGN if self._number else handler)
+        # One that came while Python replaces its handler would find none to run, and Python would tell of that on
+        # stderr. None comes: the kernel keeps it until there is another, and forgets what is then ignored.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        try:
+            for number, handler in self._before.items():
+                # After a signal the program is about to end: whoever signals again does not cut that in half.
+                signal.signal(number, signal.SIG_IGN if self._number else handler)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
     def _note(self, number: int, _frame: FrameType | None) -> None:
         self._number = number

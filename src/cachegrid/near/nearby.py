@@ -12,7 +12,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any, Final, Protocol, runtime_checkable
 
-from cachegrid._core.address import Space
+from cachegrid._core.address import Space, parent_of, prefix_of
 from cachegrid.near.copies import Copies, Copy, Guard
 
 __all__ = ["Nearby", "Pushes", "Sink", "is_constant", "size_of"]
@@ -88,8 +88,8 @@ class Nearby:
         """The table of a space. That of the same cache at other epochs, its own or its outer cache's, goes."""
         with self._lock:
             if space.prefix not in self._places:
-                names = _names_in(space)
-                same = {one: other for one, (other, _) in self._places.items() if _names_in(other) == names}
+                names = space.names
+                same = {one: other for one, (other, _) in self._places.items() if other.names == names}
                 if any(other.epochs > space.epochs for other in same.values()):
                     return {}  # who made it was late: others look where it is newer, and that table must stay
                 places = {one: place for one, place in self._places.items() if one not in same}
@@ -110,7 +110,7 @@ class Nearby:
     def wrote(self, address: bytes) -> None:
         """An entry was changed here: tell all who keep copies in this process, also those of other grid objects."""
         self.changed(address)
-        for reference in _here.get(address[: address.find(b":", address.find(b":") + 1) + 1], ()):
+        for reference in _here.get(parent_of(address), ()):
             other = reference()
             if other is not None and other is not self:
                 other.changed(address)
@@ -118,7 +118,7 @@ class Nearby:
     def changed(self, address: bytes) -> None:
         """An entry changed: forget its copy, and keep no answer that was asked for before now."""
         self.copies.spoil(address)
-        place = self._places.get(_prefix_of(address))
+        place = self._places.get(prefix_of(address))
         if place is not None and place[1]:
             space, table = place
             key = space.key(address)
@@ -164,19 +164,6 @@ def _forget_all() -> None:
 
 if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
     os.register_at_fork(after_in_child=_forget_all)
-
-
-def _names_in(space: Space) -> list[bytes]:
-    """What stays the same when epochs are raised: namespace and cache, and the name of an inner cache."""
-    fields = space.parents[-1].split(b":")
-    return fields[:2] + fields[4:]
-
-
-def _prefix_of(address: bytes) -> bytes:
-    """Of the space that an address belongs to: namespace, cache and epoch, and once more for an inner cache."""
-    fields = address.split(b":", 6)
-    count = 6 if fields[3] == b"/" else 3
-    return b":".join(fields[:count]) + b":"
 
 
 def is_constant(value: Any) -> bool:

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
+from cachegrid._core.address import parent_of
 from cachegrid.engines.valkey.slots import SLOTS, Endpoint, Routes, read_routes, slot_of
 from cachegrid.engines.valkey.target import Target
 from cachegrid.engines.valkey.watch.ear import Ear
@@ -105,7 +106,7 @@ class Watch:
 
     def changed(self, address: bytes) -> None:
         """An entry changed."""
-        follower = self._followers.get(address[: address.find(b":", address.find(b":") + 1) + 1])
+        follower = self._followers.get(parent_of(address))
         if follower is not None:
             follower.sink.changed(address)
 
