@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import settings
+from hypothesis import Phase, settings
 
 pytest_plugins = [
     "pytester",
@@ -12,5 +12,7 @@ pytest_plugins = [
     "tests.plugins.traces",
 ]
 
-settings.register_profile("cachegrid", deadline=None, print_blob=True)
+# One failure at a time, and without a guess at its lines: for that every line of every run would be traced.
+phases = [phase for phase in Phase if phase is not Phase.explain]
+settings.register_profile("cachegrid", deadline=None, print_blob=True, report_multiple_bugs=False, phases=phases)
 settings.load_profile("cachegrid")

@@ -11,7 +11,7 @@ import pytest
 
 import cachegrid as package
 from cachegrid.cli.exits import Exit
-from tests.cli.command import cachegrid
+from tests.cli.command import cachegrid, here
 
 COMMANDS = ["up", "down", "status", "url", "get", "set", "delete", "keys", "clear", "stats", "demo", "bench", "version"]
 DOCS = Path(__file__).resolve().parent.parent.parent / "docs" / "cli.md"
@@ -20,7 +20,7 @@ DOCS = Path(__file__).resolve().parent.parent.parent / "docs" / "cli.md"
 @functools.cache
 def help_of(command: str) -> str:
     """What it says of itself."""
-    done = cachegrid(command, "-h")
+    done = here(command, "-h")
     assert 0 == done.code
     return done.out
 
@@ -104,7 +104,7 @@ def test_where_no_grid_is_none_is_started(words: list[str], state_folder: Path) 
     """
     It is said, and how to start one; only programs that call `connect` start one by themselves.
     """
-    done = cachegrid(*words)
+    done = here(*words)
     assert (3, "", "cachegrid: no grid runs on this host; start one with: cachegrid up\n") == done
     assert not state_folder.exists()
 
@@ -164,7 +164,7 @@ def test_an_error_is_one_clear_line(words: list[str], variables: dict[str, str],
     """
     On stderr, with nothing on stdout, no traceback, and an exit code that says what kind it is.
     """
-    done = cachegrid(*words, **variables)
+    done = here(*words, **variables)
     assert (code, "") == (done.code, done.out), done.err
     assert message in done.err
     assert "Traceback" not in done.err
@@ -185,10 +185,10 @@ def test_the_url_that_is_said_is_printed(said: str, shown: str) -> None:
     """
     Of a grid elsewhere, too; its password only on demand. Nothing is asked of it.
     """
-    assert (0, f"{shown}\n", "") == cachegrid("url", CACHEGRID_URL=said)
-    assert {"name": "", "url": shown} == cachegrid("url", "--url", said, "--json").told
-    assert f"{said}\n" == cachegrid("url", "--show-password", CACHEGRID_URL=said).out
-    assert 3 == cachegrid("url", "--name", "shop", CACHEGRID_URL=said).code
+    assert (0, f"{shown}\n", "") == here("url", CACHEGRID_URL=said)
+    assert {"name": "", "url": shown} == here("url", "--url", said, "--json").told
+    assert f"{said}\n" == here("url", "--show-password", CACHEGRID_URL=said).out
+    assert 3 == here("url", "--name", "shop", CACHEGRID_URL=said).code
 
 
 @pytest.mark.parametrize("words", [["--debug", "status"], ["status", "--debug"]])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -113,3 +114,35 @@ def test_a_failure_of_what_was_not_cut_is_told_too() -> None:
     with pytest.raises(KeyboardInterrupt) as caught:
         begin()
     assert "failed" == str(caught.value.__context__)
+
+
+STORM = """
+import os, signal, subprocess, sys
+from cachegrid.demo.interrupts import Interrupted, Interrupts
+
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+code = "import os, sys\\nwhile os.getppid() == int(sys.argv[1]): os.kill(os.getppid(), 2)"
+storm = subprocess.Popen([sys.executable, "-c", code, str(os.getpid())])
+try:
+    for _ in range(5000):
+        try:
+            with Interrupts() as interrupts:
+                while True:
+                    interrupts.look()
+        except Interrupted:
+            pass
+finally:
+    storm.kill()
+    storm.wait()
+print("through")
+"""
+
+
+@pytest.mark.slow
+def test_no_signal_meets_a_handler_that_is_being_replaced() -> None:
+    """
+    Python would tell of that on stderr, with a traceback.
+    """
+    words = [sys.executable, "-W", "error", "-c", STORM]
+    done = subprocess.run(words, capture_output=True, text=True, env=environment(), timeout=60, check=False)
+    assert (0, "through\n", "") == (done.returncode, done.stdout, done.stderr)

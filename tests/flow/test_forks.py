@@ -80,6 +80,7 @@ def test_parent_and_child_go_on(grid: SyncGrid, kind: str) -> None:
     assert "parent" == in_child(lambda: cache.update("key", lambda _: "parent"))
 
 
+@pytest.mark.slow
 def test_forks_beside_busy_threads(grid: SyncGrid) -> None:
     """
     Wherever other threads are at the moment of a fork, neither process gets an answer that is not its own.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import sys
 from collections.abc import Hashable
 from datetime import timedelta
 from typing import Any
@@ -13,8 +14,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, multiple, precondition, rule
 
-import cachegrid._sio.cell
-import cachegrid._sio.changes
+import cachegrid
 from cachegrid._core.miss import UNSAID
 from cachegrid._sio.grid import SyncGrid
 from cachegrid._sio.hub import SyncOpened
@@ -231,8 +231,9 @@ class InMemory(Steps):
     def open(self) -> SyncGrid:
         self.clock = FakeClock()
         self.patch = pytest.MonkeyPatch()
-        for module in (cachegrid._sio.cell, cachegrid._sio.changes):
-            self.patch.setattr(module, "time", self.clock)
+        for name, module in list(sys.modules.items()):
+            if name.startswith("cachegrid._sio.") and hasattr(module, "time"):
+                self.patch.setattr(module, "time", self.clock)
         store = Store(clock=self.clock.monotonic_ns, wall=self.clock.time_ns)
         return SyncGrid(lambda: SyncOpened(SyncMemoryEngine(store), "model", "memory://", None), Settings())
 
@@ -286,7 +287,7 @@ def test_a_cache_in_memory_does_as_the_model() -> None:
     """
     Values, conditions, times, and functions.
     """
-    InMemory.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+    InMemory.TestCase.settings = settings(max_examples=120, stateful_step_count=40, deadline=None)
     InMemory.TestCase().runTest()
 
 

@@ -32,6 +32,7 @@ def test_closes():
 """
 
 
+@pytest.mark.slow
 def test_what_is_left_open_fails_the_test_that_left_it(pytester: pytest.Pytester) -> None:
     """
     Also where only the garbage collector would find it; unless the test says that this is its point.

@@ -77,6 +77,7 @@ async def test_given_values_reach_async_tests(number: int, loop: asyncio.Abstrac
     assert number == await asyncio.sleep(0, number)
 
 
+@pytest.mark.slow
 def test_failures_are_failures(pytester: pytest.Pytester) -> None:
     """
     An async test that raises has failed, and one that ends has passed.
@@ -97,6 +98,7 @@ def test_failures_are_failures(pytester: pytest.Pytester) -> None:
     run(pytester, "loops").assert_outcomes(passed=1, failed=1, errors=1)
 
 
+@pytest.mark.slow
 def test_a_forgotten_task_is_an_error(pytester: pytest.Pytester) -> None:
     """
     A task that still runs when everything is torn down has no owner.
@@ -115,6 +117,7 @@ def test_a_forgotten_task_is_an_error(pytester: pytest.Pytester) -> None:
     result.stdout.fnmatch_lines(["*the test left tasks running: *sleep*"])
 
 
+@pytest.mark.slow
 def test_an_async_fixture_lives_as_long_as_one_test(pytester: pytest.Pytester) -> None:
     """
     A wider one would outlive its loop; it is refused.
@@ -141,6 +144,7 @@ def test_an_async_fixture_lives_as_long_as_one_test(pytester: pytest.Pytester) -
     result.stdout.fnmatch_lines(["*yields once*"])
 
 
+@pytest.mark.slow
 def test_code_of_ours_that_blocks_the_loop_fails(pytester: pytest.Pytester) -> None:
     """
     What a test itself does is its own affair.

@@ -22,6 +22,7 @@ def test_a_test_has_a_state_folder_of_its_own(state_folder: Path) -> None:
     assert len(str(state_folder)) < 60  # of the 104 that a Mac allows
 
 
+@pytest.mark.slow
 def test_the_developers_settings_are_forgotten(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     """
     Even those that were there before the tests began.
@@ -49,6 +50,7 @@ def test_the_developers_settings_are_forgotten(pytester: pytest.Pytester, monkey
     ],
 )
 @pytest.mark.slow
+@pytest.mark.slow
 def test_what_is_left_behind_is_an_error(pytester: pytest.Pytester, leave: str, found: str) -> None:
     """
     A child, a detached process that knows a state folder, a listening socket, and a thread are all found.
@@ -75,6 +77,7 @@ def test_what_is_left_behind_is_an_error(pytester: pytest.Pytester, leave: str, 
     result.stdout.fnmatch_lines([found])
 
 
+@pytest.mark.slow
 def test_nothing_is_left_of_the_session(pytester: pytest.Pytester) -> None:
     """
     The session's folder goes with it.
@@ -103,6 +106,7 @@ def test_is_known_to_fail(): assert False
 """
 
 
+@pytest.mark.slow
 def test_a_skip_is_a_skip_at_home(pytester: pytest.Pytester) -> None:
     """
     A developer without an optional program can still run the tests.
@@ -111,6 +115,7 @@ def test_a_skip_is_a_skip_at_home(pytester: pytest.Pytester) -> None:
     run(pytester, "traces", "skips").assert_outcomes(passed=1, skipped=2, xfailed=1)
 
 
+@pytest.mark.slow
 def test_a_skip_is_a_failure_in_ci(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     """
     Tests, and whole modules.
@@ -124,6 +129,7 @@ def test_a_skip_is_a_failure_in_ci(pytester: pytest.Pytester, monkeypatch: pytes
     assert 3 == counts.get("failed", 0) + counts.get("errors", 0)
 
 
+@pytest.mark.slow
 def test_fast_leaves_out_what_is_not(pytester: pytest.Pytester) -> None:
     """
     Tests that start servers, and slow ones.
