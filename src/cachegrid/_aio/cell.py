@@ -7,7 +7,7 @@ import dataclasses
 import os
 import random
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple, TypeVar
 
@@ -197,28 +197,32 @@ class AsyncCell:
     async def _read_many(self, keys: list[Key]) -> dict[Key, Any]:
         """The values of those entries that are there; what one member has sent is decoded while others work."""
 
-        async def act(space: Space) -> tuple[dict[Key, Any], list[tuple[bytes, bytes]], int]:
+        async def act(space: Space) -> tuple[dict[Key, Any], list[tuple[bytes, bytes]], int, int]:
             addresses = space.addresses(keys)
-            thaw = self._pipeline.thaw_many
-            if self._idle is not None:
-                return thaw(keys, addresses, await self._engine.fetch_idle_many(addresses, self._idle))
-            values: dict[Key, Any] = {}
+            values: dict[Key, Any] = dict.fromkeys(keys, MISS)  # in the order asked for
             special: list[tuple[bytes, bytes]] = []
-            damaged = 0
-            async for places, raws in self._engine.fetch_parts(addresses):
-                found, more, lost = thaw([keys[at] for at in places], [addresses[at] for at in places], raws)
-                values |= found
+            missing = damaged = 0
+            async for places, raws in self._parts(addresses):
+                more, lost = self._pipeline.thaw_many(values, keys, addresses, places, raws)
                 special += more
                 damaged += lost
-            return values, special, damaged
+                missing += lost + raws.count(None)
+            return values, special, missing, damaged
 
-        values, special, damaged = await self._steadily(act)
+        values, special, missing, damaged = await self._steadily(act)
         if special and self._idle is None:
             await self._restart_idle(special)
         self._counters.damaged += damaged
-        self._counters.hits += len(values)
-        self._counters.misses += len(keys) - len(values)
-        return {key: values[key] for key in keys if key in values}
+        self._counters.hits += len(keys) - missing
+        self._counters.misses += missing
+        return {key: value for key, value in values.items() if value is not MISS} if missing else values
+
+    async def _parts(self, addresses: list[bytes]) -> AsyncIterator[tuple[Sequence[int], Sequence[bytes | None]]]:
+        if self._idle is not None:
+            yield range(len(addresses)), await self._engine.fetch_idle_many(addresses, self._idle)
+            return
+        async for places, raws in self._engine.fetch_parts(addresses):
+            yield places, raws
 
     async def _restart_idle(self, entries: Iterable[tuple[bytes, bytes | None]]) -> None:
         """Entries with an idle time of their own, that were just read: it starts anew."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, cast
 
 from cachegrid.errors import ConfigError, KeyRefused
 
@@ -23,6 +23,7 @@ LONGEST_KEY: Final = 1024  # bytes, encoded
 NEVER: Final = -3  # the doubt of a space whose epochs were never read: no engine has it
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 _TEXT, _BYTES, _NUMBER, _TUPLE, _INNER = b"$", b"%", b"#", b"(", b"/"
+_ALL_TEXT = frozenset([str])
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
@@ -99,14 +100,14 @@ class Space:
 
     def addresses(self, keys: list[Key]) -> list[bytes]:
         """The addresses of many keys; raises as `address` does."""
-        text = self._text
-        try:
-            found = [text + key.encode() if key.__class__ is str else self.address(key) for key in keys]
-        except UnicodeEncodeError:
-            return [self.address(key) for key in keys]  # the one that has no form raises
-        if found and max(map(len, found)) > self._longest:
-            return [self.address(key) for key in keys]  # the one that is too long raises
-        return found
+        if _ALL_TEXT.issuperset(map(type, keys)):
+            try:
+                found = [*map(self._text.__add__, map(str.encode, cast("list[str]", keys)))]
+            except UnicodeEncodeError:
+                found = []  # the one that has no form raises below
+            if found and max(map(len, found)) <= self._longest:
+                return found
+        return [self.address(key) for key in keys]
 
     def key(self, address: bytes) -> Key | None:
         """The key of an address of this space; None if the address is not one."""

@@ -7,7 +7,8 @@ whatever needs more care leaves it at one comparison.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+import struct
+from collections.abc import Hashable, Iterable, Sequence
 from typing import Any, Final, TypeVar
 
 from cachegrid._core import frame as frames
@@ -22,7 +23,11 @@ __all__ = ["Pipeline"]
 K = TypeVar("K", bound=Hashable)
 
 _SMALL: Final = 4096  # bytes that are copied without a thought; of more, views are taken
-_BEGINNING: Final = bytes([frames.MAGIC, frames.FORMAT])
+_SIGNATURE: Final = frames.MAGIC << 8 | frames.FORMAT
+# What tells how to read most frames: signature, codec and flags, and the first two bytes of the payload.
+_LEAD: Final = struct.Struct(">H6xH14xH")
+_LEAD_END: Final = _LEAD.size
+_read_lead: Final = _LEAD.unpack_from
 
 
 class Pipeline:
@@ -35,6 +40,7 @@ class Pipeline:
 
     __slots__ = (
         "_bare",
+        "_bytes_lead",
         "_bytes_prefix",
         "_cache",
         "_careful",
@@ -44,10 +50,10 @@ class Pipeline:
         "_decode",
         "_encode",
         "_id",
-        "_mark",
         "_max_value",
         "_signer",
         "_simple",
+        "_text_lead",
     )
 
     def __init__(self, codec: Codec, *, compress: int | None, cache: str, secret: bytes | None, max_value: int) -> None:
@@ -62,7 +68,7 @@ class Pipeline:
         self._careful = 0 if self._signer else min(self._compress, max_value + 1)
         self._simple = 0 if self._signer else HEADER_SIZE + min(_SMALL, max_value)
         self._bare = codec.id << 8  # what a frame says of its codec and its flags, then
-        self._mark = self._bare.to_bytes(2, "big")
+        self._bytes_lead, self._text_lead = _lead(codec, "bytes_prefix"), _lead(codec, "text_prefix")
 
     @property
     def counts(self) -> bool:
@@ -126,39 +132,61 @@ class Pipeline:
 
     def thaw(self, address: bytes, raw: bytes) -> Any:
         """The value in a frame, or in the digits of an integer; `FrameError` for all other bytes."""
-        if raw[8:10] == self._mark and raw[:2] == _BEGINNING and HEADER_SIZE <= len(raw) <= self._simple:
-            return self._decode(raw[HEADER_SIZE:])
+        if _LEAD_END <= len(raw) <= self._simple:
+            signature, mark, lead = _read_lead(raw)
+            if mark == self._bare and signature == _SIGNATURE:
+                if lead == self._bytes_lead:  # decoding would only copy it once more
+                    return raw[_LEAD_END:]
+                if lead == self._text_lead:
+                    try:
+                        return raw[_LEAD_END:].decode()
+                    except UnicodeDecodeError:
+                        pass  # it has lone surrogates, or is damaged: the codec knows
+                return self._decode(raw[HEADER_SIZE:])
         if self._counts and frames.is_int(raw):
             return frames.unpack_int(raw)
         return self.thaw_entry(address, raw)[0]
 
     def thaw_many(
-        self, keys: Sequence[K], addresses: Sequence[bytes], raws: Sequence[bytes | None]
-    ) -> tuple[dict[K, Any], list[tuple[bytes, bytes]], int]:
+        self,
+        found: dict[K, Any],
+        keys: Sequence[K],
+        addresses: Sequence[bytes],
+        places: Iterable[int],
+        raws: Iterable[bytes | None],
+    ) -> tuple[list[tuple[bytes, bytes]], int]:
         """
-        The values of those frames that can be read, by key.
+        Put the values of those frames that can be read into `found`; `places` says whose they are.
 
-        Besides, address and frame of those that are more than a payload behind a header, and how many could not be
-        read.
+        Address and frame of those that are more than a payload behind a header, and how many could not be read.
         """
-        found: dict[K, Any] = {}
-        special: list[tuple[bytes, bytes]] = []
-        damaged = 0
-        mark, simple, decode, prefix = self._mark, self._simple, self._decode, self._bytes_prefix
-        at = HEADER_SIZE + len(prefix or b"")
-        for key, address, raw in zip(keys, addresses, raws, strict=True):
+        others: list[tuple[int, bytes]] = []
+        bare, simple, decode = self._bare, self._simple, self._decode
+        as_bytes, as_text = self._bytes_lead, self._text_lead
+        for place, raw in zip(places, raws, strict=True):
             if raw is None:
                 continue
+            if _LEAD_END <= len(raw) <= simple:  # `thaw`, written out
+                signature, mark, lead = _read_lead(raw)
+                if mark == bare and signature == _SIGNATURE:
+                    try:
+                        if lead == as_bytes:
+                            found[keys[place]] = raw[_LEAD_END:]
+                        elif lead == as_text:
+                            found[keys[place]] = raw[_LEAD_END:].decode()
+                        else:
+                            found[keys[place]] = decode(raw[HEADER_SIZE:])
+                        continue
+                    except (FrameError, UnicodeDecodeError):
+                        pass
+            others.append((place, raw))
+        damaged = 0
+        for place, raw in others:
             try:
-                if raw[8:10] == mark and raw[:2] == _BEGINNING and HEADER_SIZE <= len(raw) <= simple:
-                    # `thaw`, written out; decoding would only copy bytes once more.
-                    found[key] = raw[at:] if raw[HEADER_SIZE:at] == prefix else decode(raw[HEADER_SIZE:])
-                else:
-                    special.append((address, raw))
-                    found[key] = self.thaw(address, raw)
+                found[keys[place]] = self.thaw(addresses[place], raw)
             except FrameError:
                 damaged += 1
-        return found, special, damaged
+        return [(addresses[place], raw) for place, raw in others], damaged
 
     def is_count(self, raw: bytes) -> bool:
         """Whether these are the digits of an integer, which stand for themselves."""
@@ -199,3 +227,9 @@ class Pipeline:
         if not self._signer.is_valid(address, raw[: frame.start], signature, body):
             raise FrameError("a signature that is not of this grid, cache, address and payload")
         return body
+
+
+def _lead(codec: Codec, name: str) -> int:
+    """The two bytes that a codec has before certain values, as a number; none begins with -1."""
+    prefix: bytes = getattr(codec, name, b"")
+    return int.from_bytes(prefix, "big") if len(prefix) == _LEAD_END - HEADER_SIZE else -1

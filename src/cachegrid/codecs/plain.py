@@ -21,7 +21,7 @@ from cachegrid.codecs.arrays import late_kind
 from cachegrid.codecs.buffers import holds_buffer, may_hold_bytes
 from cachegrid.codecs.depth import SHALLOW_SIZE, check_depth
 from cachegrid.codecs.exact import STRICT, pack_exactly
-from cachegrid.codecs.kinds import BYTES, KINDS, MAKERS
+from cachegrid.codecs.kinds import BYTES, KINDS, MAKERS, STR
 from cachegrid.codecs.protocol import Payload
 from cachegrid.codecs.records import FEWEST, columns_of
 from cachegrid.codecs.refusal import Refused
@@ -200,6 +200,7 @@ class PlainCodec:
     name: Final = "plain"
     counts: Final = True
     bytes_prefix: Final = _HEADS[BYTES]
+    text_prefix: Final = _HEADS[STR]
 
     def encode(self, value: Any) -> bytes:
         """The payload of a value, `ValueRefused` if some part of it would not come back as it is."""

@@ -17,8 +17,8 @@ class Codec(Protocol):
     Turns values into payloads and back. One object serves all threads.
 
     Besides, a codec may say (see `cachegrid.codecs.pipeline`) that it `counts`: its integers may be stored
-    as digits; that it is `signed`: its payloads are only decoded under a valid signature; and what
-    `bytes_prefix` its payload of a bytes value has before the value itself.
+    as digits; that it is `signed`: its payloads are only decoded under a valid signature; what `bytes_prefix` its
+    payload of a bytes value has before the value itself; and what `text_prefix` that of text before its UTF-8 form.
     """
 
     @property

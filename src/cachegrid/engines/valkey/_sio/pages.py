@@ -12,7 +12,7 @@ from libvalkey import ReplyError
 
 from cachegrid.engines.valkey._sio.asking import SyncAsking
 from cachegrid.engines.valkey._sio.link import SyncExchange, SyncLink
-from cachegrid.engines.valkey.commands import FETCH, fetch
+from cachegrid.engines.valkey.commands import fetch
 from cachegrid.engines.valkey.replies import unexpected
 from cachegrid.engines.valkey.slots import slots_of
 from cachegrid.engines.valkey.trouble import Effect, LinkError
@@ -22,6 +22,14 @@ __all__ = ["PAGE", "Batch", "SyncPages"]
 FRAMES: Final = frozenset({bytes, NoneType})  # the types of answers to a fetch
 PAGE: Final = 1_000  # requests in one pipeline, and addresses in one step of a walk
 _ROUNDS: Final = 3  # in which what met trouble goes out as a page again, before each address is looked after
+
+
+class Trouble(NamedTuple):
+    """A request that was not answered."""
+
+    place: int  # of its address in the batch
+    link: SyncLink  # to whom it was sent
+    error: LinkError | ReplyError
 
 
 class Batch(NamedTuple):
@@ -46,115 +54,142 @@ class Batch(NamedTuple):
 class SyncPages(SyncAsking):
     """Brings batches to their owners."""
 
+    def fetch_many(self, addresses: Sequence[bytes]) -> list[bytes | None]:
+        found: dict[int, bytes | None] = {}
+        for places, frames in self.fetch_parts(addresses):
+            found.update(zip(places, frames, strict=True))
+        return [found[place] for place in range(len(addresses))]
+
     def fetch_parts(self, addresses: Sequence[bytes]) -> Iterator[tuple[Sequence[int], Sequence[bytes | None]]]:
         for first in range(0, len(addresses), PAGE):
             page = addresses[first : first + PAGE]
-            left: list[int] = []
-            for indexes, frames in self._fetch_page(page, left):
-                yield indexes if not first else [first + index for index in indexes], frames
-            if left:  # what met trouble, once more and with patience
-                yield [first + index for index in left], self.fetch_many([page[index] for index in left])
+            troubles: list[Trouble] = []
 
-    def _fetch_page(
-        self, addresses: Sequence[bytes], left: list[int]
-    ) -> Iterator[tuple[list[int], list[bytes | None]]]:
-        """What the owners answer at the first try, one after the other; `left` gets what did not come to that."""
-        under_way: deque[tuple[SyncExchange, list[int]]] = deque()
-        try:
-            for link, mine in self._by_owner(range(len(addresses)), slots_of(addresses)).items():
-                # The next owner's requests are made while the last one works already.
-                request = b"".join([FETCH % (len(addresses[at]), addresses[at]) for at in mine])
-                try:
-                    under_way.append((link.begin(request, len(mine)), mine))
-                except LinkError:
-                    left += mine
-            while under_way:
-                exchange, mine = under_way.popleft()
-                try:
-                    answers = exchange.finish()
-                except LinkError:
-                    left += mine
-                    continue
-                if FRAMES.issuperset(map(type, answers)):
-                    yield mine, cast("list[bytes | None]", answers)
-                else:
-                    left += mine  # some of it: it does no harm to read the others again
-        finally:
-            for exchange, _ in under_way:
-                exchange.abandon()
+            def request(mine: list[int], page: Sequence[bytes] = page) -> bytes:
+                return _fetch_all([page[place] for place in mine])
 
-    def _by_owner(self, indexes: Sequence[int], slots: list[int]) -> dict[SyncLink, list[int]]:
-        owners = self._owners
-        by_link: dict[SyncLink, list[int]] = {}
-        for index, slot in zip(indexes, slots, strict=True):
-            link = owners[slot]
-            try:
-                by_link[link].append(index)
-            except KeyError:
-                by_link[link] = [index]
-        return by_link
+            for mine, answers in self._exchange(page, request, range(len(page)), troubles):
+                yield [first + place for place in mine] if first else mine, _frames_in(answers)
+            if troubles:
+                batch = Batch(page, [fetch(address) for address in page], Effect.READ)
+                late = self._get_over(batch, troubles)
+                yield [first + place for place in late], _frames_in([*late.values()])
 
     def _call_many(self, batch: Batch) -> list[object]:
         """A request for each address, all members at once; the replies in order."""
         replies: list[object] = []
         for first in range(0, len(batch.addresses), PAGE):
-            replies += self._call_page(batch.part(slice(first, first + PAGE)))
+            page = batch.part(slice(first, first + PAGE))
+            found, troubles = self._try(page, range(len(page.addresses)))
+            if troubles:
+                found |= self._get_over(page, troubles)
+            replies += [found[place] for place in range(len(page.addresses))]
         return replies
 
-    def fetch_many(self, addresses: Sequence[bytes]) -> list[bytes | None]:
-        replies = self._call_many(Batch(addresses, [fetch(address) for address in addresses], Effect.READ))
-        if FRAMES.issuperset(map(type, replies)):
-            return cast("list[bytes | None]", replies)
-        raise unexpected(next(reply for reply in replies if reply is not None and not isinstance(reply, bytes)))
-
-    def _call_page(self, batch: Batch) -> list[object]:
-        addresses, requests = batch.addresses, batch.requests
-        replies: list[object] = [None] * len(addresses)
-        troubles = self._try_page(range(len(addresses)), slots_of(addresses), requests, replies)
-        deadline = self._deadline(*[trouble for _, _, trouble in troubles[:1]])
+    def _get_over(self, batch: Batch, troubles: list[Trouble]) -> dict[int, object]:
+        """The replies to those requests of a page that met trouble at the first try."""
+        found: dict[int, object] = {}
+        deadline = self._deadline(troubles[0].error)
         for _ in range(_ROUNDS):
-            if not troubles:
-                return replies
-            # The first at each member has waited out a failover, learned which slots moved, or taught the member a
-            # script: most of the others pass at once now.
-            firsts = {link: (index, trouble) for index, link, trouble in reversed(troubles)}
-            for link, (index, trouble) in firsts.items():
-                replies[index] = self._insist_on(batch, index, link, trouble, deadline)
-            done = {index for index, _ in firsts.values()}
-            others = [index for index, _, _ in troubles if index not in done]
-            slots = slots_of([addresses[index] for index in others])
-            troubles = self._try_page(others, slots, requests, replies)
-        for index, link, trouble in troubles:
-            replies[index] = self._insist_on(batch, index, link, trouble, deadline)
-        return replies
+            # The first at each member waits out a failover, learns which slots moved, or teaches the member a script:
+            # most of the others pass at once then.
+            for trouble in {trouble.link: trouble for trouble in reversed(troubles)}.values():
+                found[trouble.place] = self._insist_on(batch, trouble, deadline)
+            others = [trouble.place for trouble in troubles if trouble.place not in found]
+            if not others:
+                return found
+            passed, troubles = self._try(batch, others)
+            found |= passed
+        for trouble in troubles:
+            found[trouble.place] = self._insist_on(batch, trouble, deadline)
+        return found
 
-    def _insist_on(self, batch: Batch, index: int, link: SyncLink, trouble: Exception, deadline: float) -> object:
-        address = batch.addresses[index]
+    def _insist_on(self, batch: Batch, trouble: Trouble, deadline: float) -> object:
+        address = batch.addresses[trouble.place]
         return self._insist(
             address,
-            batch.requests[index],
+            batch.requests[trouble.place],
             batch.effect,
-            link,
-            trouble,
+            trouble.link,
+            trouble.error,
             source=batch.source(address) if batch.source else None,
             plain=batch.plain(address) if batch.plain else None,
             deadline=deadline,
         )
 
-    def _try_page(
-        self, indexes: Sequence[int], slots: list[int], requests: list[bytes], replies: list[object]
-    ) -> list[tuple[int, SyncLink, Exception]]:
-        """Send the requests at `indexes` once, and fill in their replies; if one met trouble, with whom and what."""
-        by_link = self._by_owner(indexes, slots)
-        troubles: list[tuple[int, SyncLink, Exception]] = []
-        work = [(link, b"".join([requests[at] for at in mine]), len(mine)) for link, mine in by_link.items()]
-        for (link, mine), answers in zip(by_link.items(), self._all_at_once(work), strict=True):
-            if isinstance(answers, LinkError):
-                troubles += [(index, link, answers) for index in mine]
-                continue
-            for index, answer in zip(mine, answers, strict=True):
-                replies[index] = answer
-            if ReplyError in map(type, answers):  # one look at all of them
-                both = zip(mine, answers, strict=True)
-                troubles += [(index, link, answer) for index, answer in both if isinstance(answer, ReplyError)]
-        return troubles
+    def _try(self, batch: Batch, places: Sequence[int]) -> tuple[dict[int, object], list[Trouble]]:
+        """Send the requests at `places` once: the replies, and what met trouble."""
+        found: dict[int, object] = {}
+        troubles: list[Trouble] = []
+        requests = batch.requests
+
+        def request(mine: list[int]) -> bytes:
+            return b"".join([requests[place] for place in mine])
+
+        for mine, answers in self._exchange(batch.addresses, request, places, troubles):
+            found.update(zip(mine, answers, strict=True))
+        return found, troubles
+
+    def _exchange(
+        self,
+        addresses: Sequence[bytes],
+        request: Callable[[list[int]], bytes],
+        places: Sequence[int],
+        troubles: list[Trouble],
+    ) -> Iterator[tuple[list[int], list[object]]]:
+        """
+        What each owner answers to the requests that are its own, one owner after the other.
+
+        `places` are all, as a range, or some; `request` makes those at some places, which have a reply each.
+        `troubles` gets what did not come to an answer.
+        """
+        under_way: deque[tuple[SyncLink, list[int], SyncExchange]] = deque()
+        try:
+            for link, mine in self._by_owner(addresses, places).items():
+                # The next owner's requests are made while the last one works already.
+                try:
+                    under_way.append((link, mine, link.begin(request(mine), len(mine))))
+                except LinkError as error:
+                    troubles += [Trouble(place, link, error) for place in mine]
+            while under_way:
+                link, mine, exchange = under_way.popleft()
+                try:
+                    answers = exchange.finish()
+                except LinkError as error:
+                    troubles += [Trouble(place, link, error) for place in mine]
+                    continue
+                if ReplyError in map(type, answers):  # one look at all of them
+                    both = list(zip(mine, answers, strict=True))
+                    refused = {place: answer for place, answer in both if isinstance(answer, ReplyError)}
+                    troubles += [Trouble(place, link, answer) for place, answer in refused.items()]
+                    answers = [answer for place, answer in both if place not in refused]
+                    mine = [place for place in mine if place not in refused]
+                yield mine, answers
+        finally:
+            for _, _, exchange in under_way:
+                exchange.abandon()
+
+    def _by_owner(self, addresses: Sequence[bytes], places: Sequence[int]) -> dict[SyncLink, list[int]]:
+        owners = self._owners
+        by_link: dict[SyncLink, list[int]] = {}
+        asked = addresses if isinstance(places, range) else [addresses[place] for place in places]
+        for place, slot in zip(places, slots_of(asked), strict=True):
+            link = owners[slot]
+            try:
+                by_link[link].append(place)
+            except KeyError:
+                by_link[link] = [place]
+        return by_link
+
+
+def _fetch_all(addresses: Sequence[bytes]) -> bytes:
+    """A GET for each."""
+    # What stands before an address is made once for each length: to format it takes longer than all the rest.
+    heads = {length: b"*2\r\n$3\r\nGET\r\n$%d\r\n" % length for length in set(map(len, addresses))}
+    return b"\r\n".join([heads[len(address)] + address for address in addresses]) + b"\r\n"
+
+
+def _frames_in(answers: list[object]) -> list[bytes | None]:
+    if FRAMES.issuperset(map(type, answers)):
+        return cast("list[bytes | None]", answers)
+    raise unexpected(next(answer for answer in answers if answer is not None and not isinstance(answer, bytes)))
