@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 
@@ -143,6 +143,35 @@ async def test_a_replica_answers_while_there_is_no_owner(ends: str, loyal: Loopb
         else:
             await aside(loyal.restart)
         await engine.store(address, frame_of(b"new"), None)
+
+
+async def test_a_silent_owner_costs_a_batch_its_patience_once(
+    loyal: LoopbackGrid, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    What was waited for an answer in vain counts as time of the call, also where parts of it are handed on at once.
+    """
+    addresses = [b"cg:outage:%d" % number for number in range(50)]
+    async with opened(loyal.url + "?patience=1s") as engine:
+        await engine.store_many([(address, address, None) for address in addresses])
+        await engine.raise_epoch(await aside(address_of, loyal, 0))
+        deadlines: list[float] = []
+        insist = engine._insist
+
+        async def noted(*args: Any, deadline: float, **others: Any) -> object:
+            deadlines.append(deadline)
+            return await insist(*args, deadline=deadline, **others)
+
+        monkeypatch.setattr(engine, "_insist", noted)
+        await aside(loyal.pause, 0)
+        begun = time.monotonic()
+        found: dict[int, bytes | None] = {}
+        async for places, frames in engine.fetch_parts(addresses):
+            found.update(zip(places, frames, strict=True))
+        await aside(loyal.resume, 0)
+        assert addresses == [found[place] for place in range(50)]
+        assert deadlines
+        assert max(deadlines) < begun + TIMEOUT + 0.5
 
 
 async def test_a_broken_connection_is_no_reason_to_ask_a_replica(loyal: LoopbackGrid) -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 
@@ -144,6 +144,33 @@ def test_a_replica_answers_while_there_is_no_owner(ends: str, loyal: LoopbackGri
         else:
             aside(loyal.restart)
         engine.store(address, frame_of(b"new"), None)
+
+
+def test_a_silent_owner_costs_a_batch_its_patience_once(loyal: LoopbackGrid, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    What was waited for an answer in vain counts as time of the call, also where parts of it are handed on at once.
+    """
+    addresses = [b"cg:outage:%d" % number for number in range(50)]
+    with opened(loyal.url + "?patience=1s") as engine:
+        engine.store_many([(address, address, None) for address in addresses])
+        engine.raise_epoch(aside(address_of, loyal, 0))
+        deadlines: list[float] = []
+        insist = engine._insist
+
+        def noted(*args: Any, deadline: float, **others: Any) -> object:
+            deadlines.append(deadline)
+            return insist(*args, deadline=deadline, **others)
+
+        monkeypatch.setattr(engine, "_insist", noted)
+        aside(loyal.pause, 0)
+        begun = time.monotonic()
+        found: dict[int, bytes | None] = {}
+        for places, frames in engine.fetch_parts(addresses):
+            found.update(zip(places, frames, strict=True))
+        aside(loyal.resume, 0)
+        assert addresses == [found[place] for place in range(50)]
+        assert deadlines
+        assert max(deadlines) < begun + TIMEOUT + 0.5
 
 
 def test_a_broken_connection_is_no_reason_to_ask_a_replica(loyal: LoopbackGrid) -> None:
