@@ -40,7 +40,8 @@ def servers_of(folder: Path) -> list[str]:
 
 def begun(state_folder: Path, moment: str) -> subprocess.Popen[bytes]:
     """A start that has come so far."""
-    words = [*PROGRAM, "up", "--members", "6"]
+    # A signal may come between the opening of a file and the first line that knows of it: Python closes that itself.
+    words = [PROGRAM[0], "-W", "ignore::ResourceWarning", *PROGRAM[3:], "up", "--members", "6"]
     process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment())
     give_up = time.monotonic() + 20
     while not MOMENTS[moment](state_folder):
