@@ -6,6 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 
 import pytest
 
@@ -15,6 +16,7 @@ from cachegrid.engines.valkey.target import Target
 from cachegrid.engines.valkey.url import parse
 from cachegrid.near.copies import Guard
 from cachegrid.testing.loopback import LoopbackGrid
+from tests.engines.cutting import CUTTABLE, cut_off
 from tests.engines.moving import move_at_once
 from tests.engines.servers import Server, redis, sockets, valkey
 
@@ -286,6 +288,25 @@ class TestCluster:
         until(lambda: guard.heard < 0)
         until(lambda: engine._watch._by_slot[slot_of(ADDRESS)].endpoint != owner)  # type: ignore[union-attr]
         until(lambda: any(is_lost(ADDRESS) for is_lost in sink.lost[1:]))
+
+    def test_an_owner_that_is_cut_off_is_not_asked_again_without_doubt(self) -> None:
+        """
+        What an ear learns of it the next request makes sure of, however lately another one has.
+        """
+        with (
+            LoopbackGrid(settings={**CUTTABLE, "cluster-node-timeout": "300"}) as grid,
+            closing(SyncValkeyEngine(parse(grid.url, timeout=5))) as engine,
+        ):
+            engine.open()
+            engine.follow(PREFIX, Sink(), 0.2)
+            guard = guard_of(engine)
+            engine.store(ADDRESS, b"x", None)
+            link = engine._owners[slot_of(ADDRESS)]
+            link._proved_until += 1e6
+            with cut_off(grid, grid.owner_of(ADDRESS)):
+                until(lambda: guard.heard < 0)
+                until(lambda: link._proved_until == 0)
+                assert b"x" == engine.fetch(ADDRESS)
 
     def test_moved_slots_are_told_and_no_others(self, grid: LoopbackGrid, engine: SyncValkeyEngine, sink: Sink) -> None:
         """

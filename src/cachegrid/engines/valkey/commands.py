@@ -16,10 +16,12 @@ __all__ = [
     "FAR",
     "FETCH",
     "FETCH_IDLE",
+    "HEALTH",
     "INSPECT",
     "MAKE_EPOCH",
     "RAISE_EPOCH",
     "RING",
+    "ROUTES",
     "STORE_IF_VERSION",
     "TOUCH",
     "Script",
@@ -46,6 +48,10 @@ def pack(*words: bytes) -> bytes:
     parts = [b"*%d\r\n" % len(words)]
     parts += [b"$%d\r\n%b\r\n" % (len(word), word) for word in words]
     return b"".join(parts)
+
+
+HEALTH: Final = pack(b"CLUSTER", b"INFO")  # see `read_health`
+ROUTES: Final = pack(b"CLUSTER", b"SLOTS")  # see `read_routes`
 
 
 FETCH: Final = b"*2\r\n$3\r\nGET\r\n$%d\r\n%b\r\n"  # for many at once: the length of an address, and the address

@@ -10,7 +10,18 @@ from typing import NamedTuple
 from cachegrid.engines.facts import MemberFacts
 from cachegrid.engines.valkey.slots import Endpoint
 
-__all__ = ["Node", "NodeRow", "count_lag", "read_facts", "read_info", "read_nodes", "read_rows", "silent_facts"]
+__all__ = [
+    "Health",
+    "Node",
+    "NodeRow",
+    "count_lag",
+    "read_facts",
+    "read_health",
+    "read_info",
+    "read_nodes",
+    "read_rows",
+    "silent_facts",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +51,27 @@ class Node(NamedTuple):
     owner_id: str = ""
     slots: int = 0
     offset: int = 0  # in the stream of writes that replicas follow
+
+
+class Health(NamedTuple):
+    """What a member says of its cluster."""
+
+    is_well: bool  # it is with the majority: what it says of the others, and of itself, is not out of date
+    epoch: int  # of the routes that it knows; 0 where it does not say
+
+
+def read_health(reply: object) -> Health:
+    r"""
+    What a reply to CLUSTER INFO tells; a member that may not tell is taken for well.
+
+    >>> read_health(b"cluster_state:fail\r\ncluster_current_epoch:7\r\n")
+    Health(is_well=False, epoch=7)
+    """
+    if isinstance(reply, Exception):
+        return Health(is_well=True, epoch=0)
+    text = reply.decode() if isinstance(reply, bytes) else str(reply)
+    facts = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
+    return Health(facts.get("cluster_state") == "ok", int(facts.get("cluster_current_epoch", 0)))
 
 
 def read_nodes(text: bytes, asked: Endpoint) -> Iterator[Node]:

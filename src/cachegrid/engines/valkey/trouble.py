@@ -31,7 +31,9 @@ from cachegrid.errors import (
 )
 
 __all__ = [
+    "PROOF_KEPT",
     "Advice",
+    "CutOff",
     "Effect",
     "LinkError",
     "Silence",
@@ -42,6 +44,9 @@ __all__ = [
     "reason_of",
     "refusal",
 ]
+
+
+PROOF_KEPT = 1.0  # seconds for which a member that was not cut off from the others is taken to be so still
 
 
 class Effect(enum.Enum):
@@ -62,6 +67,17 @@ class LinkError(Exception):
     def __init__(self, endpoint: Endpoint, reason: str, *, sent: bool, waited: float = 0) -> None:
         super().__init__(f"{endpoint}: {reason}")
         self.endpoint, self.reason, self.sent, self.waited = endpoint, reason, sent, waited
+
+
+class CutOff(LinkError):
+    """
+    A member answers, and finds itself cut off from the others, who may have put another one in its place by now.
+
+    Only requests that may be repeated meet this: a member that is cut off takes no writes.
+    """
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        super().__init__(endpoint, "is cut off from the other members", sent=True)
 
 
 class Silence:
@@ -102,6 +118,7 @@ class Step(enum.Enum):
 
     WAIT = "wait"  # the member will be able soon: the same again, after a pause
     LEARN = "learn"  # the routes are out of date: learn them, after a pause, then again
+    CHECK = "check"  # the member may have been replaced: learn by whom, then there, at once; or to itself again
     MOVE = "move"  # the slot has another owner, named in the answer: there, at once
     ASK = "ask"  # this one request belongs to another member, named in the answer: there, at once
     TEACH = "teach"  # the member does not know the script: send its source
@@ -129,6 +146,8 @@ _STEPS = {
 
 def advise(trouble: Exception, effect: Effect, asked: Endpoint) -> Advice:
     """The next step for a request with this effect, after this trouble with the member `asked`."""
+    if isinstance(trouble, CutOff):
+        return Advice(Step.CHECK)
     if isinstance(trouble, LinkError):
         if trouble.sent and effect is Effect.ONCE:
             return Advice(Step.FAIL, error=_unknown(trouble))

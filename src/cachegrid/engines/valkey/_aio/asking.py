@@ -13,9 +13,9 @@ from libvalkey import ReplyError
 from cachegrid.engines.valkey._aio.link import AsyncExchange, AsyncLink
 from cachegrid.engines.valkey._aio.routing import AsyncRouting
 from cachegrid.engines.valkey.commands import Script, pack
-from cachegrid.engines.valkey.slots import slot_of
+from cachegrid.engines.valkey.slots import Endpoint, slot_of
 from cachegrid.engines.valkey.target import Target
-from cachegrid.engines.valkey.trouble import Advice, Effect, LinkError, Step, advise, pause_before
+from cachegrid.engines.valkey.trouble import Advice, CutOff, Effect, LinkError, Step, advise, pause_before
 from cachegrid.engines.valkey.watch import Watch
 from cachegrid.errors import EngineTimeout
 from cachegrid.near.copies import Guard
@@ -38,7 +38,7 @@ class AsyncAsking:
     def __init__(self, target: Target) -> None:
         self.doubt = self.trouble = 0
         self._target = target
-        self._watch = Watch(target, self._bell)
+        self._watch = Watch(target, self._bell, self._doubt)
         self._routing = AsyncRouting(target, self._bell, self._watch.suspect)
         self._owners = self._routing.owners  # by slot; one list for ever, changed in place
 
@@ -68,6 +68,9 @@ class AsyncAsking:
     def guard(self, address: bytes, prefix: bytes) -> Guard | None:
         slot = slot_of(address)
         return self._watch.guard(slot, self._owners[slot].endpoint, prefix)
+
+    def _doubt(self, endpoint: Endpoint) -> None:
+        self._routing.link(endpoint).doubt()
 
     def _bell(self) -> None:
         self.doubt = next(_doubts)
@@ -186,6 +189,9 @@ class AsyncAsking:
         # Members that do not agree yet may send us to each other for a while.
         if advice.step in (Step.WAIT, Step.LEARN) or attempt > _HOPS:
             await _pause(attempt, deadline)
+        if advice.step is Step.CHECK:
+            await self._routing.learn(min(deadline, time.monotonic() + self._target.patience), last=link.endpoint)
+            return self._owners[slot]
         if advice.step is Step.LEARN:
             if attempt or self._owners[slot] is link:  # else others have learned meanwhile who owns it now
                 await self._routing.learn(deadline, last=link.endpoint)
@@ -271,7 +277,7 @@ async def answer(link: AsyncLink, request: bytes, deadline: float, *, asking: bo
 
 async def _ask_again(link: AsyncLink, request: bytes, deadline: float, trouble: object) -> object:
     """The owner's answer, where no more than a connection to it broke; else the trouble."""
-    if isinstance(trouble, LinkError) and not trouble.waited:
+    if isinstance(trouble, LinkError) and not isinstance(trouble, CutOff) and not trouble.waited:
         # It may be well. A replica, that could be asked instead, may be behind.
         reply = await answer(link, request, deadline)
         if not _is_cut_short(reply, deadline):

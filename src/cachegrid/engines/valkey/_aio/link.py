@@ -12,9 +12,11 @@ from collections.abc import AsyncGenerator, Callable
 
 from libvalkey import ProtocolError, Reader
 
+from cachegrid.engines.valkey.commands import HEALTH
+from cachegrid.engines.valkey.facts import read_health
 from cachegrid.engines.valkey.slots import Endpoint
 from cachegrid.engines.valkey.target import Hello, Target, foreign, read_greeting
-from cachegrid.engines.valkey.trouble import LinkError, Silence, closed_here, reason_of
+from cachegrid.engines.valkey.trouble import PROOF_KEPT, CutOff, LinkError, Silence, closed_here, reason_of
 from cachegrid.waits._aio import one_loop
 
 __all__ = ["AsyncExchange", "AsyncLink"]
@@ -23,6 +25,7 @@ _NOTHING = object()  # the reader's word for "the reply is not complete yet"
 _LATE = 0.05  # seconds by which a timer may come late before this loop counts as held up
 _QUIET = 16  # turns of a loop after which nobody is about to ask the next thing
 _SILENT = "no answer in time"
+_NEVER = float("inf")
 _CLOSED = "the grid was closed here"
 # Where the system can tell the end from what comes before it; elsewhere, that something has come.
 _HUNG_UP = getattr(select, "POLLRDHUP", getattr(select, "POLLIN", 0))
@@ -276,9 +279,12 @@ class AsyncLink:
         self._closed = False
         self._wire: _Wire | None = None
         self._opening: asyncio.Task[_Wire] | None = None
+        self._proved_until = _NEVER if readonly else 0.0  # seconds, monotonic; after that see `_prove`
 
     async def call(self, request: bytes) -> object:
         """Send one request and wait for its reply; an error reply is returned, not raised. Raises LinkError."""
+        if time.monotonic() > self._proved_until:
+            return (await self._prove(request, 1))[0]
         wire = self._wire
         if wire is None or wire.broken or wire.loop is not asyncio.get_running_loop() or wire.is_full:
             wire = await self._ready()
@@ -307,7 +313,18 @@ class AsyncLink:
 
     async def begin(self, request: bytes, count: int) -> AsyncExchange:
         """Send requests that have `count` replies; `finish` waits for them, so that several members work at once."""
+        if time.monotonic() > self._proved_until:
+            await self._prove(b"", 0)
         return (await self._ready()).send_many(request, count)
+
+    def doubt(self) -> None:
+        """Somebody heard that the member is cut off from the others: let the next request ask it."""
+        self._proved_until = min(self._proved_until, 0.0)
+
+    def trust(self) -> None:
+        """Let the next requests not ask: the routes have just been learned."""
+        if self._proved_until < _NEVER:
+            self._proved_until = time.monotonic() + PROOF_KEPT
 
     async def connect(self, seconds: float) -> Hello:
         """Make sure, within so many seconds, that the member answers; what it says of itself."""
@@ -342,6 +359,23 @@ class AsyncLink:
             self._wire.outlive_loop()
         _left_to_the_parent.append((self._wire, self._opening))
         self._wire = self._opening = None
+
+    async def _prove(self, request: bytes, count: int) -> list[object]:
+        """
+        Ask the member, in the same trip as something else, whether it is with the others. Raises CutOff if it is not.
+
+        It would answer reads, though others may have put another one in its place by now, who takes the writes.
+        """
+        self._proved_until = time.monotonic() + PROOF_KEPT  # others need not ask as well
+        wire = await self._ready()
+        if self.hello is None or not self.hello.clustered:
+            self._proved_until = _NEVER
+            return await wire.send_many(request, count).finish() if count else []
+        health, *replies = await wire.send_many(HEALTH + request, 1 + count).finish()
+        if not read_health(health).is_well:
+            self._proved_until = 0.0
+            raise CutOff(self.endpoint)
+        return replies
 
     async def _settle(self) -> None:
         """Let the loop notice it if the member has closed the connection."""

@@ -9,8 +9,8 @@ from libvalkey import ReplyError
 
 from cachegrid.engines.valkey._aio.link import AsyncLink
 from cachegrid.engines.valkey._aio.turn import AsyncTurn
-from cachegrid.engines.valkey.commands import pack
-from cachegrid.engines.valkey.facts import Node, read_nodes
+from cachegrid.engines.valkey.commands import HEALTH, ROUTES, pack
+from cachegrid.engines.valkey.facts import Health, Node, read_health, read_nodes
 from cachegrid.engines.valkey.slots import SLOTS, Endpoint, Routes, read_routes, single_route, slots_in
 from cachegrid.engines.valkey.target import Target
 from cachegrid.engines.valkey.trouble import LinkError
@@ -51,20 +51,16 @@ class AsyncRouting:
         """
         Ask the members for the routes, one after the other, until one tells them; False if none did in time.
 
-        Callers that come while another is asking share its answer. `first` and `last` say whom to ask when.
+        Callers that come while another is asking share its answer. `first` and `last` say whom to ask when. What a
+        member tells that is cut off from the others counts only if nobody knows better.
         """
         seen = self._learned
         async with self._learning.taken(deadline - time.monotonic()) as is_ours:
             if is_ours and self._learned == seen:
                 self._looked = time.monotonic()
-                for endpoint in self._whom_to_ask(first, last):
-                    left = deadline - time.monotonic()
-                    if left <= 0:
-                        break
-                    routes = await self._ask(endpoint, left)
-                    if routes is not None:
-                        self._adopt(routes)
-                        break
+                routes = await self._ask_around(self._whom_to_ask(first, last), deadline)
+                if routes is not None:
+                    self._adopt(routes)
         return self._learned != seen
 
     def is_due(self, seconds: float) -> bool:
@@ -113,7 +109,7 @@ class AsyncRouting:
             return [Node(endpoint, slots=SLOTS) for endpoint in self.routes.owners]
         for endpoint in self.routes.endpoints():
             try:
-                reply = await self.link(endpoint).call(pack(b"CLUSTER", b"NODES"))
+                [reply] = await self.link(endpoint).call_within(self._target.patience, pack(b"CLUSTER", b"NODES"))
             except LinkError as error:
                 self._trouble = error
                 continue
@@ -151,13 +147,33 @@ class AsyncRouting:
         known = sorted(known[turn:] + known[:turn], key=lambda endpoint: endpoint == last)
         return known if first is None else list(dict.fromkeys([first, *known]))
 
-    async def _ask(self, endpoint: Endpoint, seconds: float) -> Routes | None:
+    async def _ask_around(self, whom: list[Endpoint], deadline: float) -> Routes | None:
+        """The routes, from the first member that is not cut off; else those that are newest, None if nobody tells."""
+        newest: tuple[int, Routes] | None = None
+        for endpoint in whom:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                break
+            told = await self._ask(endpoint, left)
+            if told is None:
+                continue
+            health, routes = told
+            if health.is_well:
+                return routes
+            if newest is None:
+                deadline = min(deadline, time.monotonic() + self._target.patience)  # there is something to go on with
+            if newest is None or health.epoch > newest[0]:
+                newest = health.epoch, routes
+            whom += [other for other in routes.endpoints() if other not in whom]
+        return None if newest is None else newest[1]
+
+    async def _ask(self, endpoint: Endpoint, seconds: float) -> tuple[Health, Routes] | None:
         link = self.link(endpoint)
         try:
             hello = await link.connect(seconds)
             if not hello.clustered:
-                return single_route(endpoint)
-            reply = (await link.call_within(seconds, pack(b"CLUSTER", b"SLOTS")))[0]
+                return Health(is_well=True, epoch=0), single_route(endpoint)
+            health, reply = await link.call_within(seconds, HEALTH + ROUTES, 2)
             if isinstance(reply, ReplyError):
                 self._trouble = reply
                 return None
@@ -174,7 +190,7 @@ class AsyncRouting:
             return None
         if not routes.owners:
             self._trouble = ValueError(f"{endpoint} is in a cluster whose slots have no owners")
-        return routes if routes.owners else None
+        return (read_health(health), routes) if routes.owners else None
 
     def _adopt(self, routes: Routes) -> None:
         if any(endpoint not in self.routes.owners for endpoint in routes.owners):
@@ -189,4 +205,6 @@ class AsyncRouting:
             for first, last in ranges:
                 owners[first : last + 1] = [self.link(endpoint)] * (last - first + 1)
         self.owners[:] = owners
+        for endpoint in routes.owners:
+            self.link(endpoint).trust()
         self._learned += 1

@@ -14,9 +14,9 @@ from libvalkey import ReplyError
 from cachegrid.engines.valkey._sio.link import SyncExchange, SyncLink
 from cachegrid.engines.valkey._sio.routing import SyncRouting
 from cachegrid.engines.valkey.commands import Script, pack
-from cachegrid.engines.valkey.slots import slot_of
+from cachegrid.engines.valkey.slots import Endpoint, slot_of
 from cachegrid.engines.valkey.target import Target
-from cachegrid.engines.valkey.trouble import Advice, Effect, LinkError, Step, advise, pause_before
+from cachegrid.engines.valkey.trouble import Advice, CutOff, Effect, LinkError, Step, advise, pause_before
 from cachegrid.engines.valkey.watch import Watch
 from cachegrid.errors import EngineTimeout
 from cachegrid.near.copies import Guard
@@ -39,7 +39,7 @@ class SyncAsking:
     def __init__(self, target: Target) -> None:
         self.doubt = self.trouble = 0
         self._target = target
-        self._watch = Watch(target, self._bell)
+        self._watch = Watch(target, self._bell, self._doubt)
         self._routing = SyncRouting(target, self._bell, self._watch.suspect)
         self._owners = self._routing.owners  # by slot; one list for ever, changed in place
 
@@ -69,6 +69,9 @@ class SyncAsking:
     def guard(self, address: bytes, prefix: bytes) -> Guard | None:
         slot = slot_of(address)
         return self._watch.guard(slot, self._owners[slot].endpoint, prefix)
+
+    def _doubt(self, endpoint: Endpoint) -> None:
+        self._routing.link(endpoint).doubt()
 
     def _bell(self) -> None:
         self.doubt = next(_doubts)
@@ -187,6 +190,9 @@ class SyncAsking:
         # Members that do not agree yet may send us to each other for a while.
         if advice.step in (Step.WAIT, Step.LEARN) or attempt > _HOPS:
             _pause(attempt, deadline)
+        if advice.step is Step.CHECK:
+            self._routing.learn(min(deadline, time.monotonic() + self._target.patience), last=link.endpoint)
+            return self._owners[slot]
         if advice.step is Step.LEARN:
             if attempt or self._owners[slot] is link:  # else others have learned meanwhile who owns it now
                 self._routing.learn(deadline, last=link.endpoint)
@@ -272,7 +278,7 @@ def answer(link: SyncLink, request: bytes, deadline: float, *, asking: bool = Fa
 
 def _ask_again(link: SyncLink, request: bytes, deadline: float, trouble: object) -> object:
     """The owner's answer, where no more than a connection to it broke; else the trouble."""
-    if isinstance(trouble, LinkError) and not trouble.waited:
+    if isinstance(trouble, LinkError) and not isinstance(trouble, CutOff) and not trouble.waited:
         # It may be well. A replica, that could be asked instead, may be behind.
         reply = answer(link, request, deadline)
         if not _is_cut_short(reply, deadline):

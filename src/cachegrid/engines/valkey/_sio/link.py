@@ -12,10 +12,12 @@ from collections.abc import Callable
 
 from libvalkey import ProtocolError, Reader
 
+from cachegrid.engines.valkey.commands import HEALTH
 from cachegrid.engines.valkey.dialling import dial
+from cachegrid.engines.valkey.facts import read_health
 from cachegrid.engines.valkey.slots import Endpoint
 from cachegrid.engines.valkey.target import Hello, Target, foreign, read_greeting
-from cachegrid.engines.valkey.trouble import LinkError, Silence, closed_here, reason_of
+from cachegrid.engines.valkey.trouble import PROOF_KEPT, CutOff, LinkError, Silence, closed_here, reason_of
 
 __all__ = ["SyncExchange", "SyncLink"]
 
@@ -24,6 +26,7 @@ _CHUNK = 65_536
 _LARGE_CHUNK = 1 << 20
 _KEPT = 64  # idle connections; more than that are closed when they come back
 _SILENT = "no answer in time"
+_NEVER = float("inf")
 _HUNG_UP = getattr(select, "POLLRDHUP", 0)  # where the system can tell the end from what comes before it
 
 
@@ -129,9 +132,12 @@ class SyncLink:
         self._silence = Silence(target.patience)
         self._idle: list[_Wire] = []
         self._closed = False
+        self._proved_until = _NEVER if readonly else 0.0  # seconds, monotonic; after that see `_prove`
 
     def call(self, request: bytes) -> object:
         """Send one request and wait for its reply; an error reply is returned, not raised. Raises LinkError."""
+        if time.monotonic() > self._proved_until:
+            return self._prove(request, 1)[0]
         try:
             wire = self._idle.pop()
         except IndexError:
@@ -171,6 +177,8 @@ class SyncLink:
 
     def begin(self, request: bytes, count: int) -> SyncExchange:
         """Send requests that have `count` replies; `finish` waits for them, so that several members work at once."""
+        if time.monotonic() > self._proved_until:
+            self._prove(b"", 0)
         wire = self._taken() or self._open(self._target.patience)
         try:
             wire.send(request)
@@ -178,6 +186,15 @@ class SyncLink:
             self._break(wire, error, sent=True)
             raise
         return SyncExchange(self, wire, count)
+
+    def doubt(self) -> None:
+        """Somebody heard that the member is cut off from the others: let the next request ask it."""
+        self._proved_until = min(self._proved_until, 0.0)
+
+    def trust(self) -> None:
+        """Let the next requests not ask: the routes have just been learned."""
+        if self._proved_until < _NEVER:
+            self._proved_until = time.monotonic() + PROOF_KEPT
 
     def connect(self, seconds: float) -> Hello:
         """Make sure, within so many seconds, that the member answers; what it says of itself."""
@@ -195,6 +212,24 @@ class SyncLink:
     def forget(self) -> None:
         """In a forked child: let go of the parent's connections without a word to the member."""
         self._drain()
+
+    def _prove(self, request: bytes, count: int) -> list[object]:
+        """
+        Ask the member, in the same trip as something else, whether it is with the others. Raises CutOff if it is not.
+
+        It would answer reads, though others may have put another one in its place by now, who takes the writes.
+        """
+        patience = self._target.patience
+        self._proved_until = time.monotonic() + PROOF_KEPT  # others need not ask as well
+        if not self.connect(patience).clustered:
+            self._proved_until = _NEVER
+            return self._exchange(self._taken() or self._open(patience), request, count, patience)
+        wire = self._taken() or self._open(patience)
+        health, *replies = self._exchange(wire, HEALTH + request, 1 + count, patience)
+        if not read_health(health).is_well:
+            self._proved_until = 0.0
+            raise CutOff(self.endpoint)
+        return replies
 
     def _living(self, seconds: float) -> _Wire:
         """A connection that is alive as far as is known here."""

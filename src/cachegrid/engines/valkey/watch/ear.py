@@ -13,8 +13,9 @@ from typing import Final, Protocol
 
 from libvalkey import ProtocolError, Reader
 
-from cachegrid.engines.valkey.commands import BELL_PREFIX, EPOCH_PREFIX, pack
+from cachegrid.engines.valkey.commands import BELL_PREFIX, EPOCH_PREFIX, HEALTH, ROUTES, pack
 from cachegrid.engines.valkey.dialling import dial
+from cachegrid.engines.valkey.facts import read_health
 from cachegrid.engines.valkey.slots import Endpoint
 from cachegrid.engines.valkey.target import Target, read_greeting
 from cachegrid.engines.valkey.trouble import LinkError
@@ -26,9 +27,7 @@ __all__ = ["Ear", "Hearer"]
 _BELLS: Final = (BELL_PREFIX, EPOCH_PREFIX)
 _NOTHING: Final = object()  # the reader's word for "the reply is not complete yet"
 _CHUNK: Final = 65_536
-_PULSE: Final = pack(b"CLUSTER", b"INFO")  # answered by an owner that is not cut off, with the epoch of its routes
 _PING: Final = pack(b"PING")  # where there is no cluster
-_ROUTES: Final = pack(b"CLUSTER", b"SLOTS")
 _UNKNOWN: Final = -1
 _SHORTEST_PAUSE: Final = 0.02  # seconds before a connection is tried again
 _LONGEST_PAUSE: Final = 0.5
@@ -48,6 +47,9 @@ class Hearer(Protocol):
 
     def rung(self) -> None:
         """The bell was rung."""
+
+    def cut_off(self, endpoint: Endpoint) -> None:
+        """An owner is cut off from the other members."""
 
     def routes(self, reply: object, epoch: int, asked: Endpoint) -> None:
         """The members agreed on other routes, with this epoch."""
@@ -199,7 +201,7 @@ class _Session:
             self._feed()
             replies += self._replies()
         hello = read_greeting(replies, endpoint)
-        self._pulse = _PULSE if hello.clustered else _PING
+        self._pulse = HEALTH if hello.clustered else _PING
 
     def _ask_for_prefixes(self) -> None:
         wanted = self._ear.wanted()
@@ -230,16 +232,17 @@ class _Session:
         if self._pulse is _PING:
             self._ear.hear(sent)
             return
-        is_well, epoch = _cluster_info(reply)
+        is_well, epoch = read_health(reply)
         if not is_well:
-            self._ear.deafen()  # cut off from the others, who may have another owner by now
+            self._ear.deafen()  # the others may have another owner by now
+            self._ear.hearer.cut_off(self._ear.endpoint)
             return
         if epoch != self._ear.epoch:
             self._ear.epoch = epoch
             self._restless_until = sent + _SETTLING
         if sent < self._restless_until or sent > self._routes_asked + _SETTLING:
             self._routes_asked = sent
-            self._send(_ROUTES, lambda routes: self._routes_told(routes, epoch, sent))
+            self._send(ROUTES, lambda routes: self._routes_told(routes, epoch, sent))
         else:
             self._ear.hear(sent)
 
@@ -280,13 +283,3 @@ class _Session:
         with contextlib.suppress(BlockingIOError):
             while self._ear.wake_reader.recv(64):
                 pass
-
-
-def _cluster_info(reply: object) -> tuple[bool, int]:
-    """Whether the member finds its cluster well, and the epoch of the routes that it knows."""
-    facts = dict(line.split(":", 1) for line in _text(reply).splitlines() if ":" in line)
-    return facts.get("cluster_state") == "ok", int(facts.get("cluster_current_epoch", 0))
-
-
-def _text(reply: object) -> str:
-    return reply.decode() if isinstance(reply, bytes) else str(reply)

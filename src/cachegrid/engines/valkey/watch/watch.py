@@ -37,8 +37,9 @@ class Watch:
         self,
         target: Target,
         bell: Callable[[], None],
+        doubt: Callable[[Endpoint], None],
     ) -> None:
-        self._target, self._bell = target, bell
+        self._target, self._bell, self._doubt = target, bell, doubt
         self._lock = threading.RLock()
         self._followers: dict[bytes, _Follower] = {}
         self._prefixes: frozenset[bytes] = frozenset()
@@ -118,6 +119,10 @@ class Watch:
     def rung(self) -> None:
         """The bell was rung."""
         self._bell()
+
+    def cut_off(self, endpoint: Endpoint) -> None:
+        """An owner is cut off from the other members."""
+        self._doubt(endpoint)
 
     def routes(self, reply: object, epoch: int, asked: Endpoint) -> None:
         """The members agreed on other routes."""
