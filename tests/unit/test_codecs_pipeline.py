@@ -85,6 +85,47 @@ def test_other_numbers_have_a_header(codec: str, value: int, times: dict[str, in
     assert difference(value, pipeline.thaw(b"cg:tests:0:skey", raw)) is None
 
 
+@pytest.mark.parametrize("codec", NAMES)
+def test_many_frames_say_what_each_says(codec: str) -> None:
+    """
+    Text and bytes are read without the codec where that can be; what is absent or damaged is left out.
+    """
+    pipeline = composed(codec)
+    values: list[Any] = [b"", b"some", b"\xc1\x01", os.urandom(9000)]
+    if codec != "raw":
+        values = ["", "some", "Käse", TEXT, 7, None, True, [], {"a": 1}, "\xc1\x02"]
+        values += [] if codec == "json" else ["\ud800", 2**70, b"", b"some", os.urandom(9000), (1, "two")]
+    keys = [f"key {number}" for number in range(len(values))]
+    addresses = [f"cg:tests:0:${key}".encode() for key in keys]
+    raws: list[bytes | None] = [
+        frozen(pipeline, value, address, idle=5 if place == 1 else None)
+        for place, (value, address) in enumerate(zip(values, addresses, strict=True))
+    ]
+    found: dict[str, Any] = {}
+    special, damaged = pipeline.thaw_many(found, keys, addresses, range(len(keys)), raws)
+    assert 0 == damaged
+    assert (addresses[1], raws[1]) in special
+    for key, address, value, raw in zip(keys, addresses, values, raws, strict=True):
+        assert raw is not None
+        assert difference(value, found[key]) is None
+        assert difference(value, pipeline.thaw(address, raw)) is None
+        assert difference(value, pipeline.thaw_entry(address, raw)[0]) is None
+
+
+def test_damaged_frames_are_counted_among_many() -> None:
+    """
+    Of many some may be absent, some damaged; the others are read, each for its own key.
+    """
+    pipeline = composed(secret=None)
+    text = frozen(pipeline, "some")
+    raws = [frozen(pipeline, "last"), None, text[:-1] + b"\xff\xfe", frozen(pipeline, b"first"), text[:24], b""]
+    found: dict[str, Any] = {}
+    keys = list("abcdef")
+    _, damaged = pipeline.thaw_many(found, keys, [b"cg:tests:0:$"] * 6, [5, 4, 3, 0, 2, 1], raws)
+    assert {"f": "last", "a": b"first"} == found
+    assert 3 == damaged
+
+
 def test_digits_are_damaged_where_nothing_counts() -> None:
     """
     Digits in a cache of bytes or pickles are no entry of it.
