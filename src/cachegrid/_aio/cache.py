@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from typing import Any, Concatenate, ParamSpec, TypeVar, overload
 
+from cachegrid._aio.cell import FAR
 from cachegrid._aio.face import AsyncFace
 from cachegrid._aio.functions import (
     AsyncCachedClassMethod,
@@ -46,7 +47,9 @@ class AsyncCache(AsyncLoads, AsyncFace):
 
     async def get(self, key: Key, default: Any = None) -> Any:
         """The value of an entry, or `default` where there is none."""
-        value = await self._read(key)
+        value = self._near(key)
+        if value is FAR:
+            value = await self._read_grid(key)
         return default if value is MISS else value
 
     @overload

@@ -9,7 +9,7 @@ import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from cachegrid._aio.ability import AsyncAbleEngine, refusal
 from cachegrid._aio.hub import UNOPENED, AsyncHub
@@ -26,7 +26,7 @@ from cachegrid.engines.ages import AGES
 from cachegrid.errors import ConfigError, EngineError, FrameError
 from cachegrid.waits._aio import AsyncWork
 
-__all__ = ["AsyncCell", "Ends", "ends_in"]
+__all__ = ["FAR", "AsyncCell", "Ends", "ends_in"]
 
 T = TypeVar("T")
 
@@ -35,6 +35,7 @@ _versions = random.Random()  # noqa: S311 - versions must differ, not be secret
 if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
     os.register_at_fork(after_in_child=_versions.seed)
 
+FAR: Final = object()  # what is said of a key of which nothing is known in this process
 _FLAGS_AT = 9  # the byte of a frame that holds its flags
 
 
@@ -164,6 +165,15 @@ class AsyncCell:
     # Reading.
 
     async def _read(self, key: Key) -> Any:
+        """The value of an entry, or MISS. Written out where a call more would be felt."""
+        value = self._near(key)
+        return await self._read_grid(key) if value is FAR else value
+
+    def _near(self, _key: Key) -> Any:
+        """What is known of an entry in this process: its value, MISS, or FAR where the grid has to be asked."""
+        return FAR
+
+    async def _read_grid(self, key: Key) -> Any:
         """The value of an entry, or MISS. The hot path: `_steadily` and `_fetch` written out."""
         space = self._space
         if space.doubt != self._engine.doubt:
@@ -176,7 +186,7 @@ class AsyncCell:
         if space.doubt != self._engine.doubt:
             fresh = await self._settle()
             if fresh.prefix != space.prefix:
-                return await self._read(key)
+                return await self._read_grid(key)
         if raw is None:
             self._counters.misses += 1
             return MISS

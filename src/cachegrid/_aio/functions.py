@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, Final, Generic, ParamSpec, Protocol, Self, TypeVar, overload
 
+from cachegrid._aio.cell import FAR
 from cachegrid._core.address import Key
 from cachegrid._core.closures import difference, fixed_in
 from cachegrid._core.miss import MISS
@@ -73,8 +74,10 @@ class AsyncCachedFunction(Generic[P, T]):
         return self
 
     async def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
-        key = self._make_key(args, kwargs)
-        value: T = await self.cache._read(key)  # noqa: SLF001 - the cache hands itself to its functions
+        cache, key = self.cache, self._make_key(args, kwargs)
+        value: T = cache._near(key)  # noqa: SLF001 - the cache hands itself to its functions
+        if value is FAR:
+            value = await cache._read_grid(key)  # noqa: SLF001 - as above
         return await self._loaded(key, args, kwargs) if value is MISS else value
 
     # Apart from the call: a function inside it, that knows the arguments, would slow down those that find a result.

@@ -13,6 +13,7 @@ from cachegrid._core.binding import Binder
 from cachegrid._core.miss import MISS, UNSAID, Unsaid
 from cachegrid._core.stats import CacheStats
 from cachegrid._core.units import Duration, Span, milliseconds, patience_of
+from cachegrid._sio.cell import FAR
 from cachegrid._sio.face import SyncFace
 from cachegrid._sio.functions import (
     SyncCachedClassMethod,
@@ -47,7 +48,9 @@ class SyncCache(SyncLoads, SyncFace):
 
     def get(self, key: Key, default: Any = None) -> Any:
         """The value of an entry, or `default` where there is none."""
-        value = self._read(key)
+        value = self._near(key)
+        if value is FAR:
+            value = self._read_grid(key)
         return default if value is MISS else value
 
     @overload

@@ -10,7 +10,7 @@ import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from cachegrid._core import frame as frames
 from cachegrid._core.address import NEVER, Key, Space, epoch_in
@@ -27,7 +27,7 @@ from cachegrid.engines.ages import AGES
 from cachegrid.errors import ConfigError, EngineError, FrameError
 from cachegrid.waits._sio import SyncWork
 
-__all__ = ["Ends", "SyncCell", "ends_in"]
+__all__ = ["FAR", "Ends", "SyncCell", "ends_in"]
 
 T = TypeVar("T")
 
@@ -36,6 +36,7 @@ _versions = random.Random()  # noqa: S311 - versions must differ, not be secret
 if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
     os.register_at_fork(after_in_child=_versions.seed)
 
+FAR: Final = object()  # what is said of a key of which nothing is known in this process
 _FLAGS_AT = 9  # the byte of a frame that holds its flags
 
 
@@ -165,6 +166,15 @@ class SyncCell:
     # Reading.
 
     def _read(self, key: Key) -> Any:
+        """The value of an entry, or MISS. Written out where a call more would be felt."""
+        value = self._near(key)
+        return self._read_grid(key) if value is FAR else value
+
+    def _near(self, _key: Key) -> Any:
+        """What is known of an entry in this process: its value, MISS, or FAR where the grid has to be asked."""
+        return FAR
+
+    def _read_grid(self, key: Key) -> Any:
         """The value of an entry, or MISS. The hot path: `_steadily` and `_fetch` written out."""
         space = self._space
         if space.doubt != self._engine.doubt:
@@ -177,7 +187,7 @@ class SyncCell:
         if space.doubt != self._engine.doubt:
             fresh = self._settle()
             if fresh.prefix != space.prefix:
-                return self._read(key)
+                return self._read_grid(key)
         if raw is None:
             self._counters.misses += 1
             return MISS

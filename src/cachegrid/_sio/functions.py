@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, Final, Generic, ParamSpec, P
 from cachegrid._core.address import Key
 from cachegrid._core.closures import difference, fixed_in
 from cachegrid._core.miss import MISS
+from cachegrid._sio.cell import FAR
 from cachegrid.errors import ConfigError, ValueRefused
 from cachegrid.waits._sio import mark_colour
 
@@ -74,8 +75,10 @@ class SyncCachedFunction(Generic[P, T]):
         return self
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
-        key = self._make_key(args, kwargs)
-        value: T = self.cache._read(key)  # noqa: SLF001 - the cache hands itself to its functions
+        cache, key = self.cache, self._make_key(args, kwargs)
+        value: T = cache._near(key)  # noqa: SLF001 - the cache hands itself to its functions
+        if value is FAR:
+            value = cache._read_grid(key)  # noqa: SLF001 - as above
         return self._loaded(key, args, kwargs) if value is MISS else value
 
     # Apart from the call: a function inside it, that knows the arguments, would slow down those that find a result.

@@ -24,6 +24,7 @@ from cachegrid._core.miss import MISS
 from cachegrid._core.units import bytes_of, seconds_of
 from cachegrid._sio.ability import SyncAbleEngine, refusal
 from cachegrid._sio.cache import SyncCache, unique
+from cachegrid._sio.cell import FAR
 from cachegrid._sio.hub import SyncHub
 from cachegrid._sio.telling import SyncTelling
 from cachegrid.codecs.protocol import Payload
@@ -35,8 +36,8 @@ from cachegrid.near.nearby import Nearby, Pushes, is_constant, size_of
 
 __all__ = ["SyncNearCache"]
 
-_NONE: Final = object()  # no copy, where MISS is the copy of an absence
 _SIMPLE: Final = frozenset({str, bytes, int})
+_are_simple: Final = _SIMPLE.issuperset
 _UNSAID: Final = -1
 _new: Final = tuple.__new__  # half the price of the generated constructor, and every read that asks pays it twice
 
@@ -76,32 +77,30 @@ class SyncNearCache(SyncCache):
 
     # Reading.
 
-    def _read(self, key: Key) -> Any:
-        value = self._near(key)
-        return self._read_grid(key) if value is _NONE else value
-
     def _near(self, key: Key) -> Any:
-        """What the copy of a key says: a value, or MISS; `_NONE` where there is none that may be handed out."""
         space = self._space
+        if space.doubt != self._engine.doubt:
+            return FAR
         kind = key.__class__
-        if space.doubt == self._engine.doubt and (
-            kind is str or (_SIMPLE.issuperset(map(type, cast("Any", key))) if kind is tuple else kind in _SIMPLE)
-        ):
-            copy = space.table.get(key)
-            if copy is not None:
-                value, raw = copy.value, copy.raw  # before the look at its end: a dropped copy loses them after that
-                now = time.monotonic()
-                if now < copy.ends and now - copy.guard.heard < self._staleness:
-                    copy.is_hot = True
-                    if raw is not None:
-                        self._counters.near_hits += 1
-                        return self._pipeline.decode(raw)
-                    if value is MISS:
-                        self._counters.near_misses += 1
-                    else:
-                        self._counters.near_hits += 1
-                    return value
-        return _NONE
+        # What Python finds equal to a key, such as True to 1, is none.
+        if kind is not str and not (_are_simple(map(type, key)) if kind is tuple else kind in _SIMPLE):  # type: ignore[arg-type]
+            return FAR
+        copy = space.table.get(key)
+        if copy is None:
+            return FAR
+        value, raw = copy.value, copy.raw  # before the look at its end: a dropped copy loses them after that
+        now = time.monotonic()
+        if now >= copy.ends or now - copy.guard.heard >= self._staleness:
+            return FAR
+        copy.is_hot = True
+        if raw is not None:
+            self._counters.near_hits += 1
+            return self._pipeline.decode(raw)
+        if value is MISS:
+            self._counters.near_misses += 1
+        else:
+            self._counters.near_hits += 1
+        return value
 
     def _read_grid(self, key: Key) -> Any:
         space = self._space
@@ -130,7 +129,7 @@ class SyncNearCache(SyncCache):
     def get_many(self, keys: Iterable[Any]) -> dict[Any, Any]:
         """The values of those entries that are there, in the order asked for; one trip to each member for the rest."""
         keys = unique(keys)
-        near = {key: value for key in keys if (value := self._near(key)) is not _NONE}
+        near = {key: value for key in keys if (value := self._near(key)) is not FAR}
         far = self._get_far([key for key in keys if key not in near]) if len(near) < len(keys) else {}
         values = near | far
         return {key: values[key] for key in keys if values.get(key, MISS) is not MISS}

@@ -47,18 +47,19 @@ class Pipeline:
         "_codec",
         "_compress",
         "_counts",
-        "_decode",
         "_encode",
         "_id",
         "_max_value",
         "_signer",
         "_simple",
         "_text_lead",
+        "decode",
     )
 
     def __init__(self, codec: Codec, *, compress: int | None, cache: str, secret: bytes | None, max_value: int) -> None:
         self._codec, self._id = codec, codec.id
-        self._encode, self._decode = codec.encode, codec.decode
+        self._encode = codec.encode
+        self.decode = codec.decode  # the value in a payload; a fresh one each time
         self._cache, self._max_value = cache, max_value
         self._counts: bool = getattr(codec, "counts", False)
         self._bytes_prefix: bytes | None = getattr(codec, "bytes_prefix", None)
@@ -142,7 +143,7 @@ class Pipeline:
                         return raw[_LEAD_END:].decode()
                     except UnicodeDecodeError:
                         pass  # it has lone surrogates, or is damaged: the codec knows
-                return self._decode(raw[HEADER_SIZE:])
+                return self.decode(raw[HEADER_SIZE:])
         if self._counts and frames.is_int(raw):
             return frames.unpack_int(raw)
         return self.thaw_entry(address, raw)[0]
@@ -161,7 +162,7 @@ class Pipeline:
         Address and frame of those that are more than a payload behind a header, and how many could not be read.
         """
         others: list[tuple[int, bytes]] = []
-        bare, simple, decode = self._bare, self._simple, self._decode
+        bare, simple, decode = self._bare, self._simple, self.decode
         as_bytes, as_text = self._bytes_lead, self._text_lead
         for place, raw in zip(places, raws, strict=True):
             if raw is None:
@@ -197,11 +198,7 @@ class Pipeline:
         if self.is_count(raw):
             return frames.unpack_int(raw), frames.frame_of_int(raw)
         payload, frame = self.payload(address, raw)
-        return self._decode(payload), frame
-
-    def decode(self, payload: Payload) -> Any:
-        """The value in a payload; a fresh one each time."""
-        return self._decode(payload)
+        return self.decode(payload), frame
 
     def payload(self, address: bytes, raw: bytes) -> tuple[Payload, Frame]:
         """What a frame carries, verified and expanded, and what it says; `FrameError` as for `thaw`."""

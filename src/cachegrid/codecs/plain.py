@@ -142,6 +142,12 @@ def _unpacker(level: int) -> Unpack:
             raise
 
     def unpack(body: Payload) -> object:
+        try:
+            return unpackb(body, ext_hook=hook)
+        except ValueError:
+            if _hidden.error is not None:
+                raise
+        # Only now with a word that any key will do: it would cost each value a twelfth.
         return unpackb(body, ext_hook=hook, option=OPT_NON_STR_KEYS)
 
     return unpack
