@@ -169,8 +169,12 @@ class AsyncCell:
         value = self._near(key)
         return await self._read_grid(key) if value is FAR else value
 
-    def _near(self, _key: Key) -> Any:
-        """What is known of an entry in this process: its value, MISS, or FAR where the grid has to be asked."""
+    def _near(self, key: Key, *, is_plain: bool = False) -> Any:
+        """
+        What is known of an entry in this process: its value, MISS, or FAR where the grid has to be asked.
+
+        `is_plain` says that a key is known to be bytes, or a tuple of str, int and bytes, and of no types of theirs.
+        """
         return FAR
 
     async def _read_grid(self, key: Key) -> Any:

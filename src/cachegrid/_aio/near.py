@@ -76,14 +76,15 @@ class AsyncNearCache(AsyncCache):
 
     # Reading.
 
-    def _near(self, key: Key) -> Any:
+    def _near(self, key: Key, *, is_plain: bool = False) -> Any:
         space = self._space
         if space.doubt != self._engine.doubt:
             return FAR
-        kind = key.__class__
-        # What Python finds equal to a key, such as True to 1, is none.
-        if kind is not str and not (_are_simple(map(type, key)) if kind is tuple else kind in _SIMPLE):  # type: ignore[arg-type]
-            return FAR
+        if not is_plain and (kind := key.__class__) is not str:
+            # What Python finds equal to a key, such as True to 1, is none.
+            parts: Any = key
+            if not (_are_simple(map(type, parts)) if kind is tuple else kind in _SIMPLE):
+                return FAR
         copy = space.table.get(key)
         if copy is None:
             return FAR

@@ -58,11 +58,15 @@ class Binder:
         self._count = len(parameters)
         self._defaults = tuple(p.default for p in parameters if p.default is not inspect.Parameter.empty)
         self._required = self._count - len(self._defaults)
+        # As many arguments by position are a key as they are.
+        self._whole = self._count if self._is_plain and not self._ignored else -1
 
     def key(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Key:
         """The key of a call. Raises KeyRefused for what cannot be in one, and TypeError as the call itself would."""
-        if self._is_plain and not kwargs and self._required <= len(args) <= self._count:
-            # The common call, without the cost of binding.
+        if len(args) == self._whole and not kwargs:
+            values = args  # the commonest call
+        elif self._is_plain and not kwargs and self._required <= len(args) <= self._count:
+            # Without the cost of binding.
             values = args + self._defaults[len(args) - self._required :] if len(args) < self._count else args
             if self._kept is not None:
                 values = tuple([values[index] for index in self._kept])

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, Final, Generic, ParamSpec, Protocol, Self, TypeVar, overload
 
 from cachegrid._core.address import Key
+from cachegrid._core.binding import Binder
 from cachegrid._core.closures import difference, fixed_in
 from cachegrid._core.miss import MISS
 from cachegrid._sio.cell import FAR
@@ -55,6 +56,7 @@ class SyncCachedFunction(Generic[P, T]):
     ) -> None:
         functools.update_wrapper(self, function)  # first: what the function carries must not replace what is ours
         self._function, self._make_key, self._binds = function, make_key, binds
+        self._is_bound = isinstance(getattr(make_key, "__self__", None), Binder)  # which makes no keys but plain ones
         self.cache = cache
         mark_colour(self, function)
 
@@ -76,7 +78,7 @@ class SyncCachedFunction(Generic[P, T]):
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
         cache, key = self.cache, self._make_key(args, kwargs)
-        value: T = cache._near(key)  # noqa: SLF001 - the cache hands itself to its functions
+        value: T = cache._near(key, is_plain=self._is_bound)  # noqa: SLF001 - the cache hands itself to its functions
         if value is FAR:
             value = cache._read_grid(key)  # noqa: SLF001 - as above
         return self._loaded(key, args, kwargs) if value is MISS else value
