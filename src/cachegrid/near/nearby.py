@@ -50,14 +50,15 @@ class Sink(Protocol):
 
 @runtime_checkable
 class Pushes(Protocol):
-    """Tells what changes."""
+    """Ability: tell what changes, as it happens. In both colours, since nothing of it is waited for."""
 
     trouble: int  # another number after every answer that did not come straight from an owner
 
     def follow(self, prefix: bytes, sink: Sink, staleness: float) -> None:
         """
-        Tell `sink` from now on of every change to addresses that begin with `prefix`.
+        Tell `sink` of every change to the addresses of a cache, from when they have a guard.
 
+        `prefix` is what all of them begin with (see `parent_of`); one sink follows it at a time.
         Owners prove at least every quarter of `staleness` seconds that nothing was missed.
         """
 

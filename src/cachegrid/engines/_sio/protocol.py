@@ -2,6 +2,8 @@
 """
 What an engine is: four methods that every engine has, and abilities that some have besides.
 
+One more ability is `cachegrid.near.nearby.Pushes`: to tell what changes, without which nothing is kept near.
+
 An engine stores frames at addresses. It never looks inside a frame, but for the header fields that
 `Conditions` and `Times` name (see `cachegrid._core.frame`), and never decides about freshness. An outage
 never looks like a miss: it raises an `EngineError`. Times to live are whole milliseconds, 1 or more;

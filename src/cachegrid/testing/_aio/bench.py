@@ -23,6 +23,7 @@ from cachegrid.engines._aio.protocol import (
     AsyncTimes,
     AsyncWalks,
 )
+from cachegrid.near.nearby import Pushes
 from cachegrid.testing.waits._aio import run
 from cachegrid.waits._aio import sleep
 
@@ -36,6 +37,7 @@ ABILITIES: dict[str, type] = {
     "Landings": AsyncLandings,
     "Leases": AsyncLeases,
     "Members": AsyncMembers,
+    "Pushes": Pushes,
     "Times": AsyncTimes,
     "Walks": AsyncWalks,
 }
@@ -57,6 +59,7 @@ class AsyncWholeEngine(
     AsyncMembers,
     AsyncTimes,
     AsyncWalks,
+    Pushes,
     Protocol,
 ):
     """An engine with every ability: what a test may use once it has named what it needs."""
@@ -88,6 +91,9 @@ class AsyncBench:
 
     tolerance: ClassVar[int] = 5
     """Milliseconds by which the clock that ends entries may differ from this process's."""
+
+    patience: ClassVar[float] = 10.0
+    """Seconds after which what has not come does not come any more."""
 
     engine: AsyncWholeEngine
     _opened: AsyncExitStack
@@ -174,6 +180,13 @@ class AsyncBench:
         began, address = time.monotonic(), self.address(b"hourglass")
         await self.engine.store(address, b"", ttl)
         await self.ends(lambda: self.engine.fetch(address), began, ttl)
+
+    async def until(self, condition: Callable[[], object]) -> None:
+        """Wait until a condition holds."""
+        deadline = time.monotonic() + self.patience
+        while not condition():
+            assert time.monotonic() < deadline, "waited in vain"
+            await sleep(0.001)
 
     async def refuses(self, error: type[Exception], request: Callable[[], Awaitable[object]]) -> bool:
         """Whether `request` raises `error`."""

@@ -9,6 +9,7 @@ from cachegrid.testing._aio.counts import AsyncCountsContract
 from cachegrid.testing._aio.epochs import AsyncEpochsContract
 from cachegrid.testing._aio.landings import AsyncLandingsContract
 from cachegrid.testing._aio.leases import AsyncLeasesContract
+from cachegrid.testing._aio.pushes import AsyncPushesContract
 from cachegrid.testing._aio.times import AsyncTimesContract
 from cachegrid.testing._aio.walks import AsyncMembersContract, AsyncWalksContract
 
@@ -26,6 +27,7 @@ class AsyncEngineContract(
     AsyncEpochsContract,
     AsyncWalksContract,
     AsyncMembersContract,
+    AsyncPushesContract,
 ):
     """
     What an engine is: a class of tests that every engine passes, on a real grid that is there for this alone.

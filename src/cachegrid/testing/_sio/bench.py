@@ -24,6 +24,7 @@ from cachegrid.engines._sio.protocol import (
     SyncTimes,
     SyncWalks,
 )
+from cachegrid.near.nearby import Pushes
 from cachegrid.testing.waits._sio import run
 from cachegrid.waits._sio import sleep
 
@@ -37,6 +38,7 @@ ABILITIES: dict[str, type] = {
     "Landings": SyncLandings,
     "Leases": SyncLeases,
     "Members": SyncMembers,
+    "Pushes": Pushes,
     "Times": SyncTimes,
     "Walks": SyncWalks,
 }
@@ -58,6 +60,7 @@ class SyncWholeEngine(
     SyncMembers,
     SyncTimes,
     SyncWalks,
+    Pushes,
     Protocol,
 ):
     """An engine with every ability: what a test may use once it has named what it needs."""
@@ -89,6 +92,9 @@ class SyncBench:
 
     tolerance: ClassVar[int] = 5
     """Milliseconds by which the clock that ends entries may differ from this process's."""
+
+    patience: ClassVar[float] = 10.0
+    """Seconds after which what has not come does not come any more."""
 
     engine: SyncWholeEngine
     _opened: ExitStack
@@ -173,6 +179,13 @@ class SyncBench:
         began, address = time.monotonic(), self.address(b"hourglass")
         self.engine.store(address, b"", ttl)
         self.ends(lambda: self.engine.fetch(address), began, ttl)
+
+    def until(self, condition: Callable[[], object]) -> None:
+        """Wait until a condition holds."""
+        deadline = time.monotonic() + self.patience
+        while not condition():
+            assert time.monotonic() < deadline, "waited in vain"
+            sleep(0.001)
 
     def refuses(self, error: type[Exception], request: Callable[[], object]) -> bool:
         """Whether `request` raises `error`."""

@@ -10,6 +10,7 @@ from cachegrid.testing._sio.counts import SyncCountsContract
 from cachegrid.testing._sio.epochs import SyncEpochsContract
 from cachegrid.testing._sio.landings import SyncLandingsContract
 from cachegrid.testing._sio.leases import SyncLeasesContract
+from cachegrid.testing._sio.pushes import SyncPushesContract
 from cachegrid.testing._sio.times import SyncTimesContract
 from cachegrid.testing._sio.walks import SyncMembersContract, SyncWalksContract
 
@@ -27,6 +28,7 @@ class SyncEngineContract(
     SyncEpochsContract,
     SyncWalksContract,
     SyncMembersContract,
+    SyncPushesContract,
 ):
     """
     What an engine is: a class of tests that every engine passes, on a real grid that is there for this alone.

@@ -1,13 +1,14 @@
 # hand-written in both colours
-"""Running work to its end, and many at once, for async tests."""
+"""Running work to its end, many at once, and what runs beside it, for async tests."""
 
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final, TypeVar
 
-__all__ = ["run", "together"]
+__all__ = ["run", "threads", "together"]
 
 T = TypeVar("T")
 PATIENCE: Final = 1.0  # seconds for what has been told to end
@@ -36,3 +37,8 @@ async def together(*thunks: Callable[[], Awaitable[T]]) -> list[T]:
             raise answer
         good.append(answer)
     return good
+
+
+def threads() -> set[threading.Thread]:
+    """Those that run in this process."""
+    return set(threading.enumerate())

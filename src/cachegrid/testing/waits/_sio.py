@@ -1,5 +1,5 @@
 # hand-written in both colours
-"""Running work to its end, and many at once, for sync tests."""
+"""Running work to its end, many at once, and what runs beside it, for sync tests."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar
 
-__all__ = ["run", "together"]
+__all__ = ["run", "threads", "together"]
 
 T = TypeVar("T")
 PATIENCE: Final = 1.0  # seconds for what has been told to end
@@ -37,3 +37,8 @@ def together(*thunks: Callable[[], T]) -> list[T]:
     with ThreadPoolExecutor(len(thunks)) as threads:
         running = [threads.submit(begin, thunk) for thunk in thunks]
     return [one.result() for one in running]
+
+
+def threads() -> set[threading.Thread]:
+    """Those that run in this process."""
+    return set(threading.enumerate())
