@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import json
 import random
-import subprocess
 import sys
 import tempfile
 import time
@@ -22,22 +21,22 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
 from cachegrid.testing.loopback import LoopbackGrid
+from tests.near.crew import Crew
 from tests.near.faults import EVERYDAY, Faults
-from tests.near.history import Clear, Fault, History, Read, Write, load
-from tests.near.judge import Verdict, Violation, judge
+from tests.near.history import Fault, History
+from tests.near.judge import Verdict, judge
+from tests.near.keys import KINDS, keys_of
 from tests.near.rules import RULES
-from tests.near.worker import Orders, keys_of
+from tests.near.story import story
+from tests.near.worker import Orders
 
 __all__ = ["Plan", "Report", "check", "main"]
 
-ROOT: Final = Path(__file__).resolve().parent.parent.parent
 HEARSAY: Final = 0.25  # seconds until an owner that was replaced, and runs, knows it
 LONGEST: Final = 60.0  # seconds of one round, whose history is kept in memory
-PATIENCE: Final = 30.0
 SHOWN: Final = 5  # violations that are told of
 
 
@@ -51,6 +50,7 @@ class Plan:
     writers: int = 2
     lanes: int = 2
     tags: int = 24
+    kinds: tuple[str, ...] = KINDS
     staleness: float = 1.0
     faults: tuple[str, ...] = EVERYDAY
     each: bool = False  # take longer, if that is what it takes to let each fault happen
@@ -81,6 +81,7 @@ class Report:
             "faults": dict(Counter(fault.kind for fault in self.history.faults)),
             "worst_near": round(self.verdict.worst_near, 4),
             "worst_grid": round(self.verdict.worst_grid, 4),
+            "worst_late": round(self.verdict.worst_late, 4),
             "lossy": self.verdict.lossy,
             "violations": dict(Counter(violation.promise for violation in self.verdict.violations)),
         }
@@ -90,15 +91,16 @@ def check(grid: LoopbackGrid, plan: Plan) -> Report:
     """Carry out one round on a grid that serves, and judge what was seen."""
     with tempfile.TemporaryDirectory() as folder:
         orders = _orders(grid, plan, Path(folder))
-        keys = [key for one in orders for key in keys_of(one.process, plan.tags)]
+        keys = [key for one in orders for key in keys_of(one.process, plan.tags, plan.kinds)]
         faults = Faults(grid, keys, plan.seed)
         faults.wait_well()
-        with _Crew(orders) as crew:
+        with Crew(orders) as crew:
             injected = _inject(faults, plan)
             history = crew.finish()
     history.faults += injected
     history.count("writes", len(history.writes))
     history.count("clears", len(history.clears))
+    history.count("loads", len(history.loads))
     return Report(history, judge(history, plan.bound))
 
 
@@ -122,7 +124,7 @@ def _orders(grid: LoopbackGrid, plan: Plan, folder: Path) -> list[Orders]:
     url = grid.url + ("" if plan.patience is None else f"{'&' if '?' in grid.url else '?'}patience={plan.patience}")
     run = f"check{plan.seed}-{time.monotonic_ns()}"
     near = {"max_staleness": plan.staleness, **plan.near}
-    found = []
+    found, zero = [], time.monotonic()
     for at, name in enumerate(names):
         is_reader = name.startswith("reader")
         found.append(
@@ -132,12 +134,15 @@ def _orders(grid: LoopbackGrid, plan: Plan, folder: Path) -> list[Orders]:
                 process=name,
                 others=tuple(names),
                 file=str(folder / name),
+                at=at,
                 seed=plan.seed * 100 + at,
+                zero=zero,
                 is_async=at % 2 == 1,
                 # Every other reader keeps absence, too.
                 near={"absent": at % 2 == 0, **near} if is_reader else None,
                 lanes=plan.lanes if is_reader else 1,
                 tags=plan.tags,
+                kinds=plan.kinds,
                 burst_pause=1 / plan.rate,
                 clears=plan.clears and name == "writer0",
                 without=plan.without if is_reader else None,
@@ -147,102 +152,7 @@ def _orders(grid: LoopbackGrid, plan: Plan, folder: Path) -> list[Orders]:
     return found
 
 
-class _Crew:
-    """The processes: ready on entry, and gone at the end."""
-
-    def __init__(self, orders: Sequence[Orders]) -> None:
-        self._orders = orders
-        self._processes: list[subprocess.Popen[str]] = []
-
-    def __enter__(self) -> Self:
-        try:
-            self._hire()
-        except BaseException:
-            self.__exit__(None, None, None)
-            raise
-        return self
-
-    def _hire(self) -> None:
-        for _ in self._orders:
-            command = [sys.executable, "-m", "tests.near.worker"]
-            pipe = subprocess.PIPE
-            self._processes.append(subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, text=True))
-        for process, order in zip(self._processes, self._orders, strict=True):
-            _tell(process, order.line())
-        for process, order in zip(self._processes, self._orders, strict=True):
-            assert process.stdout is not None
-            if process.stdout.readline() != "ready\n":
-                raise ChildProcessError(f"{order.process} did not begin")
-        for process in self._processes:
-            _tell(process, "go")
-
-    def finish(self) -> History:
-        """Stop all, and take what they recorded."""
-        for process in self._processes:
-            _tell(process, "stop")
-        history = History()
-        for process, order in zip(self._processes, self._orders, strict=True):
-            if process.wait(PATIENCE) != 0:
-                raise ChildProcessError(f"{order.process} ended with {process.returncode}")
-            history.add(load(Path(order.file)))
-        return history
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        for process in self._processes:
-            process.kill()
-            process.wait()
-            for pipe in (process.stdin, process.stdout):
-                if pipe is not None:
-                    pipe.close()
-
-
-def _tell(process: subprocess.Popen[str], word: str) -> None:
-    assert process.stdin is not None
-    try:
-        process.stdin.write(word + "\n")
-        process.stdin.flush()
-    except BrokenPipeError as error:
-        raise ChildProcessError(f"a process ended with {process.wait()}") from error
-
-
 # The program.
-
-
-def story(violation: Violation, history: History) -> str:
-    """A violation with what happened around it."""
-    read = violation.read
-    since = min([read.began, *(event.began for event in violation.against)]) - 0.05
-    events: list[Write | Read | Clear | Fault] = [
-        *(write for write in history.writes if write.key == read.key),
-        *(one for one in history.reads if one.key == read.key and one.process == read.process),
-        *history.clears,
-        *(fault for fault in history.faults if not fault.keys or read.key in fault.keys),
-    ]
-    told = [event for event in events if event.ended >= since and event.began <= read.ended]
-    told += [event for event in violation.against if event not in told]
-    lines = [f"{violation.promise}: {_line(read, read.began)}, against:"]
-    lines += [f"    {_line(event, read.began)}" for event in violation.against]
-    lines.append("  among:")
-    told.sort(key=lambda event: event.began)
-    lines += [f"    {_line(event, read.began)}" for event in told[-40:]]
-    return "\n".join(lines)
-
-
-def _line(event: Write | Read | Clear | Fault, zero: float) -> str:
-    when = f"[{event.began - zero:+.4f} {event.ended - zero:+.4f}]"
-    match event:
-        case Read():
-            return f"{when} {event.process} reads {event.key} = {event.number}{' near' if event.near else ''}"
-        case Write():
-            did = "drops" if event.drops else "writes"
-            return f"{when} {event.process} {did} {event.key} = {event.number}{'' if event.done else ' and fails'}"
-        case Clear():
-            return f"{when} {event.process} clears{'' if event.done else ' and fails'}"
-        case Fault():
-            losing = "".join(f" losing [{since - zero:+.4f} {until - zero:+.4f}]" for since, until in event.losing)
-            return f"{when} {event.kind}{losing}"
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -287,6 +197,7 @@ def without(name: str, *, widen_only: bool = False, **said: Any) -> Plan:
         "staleness": rule.staleness,
         "patience": rule.patience,
         "clears": rule.clears,
+        "kinds": rule.kinds,
         **rule.load,
     }
     return Plan(**{**taken, **said})
@@ -316,6 +227,7 @@ def _print(report: Report, plan: Plan, *, as_json: bool) -> None:
     lines += [f"  {times:>9,} {what}" for what, times in facts["counts"].items()]
     lines.append(f"  faults: {', '.join(f'{times} {kind}' for kind, times in facts['faults'].items()) or 'none'}")
     lines.append(f"  worst staleness: {facts['worst_near'] * 1000:.1f} ms near, {facts['worst_grid'] * 1000:.1f} ms")
+    lines.append(f"  latest after its end: {facts['worst_late'] * 1000:.1f} ms")
     lines.append(f"  writes that a fault may have lost: {facts['lossy']}")
     lines.append(f"  violations: {facts['violations'] or 'none'}")
     lines += [story(violation, report.history) for violation in report.verdict.violations[:SHOWN]]

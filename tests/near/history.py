@@ -8,16 +8,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
-__all__ = ["NOTHING", "Clear", "Fault", "History", "Read", "Recorder", "Write", "load", "save"]
+__all__ = ["NOTHING", "Clear", "Event", "Fault", "History", "Load", "Read", "Recorder", "Write", "load", "save"]
 
-NOTHING = 0  # the number of what is not there
+NOTHING = 0  # the number of what is not there, and of a failed write whose number nobody knows
 
 
 class Write(NamedTuple):
     """
-    One write of an entry. Each key has one writer, who numbers its writes 1, 2, 3 ... and does one after the other.
+    One write of an entry, with a number that is larger than those of the writes before it.
 
-    One that is not `done` failed, and may have been applied or not.
+    A key that one process writes has 1, 2, 3 ..., one after the other. Where several add to a number, that is it, as
+    the grid told the one who added; it grows over a clear, too. One that is not `done` failed, and may have been
+    applied or not.
     """
 
     process: str
@@ -27,10 +29,28 @@ class Write(NamedTuple):
     ended: float
     drops: bool = False
     done: bool = True
+    ttl: float = 0  # seconds that the entry lives; 0: without end
+
+
+class Load(NamedTuple):
+    """
+    A loader was called, which gave a value of its own: `number`, which is negative, and that of no other load.
+
+    `asked` and `ended` are of the call that loaded; it failed if not `done`, and its value may have been stored or not.
+    """
+
+    process: str
+    key: str
+    number: int
+    asked: float
+    began: float  # when the loader was called
+    ended: float
+    done: bool = True
+    ttl: float = 0
 
 
 class Read(NamedTuple):
-    """One read of an entry; `number` is of the write whose value it gave, or NOTHING."""
+    """One read of an entry; `number` is of the write, or of the load, whose value it gave, or NOTHING."""
 
     process: str
     key: str
@@ -65,6 +85,9 @@ class Fault:
     losing: tuple[tuple[float, float], ...] = ()
 
 
+Event = Write | Load | Read | Clear | Fault
+
+
 @dataclass
 class History:
     """
@@ -75,6 +98,7 @@ class History:
     """
 
     writes: list[Write] = field(default_factory=list)
+    loads: list[Load] = field(default_factory=list)
     reads: list[Read] = field(default_factory=list)
     clears: list[Clear] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
@@ -87,6 +111,7 @@ class History:
     def add(self, other: Self) -> None:
         """Take in what another process saw."""
         self.writes += other.writes
+        self.loads += other.loads
         self.reads += other.reads
         self.clears += other.clears
         self.faults += other.faults
@@ -122,7 +147,7 @@ class Recorder:
 
 def save(history: History, path: Path) -> None:
     """Write what one process saw."""
-    told = {"writes": history.writes, "reads": history.reads, "clears": history.clears, "counts": history.counts}
+    told = {name: getattr(history, name) for name in ("writes", "loads", "reads", "clears", "counts")}
     path.write_text(json.dumps(told))
 
 
@@ -131,6 +156,7 @@ def load(path: Path) -> History:
     told = json.loads(path.read_text())
     return History(
         writes=_rows(Write, told["writes"]),
+        loads=_rows(Load, told["loads"]),
         reads=_rows(Read, told["reads"]),
         clears=_rows(Clear, told["clears"]),
         counts=told["counts"],

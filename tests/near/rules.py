@@ -15,13 +15,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+import cachegrid._aio.loads
 import cachegrid._aio.near
+import cachegrid._sio.loads
 import cachegrid._sio.near
 import cachegrid.engines.valkey._aio.asking
 import cachegrid.engines.valkey._sio.asking
 import cachegrid.engines.valkey.watch.ear
 import cachegrid.waits._aio
 import cachegrid.waits._sio
+from cachegrid._aio.flights import Landed
 from cachegrid.engines.valkey.watch.ear import Ear
 from cachegrid.engines.valkey.watch.watch import Watch
 from cachegrid.near.copies import Copies
@@ -47,6 +50,7 @@ class Rule:
     faults: tuple[str, ...] = ()
     near: dict[str, Any] = field(default_factory=dict)
     clears: bool = False
+    kinds: tuple[str, ...] = ("plain",)
     load: dict[str, Any] = field(default_factory=dict)  # how many keys, readers at once, and writes
     staleness: float = 0.5  # seconds, as in the policy
     patience: float | None = None  # seconds that a request waits for its answer
@@ -234,6 +238,28 @@ def _no_bells() -> None:
         engine._bell = lambda *_: None
 
 
+def _no_ends() -> None:
+    for module in (cachegrid._aio.near, cachegrid._sio.near):
+        module._end_in = lambda _: ENDLESS  # type: ignore[attr-defined]
+
+
+def _no_landings() -> None:
+    for loads, is_async in ((cachegrid._aio.loads.AsyncLoads, True), (cachegrid._sio.loads.SyncLoads, False)):
+        _store_anyhow(loads, is_async=is_async)
+
+
+def _store_anyhow(loads: Any, *, is_async: bool) -> None:
+    async def store_async(self: Any, load: Any, frame: bytes, _: bytes | None) -> Landed:
+        await self._writer.store(load.address, frame, load.ends.engine)
+        return Landed(is_for_all=True, is_released=False)
+
+    def store_sync(self: Any, load: Any, frame: bytes, _: bytes | None) -> Landed:
+        self._writer.store(load.address, frame, load.ends.engine)
+        return Landed(is_for_all=True, is_released=False)
+
+    loads._store_loaded = store_async if is_async else store_sync
+
+
 RULES: Final = {
     "tokens": Rule(
         says="an answer is kept only if nothing was heard of its address since it was asked for",
@@ -286,5 +312,18 @@ RULES: Final = {
         says="a raised epoch is heard by who only reads copies",
         disable=_no_bells,
         clears=True,
+    ),
+    "ends": Rule(
+        says="a copy ends when its entry does, though nobody tells",
+        disable=_no_ends,
+        widen=(_stuck_news,),
+        kinds=("short",),
+        staleness=1.0,
+    ),
+    "landings": Rule(
+        says="what was loaded is not stored where something was set or deleted meanwhile",
+        disable=_no_landings,
+        kinds=("loaded", "cached"),
+        load={"tags": 6, "rate": 30},
     ),
 }

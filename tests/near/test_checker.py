@@ -7,9 +7,10 @@ from collections.abc import Iterator
 import pytest
 
 from cachegrid.testing.loopback import LoopbackGrid
-from tests.near.checker import Plan, check, story, without
+from tests.near.checker import Plan, check, without
 from tests.near.faults import EVERYDAY
 from tests.near.rules import RULES
+from tests.near.story import story
 
 pytestmark = [pytest.mark.slow, pytest.mark.grid]
 PATIENT = 12.0  # seconds in which a disabled rule shows at the latest

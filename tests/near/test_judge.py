@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import pytest
 
-from tests.near.history import NOTHING, Clear, Fault, History, Read, Recorder, Write
+from tests.near.history import NOTHING, Clear, Event, Fault, History, Load, Read, Recorder, Write
 from tests.near.judge import judge
 
 BOUND = 1.0
 KEYS = frozenset({"k"})
 
 
-def write(number: int, began: float, *, process: str = "w", drops: bool = False, done: bool = True) -> Write:
+def write(
+    number: int, began: float, *, process: str = "w", drops: bool = False, done: bool = True, ttl: float = 0
+) -> Write:
     """A write that takes a tenth of a second."""
-    return Write(process, "k", number, began, began + 0.1, drops, done)
+    return Write(process, "k", number, began, began + 0.1, drops, done, ttl)
+
+
+def load(number: int, began: float, *, process: str = "l", took: float = 0.2, ttl: float = 0) -> Load:
+    """A load by a call that had begun a tenth of a second before."""
+    return Load(process, "k", number, began - 0.1, began, began + took, ttl=ttl)
 
 
 def read(number: int, began: float, *, process: str = "r", took: float = 0.01, near: bool = True) -> Read:
@@ -23,8 +30,10 @@ def read(number: int, began: float, *, process: str = "r", took: float = 0.01, n
 
 KILLED = Fault("kill", 10, 12, KEYS, ((9.9, 10.05),))
 FIRST = write(1, 0)
+DROP = write(2, 5, drops=True)
+COUNTS = (write(1, 0, process="v"), write(2, 1))
 
-GOOD: dict[str, list[Write | Read | Clear | Fault]] = {
+GOOD: dict[str, list[Event]] = {
     "nothing happened": [],
     "what was there before the first write": [FIRST, read(NOTHING, 0.05), read(NOTHING, 1)],
     "a value that is not acknowledged yet": [FIRST, read(1, 0.05)],
@@ -58,6 +67,63 @@ GOOD: dict[str, list[Write | Read | Clear | Fault]] = {
     ],
     "a lost value within the bound after the fault": [FIRST, write(2, 9.85), KILLED, read(1, 11), read(2, 12.9)],
     "a clear that may have been lost": [FIRST, Clear("w", 9.9, 9.95), KILLED, read(1, 20)],
+    "a value within its time": [write(1, 0, ttl=3), read(1, 3.05)],
+    "a value within the slack after its time": [write(1, 0, ttl=3), read(1, 3.19)],
+    "nothing after its time": [write(1, 0, ttl=3), read(NOTHING, 3.0)],
+    "nothing after the time of a value that may have been stored": [
+        FIRST,
+        write(2, 5, ttl=1, done=False),
+        read(NOTHING, 9),
+    ],
+    "a value that was written anew lives on": [write(1, 0, ttl=3), write(2, 2, ttl=3), read(2, 5.05)],
+    "a write that an owner may have applied again lives on": [write(1, 9, ttl=1), KILLED, read(1, 10.5)],
+    "what was loaded before all writes": [load(-1, 0), read(-1, 0.3), FIRST, read(1, 2)],
+    "what was loaded after a drop": [FIRST, DROP, load(-1, 6), read(-1, 9)],
+    "what was loaded after its time": [write(1, 0, ttl=3), load(-1, 4), read(-1, 9)],
+    "what was loaded after a clear": [FIRST, Clear("w", 5, 5.1), load(-1, 6), read(-1, 9)],
+    "what was loaded and written over, within the bound": [FIRST, DROP, load(-1, 6), write(3, 7), read(-1, 8.05)],
+    "a load that goes on while it is written": [FIRST, DROP, write(3, 5.95), load(-1, 6), read(3, 7), read(-1, 7.5)],
+    "two loads after the same drop, in any order": [FIRST, DROP, load(-1, 6), load(-2, 6), read(-2, 7), read(-1, 8)],
+    "what was loaded may be lost": [
+        FIRST,
+        write(2, 9.85, drops=True),
+        load(-1, 10),
+        KILLED,
+        read(-1, 10.2),
+        read(1, 20),
+    ],
+    "two who add hear of it in another order": [
+        Write("v", "k", 1, 0, 0.5),
+        Write("w", "k", 2, 0.1, 0.2),
+        read(2, 0.3),
+        read(2, 9),
+    ],
+    "a count whose number nobody was told": [*COUNTS, Write("w", "k", NOTHING, 6, 6.1, done=False), read(3, 7)],
+    "a count begins anew after a clear": [*COUNTS, Clear("w", 5, 5.1), write(70, 6), read(2, 4), read(70, 7)],
+    "a count that began anew while a clear went on": [
+        *COUNTS,
+        write(90, 5),
+        Clear("w", 5.2, 5.6),
+        Write("v", "k", 80, 4.9, 5.7),
+        read(90, 5.15),
+        read(80, 7),
+    ],
+    "counts that were lost are counted again": [
+        *COUNTS,
+        write(3, 9.9),
+        write(3, 12, process="v"),
+        KILLED,
+        read(3, 9.98),
+        read(2, 11),
+        read(3, 13),
+    ],
+    "a count that nobody was told of may be lost": [
+        *COUNTS,
+        Write("w", "k", NOTHING, 9.9, 10, done=False),
+        KILLED,
+        read(3, 9.98),
+        read(2, 11),
+    ],
 }
 
 
@@ -70,7 +136,7 @@ def test_a_good_history_is_found_good(name: str) -> None:
 
 
 OWN = write(2, 5, process="r")
-BAD: dict[str, tuple[str, list[Write | Read | Clear | Fault]]] = {
+BAD: dict[str, tuple[str, list[Event]]] = {
     "an older value after the bound": ("stale", [FIRST, write(2, 5), read(1, 6.11)]),
     "an older value than a drop, after the bound": ("stale", [FIRST, write(2, 5, drops=True), read(1, 6.11)]),
     "an older value of the grid": ("stale", [FIRST, write(2, 5), read(1, 6.11, near=False)]),
@@ -106,6 +172,58 @@ BAD: dict[str, tuple[str, list[Write | Read | Clear | Fault]]] = {
         "agree",
         [FIRST, write(2, 9.85), KILLED, read(2, 13.2), read(NOTHING, 13.5, process="s")],
     ),
+    "a value after its time": ("late", [write(1, 0, ttl=3), read(1, 3.21)]),
+    "a value after its time, of the grid": ("late", [write(1, 0, ttl=3), read(1, 3.21, near=False)]),
+    "a value that was loaded, after its time": ("late", [load(-1, 0, ttl=3), read(-1, 3.31)]),
+    "nothing before its time": ("missing", [write(1, 0, ttl=3), read(NOTHING, 2.9)]),
+    "nothing, though what was there ended before it was written": (
+        "missing",
+        [write(1, 0, ttl=3), write(2, 4), read(NOTHING, 6)],
+    ),
+    "a value that nobody has loaded": ("nowhere", [load(-1, 0), read(-2, 5)]),
+    "a value before it was loaded": ("nowhere", [load(-1, 5), read(-1, 4)]),
+    "what was loaded lives on after a write": ("stale", [FIRST, DROP, load(-1, 6), write(3, 7), read(-1, 8.11)]),
+    "what was loaded is stored over a write": ("stale", [FIRST, DROP, load(-1, 6), write(3, 6.05), read(-1, 7.2)]),
+    "what was loaded is stored though it was dropped": (
+        "stale",
+        [FIRST, DROP, load(-1, 6), write(3, 6.05, drops=True), read(-1, 7.2)],
+    ),
+    "what was loaded, after the own write": (
+        "own",
+        [FIRST, DROP, load(-1, 6), write(3, 6.05, process="r"), read(-1, 6.2)],
+    ),
+    "what was loaded is stored though it was cleared": ("cleared", [load(-1, 6), Clear("w", 6.05, 6.1), read(-1, 7.2)]),
+    "what was loaded before it was written, after that": (
+        "backwards",
+        [FIRST, DROP, load(-1, 6), write(3, 7), read(3, 7.2), read(-1, 7.3)],
+    ),
+    "what was gone when it was loaded, after that": (
+        "backwards",
+        [FIRST, DROP, load(-1, 5.3), read(-1, 5.4), read(1, 5.5)],
+    ),
+    "what had ended when it was loaded, after that": (
+        "backwards",
+        [write(1, 0, ttl=3), load(-1, 3.12), read(-1, 3.14), read(1, 3.17)],
+    ),
+    "an older load after a newer one": (
+        "backwards",
+        [FIRST, DROP, load(-1, 5.3), write(3, 5.6, drops=True), load(-2, 5.9), read(-2, 6), read(-1, 6.1)],
+    ),
+    "an older count, after the bound": ("stale", [*COUNTS, read(1, 2.2)]),
+    "an older count than the own one, though another one is newer": (
+        "own",
+        [*COUNTS, write(3, 5, process="r"), write(4, 5.2), read(2, 5.3)],
+    ),
+    "an older count than the one that came before it, though it was told later": (
+        "stale",
+        [Write("v", "k", 1, 0, 0.5), Write("w", "k", 2, 0.1, 0.2), read(1, 1.6)],
+    ),
+    "an older count after a newer one": ("backwards", [*COUNTS, write(3, 5), read(3, 5.2), read(2, 5.3)]),
+    "a count that nobody can have made": (
+        "nowhere",
+        [*COUNTS, Write("w", "k", NOTHING, 6, 6.1, done=False), read(3, 5.9)],
+    ),
+    "a count that was not lost is missed": ("stale", [*COUNTS, write(3, 8.5), KILLED, read(2, 11)]),
 }
 
 
@@ -124,7 +242,7 @@ def test_the_worst_staleness_is_measured() -> None:
     """
     Since the oldest write that was not known, apart for copies and for answers of the grid.
     """
-    events: list[Write | Read | Clear | Fault] = [
+    events: list[Event] = [
         FIRST,
         write(2, 5),
         write(3, 5.5),
@@ -146,13 +264,15 @@ def test_of_reads_that_give_the_same_the_first_and_the_last_are_kept() -> None:
     assert {"reads": 5, "near": 2} == recorder.counts
 
 
-def history(events: list[Write | Read | Clear | Fault]) -> History:
+def history(events: list[Event]) -> History:
     """The history of some events."""
     found = History()
     for event in events:
         match event:
             case Write():
                 found.writes.append(event)
+            case Load():
+                found.loads.append(event)
             case Read():
                 found.reads.append(event)
             case Clear():
