@@ -64,8 +64,9 @@ def _raced(*contenders: Contender) -> dict[Scenario, list[Result]]:
     return asyncio.run(racing.race(contenders, NOWHERE, QUICK, lambda _: None))
 
 
-def _result(name: str, us: float, colour: str = "sync") -> Result:
-    return Result(_contender(_dict_calls(), name=name, colour=colour), slices=[us])
+def _result(name: str, us: float, colour: str = "sync", *, alone: float | None = None) -> Result:
+    contender = _contender(_dict_calls(), name=name, colour=colour)
+    return Result(contender, slices=[us], alone=[] if alone is None else [alone])
 
 
 class TestRace:
@@ -203,7 +204,7 @@ class TestNearRace:
 
     def test_threads_read_at_once(self) -> None:
         """
-        All that there should be, each as often as was asked for.
+        All that there should be, each as often as the others; and one alone has done as much before.
         """
         seen: list[str] = []
 
@@ -211,10 +212,12 @@ class TestNearRace:
             seen.append(threading.current_thread().name)
             return _text(key)
 
-        _raced_near(_hits_contender(Hits(constant=_text, threads=noted)))
+        [result] = _raced_near(_hits_contender(Hits(constant=_text, threads=noted)))[Near.THREADS]
         counts = Counter(name for name in seen if name != threading.current_thread().name)
-        assert {QUICK.thread_hits} == set(counts.values())
-        assert QUICK.threads * QUICK.rounds == len(counts)
+        per_slice = [list(counts.values())[first : first + 9] for first in range(0, len(counts), 9)]
+        assert [QUICK.threads + 1] * QUICK.rounds == [len(slice_) for slice_ in per_slice]
+        assert [[alone // QUICK.threads] * QUICK.threads for alone, *_ in per_slice] == [each for _, *each in per_slice]
+        assert QUICK.rounds == len(result.slices) == len(result.alone)
 
     def test_async_contenders_are_awaited(self) -> None:
         """
@@ -276,7 +279,7 @@ class TestNearTargets:
             Near.CONSTANT: [_result(DICT, 0.02), _result(CACHEGRID, 0.3), _result(CACHEGRID, 0.7, "async")],
             Near.RECORD: [_result(CACHEGRID, 1.5), _result(CACHEGRID, 1.6, "async")],
             Near.FUNCTION: [_result(CACHEGRID, 1.3), _result(CACHEGRID, 1.1, "async")],
-            Near.THREADS: [_result(DICT, 0.04), _result(CACHEGRID, 0.63)],
+            Near.THREADS: [_result(DICT, 0.04, alone=0.02), _result(CACHEGRID, 0.63, alone=0.3)],
         }
         news = News(median_ms=0.1, p99_ms=5.5, longest_ms=9, writes_per_second=5000)
         targets = judge_near(raced, news)

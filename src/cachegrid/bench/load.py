@@ -44,7 +44,7 @@ class Load:
     each: int  # operations of each caller in a slice of 50 callers
     codecs: bool  # whether the codec is compared with pickle, too: a quarter of a minute
     hits: int  # operations in a slice of near hits
-    thread_hits: int  # operations of each thread in a slice of threads
+    thread_ms: int  # about how long a slice of threads takes: many turns of the interpreter, of 5 ms each
     writes: int  # changes of which the news is timed
     warm: int = 10  # operations before each slice that are not timed: the others have just had the caches
     callers: int = 50
@@ -70,7 +70,5 @@ class Load:
         return self.callers * self.each if scenario is Scenario.CALLERS else self.singles
 
 
-FULL: Final = Load(
-    rounds=60, singles=200, batches=5, each=20, codecs=True, hits=1000, thread_hits=20_000, writes=20_000
-)
-QUICK: Final = Load(rounds=3, singles=20, batches=1, each=2, codecs=False, hits=100, thread_hits=1000, writes=500)
+FULL: Final = Load(rounds=60, singles=200, batches=5, each=20, codecs=True, hits=1000, thread_ms=100, writes=20_000)
+QUICK: Final = Load(rounds=3, singles=20, batches=1, each=2, codecs=False, hits=100, thread_ms=2, writes=500)

@@ -31,6 +31,7 @@ class Result:
 
     contender: Contender
     slices: list[float] = field(default_factory=list)
+    alone: list[float] = field(default_factory=list)  # of threads: the same by one of them, just before each slice
     failed: str = ""
 
     @property
@@ -47,6 +48,13 @@ class Result:
     def median(self) -> float:
         """Microseconds per operation: the median of all slices."""
         return statistics.median(self.slices)
+
+    @property
+    def loss(self) -> float | None:
+        """How many times as long threads take for the same work as one alone: the median of all slices."""
+        if not self.alone:
+            return None
+        return statistics.median(among / alone for among, alone in zip(self.slices, self.alone, strict=True))
 
 
 async def race(

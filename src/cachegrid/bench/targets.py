@@ -97,12 +97,8 @@ def judge_near(raced: Mapping[Near, Sequence[Result]], news: News | None) -> lis
 
 def _loss(raced: Mapping[Near, Sequence[Result]]) -> float | None:
     """By how much more a hit takes among threads than alone, beside a plain dict."""
-
-    def slowdown(name: str) -> float | None:
-        among, alone = (us_of(raced.get(near, ()), name, "sync") for near in (Near.THREADS, Near.CONSTANT))
-        return None if among is None or alone is None else among / alone
-
-    ours, dicts = slowdown(CACHEGRID), slowdown(DICT)
+    losses = {result.contender.name: result.loss for result in raced.get(Near.THREADS, ()) if not result.failed}
+    ours, dicts = losses.get(CACHEGRID), losses.get(DICT)
     return None if ours is None or dicts is None else ours / dicts
 
 

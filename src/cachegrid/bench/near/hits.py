@@ -27,9 +27,9 @@ class Near(StrEnum):
     FUNCTION = "near_function"  # a decorated function with two positional arguments
     THREADS = "near_threads"  # CONSTANT by 8 threads at once; sync contenders only
 
-    def operations(self, load: Load) -> int:
-        """How many a slice has."""
-        return load.threads * load.thread_hits if self is Near.THREADS else load.hits
+    def operations(self, load: Load) -> int | None:
+        """How many a slice has; None where it has as many as take a given time."""
+        return None if self is Near.THREADS else load.hits
 
     def rounds(self, load: Load) -> int:
         """How many slices each contender has; those of threads are long."""

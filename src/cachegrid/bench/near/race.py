@@ -82,22 +82,25 @@ async def _run(
         for result in results:
             if not result.failed:
                 try:
-                    result.slices.append(await _slice(near, result.contender, ready[result.contender], load))
+                    await _slice(near, result, ready[result.contender], load)
                 except Exception as error:  # noqa: BLE001 - as above
                     result.failed = reason(result.contender, error)
     return results
 
 
-async def _slice(near: Near, contender: Contender, hits: Hits, load: Load) -> float:
-    """Microseconds per operation in one slice."""
+async def _slice(near: Near, result: Result, hits: Hits, load: Load) -> None:
+    """Add a slice: microseconds per operation."""
     call = hits.of(near)
     assert call is not None  # noqa: S101 - else it has no result
     if near is Near.THREADS:
-        return _threads(call, load) / near.operations(load) / 1000
+        alone, among = _threads(call, load)
+        result.alone.append(alone)
+        result.slices.append(among)
+        return
     times = [(key, CURRENCY) if near is Near.FUNCTION else (key,) for key in load.keys]
-    rounds = near.operations(load) // len(load.keys)
-    spent = await _awaited(call, times, rounds) if contender.is_async else _called(call, times, rounds)
-    return spent / near.operations(load) / 1000
+    rounds = load.hits // len(load.keys)
+    spent = await _awaited(call, times, rounds) if result.contender.is_async else _called(call, times, rounds)
+    result.slices.append(spent / (rounds * len(load.keys)) / 1000)
 
 
 # One loop for each number of arguments: to unpack them would cost as much as a hit of the quickest.
@@ -137,14 +140,27 @@ async def _awaited(call: Callable[..., Awaitable[Any]], times: Sequence[tuple[st
     return time.perf_counter_ns() - begun
 
 
-def _threads(call: Callable[[str], Any], load: Load) -> int:
-    """Nanoseconds from when the first thread begins until the last one ends."""
-    gate = threading.Barrier(load.threads)
+def _threads(call: Callable[[str], Any], load: Load) -> tuple[float, float]:
+    """
+    Microseconds per operation by one thread, and by all at once, who share the same work.
+
+    There is as much of it for everybody as takes some time: the interpreter goes from thread to thread every 5 ms, and
+    what is over before that shows no loss.
+    """
+    once = _called(call, [(key,) for key in load.keys], 1)
+    each = max(1, load.thread_ms * 1_000_000 // once // load.threads)
+    operations = each * load.threads * len(load.keys)
+    alone, among = (_at_once(call, load.keys, *how) for how in ((1, each * load.threads), (load.threads, each)))
+    return alone / operations / 1000, among / operations / 1000
+
+
+def _at_once(call: Callable[[str], Any], every: list[str], count: int, rounds: int) -> int:
+    """Nanoseconds from when the first of some threads begins until the last one ends."""
+    gate = threading.Barrier(count)
     times: list[tuple[int, int]] = []
 
     def read(number: int) -> None:
-        keys = load.keys[number:] + load.keys[:number]
-        rounds = load.thread_hits // len(keys)
+        keys = every[number:] + every[:number]
         gate.wait()
         begun = time.perf_counter_ns()
         for _ in range(rounds):
@@ -152,7 +168,7 @@ def _threads(call: Callable[[str], Any], load: Load) -> int:
                 call(key)
         times.append((begun, time.perf_counter_ns()))
 
-    threads = [threading.Thread(target=read, args=(number,)) for number in range(load.threads)]
+    threads = [threading.Thread(target=read, args=(number,)) for number in range(count)]
     for thread in threads:
         thread.start()
     for thread in threads:
