@@ -210,6 +210,36 @@ def test_closing_ends_threads_and_connections(server: Server) -> None:
     assert (threads, open_before) == (threading.active_count(), sockets())
 
 
+def test_who_may_not_be_told_hears_of_it_once(caplog: pytest.LogCaptureFixture) -> None:
+    """
+    A warning says where, what, and what to do; and as soon as the user has the right, there is a guard.
+    """
+    with Server(users=["default on nopass ~* &* +@all", "app on >s ~* &* +@all -ping"]) as server:
+        engine = SyncValkeyEngine(parse(server.url("app:s"), timeout=5))
+        with closing(engine):
+            engine.open()
+            engine.follow(PREFIX, Sink(), 0.2)
+            until(lambda: refusals(server) > 2)
+            assert None is engine.guard(ADDRESS, PREFIX)
+            [record] = caplog.records
+            assert ("cachegrid", "WARNING") == (record.name, record.levelname)
+            for words in (str(server.endpoint), "'ping' command", "docs/access.md"):
+                assert words in record.getMessage()
+            server.run("ACL", "SETUSER", "app", "+ping")
+            guard_of(engine)
+    assert [record] == caplog.records
+
+
+def refusals(server: Server) -> int:
+    """How often somebody was not allowed what he asked for."""
+    return sum(int(row[b"count"]) for row in map(paired, server.run("ACL", "LOG")))
+
+
+def paired(words: list[bytes]) -> dict[bytes, bytes]:
+    """A list of names and values as a mapping."""
+    return words if isinstance(words, dict) else dict(zip(words[::2], words[1::2], strict=True))
+
+
 def test_the_last_one_who_follows_ends_the_listening(engine: SyncValkeyEngine, sink: Sink) -> None:
     """
     Nothing goes on for nobody.

@@ -18,7 +18,7 @@ from cachegrid.engines.valkey.dialling import dial
 from cachegrid.engines.valkey.facts import read_health
 from cachegrid.engines.valkey.slots import Endpoint
 from cachegrid.engines.valkey.target import Target, read_greeting
-from cachegrid.engines.valkey.trouble import LinkError
+from cachegrid.engines.valkey.trouble import Effect, LinkError, advise
 from cachegrid.errors import CacheError
 from cachegrid.near.copies import Guard
 
@@ -47,6 +47,9 @@ class Hearer(Protocol):
 
     def rung(self) -> None:
         """The bell was rung."""
+
+    def refused(self, endpoint: Endpoint, error: CacheError) -> None:
+        """An owner will not tell what changes, and trying again may not help."""
 
     def cut_off(self, endpoint: Endpoint) -> None:
         """An owner is cut off from the other members."""
@@ -123,8 +126,10 @@ class Ear:
             try:
                 with dial(self.endpoint, self.target, self.target.patience) as self._sock:
                     _Session(self, self._sock).run()
-            except (OSError, ProtocolError, LinkError, CacheError):
+            except (OSError, ProtocolError, LinkError):
                 pass  # nobody asked for anything; who does hears from the data path what is wrong
+            except CacheError as error:
+                self.hearer.refused(self.endpoint, error)
             finally:
                 was_heard = self.guard is not None
                 self.deafen()
@@ -213,8 +218,7 @@ class _Session:
         asked = self._asked
 
         def confirmed(reply: object) -> None:
-            if isinstance(reply, Exception):
-                raise LinkError(self._ear.endpoint, str(reply), sent=True)
+            self._must_be_given(reply)
             self._ear.prefixes = asked
 
         self._send(pack(b"CLIENT", b"TRACKING", b"ON", b"BCAST", *words), confirmed)
@@ -227,8 +231,7 @@ class _Session:
 
     def _pulse_answered(self, reply: object, sent: float) -> None:
         self._unanswered = 0.0
-        if isinstance(reply, Exception):
-            raise LinkError(self._ear.endpoint, str(reply), sent=True)
+        self._must_be_given(reply)
         if self._pulse is _PING:
             self._ear.hear(sent)
             return
@@ -247,10 +250,15 @@ class _Session:
             self._ear.hear(sent)
 
     def _routes_told(self, reply: object, epoch: int, sent: float) -> None:
-        if isinstance(reply, Exception):
-            raise LinkError(self._ear.endpoint, str(reply), sent=True)
+        self._must_be_given(reply)
         self._ear.hearer.routes(reply, epoch, self._ear.endpoint)
         self._ear.hear(sent)
+
+    def _must_be_given(self, reply: object) -> None:
+        """Raises LinkError for an error that passes, and another CacheError for one that may not."""
+        if isinstance(reply, Exception):
+            error = advise(reply, Effect.READ, self._ear.endpoint).error
+            raise error or LinkError(self._ear.endpoint, str(reply), sent=True)
 
     def _send(self, request: bytes, then: Callable[[object], None]) -> None:
         self._answers.append(then)

@@ -11,6 +11,7 @@ from cachegrid._core.address import parent_of
 from cachegrid.engines.valkey.slots import SLOTS, Endpoint, Routes, read_routes, slot_of
 from cachegrid.engines.valkey.target import Target
 from cachegrid.engines.valkey.watch.ear import Ear
+from cachegrid.errors import CacheError
 from cachegrid.near.copies import Guard
 from cachegrid.near.nearby import Sink
 
@@ -48,6 +49,7 @@ class Watch:
         self._by_slot = _NOBODY
         self._epoch = -1
         self._closed = False
+        self._refusals: frozenset[str] = frozenset()  # that somebody was told of
 
     def follow(self, prefix: bytes, sink: Sink, staleness: float, routes: Routes) -> None:
         """Tell `sink` of changes to what begins with `prefix`; `routes` is where to begin to listen."""
@@ -119,6 +121,19 @@ class Watch:
     def rung(self) -> None:
         """The bell was rung."""
         self._bell()
+
+    def refused(self, endpoint: Endpoint, error: CacheError) -> None:
+        """An owner will not tell what changes."""
+        reason = str(error).replace(str(endpoint), "")
+        with self._lock:
+            is_new = reason not in self._refusals
+            self._refusals |= {reason}
+        if is_new:  # it is asked again and again
+            import logging
+
+            logging.getLogger("cachegrid").warning(
+                "nothing is kept near of what %s owns, since it does not tell what changes: %s", endpoint, error
+            )
 
     def cut_off(self, endpoint: Endpoint) -> None:
         """An owner is cut off from the other members."""
