@@ -43,8 +43,8 @@ def note_near(cache: Any) -> None:
         return
     unknown = look("not yet")
 
-    def near(key: Any) -> Any:
-        value = look(key)
+    def near(key: Any, **how: Any) -> Any:
+        value = look(key, **how)
         _was_near.get([]).append(value is not unknown)
         return value
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -66,7 +67,8 @@ class Crew:
             process.wait()
             for pipe in (process.stdin, process.stdout):
                 if pipe is not None:
-                    pipe.close()
+                    with contextlib.suppress(BrokenPipeError):  # what it was to be told last
+                        pipe.close()
 
 
 def _tell(process: subprocess.Popen[str], word: str) -> None:

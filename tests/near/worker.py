@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -172,11 +173,11 @@ def _run_sync(orders: Orders) -> History:
         _drive(_until_near(_Awaited(cache), orders, sleep))
         worker = _Worker(orders, _SyncGrid(cache, Loader(orders.at, sleep)), sleep)
         _begin(worker)
-        lanes = [threading.Thread(target=lambda at=at: _drive(worker.lane(at))) for at in range(orders.lanes)]
-        for lane in lanes:
-            lane.start()
-        for lane in lanes:
-            lane.join()
+        # Raises what a lane raised, when all are over: a lane less would prove less, and nobody would know.
+        with ThreadPoolExecutor(orders.lanes) as lanes:
+            running = [lanes.submit(_drive_or_stop, worker, at) for at in range(orders.lanes)]
+        for lane in running:
+            lane.result()
     return worker.finish()
 
 
@@ -206,6 +207,14 @@ def _drive(work: Coroutine[Any, Any, Any]) -> Any:
     except StopIteration as end:
         return end.value
     raise RuntimeError("a lane waited for a loop, and there is none")
+
+
+def _drive_or_stop(worker: _Worker, at: int) -> None:
+    try:
+        _drive(worker.lane(at))
+    except BaseException:
+        worker.stopped.set()
+        raise
 
 
 async def _until_near(cache: Any, orders: Orders, sleep: Callable[[float], Awaitable[None]]) -> None:
