@@ -19,7 +19,7 @@ from typing import Any, Final, NamedTuple, cast
 from cachegrid._aio.ability import AsyncAbleEngine, refusal
 from cachegrid._aio.cache import AsyncCache, unique
 from cachegrid._aio.cell import FAR
-from cachegrid._aio.hub import AsyncHub
+from cachegrid._aio.hub import CLOSED, UNOPENED, AsyncHub
 from cachegrid._aio.telling import AsyncTelling
 from cachegrid._core import frame as frames
 from cachegrid._core.address import NEVER, Key, Space
@@ -220,8 +220,9 @@ class AsyncNearCache(AsyncCache):
         return space
 
     def _use(self, engine: AsyncAbleEngine) -> None:
-        self._engine = engine
-        self._writer = cast("AsyncAbleEngine", AsyncTelling(engine, self._nearby.wrote))
+        self._engine = self._writer = engine
+        if engine not in (UNOPENED, CLOSED):  # which have nothing to write with
+            self._writer = cast("AsyncAbleEngine", AsyncTelling(engine, self._nearby.wrote))
 
     def _inner(self, name: str, changes: dict[str, Any]) -> AsyncCache:
         policy = self.policy.changed(**changes)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Concatenate, ParamSpec, TypeVar
 
 from cachegrid._aio.ability import AsyncAbleEngine
 
 __all__ = ["AsyncTelling"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class AsyncTelling:
@@ -17,78 +21,44 @@ class AsyncTelling:
     """
 
     def __init__(self, engine: AsyncAbleEngine, tell: Callable[[bytes], None]) -> None:
-        self._engine, self._tell = engine, tell
+        self._tell = tell
+        self.store = self._telling(engine.store)
+        self.drop = self._telling(engine.drop)
+        self.store_if_absent = self._telling(engine.store_if_absent)
+        self.store_if_present = self._telling(engine.store_if_present)
+        self.store_if_version = self._telling(engine.store_if_version)
+        self.drop_if_version = self._telling(engine.drop_if_version)
+        self.drop_if_strange = self._telling(engine.drop_if_strange)
+        self.add = self._telling(engine.add)
+        self.touch = self._telling(engine.touch)
+        self.land = self._telling(engine.land)
+        self._engine = engine
 
-    async def store(self, address: bytes, frame: bytes, ttl: int | None) -> None:
-        try:
-            await self._engine.store(address, frame, ttl)
-        finally:
-            self._tell(address)
+    def _telling(
+        self, write: Callable[Concatenate[bytes, P], Awaitable[T]]
+    ) -> Callable[Concatenate[bytes, P], Awaitable[T]]:
+        tell = self._tell
+
+        async def told(address: bytes, /, *args: P.args, **kwargs: P.kwargs) -> T:
+            try:
+                return await write(address, *args, **kwargs)
+            finally:
+                tell(address)
+
+        return told
 
     async def store_many(self, items: Sequence[tuple[bytes, bytes, int | None]]) -> None:
+        """Tells each address, as all do."""
         try:
             await self._engine.store_many(items)
         finally:
             for address, _, _ in items:
                 self._tell(address)
 
-    async def drop(self, address: bytes) -> bool:
-        try:
-            return await self._engine.drop(address)
-        finally:
-            self._tell(address)
-
     async def drop_many(self, addresses: Sequence[bytes]) -> int:
+        """The same."""
         try:
             return await self._engine.drop_many(addresses)
         finally:
             for address in addresses:
                 self._tell(address)
-
-    async def store_if_absent(self, address: bytes, frame: bytes, ttl: int | None) -> bool:
-        try:
-            return await self._engine.store_if_absent(address, frame, ttl)
-        finally:
-            self._tell(address)
-
-    async def store_if_present(self, address: bytes, frame: bytes, ttl: int | None) -> bool:
-        try:
-            return await self._engine.store_if_present(address, frame, ttl)
-        finally:
-            self._tell(address)
-
-    async def store_if_version(self, address: bytes, version: bytes, frame: bytes, ttl: int | None) -> bool:
-        try:
-            return await self._engine.store_if_version(address, version, frame, ttl)
-        finally:
-            self._tell(address)
-
-    async def drop_if_version(self, address: bytes, version: bytes) -> bool:
-        try:
-            return await self._engine.drop_if_version(address, version)
-        finally:
-            self._tell(address)
-
-    async def drop_if_strange(self, address: bytes) -> bool:
-        try:
-            return await self._engine.drop_if_strange(address)
-        finally:
-            self._tell(address)
-
-    async def add(self, address: bytes, by: int, start: int, ttl: int | None) -> int:
-        try:
-            return await self._engine.add(address, by, start, ttl)
-        finally:
-            self._tell(address)
-
-    async def touch(self, address: bytes, ttl: int | None, now: int) -> bool:
-        try:
-            return await self._engine.touch(address, ttl, now)
-        finally:
-            self._tell(address)
-
-    async def land(self, address: bytes, token: bytes, frame: bytes, ttl: int | None) -> bool:
-        try:
-            return await self._engine.land(address, token, frame, ttl)
-        finally:
-            self._tell(address)

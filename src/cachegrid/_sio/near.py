@@ -25,7 +25,7 @@ from cachegrid._core.units import bytes_of, seconds_of
 from cachegrid._sio.ability import SyncAbleEngine, refusal
 from cachegrid._sio.cache import SyncCache, unique
 from cachegrid._sio.cell import FAR
-from cachegrid._sio.hub import SyncHub
+from cachegrid._sio.hub import CLOSED, UNOPENED, SyncHub
 from cachegrid._sio.telling import SyncTelling
 from cachegrid.codecs.protocol import Payload
 from cachegrid.config import CachePolicy, NearPolicy
@@ -221,8 +221,9 @@ class SyncNearCache(SyncCache):
         return space
 
     def _use(self, engine: SyncAbleEngine) -> None:
-        self._engine = engine
-        self._writer = cast("SyncAbleEngine", SyncTelling(engine, self._nearby.wrote))
+        self._engine = self._writer = engine
+        if engine not in (UNOPENED, CLOSED):  # which have nothing to write with
+            self._writer = cast("SyncAbleEngine", SyncTelling(engine, self._nearby.wrote))
 
     def _inner(self, name: str, changes: dict[str, Any]) -> SyncCache:
         policy = self.policy.changed(**changes)
