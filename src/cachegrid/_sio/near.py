@@ -136,20 +136,21 @@ class SyncNearCache(SyncCache):
         return {key: values[key] for key in keys if values.get(key, MISS) is not MISS}
 
     def _get_far(self, keys: list[Key]) -> dict[Key, Any]:
-        def act(space: Space) -> tuple[Space, list[bytes], list[_Mark], list[bytes | None]]:
+        def act(space: Space) -> tuple[dict[Key, Any], list[tuple[bytes, bytes | None]]]:
             addresses = space.addresses(keys)
             marks = [self._mark(address) for address in addresses]
-            if self._idle is not None:
-                return space, addresses, marks, self._engine.fetch_idle_many(addresses, self._idle)
-            return space, addresses, marks, self._engine.fetch_many(addresses)
+            values: dict[Key, Any] = {}
+            entries: list[tuple[bytes, bytes | None]] = []
+            for places, raws in self._parts(addresses):
+                for place, raw in zip(places, raws, strict=True):
+                    key, address = keys[place], addresses[place]
+                    values[key] = self._keep_near(space, key, address, raw, _UNSAID, marks[place])
+                    entries.append((address, raw))
+            return values, entries
 
-        space, addresses, marks, raws = self._steadily(act)
+        values, entries = self._steadily(act)
         if self._idle is None:
-            self._restart_idle(zip(addresses, raws, strict=True))
-        values = {
-            key: self._keep_near(space, key, address, raw, _UNSAID, mark)
-            for key, address, raw, mark in zip(keys, addresses, raws, marks, strict=True)
-        }
+            self._restart_idle(entries)
         found = sum(value is not MISS for value in values.values())
         self._counters.hits += found
         self._counters.misses += len(keys) - found

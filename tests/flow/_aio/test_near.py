@@ -113,6 +113,30 @@ async def test_keys_that_python_finds_equal_are_not_mixed_up(flow: AsyncFlow) ->
             await cache.get(wrong)  # type: ignore[arg-type]
 
 
+async def test_arguments_that_python_finds_equal_are_not_mixed_up(flow: AsyncFlow) -> None:
+    """
+    Nor what is made of them by a function for keys.
+    """
+    cache = await near_cache(flow)
+
+    @cache.cached
+    async def kind(value: object) -> str:
+        return type(value).__name__
+
+    @cache.cached(key=lambda value: value)
+    async def same(value: object) -> object:
+        return value
+
+    await kind(1)
+    await keep(kind.cache, kind.key(1))
+    for value in (1, True, 1.0, "1", b"1", True, 1):
+        assert type(value).__name__ == await kind(value)
+    await same(1)
+    await keep(same.cache, 1)
+    with pytest.raises(TypeError):
+        await same(True)
+
+
 async def test_an_answer_that_was_overtaken_is_not_kept_by_get(flow: AsyncFlow) -> None:
     """
     The owner answers, the entry changes, the news arrives, and only then the answer.

@@ -114,6 +114,30 @@ def test_keys_that_python_finds_equal_are_not_mixed_up(flow: SyncFlow) -> None:
             cache.get(wrong)  # type: ignore[arg-type]
 
 
+def test_arguments_that_python_finds_equal_are_not_mixed_up(flow: SyncFlow) -> None:
+    """
+    Nor what is made of them by a function for keys.
+    """
+    cache = near_cache(flow)
+
+    @cache.cached
+    def kind(value: object) -> str:
+        return type(value).__name__
+
+    @cache.cached(key=lambda value: value)
+    def same(value: object) -> object:
+        return value
+
+    kind(1)
+    keep(kind.cache, kind.key(1))
+    for value in (1, True, 1.0, "1", b"1", True, 1):
+        assert type(value).__name__ == kind(value)
+    same(1)
+    keep(same.cache, 1)
+    with pytest.raises(TypeError):
+        same(True)
+
+
 def test_an_answer_that_was_overtaken_is_not_kept_by_get(flow: SyncFlow) -> None:
     """
     The owner answers, the entry changes, the news arrives, and only then the answer.
