@@ -129,6 +129,20 @@ def test_only_who_follows_is_told(server: Server, engine: SyncValkeyEngine, sink
     assert [ADDRESS] == sink.told
 
 
+def test_who_follows_beside_the_patient_need_not_wait(server: Server, engine: SyncValkeyEngine) -> None:
+    """
+    Whatever the others say how long their copies may be unproved.
+    """
+    patient, later = Sink(), Sink()
+    engine.follow(PREFIX, patient, 3600)
+    guard_of(engine)
+    engine.follow(b"cg:other:", later, 0.2)
+    until(lambda: engine.guard(b"cg:other:0:$key", b"cg:other:"))
+    server.run("SET", "cg:other:0:$key", "x")
+    until(lambda: later.told)
+    assert not patient.told
+
+
 def test_a_flush_concerns_every_address(server: Server, sink: Sink) -> None:
     """
     Which the server tells in one word.

@@ -59,7 +59,7 @@ class Pushes(Protocol):
         Tell `sink` of every change to the addresses of a cache, from when they have a guard.
 
         `prefix` is what all of them begin with (see `parent_of`); one sink follows it at a time.
-        Owners prove at least every quarter of `staleness` seconds that nothing was missed.
+        Owners prove at least twice in `staleness` seconds that nothing was missed.
         """
 
     def unfollow(self, prefix: bytes) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import socket
+import struct
 
 from cachegrid.engines.valkey.slots import Endpoint
 from cachegrid.engines.valkey.target import Target
 
-__all__ = ["dial"]
+__all__ = ["dial", "wait_at_most"]
 
 
 def dial(endpoint: Endpoint, target: Target, seconds: float) -> socket.socket:
@@ -30,3 +31,14 @@ def dial(endpoint: Endpoint, target: Target, seconds: float) -> socket.socket:
         sock.close()
         raise
     return sock
+
+
+def wait_at_most(sock: socket.socket, seconds: float) -> None:
+    """Set how long a socket that was dialled waits for one answer."""
+    if sock.gettimeout() is not None:
+        sock.settimeout(seconds)
+        return
+    # The kernel's own time-outs: Python's would cost a poll() before each send and receive.
+    limit = struct.pack("ll", int(seconds), int(seconds % 1 * 1e6))
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)

@@ -6,14 +6,13 @@ from __future__ import annotations
 import select
 import socket
 import ssl
-import struct
 import time
 from collections.abc import Callable
 
 from libvalkey import ProtocolError, Reader
 
 from cachegrid.engines.valkey.commands import HEALTH
-from cachegrid.engines.valkey.dialling import dial
+from cachegrid.engines.valkey.dialling import dial, wait_at_most
 from cachegrid.engines.valkey.facts import read_health
 from cachegrid.engines.valkey.slots import Endpoint
 from cachegrid.engines.valkey.target import Hello, Target, foreign, read_greeting
@@ -109,13 +108,7 @@ class _Wire:
 
     def wait_at_most(self, seconds: float) -> None:
         """Set how long one answer may take."""
-        if self.sock.gettimeout() is not None:
-            self.sock.settimeout(seconds)
-            return
-        # The kernel's own time-outs: Python's would cost a poll() before each send and receive.
-        limit = struct.pack("ll", int(seconds), int(seconds % 1 * 1e6))
-        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
-        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
+        wait_at_most(self.sock, seconds)
 
 
 def _is_bell(reply: object) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import select
 import socket
 import threading
 import time
@@ -14,7 +13,7 @@ from typing import Final, Protocol
 from libvalkey import ProtocolError, Reader
 
 from cachegrid.engines.valkey.commands import BELL_PREFIX, EPOCH_PREFIX, HEALTH, ROUTES, pack
-from cachegrid.engines.valkey.dialling import dial
+from cachegrid.engines.valkey.dialling import dial, wait_at_most
 from cachegrid.engines.valkey.facts import read_health
 from cachegrid.engines.valkey.slots import Endpoint
 from cachegrid.engines.valkey.target import Target, read_greeting
@@ -81,41 +80,33 @@ class Ear:
         self.epoch = _UNKNOWN  # of the routes, as the owner told last
         self.closing = threading.Event()
         self._sock: socket.socket | None = None
-        self.wake_reader, self._wake_writer = socket.socketpair()
-        self.wake_reader.setblocking(False)
-        self._wake_writer.setblocking(False)
         self._thread = threading.Thread(target=self._run, name=f"cachegrid ear {endpoint}", daemon=True)
         self._thread.start()
-
-    def wake(self) -> None:
-        """Let it see at once that there are other prefixes, or that it is to end."""
-        with contextlib.suppress(OSError):
-            self._wake_writer.send(b"!")
 
     def end(self) -> None:
         """Let it end by itself."""
         self.closing.set()
         self.deafen()
-        self.wake()
+        sock = self._sock
+        if sock is not None:
+            with contextlib.suppress(OSError):
+                # Not TLS's own, which is for the thread that reads.
+                socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
     def close(self) -> None:
         """End it; its thread has ended on return."""
         self.end()
         self._thread.join()
-        self._wake_writer.close()
 
     def forget(self) -> None:
         """In a forked child: the thread is the parent's; let go of the sockets."""
         self.deafen()
         if self._sock is not None:
             self._sock.close()
-        self.wake_reader.close()
-        self._wake_writer.close()
 
     def suspect(self) -> None:
         """Let it ask anew who owns what: somebody was sent to another owner."""
         self.epoch = _UNKNOWN
-        self.wake()
 
     # The thread.
 
@@ -136,7 +127,6 @@ class Ear:
                 self.prefixes = frozenset()
             pause = _SHORTEST_PAUSE if was_heard else min(pause * 2, _LONGEST_PAUSE)
             self.closing.wait(pause)
-        self.wake_reader.close()
 
     def hear(self, sent: float) -> None:
         """Whatever changed before `sent` has been told."""
@@ -180,25 +170,22 @@ class _Session:
     def run(self) -> None:
         """Listen until the connection breaks, or the ear is closed. Raises what broke it."""
         self._greet()
-        poll = select.poll()
-        poll.register(self._sock, select.POLLIN)
-        poll.register(self._ear.wake_reader, select.POLLIN)
         due = 0.0
         while not self._ear.closing.is_set():
             self._ask_for_prefixes()
             now = time.monotonic()
             if now >= due:
                 self._send_pulse(now)
-                due = now + self._ear.interval()
-            for number, _ in poll.poll(max(0, (due - now) * 1000)):
-                if number == self._sock.fileno():
-                    self._receive()
-                else:
-                    self._drain_wakes()
+                interval = self._ear.interval()
+                due = now + interval
+                wait_at_most(self._sock, interval)
+            # Nothing but this waits: in a process that computes, a thread has to wait for the interpreter after each
+            # call that may block. So what else there is to do is seen when something came, or nothing for an interval.
+            self._receive()
 
     def _greet(self) -> None:
         target, endpoint = self._ear.target, self._ear.endpoint
-        self._sock.settimeout(target.patience)
+        wait_at_most(self._sock, target.patience)
         greeting, count = target.greeting(readonly=False)
         self._sock.sendall(greeting)
         replies: list[object] = []
@@ -265,7 +252,10 @@ class _Session:
         self._sock.sendall(request)
 
     def _receive(self) -> None:
-        self._feed()
+        try:
+            self._feed()
+        except (BlockingIOError, TimeoutError):  # by the kernel's time-out, or by TLS's
+            return
         for reply in self._replies():
             self._answers.popleft()(reply)
 
@@ -286,8 +276,3 @@ class _Session:
             else:
                 replies.append(reply)
         return replies
-
-    def _drain_wakes(self) -> None:
-        with contextlib.suppress(BlockingIOError):
-            while self._ear.wake_reader.recv(64):
-                pass

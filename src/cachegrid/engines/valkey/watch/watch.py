@@ -18,7 +18,7 @@ from cachegrid.near.nearby import Sink
 __all__ = ["Watch"]
 
 _PULSES: Final = 4  # in the time for which a copy may be handed out unproved
-_STALENESS: Final = 1.0  # seconds, where nobody says
+_STALENESS: Final = 1.0  # seconds, where nobody asks for less
 _NOBODY: Final[list[Ear | None]] = [None] * SLOTS  # replaced, never changed
 
 
@@ -60,8 +60,6 @@ class Watch:
             self._prefixes = frozenset(self._followers)
             if not self._ears:
                 self._adopt(routes)
-            for ear in self._ears.values():
-                ear.wake()
 
     def unfollow(self, prefix: bytes) -> None:
         """Tell no longer; with the last one the ears end."""
@@ -172,7 +170,8 @@ class Watch:
         return ear
 
     def _interval(self) -> float:
-        return min([one.staleness for one in self._followers.values()], default=_STALENESS) / _PULSES
+        # An ear looks that often for who else follows, too.
+        return min([_STALENESS, *(one.staleness for one in self._followers.values())]) / _PULSES
 
     def _end(self, ear: Ear) -> None:
         ear.end()
