@@ -186,6 +186,9 @@ def _fetch_all(addresses: Sequence[bytes]) -> bytes:
     """A GET for each."""
     # What stands before an address is made once for each length: to format it takes longer than all the rest.
     heads = {length: b"*2\r\n$3\r\nGET\r\n$%d\r\n" % length for length in set(map(len, addresses))}
+    if len(heads) == 1:
+        [head] = heads.values()
+        return head + (b"\r\n" + head).join(addresses) + b"\r\n"
     return b"\r\n".join([heads[len(address)] + address for address in addresses]) + b"\r\n"
 
 
