@@ -4,9 +4,11 @@ Readers and writers of a grid to which faults happen, and a proof from what they
     python -m tests.near.checker --seconds 20 --seed 7 --readers 3 --writers 2
     python -m tests.near.checker --without tokens        one rule is disabled: what was promised is broken
     python -m tests.near.checker --widen tokens          the same, but for the rule, which holds: nothing is broken
-    python -m tests.near.checker --widen all             every rule's moment is widened, and all rules hold
+    python -m tests.near.checker --widen all             each reader widens another rule's moment, and all rules hold
+    python -m tests.near.checker --seconds 3600          for an hour, in rounds of a minute
 
-Exits with 1 if a promise was broken; see `judge` for what is promised.
+Tells after each round how things stand, on stderr. Exits with 1 if a promise was broken, and leaves what happened to
+its key in a file; the round can be repeated with its seed. See `judge` for what is promised.
 """
 
 from __future__ import annotations
@@ -17,20 +19,21 @@ import random
 import sys
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from math import ceil
 from pathlib import Path
 from typing import Any, Final
 
 from cachegrid.testing.loopback import LoopbackGrid
 from tests.near.crew import Crew
 from tests.near.faults import EVERYDAY, Faults
+from tests.near.found import Found
 from tests.near.history import Fault, History
 from tests.near.judge import Verdict, judge
 from tests.near.keys import KINDS, keys_of
 from tests.near.rules import RULES
-from tests.near.story import story
+from tests.near.story import keep, story
 from tests.near.worker import Orders
 
 __all__ = ["Plan", "Report", "check", "main"]
@@ -69,22 +72,14 @@ class Plan:
 
 @dataclass
 class Report:
-    """What was found in all rounds."""
+    """What one round has shown."""
 
     history: History
     verdict: Verdict
 
-    def facts(self) -> dict[str, Any]:
-        """As values."""
-        return {
-            "counts": self.history.counts,
-            "faults": dict(Counter(fault.kind for fault in self.history.faults)),
-            "worst_near": round(self.verdict.worst_near, 4),
-            "worst_grid": round(self.verdict.worst_grid, 4),
-            "worst_late": round(self.verdict.worst_late, 4),
-            "lossy": self.verdict.lossy,
-            "violations": dict(Counter(violation.promise for violation in self.verdict.violations)),
-        }
+    def found(self) -> Found:
+        """In numbers."""
+        return Found.of(self.history, self.verdict)
 
 
 def check(grid: LoopbackGrid, plan: Plan) -> Report:
@@ -146,10 +141,16 @@ def _orders(grid: LoopbackGrid, plan: Plan, folder: Path) -> list[Orders]:
                 burst_pause=1 / plan.rate,
                 clears=plan.clears and name == "writer0",
                 without=plan.without if is_reader else None,
-                widen=plan.widen if is_reader else (),
+                widen=_widened(plan, at) if is_reader else (),
             )
         )
     return found
+
+
+def _widened(plan: Plan, at: int) -> tuple[str, ...]:
+    """Of several rules, each reader widens the moments of another one: all at once would leave hardly a copy."""
+    count = len(plan.widen)
+    return plan.widen if count < 2 else (plan.widen[(plan.seed * plan.readers + at) % count],)
 
 
 # The program.
@@ -159,17 +160,41 @@ def main(words: Sequence[str] | None = None) -> int:
     """Run as the arguments say; 1 if a promise was broken."""
     asked = _parser().parse_args(words)
     plan = plan_of(asked)
-    seconds, broken = plan.seconds, 0
+    found, rounds = Found(), rounds_of(plan)
     with LoopbackGrid() as grid:
-        for at in range(10**6):
-            if seconds <= 0:
-                break
-            now = Plan(**{**vars(plan), "seconds": min(seconds, LONGEST), "seed": plan.seed + at})
-            seconds -= now.seconds
-            report = check(grid, now)
-            broken += len(report.verdict.violations)
-            _print(report, now, as_json=asked.json)
-    return 1 if broken else 0
+        for at, now in enumerate(rounds, 1):
+            found.add(_round(grid, now, asked))
+            done = sum(one.seconds for one in rounds[:at])
+            print(  # noqa: T201
+                f"round {at} of {len(rounds)}, {done:g} of {plan.seconds:g} s: {found.line()}",
+                file=sys.stderr,
+                flush=True,
+            )
+    if not asked.json:
+        last = f" to {rounds[-1].seed}" if len(rounds) > 1 else ""
+        print(f"seed {plan.seed}{last}, {plan.seconds:g} s, bound {plan.bound:g} s", *found.lines(), sep="\n")  # noqa: T201
+    return 1 if found.violations else 0
+
+
+def rounds_of(plan: Plan) -> list[Plan]:
+    """A long plan in rounds, each with a seed of its own: the history of one is all that is ever in memory."""
+    count = max(1, ceil(plan.seconds / LONGEST))
+    last = plan.seconds - (count - 1) * LONGEST
+    return [replace(plan, seconds=LONGEST if at < count - 1 else last, seed=plan.seed + at) for at in range(count)]
+
+
+def _round(grid: LoopbackGrid, plan: Plan, asked: argparse.Namespace) -> Found:
+    """Carry out one round, and tell at once what was broken."""
+    report = check(grid, plan)
+    if asked.json:
+        print(json.dumps({"seed": plan.seed, "without": plan.without, **report.found().facts()}), flush=True)  # noqa: T201
+        return report.found()
+    for violation in report.verdict.violations[:SHOWN]:
+        print(f"seed {plan.seed}: {story(violation, report.history)}", flush=True)  # noqa: T201
+    if plan.without is None:
+        for path in keep(report.verdict.violations[:SHOWN], report.history, plan.seed, asked.keep):
+            print(f"all that happened to its key is in {path}", flush=True)  # noqa: T201
+    return report.found()
 
 
 def plan_of(asked: argparse.Namespace) -> Plan:
@@ -214,24 +239,10 @@ def _parser() -> argparse.ArgumentParser:
     either = parser.add_mutually_exclusive_group()
     either.add_argument("--without", choices=RULES, help="disable this rule in the readers")
     either.add_argument("--widen", choices=[*RULES, "all"], help="widen the moments that this rule is for, which holds")
+    kept = Path(tempfile.gettempdir()) / "cachegrid-near"
+    parser.add_argument("--keep", type=Path, default=kept, help="where to keep what happened to a key; %(default)s")
     parser.add_argument("--json", action="store_true", help="print one line of JSON for each round")
     return parser
-
-
-def _print(report: Report, plan: Plan, *, as_json: bool) -> None:
-    facts = report.facts()
-    if as_json:
-        print(json.dumps({"seed": plan.seed, "without": plan.without, **facts}), flush=True)  # noqa: T201
-        return
-    lines = [f"seed {plan.seed}, {plan.seconds:g} s, bound {plan.bound:g} s"]
-    lines += [f"  {times:>9,} {what}" for what, times in facts["counts"].items()]
-    lines.append(f"  faults: {', '.join(f'{times} {kind}' for kind, times in facts['faults'].items()) or 'none'}")
-    lines.append(f"  worst staleness: {facts['worst_near'] * 1000:.1f} ms near, {facts['worst_grid'] * 1000:.1f} ms")
-    lines.append(f"  latest after its end: {facts['worst_late'] * 1000:.1f} ms")
-    lines.append(f"  writes that a fault may have lost: {facts['lossy']}")
-    lines.append(f"  violations: {facts['violations'] or 'none'}")
-    lines += [story(violation, report.history) for violation in report.verdict.violations[:SHOWN]]
-    print("\n".join(lines), flush=True)  # noqa: T201
 
 
 if __name__ == "__main__":

@@ -101,16 +101,24 @@ def _late_news() -> None:
 
 
 def _stuck_news() -> None:
-    """Let news of an owner stand still for seconds, now and then."""
-    chance = random.Random()
-    _before_news(lambda: 1.5 if chance.random() < 0.05 else 0)
+    """Let news of some owner stand still for 1.5 s, again and again, but not while all begin."""
+    due = time.monotonic() + 1.0
+
+    def pause() -> float:
+        nonlocal due
+        if time.monotonic() < due:
+            return 0
+        due = time.monotonic() + 2.5
+        return 1.5
+
+    _before_news(pause)
 
 
 def _before_news(pause: Callable[[], float]) -> None:
     tell = Ear.tell
 
     def late(self: Ear, addresses: object) -> None:
-        time.sleep(pause())
+        self.closing.wait(pause())
         tell(self, addresses)
 
     Ear.tell = late  # type: ignore[method-assign]
@@ -134,10 +142,10 @@ def _far_owners() -> None:
             if breaks[self] == so_far:  # else it was said on a connection that is no more
                 hear(self, sent)
 
-    def deafen_and_count(self: Ear) -> None:
+    def deafen_and_count(self: Ear) -> Any:
         with hearing:
             breaks[self] += 1
-            deafen(self)
+            return deafen(self)
 
     def later(say: Callable[[], None]) -> None:
         told.put((time.monotonic() + 0.4, say))
@@ -197,7 +205,7 @@ def _no_spoiling() -> None:
     keeping = threading.local()
     spoil, keep = Copies._spoil, Copies.keep
 
-    def keep_quietly(self: Copies, *args: Any) -> bool:
+    def keep_quietly(self: Copies, *args: Any) -> Any:
         keeping.on = True
         try:
             return keep(self, *args)
@@ -233,7 +241,8 @@ def _no_telling() -> None:
 
 
 def _no_giving_up() -> None:
-    Ear.deafen = lambda *_: None  # type: ignore[method-assign]
+    ear: Any = Ear
+    ear.deafen = lambda *_: None
 
 
 def _no_heartbeats() -> None:
@@ -307,7 +316,7 @@ RULES: Final = {
         says="an answer that was given lets no older one be kept after it",
         disable=_no_spoiling,
         widen=(_linger, _late_news),
-        load={"lanes": 6, "tags": 3, "rate": 30},
+        load={"lanes": 8, "tags": 2, "rate": 40},
     ),
     "own writes": Rule(
         says="what this process writes is dropped here before its caller goes on",

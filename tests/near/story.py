@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
 from tests.near.history import Clear, Event, Fault, History, Load, Read, Write
 from tests.near.judge import Violation
 
-__all__ = ["events_of", "story"]
+__all__ = ["events_of", "keep", "story"]
 
 _TOLD = 40  # events at most
 
@@ -36,6 +42,27 @@ def events_of(key: str, history: History) -> list[Event]:
         *(fault for fault in history.faults if not fault.keys or key in fault.keys),
     ]
     return sorted(events, key=lambda event: event.began)
+
+
+def keep(violations: Iterable[Violation], history: History, seed: int, folder: Path) -> list[Path]:
+    """Write all that happened to the keys of some violations, a file for each key; which files."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for key, broken in groupby(sorted(violations, key=lambda one: one.read.key), key=lambda one: one.read.key):
+        told = {
+            "seed": seed,
+            "violations": [[one.promise, _row(one.read), *map(_row, one.against)] for one in broken],
+            "events": list(map(_row, events_of(key, history))),
+        }
+        paths.append(folder / f"seed-{seed}-{key.strip('{').replace('}', '-')}.json")
+        paths[-1].write_text(json.dumps(told, indent=1))
+    return paths
+
+
+def _row(event: Event) -> list[Any]:
+    if isinstance(event, Fault):
+        return ["Fault", event.kind, event.began, event.ended, event.losing]
+    return [type(event).__name__, *event]
 
 
 def _is_near(event: Event, read: Read) -> bool:
