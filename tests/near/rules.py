@@ -97,28 +97,28 @@ def _linger_in(flow: Any, sleep: Any, chance: random.Random, *, is_async: bool) 
 
 def _late_news() -> None:
     """Let news take 10 ms, as between far places."""
-    _before_news(lambda: 0.01)
+    _before_news(lambda _: 0.01)
 
 
 def _stuck_news() -> None:
-    """Let news of some owner stand still for 1.5 s, again and again, but not while all begin."""
-    due = time.monotonic() + 1.0
+    """Let news of each owner stand still for 1.5 s, again and again, but not while all begin."""
+    begun, last = time.monotonic() + 1.0, dict[Ear, float]()
 
-    def pause() -> float:
-        nonlocal due
-        if time.monotonic() < due:
+    def pause(ear: Ear) -> float:
+        now = time.monotonic()
+        if now < begun or now < last.get(ear, 0) + 2.5:
             return 0
-        due = time.monotonic() + 2.5
+        last[ear] = now
         return 1.5
 
     _before_news(pause)
 
 
-def _before_news(pause: Callable[[], float]) -> None:
+def _before_news(pause: Callable[[Ear], float]) -> None:
     tell = Ear.tell
 
     def late(self: Ear, addresses: object) -> None:
-        self.closing.wait(pause())
+        self.closing.wait(pause(self))
         tell(self, addresses)
 
     Ear.tell = late  # type: ignore[method-assign]
@@ -222,14 +222,14 @@ def _no_spoiling() -> None:
 
 
 def _tell_nobody(flow: Any) -> None:
-    keep_near = flow._keep_near
+    mark = flow._mark  # what every read that asks the grid begins with
 
-    def quietly(self: Any, *args: Any) -> Any:
+    def quietly(self: Any, address: bytes) -> Any:
         if not isinstance(self._nearby, _Silent):
             self._nearby = _Silent(self._nearby)
-        return keep_near(self, *args)
+        return mark(self, address)
 
-    flow._keep_near = quietly
+    flow._mark = quietly
 
 
 def _no_telling() -> None:
@@ -284,8 +284,8 @@ def _no_bells() -> None:
 
 
 def _no_ends() -> None:
-    for module in (cachegrid._aio.near, cachegrid._sio.near):
-        module._end_in = lambda _: ENDLESS  # type: ignore[attr-defined]
+    for flow in FLOWS:
+        flow._end = lambda *_: ENDLESS
 
 
 def _no_landings() -> None:
@@ -316,7 +316,7 @@ RULES: Final = {
         says="an answer that was given lets no older one be kept after it",
         disable=_no_spoiling,
         widen=(_linger, _late_news),
-        load={"lanes": 8, "tags": 2, "rate": 40},
+        load={"lanes": 8, "tags": 2, "rate": 40, "readers": 3},
     ),
     "own writes": Rule(
         says="what this process writes is dropped here before its caller goes on",
