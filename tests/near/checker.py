@@ -202,6 +202,8 @@ def plan_of(asked: argparse.Namespace) -> Plan:
     said: dict[str, Any] = {name: getattr(asked, name) for name in ("seconds", "seed", "readers", "writers")}
     if asked.faults is not None:
         said["faults"] = tuple(word for word in asked.faults.split(",") if word)
+    if asked.kinds is not None:
+        said["kinds"] = tuple(asked.kinds.split(","))
     if asked.staleness is not None:
         said["staleness"] = asked.staleness
     if asked.without is not None:
@@ -236,6 +238,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--writers", type=int, default=2, help="processes that keep none")
     parser.add_argument("--staleness", type=float, help="the policy's max_staleness, in seconds")
     parser.add_argument("--faults", help=f"a list, of {', '.join(EVERYDAY)}; '' for none")
+    parser.add_argument("--kinds", help=f"what is done to keys: a list, of {', '.join(KINDS)}")
     either = parser.add_mutually_exclusive_group()
     either.add_argument("--without", choices=RULES, help="disable this rule in the readers")
     either.add_argument("--widen", choices=[*RULES, "all"], help="widen the moments that this rule is for, which holds")

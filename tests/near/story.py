@@ -46,9 +46,9 @@ def events_of(key: str, history: History) -> list[Event]:
 
 def keep(violations: Iterable[Violation], history: History, seed: int, folder: Path) -> list[Path]:
     """Write all that happened to the keys of some violations, a file for each key; which files."""
-    folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for key, broken in groupby(sorted(violations, key=lambda one: one.read.key), key=lambda one: one.read.key):
+        folder.mkdir(parents=True, exist_ok=True)
         told = {
             "seed": seed,
             "violations": [[one.promise, _row(one.read), *map(_row, one.against)] for one in broken],

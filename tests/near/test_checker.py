@@ -11,6 +11,7 @@ import pytest
 from cachegrid.testing.loopback import LoopbackGrid
 from tests.near.checker import LONGEST, Plan, check, rounds_of, without
 from tests.near.faults import EVERYDAY
+from tests.near.keys import KINDS, kind_of
 from tests.near.rules import RULES
 from tests.near.story import story
 
@@ -50,6 +51,8 @@ def test_no_promise_is_broken_while_members_fail(grid: LoopbackGrid) -> None:
     counts = report.history.counts
     assert 1000 < counts["near"] < counts["reads"]
     assert 100 < counts["writes"]
+    assert 100 < counts["loads"]
+    assert set(KINDS) == {kind_of(read.key) for read in report.history.reads if read.near}
     assert set(EVERYDAY) == {fault.kind for fault in report.history.faults}
 
 
