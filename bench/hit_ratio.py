@@ -20,7 +20,7 @@ from typing import Any, Final, TypeAlias
 import cachebox
 import cachetools
 
-from cachegrid.near.copies import COPY_OVERHEAD, ENDLESS, Copies, Copy, Guard
+from cachegrid.near.copies import COPY_OVERHEAD, ENDLESS, Copies, Copy, Fill, Guard
 
 KEYS: Final = 50_000
 REQUESTS: Final = 300_000
@@ -81,7 +81,7 @@ def ours(room: int) -> Store:
             return True
         address = key.encode()
         made = Copy(table, key, key, raw=None, guard=guard, ends=ENDLESS, size=SIZE)
-        copies.keep(made, address, copies.token(address))
+        copies.keep([Fill(made, address, copies.token(address))])
         return False
 
     return ask

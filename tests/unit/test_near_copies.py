@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cachegrid.near.copies import COPY_OVERHEAD, ENDLESS, Copies, Copy, Guard
+from cachegrid.near.copies import COPY_OVERHEAD, ENDLESS, Copies, Copy, Fill, Guard
 
 ROOM = 10 * (COPY_OVERHEAD + 100)
 
@@ -22,7 +22,13 @@ def made(table: dict[Any, Copy], key: str, size: int = 100) -> Copy:
 
 def kept(copies: Copies, table: dict[Any, Copy], key: str, size: int = 100) -> bool:
     """Keep a copy of what was asked for just now."""
-    return copies.keep(made(table, key, size), key.encode(), copies.token(key.encode()))
+    return not copies.keep([Fill(made(table, key, size), key.encode(), copies.token(key.encode()))])
+
+
+def dropped(copies: Copies, table: dict[Any, Copy], key: str) -> None:
+    """Forget it as who brings news does."""
+    copies.spoil(key.encode())
+    copies.drop(table, key)
 
 
 def test_a_copy_is_found_by_its_key() -> None:
@@ -37,8 +43,8 @@ def test_what_changed_since_it_was_asked_for_is_not_kept() -> None:
     """The answer may be older than the news."""
     copies, table = Copies(max_bytes=ROOM, max_entries=10), dict[Any, Copy]()
     token = copies.token(b"a")
-    copies.drop(table, "a", b"a")
-    assert not copies.keep(made(table, "a"), b"a", token)
+    dropped(copies, table, "a")
+    assert [b"a"] == copies.keep([Fill(made(table, "a"), b"a", token)])
     assert {} == table
 
 
@@ -48,7 +54,7 @@ def test_nothing_that_was_on_its_way_is_kept_after_all_was_dropped() -> None:
     kept(copies, table, "b")
     token = copies.token(b"a")
     copies.drop_all(table)
-    assert not copies.keep(made(table, "a"), b"a", token)
+    assert [b"a"] == copies.keep([Fill(made(table, "a"), b"a", token)])
     assert ({}, 0, 0) == (table, copies.entries, copies.bytes)
 
 
@@ -57,7 +63,7 @@ def test_a_dropped_copy_lets_go_of_its_value() -> None:
     copies, table = Copies(max_bytes=ROOM, max_entries=10), dict[Any, Copy]()
     kept(copies, table, "a")
     copy = table["a"]
-    copies.drop(table, "a", b"a")
+    dropped(copies, table, "a")
     assert (None, -ENDLESS) == (copy.value, copy.ends)
 
 
@@ -93,7 +99,7 @@ def test_the_queues_hold_no_more_dropped_copies_than_living_ones() -> None:
     copies, table = Copies(max_bytes=ROOM, max_entries=10), dict[Any, Copy]()
     for _ in range(5000):
         kept(copies, table, "a")
-        copies.drop(table, "a", b"a")
+        dropped(copies, table, "a")
     assert len(copies._small) + len(copies._main) < 300
 
 
@@ -110,9 +116,9 @@ def test_the_counts_are_those_of_what_is_kept(steps: list[tuple[str, int, int]])
         if what == "keep":
             kept(copies, table, key, size)
         elif what == "drop":
-            copies.drop(table, key, key.encode())
+            dropped(copies, table, key)
         elif what == "stale":
-            copies.keep(made(table, "1"), b"1", token)
+            copies.keep([Fill(made(table, "1"), b"1", token)])
         elif key in table:
             table[key].is_hot = True
         assert len(table) == copies.entries <= 7
@@ -173,7 +179,7 @@ def test_news_in_the_middle_of_keeping_is_not_lost(is_all: bool) -> None:  # noq
         else:
             copies.spoil(b"a")
         if "a" in table:
-            copies.drop(table, "a", b"a")
+            dropped(copies, table, "a")
         lock.is_awaited.set()
 
     thread = threading.Thread(target=hear)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from cachegrid._core.address import Space
-from cachegrid.near.copies import ENDLESS, Copies, Copy, Guard
+from cachegrid.near.copies import ENDLESS, Copies, Copy, Fill, Guard
 from cachegrid.near.nearby import Nearby
 
 
@@ -22,7 +22,7 @@ def at(*epochs: int) -> Space:
 def keep(near: Nearby, space: Space, table: dict[Any, Copy]) -> None:
     """Keep a copy in a table."""
     copy = Copy(table, "key", "value", raw=None, guard=Guard(), ends=ENDLESS, size=10)
-    assert near.copies.keep(copy, space.address("key"), near.copies.token(space.address("key")))
+    assert [] == near.copies.keep([Fill(copy, space.address("key"), near.copies.token(space.address("key")))])
 
 
 def test_a_table_goes_with_its_epoch() -> None:

@@ -9,11 +9,12 @@ import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, NoReturn, TypeVar, cast
 
 from cachegrid._aio.ability import AsyncAbleEngine, refusal
-from cachegrid._aio.hub import UNOPENED, AsyncHub
+from cachegrid._aio.hub import CLOSED, UNOPENED, AsyncHub
 from cachegrid._aio.lock import AsyncGridLock
+from cachegrid._aio.telling import AsyncTelling
 from cachegrid._core import frame as frames
 from cachegrid._core.address import NEVER, Key, Space, epoch_in
 from cachegrid._core.entry import Entry
@@ -24,6 +25,7 @@ from cachegrid.codecs import compose
 from cachegrid.config import CachePolicy
 from cachegrid.engines.ages import AGES
 from cachegrid.errors import ConfigError, EngineError, FrameError
+from cachegrid.near.nearby import cleared, seen, wrote
 from cachegrid.waits._aio import AsyncWork
 
 __all__ = ["FAR", "AsyncCell", "Ends", "ends_in"]
@@ -36,6 +38,7 @@ if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
     os.register_at_fork(after_in_child=_versions.seed)
 
 FAR: Final = object()  # what is said of a key of which nothing is known in this process
+_NO_VERSION = b"?"  # of bytes that are no frame
 _FLAGS_AT = 9  # the byte of a frame that holds its flags
 
 
@@ -64,6 +67,7 @@ class AsyncCell:
         self._counters = counters or Counters()
         self._names = [name] if inside is None else [name, _checked_label(inside)]
         namespace = hub.settings.namespace
+        self._parent = f"{namespace}:{name}:".encode()
         self._epoch_names = [f"{namespace}:{'/'.join(self._names[: i + 1])}".encode() for i in range(len(self._names))]
         self._space = self._make_space([0] * len(self._names), NEVER)
         self._ends_by_policy = _ends(policy.ttl, policy.idle)
@@ -78,6 +82,10 @@ class AsyncCell:
     def give_up(self, engine: AsyncAbleEngine) -> None:
         """The grid was closed: `engine` stands for none."""
         self._use(engine)
+
+    def __reduce__(self) -> NoReturn:
+        """A cache is pickled with its hub, and so not at all."""
+        self._hub.__reduce__()
 
     def __repr__(self) -> str:
         said = [
@@ -134,8 +142,10 @@ class AsyncCell:
             self._use(self._hub.engine)
 
     def _use(self, engine: AsyncAbleEngine) -> None:
-        self._engine = engine
-        self._writer = engine  # what writes go to
+        self._engine = self._writer = engine
+        if engine not in (UNOPENED, CLOSED):  # which have nothing to write with
+            # Others of this process may keep near copies of what is written here.
+            self._writer = cast("AsyncAbleEngine", AsyncTelling(engine, wrote))
 
     async def _steadily(self, act: Callable[[Space], Awaitable[T]], leaves: Sequence[Key] = ()) -> T:
         """
@@ -244,6 +254,14 @@ class AsyncCell:
         if idle:
             await self._engine.fetch_idle_many(idle, AGES)
 
+    def _saw(self, address: bytes, raw: bytes | None) -> None:
+        """Let nobody in this process hand out a near copy that is older than what was just read past them."""
+        try:
+            version = b"" if raw is None else frames.version_of(raw)
+        except FrameError:
+            version = _NO_VERSION
+        seen(self._parent, [(address, version)])
+
     def _thaw_quietly(self, address: bytes, raw: bytes) -> Any:
         return self._pipeline.thaw(address, raw)
 
@@ -324,7 +342,10 @@ class AsyncCell:
 
     async def _clear(self) -> None:
         engine = self._engine
-        await engine.raise_epoch(self._epoch_names[-1])
+        try:
+            await engine.raise_epoch(self._epoch_names[-1])
+        finally:  # what failed may have been done
+            cleared(self._parent)
         await self._settle()
         self._sweep_soon(engine)
 

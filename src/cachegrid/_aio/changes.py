@@ -38,6 +38,7 @@ class AsyncChanges(AsyncCell):
         async def act(space: Space) -> Entry | None:
             address = space.address(key)
             found = await self._engine.inspect(address)
+            self._saw(address, found and found[0])
             return None if found is None else self._entry(key, address, *found)
 
         return await self._steadily(act)
@@ -152,6 +153,7 @@ class AsyncChanges(AsyncCell):
         async def act(space: Space) -> _Found | None:
             address = space.address(key)
             found = await self._engine.inspect(address)
+            self._saw(address, found and found[0])
             try:
                 return None if found is None else _Found(*self._pipeline.thaw_entry(address, found[0]))
             except FrameError:

@@ -8,6 +8,8 @@ Rules that keep a copy from being stale, each of which is needed:
 3. What this process writes is dropped here before its caller goes on.
 4. A copy has a guard that listens to its owner. When the guard gives up, or was not heard for too long, so is the copy.
 5. An answer of anybody but the owner is not kept.
+6. Whatever else a caller of this process was told, by another way to read or by another grid object, no older copy
+   stays, and none is made of what was asked for before that.
 """
 
 from __future__ import annotations
@@ -16,11 +18,10 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Any, Final, NamedTuple, cast
 
-from cachegrid._aio.ability import AsyncAbleEngine, refusal
+from cachegrid._aio.ability import refusal
 from cachegrid._aio.cache import AsyncCache, unique
 from cachegrid._aio.cell import FAR
-from cachegrid._aio.hub import CLOSED, UNOPENED, AsyncHub
-from cachegrid._aio.telling import AsyncTelling
+from cachegrid._aio.hub import AsyncHub
 from cachegrid._core import frame as frames
 from cachegrid._core.address import NEVER, Key, Space
 from cachegrid._core.frame import Frame
@@ -30,14 +31,13 @@ from cachegrid.codecs.protocol import Payload
 from cachegrid.config import CachePolicy, NearPolicy
 from cachegrid.engines.ages import AGES
 from cachegrid.errors import FrameError
-from cachegrid.near.copies import ENDLESS, Copies, Copy, Guard
-from cachegrid.near.nearby import Nearby, Pushes, is_constant, size_of
+from cachegrid.near.copies import ENDLESS, Copies, Copy, Fill, Guard
+from cachegrid.near.nearby import Nearby, Pushes, is_constant, seen, size_of
 
 __all__ = ["AsyncNearCache"]
 
 _SIMPLE: Final = frozenset({str, bytes, int})
 _are_simple: Final = _SIMPLE.issuperset
-_UNSAID: Final = -1
 _new: Final = tuple.__new__  # half the price of the generated constructor, and every read that asks pays it twice
 
 
@@ -56,6 +56,20 @@ class _Mark(NamedTuple):
     trouble: int
 
 
+class _Answer(NamedTuple):
+    """
+    What the grid says of an entry.
+
+    `ends` is when an integer without a header does, in monotonic seconds; None where nobody has asked.
+    """
+
+    key: Key
+    address: bytes
+    mark: _Mark
+    raw: bytes | None
+    ends: float | None = None
+
+
 class AsyncNearCache(AsyncCache):
     """
     A named cache that keeps copies of what it reads in this process.
@@ -71,7 +85,6 @@ class AsyncNearCache(AsyncCache):
     ) -> None:
         self._nearby = nearby or _nearby_of(cast("NearPolicy", policy.near))
         self._copies, self._staleness = self._nearby.copies, self._nearby.staleness
-        self._parent = f"{hub.settings.namespace}:{name}:".encode()
         super().__init__(hub, name, policy, **inside)
 
     # Reading.
@@ -109,15 +122,17 @@ class AsyncNearCache(AsyncCache):
             space = self._space
         address = space.address(key)
         mark = self._mark(address)
-        raw, left = await self._fetch(address), None
+        raw, ends = await self._fetch(address), ENDLESS
         if raw is not None and self._pipeline.is_count(raw):
-            # Digits say nothing of their end.
+            # Digits say nothing of their end. It is reckoned from before the question: better early than late.
+            asked = time.monotonic()
             raw, left = await self._engine.inspect(address) or (None, None)
+            ends = ENDLESS if left is None else asked + left / 1000
         if space.doubt != self._engine.doubt:
             fresh = await self._settle()
             if fresh.prefix != space.prefix:
                 return await self._read_grid(key)
-        value = self._keep_near(space, key, address, raw, left, mark)
+        [value] = self._take_in(space, [_Answer(key, address, mark, raw, ends)])
         if value is MISS:
             self._counters.misses += 1
         else:
@@ -129,9 +144,16 @@ class AsyncNearCache(AsyncCache):
     async def get_many(self, keys: Iterable[Any]) -> dict[Any, Any]:
         """The values of those entries that are there, in the order asked for; one trip to each member for the rest."""
         keys = unique(keys)
-        near = {key: value for key in keys if (value := self._near(key)) is not FAR}
-        far = await self._get_far([key for key in keys if key not in near]) if len(near) < len(keys) else {}
-        values = near | far
+        values: dict[Any, Any] = {}
+        far: list[Key] = []
+        for key in keys:
+            value = self._near(key)
+            if value is FAR:
+                far.append(key)
+            else:
+                values[key] = value
+        if far:
+            values |= await self._get_far(far)
         return {key: values[key] for key in keys if values.get(key, MISS) is not MISS}
 
     async def _get_far(self, keys: list[Key]) -> dict[Key, Any]:
@@ -141,10 +163,10 @@ class AsyncNearCache(AsyncCache):
             values: dict[Key, Any] = {}
             entries: list[tuple[bytes, bytes | None]] = []
             async for places, raws in self._parts(addresses):
-                for place, raw in zip(places, raws, strict=True):
-                    key, address = keys[place], addresses[place]
-                    values[key] = self._keep_near(space, key, address, raw, _UNSAID, marks[place])
-                    entries.append((address, raw))
+                found = zip(places, raws, strict=True)
+                answers = [_Answer(keys[place], addresses[place], marks[place], raw) for place, raw in found]
+                values.update(zip([keys[place] for place in places], self._take_in(space, answers), strict=True))
+                entries += [(answer.address, answer.raw) for answer in answers]
             return values, entries
 
         values, entries = await self._steadily(act)
@@ -161,50 +183,67 @@ class AsyncNearCache(AsyncCache):
         engine: Any = self._engine  # and Pushes, or `_settle` would have refused it
         return _new(_Mark, (self._copies.token(address), engine.guard(address, self._parent), engine.trouble))
 
-    def _keep_near(
-        self, space: Space, key: Key, address: bytes, raw: bytes | None, left: int | None, mark: _Mark
-    ) -> Any:
-        """
-        The value in what the grid answered; a copy of it is kept, if it may be.
-
-        `left` is how many ms an integer without a header has left; `_UNSAID` where nobody has asked.
-        """
-        copy: Copy | None = None
-        value: Any = MISS
-        try:
-            if raw is None:
-                copy = self._copy_of(space, key, MISS, None, ENDLESS, mark) if self._nearby.keeps_absence else None
-            elif self._pipeline.is_count(raw):
-                value = frames.unpack_int(raw)
-                if left != _UNSAID:
-                    copy = self._copy_of(space, key, value, None, _end_in(left), mark)
+    def _take_in(self, space: Space, answers: Sequence[_Answer]) -> list[Any]:
+        """The values in what the grid answered, MISS for none; copies of them are kept, where that may be."""
+        values: list[Any] = []
+        fills: list[Fill] = []
+        strange: list[bytes] = []  # addresses of what may not be kept
+        for answer in answers:
+            value, copy = self._open(space, answer)
+            values.append(value)
+            mark = self._mark(answer.address)
+            # Whether the token is still the same is for `keep` to say, which lets nobody change it meanwhile.
+            if copy is None or mark.guard is not answer.mark.guard or mark.trouble != answer.mark.trouble:
+                strange.append(answer.address)
             else:
-                payload, frame = self._pipeline.payload(address, raw)
-                value = self._pipeline.decode(payload)
-                by_value = self._nearby.shares or is_constant(value)
-                copy = self._copy_of(space, key, value, None if by_value else payload, self._end(frame), mark)
-        except FrameError:
-            self._counters.damaged += 1
-        if copy is None or self._mark(address) != mark or not self._copies.keep(copy, address, mark.token):
+                fills.append(Fill(copy, answer.address, answer.mark.token))
+        versions = [(fill.address, fill.copy.version) for fill in fills]
+        for address in strange + self._copies.keep(fills):
             # What others have asked for meanwhile may be older than what this caller is about to see.
             self._nearby.changed(address)
-        return value
+        seen(self._parent, versions, but=self._nearby)
+        return values
+
+    def _open(self, space: Space, answer: _Answer) -> tuple[Any, Copy | None]:
+        """The value in an answer, and a copy of it, if there may be one."""
+        raw = answer.raw
+        if raw is None:
+            return MISS, self._copy_of(space, answer, MISS, None, ENDLESS) if self._nearby.keeps_absence else None
+        try:
+            if self._pipeline.is_count(raw):
+                number = frames.unpack_int(raw)
+                ends = -ENDLESS if answer.ends is None else answer.ends
+                return number, self._copy_of(space, answer, number, None, ends, raw)
+            payload, frame = self._pipeline.payload(answer.address, raw)
+            value = self._pipeline.decode(payload)
+        except FrameError:
+            self._counters.damaged += 1
+            return MISS, None
+        return value, self._copy_of(space, answer, value, payload, self._end(frame), frame.version)
 
     def _copy_of(
-        self, space: Space, key: Key, value: Any, payload: Payload | None, ends: float, mark: _Mark
+        self, space: Space, answer: _Answer, value: Any, payload: Payload | None, ends: float, version: bytes = b""
     ) -> Copy | None:
-        if mark.guard is None or ends < time.monotonic():
+        guard = answer.mark.guard
+        if guard is None or ends < time.monotonic():
             return None
-        size = size_of(key) + (size_of(value) if payload is None else len(payload))
         table = cast("_NearSpace", space).table
-        value = value if payload is None else None
-        return Copy(table, key, value, raw=payload, guard=mark.guard, ends=ends, size=size)
+        size = 0 if payload is None else len(payload)
+        if payload is None or self._nearby.shares or is_constant(value):
+            # A value that hides what it holds takes no less than what it was made from.
+            size, payload = max(size, size_of(value)), None
+        else:
+            value = None
+        size += size_of(answer.key)
+        return Copy(table, answer.key, value, raw=payload, guard=guard, ends=ends, size=size, version=version)
 
     def _end(self, frame: Frame) -> float:
         """When a copy of an entry ends, in seconds of the monotonic clock."""
         if self._idle is not None or frame.idle not in (None, AGES):
             return -ENDLESS  # at once: every read has to begin its time anew, and only the owner can
-        return _end_in(None if frame.ttl is None else frame.created + frame.ttl - time.time_ns() // 1_000_000)
+        if frame.ttl is None:
+            return ENDLESS
+        return time.monotonic() + (frame.created + frame.ttl - time.time_ns() // 1_000_000) / 1000
 
     # Around.
 
@@ -220,18 +259,9 @@ class AsyncNearCache(AsyncCache):
         self._nearby.follow(cast("Pushes", self._engine), space.parents[0])
         return space
 
-    def _use(self, engine: AsyncAbleEngine) -> None:
-        self._engine = self._writer = engine
-        if engine not in (UNOPENED, CLOSED):  # which have nothing to write with
-            self._writer = cast("AsyncAbleEngine", AsyncTelling(engine, self._nearby.wrote))
-
     def _inner(self, name: str, changes: dict[str, Any]) -> AsyncCache:
         policy = self.policy.changed(**changes)
         return AsyncNearCache(self._hub, self.name, policy, nearby=self._nearby, inside=name, counters=self._counters)
-
-
-def _end_in(left: int | None) -> float:
-    return ENDLESS if left is None else time.monotonic() + left / 1000
 
 
 def _nearby_of(policy: NearPolicy) -> Nearby:

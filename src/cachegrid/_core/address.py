@@ -132,14 +132,14 @@ def parent_of(address: bytes) -> bytes:
 
 def prefix_of(address: bytes) -> bytes:
     """
-    The prefix of the space that an address belongs to.
+    The prefix of the space that an address belongs to; nothing for what is no address.
 
     >>> prefix_of(b"cg:prices:0:$sku-1"), prefix_of(b"cg:prices:0:/:rates:4:$EUR")
     (b'cg:prices:0:', b'cg:prices:0:/:rates:4:')
     """
     fields = address.split(b":", 6)
-    count = 6 if fields[3] == _INNER else 3
-    return b":".join(fields[:count]) + b":"
+    count = 6 if fields[3:4] == [_INNER] else 3
+    return b":".join(fields[:count]) + b":" if len(fields) > count else b""
 
 
 def epoch_in(address: bytes, parent: bytes) -> int | None:

@@ -10,7 +10,7 @@ import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, NoReturn, TypeVar, cast
 
 from cachegrid._core import frame as frames
 from cachegrid._core.address import NEVER, Key, Space, epoch_in
@@ -19,12 +19,14 @@ from cachegrid._core.miss import MISS, Unsaid
 from cachegrid._core.stats import Counters
 from cachegrid._core.units import Duration, Span, bytes_of, milliseconds, seconds_of
 from cachegrid._sio.ability import SyncAbleEngine, refusal
-from cachegrid._sio.hub import UNOPENED, SyncHub
+from cachegrid._sio.hub import CLOSED, UNOPENED, SyncHub
 from cachegrid._sio.lock import SyncGridLock
+from cachegrid._sio.telling import SyncTelling
 from cachegrid.codecs import compose
 from cachegrid.config import CachePolicy
 from cachegrid.engines.ages import AGES
 from cachegrid.errors import ConfigError, EngineError, FrameError
+from cachegrid.near.nearby import cleared, seen, wrote
 from cachegrid.waits._sio import SyncWork
 
 __all__ = ["FAR", "Ends", "SyncCell", "ends_in"]
@@ -37,6 +39,7 @@ if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
     os.register_at_fork(after_in_child=_versions.seed)
 
 FAR: Final = object()  # what is said of a key of which nothing is known in this process
+_NO_VERSION = b"?"  # of bytes that are no frame
 _FLAGS_AT = 9  # the byte of a frame that holds its flags
 
 
@@ -65,6 +68,7 @@ class SyncCell:
         self._counters = counters or Counters()
         self._names = [name] if inside is None else [name, _checked_label(inside)]
         namespace = hub.settings.namespace
+        self._parent = f"{namespace}:{name}:".encode()
         self._epoch_names = [f"{namespace}:{'/'.join(self._names[: i + 1])}".encode() for i in range(len(self._names))]
         self._space = self._make_space([0] * len(self._names), NEVER)
         self._ends_by_policy = _ends(policy.ttl, policy.idle)
@@ -79,6 +83,10 @@ class SyncCell:
     def give_up(self, engine: SyncAbleEngine) -> None:
         """The grid was closed: `engine` stands for none."""
         self._use(engine)
+
+    def __reduce__(self) -> NoReturn:
+        """A cache is pickled with its hub, and so not at all."""
+        self._hub.__reduce__()
 
     def __repr__(self) -> str:
         said = [
@@ -135,8 +143,10 @@ class SyncCell:
             self._use(self._hub.engine)
 
     def _use(self, engine: SyncAbleEngine) -> None:
-        self._engine = engine
-        self._writer = engine  # what writes go to
+        self._engine = self._writer = engine
+        if engine not in (UNOPENED, CLOSED):  # which have nothing to write with
+            # Others of this process may keep near copies of what is written here.
+            self._writer = cast("SyncAbleEngine", SyncTelling(engine, wrote))
 
     def _steadily(self, act: Callable[[Space], T], leaves: Sequence[Key] = ()) -> T:
         """
@@ -245,6 +255,14 @@ class SyncCell:
         if idle:
             self._engine.fetch_idle_many(idle, AGES)
 
+    def _saw(self, address: bytes, raw: bytes | None) -> None:
+        """Let nobody in this process hand out a near copy that is older than what was just read past them."""
+        try:
+            version = b"" if raw is None else frames.version_of(raw)
+        except FrameError:
+            version = _NO_VERSION
+        seen(self._parent, [(address, version)])
+
     def _thaw_quietly(self, address: bytes, raw: bytes) -> Any:
         return self._pipeline.thaw(address, raw)
 
@@ -325,7 +343,10 @@ class SyncCell:
 
     def _clear(self) -> None:
         engine = self._engine
-        engine.raise_epoch(self._epoch_names[-1])
+        try:
+            engine.raise_epoch(self._epoch_names[-1])
+        finally:  # what failed may have been done
+            cleared(self._parent)
         self._settle()
         self._sweep_soon(engine)
 

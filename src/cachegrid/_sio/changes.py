@@ -39,6 +39,7 @@ class SyncChanges(SyncCell):
         def act(space: Space) -> Entry | None:
             address = space.address(key)
             found = self._engine.inspect(address)
+            self._saw(address, found and found[0])
             return None if found is None else self._entry(key, address, *found)
 
         return self._steadily(act)
@@ -151,6 +152,7 @@ class SyncChanges(SyncCell):
         def act(space: Space) -> _Found | None:
             address = space.address(key)
             found = self._engine.inspect(address)
+            self._saw(address, found and found[0])
             try:
                 return None if found is None else _Found(*self._pipeline.thaw_entry(address, found[0]))
             except FrameError:

@@ -94,6 +94,7 @@ class SyncLoads(SyncChanges):
     def _look(self, load: _Load) -> bytes | None:
         """Ask the grid. What cannot be read counts as nothing."""
         frame = self._fetch(load.address)
+        self._saw(load.address, frame)
         if frame is not None:
             try:
                 load.value = self._thaw_quietly(load.address, frame)

@@ -15,15 +15,16 @@ from __future__ import annotations
 import itertools
 import threading
 from collections import deque
-from collections.abc import Hashable
-from typing import Any, Final
+from collections.abc import Hashable, Iterable
+from typing import Any, Final, NamedTuple
 
-__all__ = ["COPY_OVERHEAD", "ENDLESS", "Copies", "Copy", "Guard"]
+__all__ = ["COPY_OVERHEAD", "ENDLESS", "Copies", "Copy", "Fill", "Guard"]
 
 ENDLESS: Final = float("inf")
 COPY_OVERHEAD: Final = 420  # bytes of a copy besides its key and value: itself, its places in a table and a queue
 _BUCKETS: Final = 4096  # changes are noted by groups of addresses; a power of 2
 _SMALL_SHARE: Final = 10  # a tenth of the room is for copies that have not proved themselves
+_UNKNOWN: Final = object()
 _DEAD_ENOUGH: Final = 256  # dropped copies that may stand in the queues before these are tidied
 
 
@@ -41,9 +42,13 @@ class Guard:
 
 
 class Copy:
-    """An entry kept here. With `raw`, its frame, each reader decodes a value of his own; else `value` is for all."""
+    """
+    An entry kept here. With `raw`, its frame, each reader decodes a value of his own; else `value` is for all.
 
-    __slots__ = ("ends", "guard", "is_hot", "is_new", "key", "raw", "size", "table", "value")
+    Two copies of one entry with the same `version` say the same.
+    """
+
+    __slots__ = ("ends", "guard", "is_hot", "is_new", "key", "raw", "size", "table", "value", "version")
 
     def __init__(
         self,
@@ -55,12 +60,21 @@ class Copy:
         guard: Guard,
         ends: float,
         size: int,
+        version: bytes = b"",
     ) -> None:
         self.table, self.key, self.value, self.raw = table, key, value, raw
-        self.guard, self.ends = guard, ends
+        self.guard, self.ends, self.version = guard, ends, version
         self.size = size + COPY_OVERHEAD  # bytes; 0 once it was dropped
         self.is_hot = False  # set by each hit
         self.is_new = True  # stands in the small queue
+
+
+class Fill(NamedTuple):
+    """A copy to be kept, if nothing changed at its address since the token was taken."""
+
+    copy: Copy
+    address: bytes
+    token: int
 
 
 class Copies:
@@ -68,15 +82,18 @@ class Copies:
     The copies of one cache and of the functions it keeps results of, which share its room. Serves all threads.
 
     Each of them has a table of its own, from key to copy, and looks into it without asking here.
+
+    The lock is re-entrant, because a signal handler or a finalizer that uses the cache may run while its own thread
+    holds it. What such a one may have changed in between is looked at again.
     """
 
     def __init__(self, *, max_bytes: int, max_entries: int) -> None:
         self.bytes = self.entries = self.evictions = 0
         self._max_bytes, self._max_entries = max_bytes, max_entries
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._small: deque[Copy] = deque()
         self._main: deque[Copy] = deque()
-        self._small_bytes = self._dead = 0
+        self._small_bytes = self._small_entries = self._dead = 0
         self._ghosts: dict[int, None] = {}  # hashes of keys that were evicted before they proved themselves, in order
         # No number comes twice, so that of two changes at once neither can be mistaken for the state before both.
         self._numbers = itertools.count(1)
@@ -100,43 +117,63 @@ class Copies:
 
     # Changing what is kept.
 
-    def keep(self, copy: Copy, address: bytes, token: int) -> bool:
-        """Keep a copy, unless its address changed since the token was taken; whether it is kept."""
-        if copy.size > self._max_bytes // _SMALL_SHARE:
-            return False  # it would push out too much
-        with self._lock:
-            if self.token(address) != token:
-                return False
-            self._remove(copy.table.get(copy.key))
-            copy.table[copy.key] = copy
-            self._enter(copy)
-            self._make_room()
-            # What others have asked for meanwhile may be older than what this one's caller is about to see.
-            self._spoil(address)
-        return True
+    def keep(self, fills: Iterable[Fill]) -> list[bytes]:
+        """
+        Keep copies of what was asked for together; the addresses of those that nobody may keep.
 
-    def drop(self, table: dict[Any, Copy], key: Hashable, address: bytes) -> None:
-        """An entry changed: forget its copy, and keep none that is on its way."""
-        self.spoil(address)
-        if key in table:  # hardly ever: most of what changes has no copy here
-            with self._lock:
-                self._remove(table.get(key))
+        What changed since its token was taken is not kept, unless others have kept the very same meanwhile.
+        """
+        refused: list[bytes] = []
+        entered: list[Fill] = []
+        with self._lock:
+            for fill in fills:
+                copy = fill.copy
+                if self.token(fill.address) != fill.token:
+                    if not _says_the_same(copy.table.get(copy.key), copy):
+                        refused.append(fill.address)
+                elif copy.size > self._max_bytes // _SMALL_SHARE:
+                    refused.append(fill.address)  # it would push out too much
+                else:
+                    self._remove(copy.table.get(copy.key))
+                    copy.table[copy.key] = copy
+                    self._enter(copy)
+                    entered.append(fill)
+            self._make_room()
+            for copy, address, token in entered:
+                if self.token(address) != token:
+                    self._remove(copy)
+                    refused.append(address)
+            for _, address, _ in entered:  # after all were looked at: some have their token in common
+                # What others have asked for meanwhile may be older than what this one's caller is about to see.
+                self._spoil(address)
+        return refused
+
+    def drop(self, table: dict[Any, Copy], key: Hashable) -> None:
+        """Forget a copy. Who spoils its address before that lets none take its place that is older."""
+        with self._lock:
+            self._remove(table.get(key))
 
     def drop_all(self, table: dict[Any, Copy]) -> None:
-        """Forget all copies of a table, and keep none that is on its way."""
+        """Forget all copies of a table, which nobody looks into any more, and keep none that is on its way."""
         self.spoil_all()
         with self._lock:
+            if len(table) == self.entries:  # there are no others, so none has to be counted out
+                self._begin()
+                table.clear()
             for copy in list(table.values()):
                 self._remove(copy)
 
     def forget(self) -> None:
         """In a forked child: begin anew, since the lock may be held by a thread of the parent's."""
-        self._lock = threading.Lock()
-        self._small, self._main, self._ghosts = deque(), deque(), {}
-        self.bytes = self.entries = self._small_bytes = self._dead = 0
+        self._lock = threading.RLock()
+        self._begin()
         self.spoil_all()
 
     # Inside; under the lock.
+
+    def _begin(self) -> None:
+        self._small, self._main, self._ghosts = deque(), deque(), {}
+        self.bytes = self.entries = self._small_bytes = self._small_entries = self._dead = 0
 
     def _spoil(self, address: bytes) -> None:
         # Else a copy could enter its table after who brings the news had not found it there.
@@ -145,13 +182,12 @@ class Copies:
     def _enter(self, copy: Copy) -> None:
         self.bytes += copy.size
         self.entries += 1
-        ghost = hash(copy.key)
-        if ghost in self._ghosts:
-            del self._ghosts[ghost]
+        if self._ghosts.pop(hash(copy.key), _UNKNOWN) is None:
             copy.is_new = False
             self._main.append(copy)
         else:
             self._small_bytes += copy.size
+            self._small_entries += 1
             self._small.append(copy)
 
     def _remove(self, copy: Copy | None) -> None:
@@ -160,29 +196,39 @@ class Copies:
         self._forget(copy)
         self._dead += 1  # in its queue, without its value
         if self._dead > max(_DEAD_ENOUGH, self.entries):
-            self._small = deque([one for one in self._small if one.size])
-            self._main = deque([one for one in self._main if one.size])
             self._dead = 0
+            for queue in (self._small, self._main):
+                _tidy(queue)
 
     def _forget(self, copy: Copy) -> None:
         if copy.table.get(copy.key) is copy:
             del copy.table[copy.key]
-        self.bytes -= copy.size
+        size, copy.size = copy.size, 0
+        self.bytes -= size
         self.entries -= 1
         if copy.is_new:
-            self._small_bytes -= copy.size
-        copy.size = 0
-        # Its queue holds it for a while, and must not hold a large value. Readers take the value before they look at
-        # the end, and so never take this None for it.
+            self._leave_small(size)
+        # Its queue holds it for a while, and must not hold a large key or value. Readers take the value before they
+        # look at the end, and so never take this None for it.
         copy.ends = -ENDLESS
-        copy.value = copy.raw = None
+        copy.key = copy.value = copy.raw = None
+
+    def _leave_small(self, size: int) -> None:
+        self._small_bytes -= size
+        self._small_entries -= 1
 
     def _make_room(self) -> None:
         while self.bytes > self._max_bytes or self.entries > self._max_entries:
-            if self._small and (self._small_bytes * _SMALL_SHARE > self._max_bytes or not self._main):
+            is_small_full = (
+                self._small_bytes * _SMALL_SHARE > self._max_bytes
+                or self._small_entries * _SMALL_SHARE > self._max_entries
+            )
+            if self._small and (is_small_full or not self._main):
                 self._pass_on(self._small.popleft())
             elif self._main:
                 self._go_round(self._main.popleft())
+            else:
+                return  # what a signal handler has interrupted is counted, and in no queue yet
 
     def _pass_on(self, copy: Copy) -> None:
         """The oldest of the small queue has proved itself, or goes."""
@@ -190,11 +236,11 @@ class Copies:
             self._dead -= 1
         elif copy.is_hot:
             copy.is_hot = copy.is_new = False
-            self._small_bytes -= copy.size
+            self._leave_small(copy.size)
             self._main.append(copy)
         else:
-            self._evict(copy)
             self._ghosts[hash(copy.key)] = None
+            self._evict(copy)
             if len(self._ghosts) > self.entries + 1:
                 del self._ghosts[next(iter(self._ghosts))]
 
@@ -211,3 +257,19 @@ class Copies:
     def _evict(self, copy: Copy) -> None:
         self._forget(copy)
         self.evictions += 1
+
+
+def _says_the_same(one: Copy | None, other: Copy) -> bool:
+    """Whether there is a copy that says what the other one says, and is told of changes by the same guard."""
+    return one is not None and one.version == other.version and one.guard is other.guard
+
+
+def _tidy(queue: deque[Copy]) -> None:
+    """Take dropped copies out, one turn of the queue long."""
+    for _ in range(len(queue)):
+        try:
+            copy = queue.popleft()
+        except IndexError:  # a finalizer of what was dropped has used the cache, and emptied it
+            return
+        if copy.size:
+            queue.append(copy)

@@ -9,13 +9,13 @@ import sys
 import threading
 import uuid
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, Protocol, runtime_checkable
 
 from cachegrid._core.address import Space, parent_of, prefix_of
 from cachegrid.near.copies import Copies, Copy, Guard
 
-__all__ = ["Nearby", "Pushes", "Sink", "is_constant", "size_of"]
+__all__ = ["Nearby", "Pushes", "Sink", "cleared", "is_constant", "seen", "size_of", "wrote"]
 
 _CONSTANT: Final = frozenset(
     {
@@ -65,6 +65,9 @@ class Pushes(Protocol):
     def unfollow(self, prefix: bytes) -> None:
         """Tell no longer."""
 
+    def suspect(self) -> None:
+        """Let `doubt` change: an epoch was raised in this process, and the news of it may still be on its way."""
+
     def guard(self, address: bytes, prefix: bytes) -> Guard | None:
         """
         Who tells of changes to an address; None while nobody does.
@@ -108,23 +111,24 @@ class Nearby:
                     self._followed = engine
                     _enter(prefix, self)
 
-    def wrote(self, address: bytes) -> None:
-        """An entry was changed here: tell all who keep copies in this process, also those of other grid objects."""
-        self.changed(address)
-        for reference in _here.get(parent_of(address), ()):
-            other = reference()
-            if other is not None and other is not self:
-                other.changed(address)
-
     def changed(self, address: bytes) -> None:
         """An entry changed: forget its copy, and keep no answer that was asked for before now."""
         self.copies.spoil(address)
-        place = self._places.get(prefix_of(address))
-        if place is not None and place[1]:
-            space, table = place
-            key = space.key(address)
-            if key in table:
-                self.copies.drop(table, key, address)
+        found = self._find(address)
+        if found is not None:
+            self.copies.drop(*found)
+
+    def seen(self, address: bytes, version: bytes) -> None:
+        """Somebody has seen this version of an entry: nobody here shall see an older one after that."""
+        found = self._find(address)
+        copy = found and found[0].get(found[1])
+        if copy is None or copy.version != version:
+            self.changed(address)
+
+    def cleared(self) -> None:
+        """An epoch was raised: look which ones hold, before a copy is handed out."""
+        if self._followed is not None:
+            self._followed.suspect()
 
     def changed_if(self, is_lost: Callable[[bytes], bool]) -> None:
         """What is at the addresses that `is_lost` names may have changed."""
@@ -133,13 +137,49 @@ class Nearby:
             for key in list(table):
                 address = space.address(key)
                 if is_lost(address):
-                    self.copies.drop(table, key, address)
+                    self.copies.drop(table, key)
 
     def forget(self) -> None:
         """In a forked child: nothing is kept yet."""
         self._lock = threading.Lock()
         self.copies.forget()
-        self._places, self._followed = {}, None
+        for _, table in self._places.values():
+            table.clear()  # caches look into it
+        self._followed = None
+
+    def _find(self, address: bytes) -> tuple[dict[Any, Copy], Any] | None:
+        """The table that has a copy of an entry, and the copy's key."""
+        place = self._places.get(prefix_of(address))
+        if place is not None and place[1]:
+            space, table = place
+            key = space.key(address)
+            if key in table:
+                return table, key
+        return None
+
+
+def wrote(address: bytes) -> None:
+    """An entry was changed here: tell all who keep copies of it in this process, also for other grid objects."""
+    for nearby in _keepers(parent_of(address)) if _here else ():
+        nearby.changed(address)
+
+
+def seen(parent: bytes, found: Sequence[tuple[bytes, bytes]], but: Nearby | None = None) -> None:
+    """The addresses of entries of a cache that were just read, and their versions: tell all who keep copies here."""
+    for nearby in _keepers(parent):
+        if nearby is not but:
+            for address, version in found:
+                nearby.seen(address, version)
+
+
+def cleared(parent: bytes) -> None:
+    """A cache was cleared here: tell all who keep copies of it."""
+    for nearby in _keepers(parent):
+        nearby.cleared()
+
+
+def _keepers(parent: bytes) -> Iterator[Nearby]:
+    return filter(None, [reference() for reference in _here.get(parent, ())])
 
 
 _here: dict[bytes, tuple[weakref.ref[Nearby], ...]] = {}  # who keeps copies in this process, by prefix
@@ -158,7 +198,6 @@ _all: weakref.WeakSet[Nearby] = weakref.WeakSet()  # for what has to be done in 
 def _forget_all() -> None:
     global _entering  # noqa: PLW0603 - a thread of the parent's may hold it
     _entering = threading.Lock()
-    _here.clear()
     for nearby in list(_all):
         nearby.forget()
 

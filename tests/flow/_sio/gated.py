@@ -67,6 +67,10 @@ class SyncGatedEngine:
         """Tell what changes."""
         self.engine.follow(prefix, sink, staleness)
 
+    def suspect(self) -> None:
+        """Let the engine's own doubt change."""
+        self.engine.suspect()
+
     def unfollow(self, prefix: bytes) -> None:
         """Tell no longer."""
         self.engine.unfollow(prefix)

@@ -64,6 +64,9 @@ class AsyncMemoryEngine:
         if sink is not None:
             self._store.unfollow(prefix, sink)
 
+    def suspect(self) -> None:
+        """Nothing has to be done: `doubt` is the store's own, and has changed."""
+
     def guard(self, address: bytes, prefix: bytes) -> Guard | None:
         """Who tells of changes: the store itself."""
         return self._store.guard if prefix in self._followed else None

@@ -72,6 +72,10 @@ class AsyncAsking:
     def _doubt(self, endpoint: Endpoint) -> None:
         self._routing.link(endpoint).doubt()
 
+    def suspect(self) -> None:
+        """Let `doubt` change."""
+        self._bell()
+
     def _bell(self) -> None:
         self.doubt = next(_doubts)
 

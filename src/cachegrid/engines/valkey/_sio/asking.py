@@ -73,6 +73,10 @@ class SyncAsking:
     def _doubt(self, endpoint: Endpoint) -> None:
         self._routing.link(endpoint).doubt()
 
+    def suspect(self) -> None:
+        """Let `doubt` change."""
+        self._bell()
+
     def _bell(self) -> None:
         self.doubt = next(_doubts)
 
