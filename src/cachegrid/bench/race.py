@@ -31,7 +31,7 @@ class Result:
 
     contender: Contender
     slices: list[float] = field(default_factory=list)
-    alone: list[float] = field(default_factory=list)  # of threads: the same by one of them, just before each slice
+    losses: list[float] = field(default_factory=list)  # of threads: how many times the work of one they are, each slice
     failed: str = ""
 
     @property
@@ -51,10 +51,8 @@ class Result:
 
     @property
     def loss(self) -> float | None:
-        """How many times as long threads take for the same work as one alone: the median of all slices."""
-        if not self.alone:
-            return None
-        return statistics.median(among / alone for among, alone in zip(self.slices, self.alone, strict=True))
+        """How many times as much threads take for the same work as one alone: the median of all slices."""
+        return statistics.median(self.losses) if self.losses else None
 
 
 async def race(

@@ -155,7 +155,7 @@ def _row(what: Scenario | Near, result: Result, results: Sequence[Result]) -> di
     if result.failed:
         return {**named, "failed": result.failed}
     figures = {"us": result.us, "median_us": result.median, **_ratios(what, result, results)}
-    if result.alone:
+    if result.loss is not None:
         figures["times_alone"] = result.loss
     return named | {name: None if figure is None else round(figure, 3) for name, figure in figures.items()}
 

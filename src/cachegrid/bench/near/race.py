@@ -93,9 +93,9 @@ async def _slice(near: Near, result: Result, hits: Hits, load: Load) -> None:
     call = hits.of(near)
     assert call is not None  # noqa: S101 - else it has no result
     if near is Near.THREADS:
-        alone, among = _threads(call, load)
-        result.alone.append(alone)
+        among, loss = _threads(call, load)
         result.slices.append(among)
+        result.losses.append(loss)
         return
     times = [(key, CURRENCY) if near is Near.FUNCTION else (key,) for key in load.keys]
     rounds = load.hits // len(load.keys)
@@ -142,16 +142,20 @@ async def _awaited(call: Callable[..., Awaitable[Any]], times: Sequence[tuple[st
 
 def _threads(call: Callable[[str], Any], load: Load) -> tuple[float, float]:
     """
-    Microseconds per operation by one thread, and by all at once, who share the same work.
+    Microseconds per operation by all threads at once, and how many times as much they take as one that does it all.
 
-    There is as much of it for everybody as takes some time: the interpreter goes from thread to thread every 5 ms, and
-    what is over before that shows no loss.
+    There is as much to do for everybody as takes some time: the interpreter goes from thread to thread every 5 ms, and
+    what is over before that shows no loss. The second is reckoned in time of the processor: threads that keep the
+    interpreter busy take that of one between them, and what other programs take is no loss of theirs.
     """
     once = _called(call, [(key,) for key in load.keys], 1)
     each = max(1, load.thread_ms * 1_000_000 // once // load.threads)
-    operations = each * load.threads * len(load.keys)
-    alone, among = (_at_once(call, load.keys, *how) for how in ((1, each * load.threads), (load.threads, each)))
-    return alone / operations / 1000, among / operations / 1000
+    begun = time.process_time_ns()
+    _at_once(call, load.keys, 1, each * load.threads)
+    alone = time.process_time_ns() - begun
+    spent = _at_once(call, load.keys, load.threads, each)
+    among = time.process_time_ns() - begun - alone
+    return spent / (each * load.threads * len(load.keys)) / 1000, among / alone
 
 
 def _at_once(call: Callable[[str], Any], every: list[str], count: int, rounds: int) -> int:
