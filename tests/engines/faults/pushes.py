@@ -121,7 +121,12 @@ def _doubts_nothing(self: Engine) -> int:
     return 0
 
 
-fault("doubt", "hears only when it is asked", "who_asks_for_nothing_hears_of_a_raise")(_doubts_nothing)
+fault(
+    "doubt",
+    "hears only when it is asked",
+    "who_asks_for_nothing_hears_of_a_raise",
+    "who_suspects_a_raise_doubts_at_once",
+)(_doubts_nothing)
 
 
 @fault("follow", "leaves a thread", "closing_ends_the_listening")

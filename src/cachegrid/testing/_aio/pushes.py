@@ -227,6 +227,19 @@ class AsyncPushesContract(AsyncBench):
         await other.raise_epoch(self.address())
         await self.until(lambda: doubt != self.engine.doubt)
 
+    @promise("Pushes", "Epochs")
+    async def test_who_suspects_a_raise_doubts_at_once(self) -> None:
+        """
+        Whoever knows of a raise need not wait for the news.
+        """
+        other = await self.another()
+        for engine in (self.engine, other):
+            await engine.epoch(self.address())
+        doubt = self.engine.doubt
+        await other.raise_epoch(self.address())
+        self.engine.suspect()
+        assert doubt != self.engine.doubt
+
     @promise("Pushes")
     async def test_closing_ends_the_listening(self) -> None:
         """

@@ -228,6 +228,19 @@ class SyncPushesContract(SyncBench):
         other.raise_epoch(self.address())
         self.until(lambda: doubt != self.engine.doubt)
 
+    @promise("Pushes", "Epochs")
+    def test_who_suspects_a_raise_doubts_at_once(self) -> None:
+        """
+        Whoever knows of a raise need not wait for the news.
+        """
+        other = self.another()
+        for engine in (self.engine, other):
+            engine.epoch(self.address())
+        doubt = self.engine.doubt
+        other.raise_epoch(self.address())
+        self.engine.suspect()
+        assert doubt != self.engine.doubt
+
     @promise("Pushes")
     def test_closing_ends_the_listening(self) -> None:
         """
