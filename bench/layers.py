@@ -165,8 +165,6 @@ def near(grid: SyncGrid) -> None:
         "are a tuple's parts keys": lambda: kinds.issuperset(map(type, pair)),
         "decode a record": lambda: cache._pipeline.decode(raw),
         "key of a call": lambda: function._make_key(arguments, {}),
-        "cache._near, str": lambda: cache._near(key),
-        "cache._read, str": lambda: cache._read(key),
         "cache.get, str": lambda: cache.get(key),
         "cache.get, record": lambda: cache.get("record"),
         "cache._read, tuple": lambda: inside._read(pair),
