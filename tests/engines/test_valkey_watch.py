@@ -10,6 +10,7 @@ from contextlib import closing
 
 import pytest
 
+import cachegrid
 from cachegrid.engines.valkey._sio.engine import SyncValkeyEngine
 from cachegrid.engines.valkey.slots import slot_of
 from cachegrid.engines.valkey.target import Target
@@ -33,6 +34,7 @@ class Sink:
     def __init__(self) -> None:
         self.told: list[bytes] = []
         self.lost: list[Callable[[bytes], bool]] = []
+        self.refusals = 0
 
     def changed(self, address: bytes) -> None:
         """One entry."""
@@ -41,6 +43,10 @@ class Sink:
     def changed_if(self, is_lost: Callable[[bytes], bool]) -> None:
         """Many."""
         self.lost.append(is_lost)
+
+    def refused(self) -> None:
+        """So often."""
+        self.refusals += 1
 
 
 def until(condition: Callable[[], object]) -> None:
@@ -173,12 +179,14 @@ def test_nothing_is_guarded_before_the_prefix_is_listened_to(engine: SyncValkeyE
 
 def test_a_broken_connection_ends_its_guard(server: Server, engine: SyncValkeyEngine, sink: Sink) -> None:
     """
-    At once, and for good: the next one guards what is asked for from then on.
+    At once, and for good: the next one guards what is asked for from then on. What it guarded takes no room any more.
     """
     assert not sink.told
     guard = guard_of(engine)
+    sink.lost.clear()
     server.run("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
     until(lambda: guard.heard < 0)
+    until(lambda: any(is_lost(ADDRESS) for is_lost in sink.lost))
     until(lambda: engine.guard(ADDRESS, PREFIX) not in (None, guard))
     assert guard.heard < 0
 
@@ -232,8 +240,8 @@ def test_who_may_not_be_told_hears_of_it_once(caplog: pytest.LogCaptureFixture) 
         engine = SyncValkeyEngine(parse(server.url("app:s"), timeout=5))
         with closing(engine):
             engine.open()
-            engine.follow(PREFIX, Sink(), 0.2)
-            until(lambda: refusals(server) > 2)
+            engine.follow(PREFIX, sink := Sink(), 0.2)
+            until(lambda: sink.refusals > 2)
             assert None is engine.guard(ADDRESS, PREFIX)
             [record] = caplog.records
             assert ("cachegrid", "WARNING") == (record.name, record.levelname)
@@ -244,14 +252,19 @@ def test_who_may_not_be_told_hears_of_it_once(caplog: pytest.LogCaptureFixture) 
     assert [record] == caplog.records
 
 
-def refusals(server: Server) -> int:
-    """How often somebody was not allowed what he asked for."""
-    return sum(int(row[b"count"]) for row in map(paired, server.run("ACL", "LOG")))
-
-
-def paired(words: list[bytes]) -> dict[bytes, bytes]:
-    """A list of names and values as a mapping."""
-    return words if isinstance(words, dict) else dict(zip(words[::2], words[1::2], strict=True))
+def test_a_cache_counts_that_nobody_tells_it(caplog: pytest.LogCaptureFixture) -> None:
+    """
+    In `stats()`, where whoever wonders why no hit is a near one looks first.
+    """
+    users = ["default on nopass ~* &* +@all", "app on >s ~* &* +@all -ping"]
+    with Server(users=users) as server, cachegrid.connect(server.url("app:s")) as grid:
+        prices = grid.cache("prices", near=True)
+        assert 0 == prices.stats().near_refusals
+        prices["sku-1"] = 1
+        until(lambda: prices.stats().near_refusals)
+        assert 1 == prices["sku-1"]
+        assert 0 == prices.stats().near_hits
+    assert 1 == len(caplog.records)
 
 
 def test_the_last_one_who_follows_ends_the_listening(engine: SyncValkeyEngine, sink: Sink) -> None:
@@ -326,12 +339,17 @@ class TestCluster:
         """
         assert not sink.told
         guard = guard_of(engine)
+        others = [one for one in map(_address, range(100)) if engine.guard(one, PREFIX) not in (None, guard)]
+        assert others
+        sink.lost.clear()
         owner = engine._owners[slot_of(ADDRESS)].endpoint
         index = next(at for at, member in enumerate(grid.state.members) if member.port == owner.port)
         grid.kill(index)
         until(lambda: guard.heard < 0)
+        until(lambda: any(is_lost(ADDRESS) for is_lost in sink.lost))
         until(lambda: engine._watch._by_slot[slot_of(ADDRESS)].endpoint != owner)  # type: ignore[union-attr]
-        until(lambda: any(is_lost(ADDRESS) for is_lost in sink.lost[1:]))
+        until(lambda: sum(is_lost(ADDRESS) for is_lost in sink.lost) > 1)
+        assert not [one for one in others if any(is_lost(one) for is_lost in sink.lost)]
 
     def test_an_owner_that_is_cut_off_is_not_asked_again_without_doubt(self) -> None:
         """

@@ -276,6 +276,8 @@ def _no_moves() -> None:
             tell_all(self, is_lost)
 
     Watch._adopt, Watch._tell_all = adopt_quietly, tell  # type: ignore[method-assign]
+    # The new owner's ear would take along what has come to its slots, when it breaks.
+    Watch.lost = lambda *_: None  # type: ignore[method-assign]
 
 
 def _no_bells() -> None:

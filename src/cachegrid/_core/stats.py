@@ -15,6 +15,7 @@ class CacheStats:
     misses: int
     near_hits: int  # those of the hits that were answered in this process
     near_misses: int  # those of the misses that were, where absence is kept near
+    near_refusals: int  # how often a member refused to tell what changes: nothing of what it owns is kept near
     stores: int
     drops: int
     loads: int
@@ -43,6 +44,7 @@ class Counters:
         "misses",
         "near_hits",
         "near_misses",
+        "near_refusals",
         "store_failures",
         "stores",
     )
@@ -50,6 +52,7 @@ class Counters:
     def __init__(self) -> None:
         self.hits = self.misses = self.stores = self.drops = 0
         self.near_hits = self.near_misses = 0  # not counted among hits and misses until someone asks
+        self.near_refusals = 0
         self.loads = self.load_failures = self.load_waits = self.store_failures = self.damaged = 0
 
     def snapshot(self) -> CacheStats:

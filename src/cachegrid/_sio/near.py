@@ -87,6 +87,7 @@ class SyncNearCache(SyncCache):
         self._nearby = nearby or _nearby_of(cast("NearPolicy", policy.near))
         self._copies, self._staleness = self._nearby.copies, self._nearby.staleness
         super().__init__(hub, name, policy, **inside)
+        self._nearby.counters = self._counters
 
     # Reading.
 

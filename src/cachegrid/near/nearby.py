@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, Protocol, runtime_checkable
 
 from cachegrid._core.address import Space, parent_of, prefix_of
+from cachegrid._core.stats import Counters
 from cachegrid.near.copies import Copies, Copy, Guard
 
 __all__ = ["Nearby", "Pushes", "Sink", "cleared", "is_constant", "seen", "size_of", "wrote"]
@@ -46,6 +47,9 @@ class Sink(Protocol):
 
     def changed_if(self, is_lost: Callable[[bytes], bool]) -> None:
         """What the addresses that `is_lost` names hold may have changed."""
+
+    def refused(self) -> None:
+        """An owner has just refused to tell what changes."""
 
 
 @runtime_checkable
@@ -83,6 +87,7 @@ class Nearby:
     def __init__(self, copies: Copies, *, staleness: float, shares: bool, keeps_absence: bool) -> None:
         self.copies = copies
         self.staleness, self.shares, self.keeps_absence = staleness, shares, keeps_absence
+        self.counters = Counters()  # those of the cache, once it has them
         self._lock = threading.Lock()
         self._followed: Pushes | None = None
         self._places: dict[bytes, tuple[Space, dict[Any, Copy]]] = {}  # by the prefix of a space
@@ -138,6 +143,10 @@ class Nearby:
                 address = space.address(key)
                 if is_lost(address):
                     self.copies.drop(table, key)
+
+    def refused(self) -> None:
+        """An owner has just refused to tell what changes."""
+        self.counters.near_refusals += 1
 
     def forget(self) -> None:
         """In a forked child: nothing is kept yet."""

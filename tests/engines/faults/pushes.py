@@ -104,6 +104,9 @@ class Late:
     def changed_if(self, is_lost: Callable[[bytes], bool]) -> None:
         """Many."""
 
+    def refused(self) -> None:
+        """Never."""
+
 
 @fault("follow", "tells late", "what_changed_before_a_guard_was_heard_has_been_told")
 def _(self: Engine, prefix: bytes, sink: Sink, staleness: float) -> None:

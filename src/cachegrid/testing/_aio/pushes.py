@@ -33,6 +33,9 @@ class _Sink:
     def changed_if(self, is_lost: Callable[[bytes], bool]) -> None:
         self._lost.append(is_lost)
 
+    def refused(self) -> None:
+        raise AssertionError("nobody refuses anything here")
+
     def knows(self, address: bytes) -> bool:
         """Whether it was told that an address changed."""
         return address in self.told or any(is_lost(address) for is_lost in self._lost)

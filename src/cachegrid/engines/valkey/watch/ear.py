@@ -41,8 +41,8 @@ class Hearer(Protocol):
     def changed(self, address: bytes) -> None:
         """An entry changed."""
 
-    def flushed(self, ear: Ear) -> None:
-        """Every entry of this owner changed."""
+    def lost(self, ear: Ear) -> None:
+        """Every entry of this owner changed, or may change from now on without a word."""
 
     def rung(self) -> None:
         """The bell was rung."""
@@ -122,8 +122,7 @@ class Ear:
             except CacheError as error:
                 self.hearer.refused(self.endpoint, error)
             finally:
-                was_heard = self.guard is not None
-                self.deafen()
+                was_heard = self.lose()
                 self.prefixes = frozenset()
             pause = _SHORTEST_PAUSE if was_heard else min(pause * 2, _LONGEST_PAUSE)
             self.closing.wait(pause)
@@ -137,16 +136,24 @@ class Ear:
         else:
             self.guard.heard = sent
 
-    def deafen(self) -> None:
-        """Something may be missed from here on."""
+    def deafen(self) -> bool:
+        """Something may be missed from here on; whether it was heard until now."""
         guard, self.guard = self.guard, None
         if guard is not None:
             guard.give_up()
+        return guard is not None
+
+    def lose(self) -> bool:
+        """The same, in its own thread: copies that are not handed out any more take no room either."""
+        was_heard = self.deafen()
+        if was_heard and not self.closing.is_set():
+            self.hearer.lost(self)
+        return was_heard
 
     def tell(self, addresses: object) -> None:
         """What was pushed: the addresses that changed, or None for all of this owner's."""
         if not isinstance(addresses, list):
-            self.hearer.flushed(self)
+            self.hearer.lost(self)
             return
         for address in addresses:
             if address.startswith(_BELLS):
@@ -224,7 +231,7 @@ class _Session:
             return
         is_well, epoch = read_health(reply)
         if not is_well:
-            self._ear.deafen()  # the others may have another owner by now
+            self._ear.lose()  # the others may have another owner by now
             self._ear.hearer.cut_off(self._ear.endpoint)
             return
         if epoch != self._ear.epoch:

@@ -111,8 +111,8 @@ class Watch:
         if follower is not None:
             follower.sink.changed(address)
 
-    def flushed(self, ear: Ear) -> None:
-        """Every entry of an owner changed."""
+    def lost(self, ear: Ear) -> None:
+        """Every entry of an owner changed, or may change from now on without a word."""
         by_slot = self._by_slot
         self._tell_all(lambda address: by_slot[slot_of(address)] is ear)
 
@@ -122,6 +122,8 @@ class Watch:
 
     def refused(self, endpoint: Endpoint, error: CacheError) -> None:
         """An owner will not tell what changes."""
+        for follower in self._followers.values():
+            follower.sink.refused()
         reason = str(error).replace(str(endpoint), "")
         with self._lock:
             is_new = reason not in self._refusals
