@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from cachegrid._sio.cache import SyncCache
     from cachegrid._sio.grid import SyncGrid
     from cachegrid.codecs.registry import register
-    from cachegrid.config import CachePolicy, Settings, SettingsSaid
+    from cachegrid.config import CachePolicy, NearPolicy, Settings, SettingsSaid
     from cachegrid.errors import CacheError
 
 __all__ = [
@@ -36,6 +36,7 @@ __all__ = [
     "CacheStats",
     "Entry",
     "Key",
+    "NearPolicy",
     "Settings",
     "SyncCache",
     "SyncGrid",
@@ -56,6 +57,7 @@ _HOMES = {
     "CacheStats": "cachegrid._core.stats",
     "Entry": "cachegrid._core.entry",
     "Key": "cachegrid._core.address",
+    "NearPolicy": "cachegrid.config",
     "Settings": "cachegrid.config",
     "SyncCache": "cachegrid._sio.cache",
     "SyncGrid": "cachegrid._sio.grid",

@@ -15,7 +15,7 @@ import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, NamedTuple, TypedDict
+from typing import Any, Final, NamedTuple, Self, TypedDict, cast
 
 from cachegrid._core.address import check_name
 from cachegrid._core.shown import without_password
@@ -30,6 +30,7 @@ __all__ = [
     "SettingsSaid",
     "load_settings",
     "policy_from",
+    "policy_said",
     "unknown",
 ]
 
@@ -40,6 +41,8 @@ _ELSEWHERE: Final = {"CACHEGRID_CONFIG", "CACHEGRID_SERVER", "CACHEGRID_STATE", 
 _TEXTS: Final = ("url", "name", "namespace", "secret", "ca", "cert", "key")
 _FILES: Final = ("ca", "cert", "key")
 _SHORTEST_SECRET: Final = 16
+_SMALLEST_ROOM: Final = 16 << 10  # bytes of all near copies
+_SHORTEST_STALENESS: Final = 0.01  # seconds; owners are asked for a proof four times in it
 _VARIABLES: Final = ("url", "name", "namespace", "timeout", "secret", "ca", "cert", "key")
 
 
@@ -54,10 +57,14 @@ class NearPolicy:
     absent: bool = False  # keep also that there is no entry
 
     def __post_init__(self) -> None:
-        bytes_of("near.max_bytes", self.max_bytes)
-        seconds_of("near.max_staleness", self.max_staleness)
-        if not isinstance(self.max_entries, int) or self.max_entries < 1:
-            raise ConfigError("near.max_entries", self.max_entries, "a number from 1 on")
+        if bytes_of("near.max_bytes", self.max_bytes) < _SMALLEST_ROOM:
+            want = '"16KiB" or more, since a single copy may take a tenth of it, and one of 1 kB takes 1.5 kB'
+            raise ConfigError("near.max_bytes", self.max_bytes, want)
+        if seconds_of("near.max_staleness", self.max_staleness) < _SHORTEST_STALENESS:
+            want = '"10ms" or more, since each owner is asked for a proof four times in it, also while nobody reads'
+            raise ConfigError("near.max_staleness", self.max_staleness, want)
+        if not isinstance(self.max_entries, int) or isinstance(self.max_entries, bool) or self.max_entries < 1:
+            raise ConfigError("near.max_entries", self.max_entries, "a whole number from 1 on, and no text")
         for name in ("share", "absent"):
             if not isinstance(getattr(self, name), bool):
                 raise ConfigError(f"near.{name}", getattr(self, name), "true or false")
@@ -95,9 +102,26 @@ class CachePolicy:
         object.__setattr__(self, "near", _near_from(self.near))
 
     def changed(self, **changes: Any) -> CachePolicy:
-        """The policy with some settings said anew; an unknown one is a ConfigError."""
+        """
+        The policy with some settings said anew; an unknown one is a ConfigError.
+
+        So it is with `near`: True takes what the policy has, if it has any, and a table changes only what it names.
+        """
         _check_names("", changes, _names(CachePolicy))
+        if "near" in changes:
+            changes["near"] = _near_from(changes["near"], cast("NearPolicy | None", self.near))
         return dataclasses.replace(self, **changes)
+
+    def of_a_cache(self) -> Self:
+        """The policy itself. Raises ConfigError where no entry of a cache that has it could be kept near."""
+        if self.near is not None and self.idle is not None:
+            # A function's results may have an idle time of their own: the cache keeps others near.
+            want = (
+                "off where the cache has an idle time: every read begins that anew at the owner, so no copy could be "
+                "handed out; leave out near or idle, or take one cache for each"
+            )
+            raise ConfigError("near", True, want)
+        return self
 
     def means_the_same_as(self, other: CachePolicy) -> bool:
         """Whether the settings are the same, however they were written: 60, "60s" or "1m"."""
@@ -252,28 +276,36 @@ def _merged(levels: Iterable[_Level]) -> Settings:
     return settings
 
 
-def _near_from(said: object) -> NearPolicy | None:
+def _near_from(said: object, declared: NearPolicy | None = None) -> NearPolicy | None:
     if isinstance(said, NearPolicy):
         return said
+    declared = declared or NearPolicy()
     if isinstance(said, Mapping):
-        _check_names("near.", said, _names(NearPolicy))
-        return NearPolicy(**said)
+        _check_names("near", said, _names(NearPolicy))
+        return dataclasses.replace(declared, **said)
     if said is None or isinstance(said, bool):
-        return NearPolicy() if said else None
-    raise ConfigError("near", said, "true, false or a table of settings")
+        return declared if said else None
+    raise ConfigError("near", said, 'true, false, a table such as {"max_bytes": "16MB"}, or a NearPolicy')
 
 
 def policy_from(where: str, table: object) -> CachePolicy:
     """The policy in a table of a settings file; `where` is its name there."""
-    if isinstance(table, CachePolicy):
-        return table
-    if not isinstance(table, Mapping):
+    if not isinstance(table, (CachePolicy, Mapping)):
         raise ConfigError(where, table, "a table of settings")
-    _check_names(where, table, _names(CachePolicy))
+    if isinstance(table, Mapping):
+        _check_names(where, table, _names(CachePolicy))
     try:
-        return CachePolicy(**table)
+        return (table if isinstance(table, CachePolicy) else CachePolicy(**table)).of_a_cache()
     except ConfigError as error:
         raise error.renamed(f"{where}.{error.name}") from error
+
+
+def policy_said(cache: str, policy: CachePolicy, said: Mapping[str, Any]) -> CachePolicy:
+    """The policy of a cache, with what a program says of it besides; a ConfigError names the cache."""
+    try:
+        return policy.changed(**said).of_a_cache()
+    except ConfigError as error:
+        raise error.renamed(f"cache {cache!r}: {error.name}") from error
 
 
 def unknown(where: str, what: str, name: str, known: Iterable[str]) -> ConfigError:
@@ -317,7 +349,9 @@ def _read(path: Path) -> Any:
     except OSError as error:
         raise ConfigError("config", str(path), f"a file that can be read ({error.strerror})") from error
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError("config", str(path), f"valid TOML ({error})") from error
+        is_twice = any(words in str(error) for words in ("overwrite a value", "twice"))
+        hint = ": this was said before; of `near = true` and a table `[caches.NAME.near]`, too, use one of the two"
+        raise ConfigError("config", str(path), f"valid TOML ({error}{hint if is_twice else ''})") from error
 
 
 def _from_environment(environ: Mapping[str, str]) -> _Level:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from cachegrid.config import CachePolicy, Settings, SettingsSaid, load_settings
+from cachegrid.config import CachePolicy, NearPolicy, Settings, SettingsSaid, load_settings
 from cachegrid.errors import ConfigError
 
 Write = Callable[[str, str], Path]
@@ -168,6 +168,10 @@ def test_every_setting_of_the_environment(folder: Path) -> None:
             r"^unknown environment variable 'CACHEGRID_TIMOUT'; did you mean 'CACHEGRID_TIMEOUT'\?$",
         ),
         ({"environ": {"CACHEGRID_SERVR": "x"}}, r"did you mean 'CACHEGRID_SERVER'"),
+        (
+            {"config": {"caches": {"prices": {"near": {"max_byte": 5}}}}},
+            r"^config: caches.prices.near: unknown setting 'max_byte'; did you mean 'max_bytes'\?$",
+        ),
         ({"config": {"caches": {"prices": 5}}}, r"^config: caches.prices is 5; it must be a table of settings"),
         ({"config": {"caches": 5}}, r"^config: caches is 5; it must be a table with one table for each cache"),
         ({"config": {"caches": {"a b": {}}}}, r"^config: caches is 'a b'"),
@@ -201,6 +205,10 @@ def test_what_is_wrong_is_told(folder: Path, said: dict[str, Any], match: str) -
     [
         ("url = ", r"it must be valid TOML \("),
         ("url = 'a'\nurl = 'b'", r"it must be valid TOML \("),
+        ("[caches.a]\nnear = true\n[caches.a.near]\nshare = true", r"\(.*said before; .*use one of the two\)$"),
+        ("[caches.a.near]\nshare = true\n[caches.a]\nnear = true", r"\(.*said before; .*use one of the two\)$"),
+        ("[caches]\na = {near = true}\n[caches.a.near]\nshare = true", r"\(.*said before; .*use one of the two\)$"),
+        ("url = [", r"valid TOML \([^;]*\)$"),
         ("nmae = 'a'", r"cachegrid.toml: unknown setting 'nmae'; did you mean 'name'"),
         ("[caches.a]\ntime = 5", r"cachegrid.toml: caches.a: unknown setting 'time'"),
         ("timeout = true", r"cachegrid.toml: timeout is True; it must be a time"),
@@ -330,6 +338,18 @@ def test_settings_cannot_be_changed() -> None:
         ({"codec": 5}, "^codec is 5"),
         ({"max_value": "big"}, "^max_value is 'big'"),
         ({"compress": -1}, "^compress is -1"),
+        ({"near": "yes"}, "^near is 'yes'; it must be true, false, a table such as .*, or a NearPolicy$"),
+        ({"near": {"max_bite": 1}}, "^near: unknown setting 'max_bite'; did you mean 'max_bytes'"),
+        ({"near": {"max_bytes": 0}}, '^near.max_bytes is 0; it must be "16KiB" or more'),
+        ({"near": {"max_bytes": "16kB"}}, "^near.max_bytes is '16kB'; it must be \"16KiB\" or more"),
+        ({"near": {"max_bytes": 1.5}}, '^near.max_bytes is 1.5; it must be a size: bytes, or text such as "64MB"'),
+        ({"near": {"max_staleness": 0.0099}}, '^near.max_staleness is 0.0099; it must be "10ms" or more'),
+        ({"near": {"max_staleness": None}}, "^near.max_staleness is None; it must be a time: seconds, a timedelta, or"),
+        ({"near": {"max_entries": 0}}, "^near.max_entries is 0; it must be a whole number from 1 on"),
+        ({"near": {"max_entries": "1000"}}, "^near.max_entries is '1000'; it must be .*, and no text"),
+        ({"near": {"max_entries": True}}, "^near.max_entries is True; it must be"),
+        ({"near": {"share": 1}}, "^near.share is 1; it must be true or false"),
+        ({"near": {"absent": "yes"}}, "^near.absent is 'yes'; it must be true or false"),
     ],
     ids=repr,
 )
@@ -356,6 +376,49 @@ def test_a_policy_is_changed_by_name() -> None:
 
 
 @pytest.mark.parametrize(
+    ("said", "holds"),
+    [
+        (True, NearPolicy(max_bytes="256MB", max_staleness="500ms")),
+        ({}, NearPolicy(max_bytes="256MB", max_staleness="500ms")),
+        ({"share": True}, NearPolicy(max_bytes="256MB", max_staleness="500ms", share=True)),
+        ({"max_staleness": "2s"}, NearPolicy(max_bytes="256MB", max_staleness="2s")),
+        (NearPolicy(share=True), NearPolicy(share=True)),  # says all that holds
+        (False, None),
+        (None, None),
+    ],
+    ids=repr,
+)
+def test_what_is_said_of_near_copies_changes_only_that(said: Any, holds: NearPolicy | None) -> None:
+    """
+    True is on, as declared; a table changes what it names; False is off.
+    """
+    declared = CachePolicy(ttl=60, near={"max_bytes": "256MB", "max_staleness": "500ms"})
+    assert CachePolicy(ttl=60, near=holds) == declared.changed(near=said)
+    assert declared == declared.changed(ttl=60)
+    with pytest.raises(ConfigError, match="^near: unknown setting 'max_bite'; did you mean 'max_bytes'"):
+        declared.changed(near={"max_bite": 1})
+
+
+def test_what_is_not_declared_near_begins_with_the_defaults() -> None:
+    """
+    Also where it was declared off.
+    """
+    for policy in (CachePolicy(), CachePolicy(near=False)):
+        assert NearPolicy() == policy.changed(near=True).near
+        assert NearPolicy(share=True) == policy.changed(near={"share": True}).near
+
+
+@pytest.mark.parametrize("policy", [{"idle": 60, "near": True}, CachePolicy(idle=60, near={"share": True})], ids=repr)
+def test_a_cache_with_an_idle_time_keeps_nothing_near(policy: Any) -> None:
+    """
+    So it is refused to ask for both.
+    """
+    match = "^caches.a.near is True; it must be off where the cache has an idle time: .*leave out near or idle"
+    with pytest.raises(ConfigError, match=match):
+        Settings(caches={"a": policy})
+
+
+@pytest.mark.parametrize(
     ("one", "other", "same"),
     [
         ({"ttl": 60}, {"ttl": "1m"}, True),
@@ -366,6 +429,9 @@ def test_a_policy_is_changed_by_name() -> None:
         ({"compress": None}, {}, False),
         ({"codec": "json"}, {}, False),
         ({"wait": "31s"}, {}, False),
+        ({"near": True}, {"near": {"max_bytes": 64 << 20, "max_staleness": "1000ms"}}, True),
+        ({"near": True}, {}, False),
+        ({"near": True}, {"near": {"share": True}}, False),
     ],
     ids=repr,
 )

@@ -15,7 +15,7 @@ from cachegrid._sio.cell import SyncCell
 from cachegrid._sio.face import SyncGridFace
 from cachegrid._sio.hub import SyncHub, SyncOpened
 from cachegrid._sio.lock import SyncGridLock
-from cachegrid.config import CachePolicy, Settings
+from cachegrid.config import CachePolicy, Settings, policy_said
 from cachegrid.engines.facts import MemberFacts
 from cachegrid.errors import ConfigError
 
@@ -47,16 +47,19 @@ class SyncGrid(SyncGridFace):
         """
         The cache of a name, with its policy: what the settings say of it, changed by `policy` (see `CachePolicy`).
 
-        The same name gives the same object. Asked for again with another policy, it is a ConfigError: two places of the
-        program would disagree on what holds.
+        The same name gives the same object, for which one policy holds: asked for again with another one, it is a
+        ConfigError. Another grid object, of one more call to connect, may have another policy.
         """
         known = self._caches.get(name)
         if known is None:
-            declared = self._hub.settings.caches.get(name, CachePolicy())
-            made = self._make(check_name("cache name", name), declared.changed(**policy))
+            declared = self._hub.settings.caches.get(check_name("cache name", name), CachePolicy())
+            made = self._make(name, policy_said(name, declared, policy))
             known = self._caches.setdefault(name, made)  # of several threads at once one makes it
-        if policy and not known.policy.changed(**policy).means_the_same_as(known.policy):
-            want = f"the same everywhere; it was opened with {known.policy}"
+        if policy and not policy_said(name, known.policy, policy).means_the_same_as(known.policy):
+            want = (
+                f"what this grid object opened the cache with first, {known!r}; leave the policy out here, or open the "
+                "cache on another grid object, by connecting once more"
+            )
             raise ConfigError(f"the policy of cache {name!r}", policy, want)
         return known
 
