@@ -94,6 +94,8 @@ class Reads:
         kind = kind_of(key)
         if kind == "cached":
             await self._load(key, 0, lambda: self._grid.function(key))
+        elif self._chance.random() < 0.05:
+            await self._entry(key)
         elif kind in LOADED and self._chance.random() < 0.5:
             ttl = self._chance.uniform(*SHORT) if kind == "short" else 0
             await self._load(key, ttl, lambda: self._get_or_load(key, ttl))
@@ -106,6 +108,12 @@ class Reads:
         value = await self._grid.cache.get(key)
         ended = time.monotonic()
         self.recorder.read(key, began, ended, number_of(value), near=bool(was_near) and was_near[0])
+
+    async def _entry(self, key: str) -> None:
+        began = time.monotonic()
+        entry = await self._grid.cache.entry(key)  # past all copies
+        ended = time.monotonic()
+        self.recorder.read(key, began, ended, NOTHING if entry is None else number_of(entry.value), near=False)
 
     async def _get_many(self, keys: Sequence[str]) -> None:
         was_near = _note()

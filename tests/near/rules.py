@@ -18,8 +18,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
 
+import cachegrid._aio.cell
 import cachegrid._aio.loads
 import cachegrid._aio.near
+import cachegrid._sio.cell
 import cachegrid._sio.loads
 import cachegrid._sio.near
 import cachegrid.engines.valkey._aio.asking
@@ -290,6 +292,12 @@ def _no_ends() -> None:
         flow._end = lambda *_: ENDLESS
 
 
+def _no_seeing() -> None:
+    cells: tuple[Any, ...] = (cachegrid._aio.cell.AsyncCell, cachegrid._sio.cell.SyncCell)
+    for cell in cells:
+        cell._saw = lambda *_: None
+
+
 def _no_landings() -> None:
     for loads, is_async in ((cachegrid._aio.loads.AsyncLoads, True), (cachegrid._sio.loads.SyncLoads, False)):
         _store_anyhow(loads, is_async=is_async)
@@ -319,6 +327,13 @@ RULES: Final = {
         disable=_no_spoiling,
         widen=(_linger, _late_news),
         load={"lanes": 8, "tags": 2, "rate": 40, "readers": 3},
+    ),
+    "ways": Rule(
+        says="what was read past the copies lets no older one stay",
+        disable=_no_seeing,
+        widen=(_late_news,),
+        kinds=("plain", "changed"),
+        load={"tags": 4, "rate": 30},
     ),
     "own writes": Rule(
         says="what this process writes is dropped here before its caller goes on",
