@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import closing
 
@@ -26,6 +28,11 @@ pytestmark = pytest.mark.grid
 PATIENCE = 10.0
 PREFIX = b"cg:prices:"
 ADDRESS = b"cg:prices:0:$key"
+# Of two owners each has one of these.
+ONE_EACH = [
+    b"cg:prices:0:$%d" % next(number for number in range(99) if half == slot_of(b"cg:prices:0:$%d" % number) // 8192)
+    for half in (0, 1)
+]
 
 
 class Sink:
@@ -230,6 +237,61 @@ def test_closing_ends_threads_and_connections(server: Server) -> None:
     engine.close()
     server.resume()
     assert (threads, open_before) == (threading.active_count(), sockets())
+
+
+def test_who_is_let_go_without_being_closed_leaves_no_threads(server: Server) -> None:
+    """
+    As when a program forgets its grid: what it held ends with it.
+    """
+    threads, open_before = threading.active_count(), sockets()
+    engine = SyncValkeyEngine(Target(seeds=(server.endpoint,)))
+    engine.open()
+    engine.follow(PREFIX, sink := Sink(), 0.2)
+    guard_of(engine)
+    assert threads < threading.active_count()
+    with warnings.catch_warnings(action="ignore", category=ResourceWarning):
+        del engine, sink
+        gc.collect()
+    until(lambda: (threads, open_before) == (threading.active_count(), sockets()))
+
+
+def test_a_mistake_does_not_end_the_listening(
+    server: Server, engine: SyncValkeyEngine, sink: Sink, caplog: pytest.LogCaptureFixture
+) -> None:
+    """
+    It is told in the log, and the guard is another one, since something may have been missed.
+    """
+    guard, told = guard_of(engine), sink.changed
+
+    def fail(address: bytes) -> None:
+        sink.changed = told  # type: ignore[method-assign]
+        raise ValueError(address)
+
+    sink.changed = fail  # type: ignore[method-assign]
+    server.run("SET", ADDRESS, "x")
+    until(lambda: engine.guard(ADDRESS, PREFIX) not in (None, guard))
+    server.run("SET", ADDRESS, "y")
+    until(lambda: ADDRESS in sink.told)
+    assert ["cachegrid"] == [record.name for record in caplog.records]
+
+
+def test_a_grid_that_began_anew_is_listened_to() -> None:
+    """
+    Its routes are no older than those of the one before, though it counts their epochs from the beginning.
+    """
+    with LoopbackGrid(owners=2, replicas=0) as grid, closing(SyncValkeyEngine(parse(grid.url, timeout=5))) as engine:
+        with grid.admin(0) as admin:
+            for _ in range(20):
+                admin.run("CLUSTER", "BUMPEPOCH")
+        engine.open()
+        engine.follow(PREFIX, sink := Sink(), 0.2)
+        guards = {guard_of(engine, address) for address in ONE_EACH}
+        for member in grid.state.members:
+            grid.kill(member.index)
+        until(lambda: all(engine.guard(address, PREFIX) is None for address in ONE_EACH))
+        grid.restart()
+        assert guards.isdisjoint({guard_of(engine, address) for address in ONE_EACH})
+        assert not sink.told
 
 
 def test_who_may_not_be_told_hears_of_it_once(caplog: pytest.LogCaptureFixture) -> None:

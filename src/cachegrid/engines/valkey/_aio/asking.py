@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 import time
+import weakref
 from collections import deque
 from typing import Final
 
@@ -13,7 +14,7 @@ from libvalkey import ReplyError
 from cachegrid.engines.valkey._aio.link import AsyncExchange, AsyncLink
 from cachegrid.engines.valkey._aio.routing import AsyncRouting
 from cachegrid.engines.valkey.commands import Script, pack
-from cachegrid.engines.valkey.slots import Endpoint, slot_of
+from cachegrid.engines.valkey.slots import Endpoint, Routes, slot_of
 from cachegrid.engines.valkey.target import Target
 from cachegrid.engines.valkey.trouble import Advice, CutOff, Effect, LinkError, Step, advise, pause_before
 from cachegrid.engines.valkey.watch import Watch
@@ -38,7 +39,8 @@ class AsyncAsking:
     def __init__(self, target: Target) -> None:
         self.doubt = self.trouble = 0
         self._target = target
-        self._watch = Watch(target, self._bell, self._doubt)
+        self._watch = Watch(target, self._bell, self._doubt, self._routes)
+        weakref.finalize(self, self._watch.end).atexit = False  # for who is let go without being closed
         self._routing = AsyncRouting(target, self._bell, self._watch.suspect)
         self._owners = self._routing.owners  # by slot; one list for ever, changed in place
 
@@ -60,7 +62,7 @@ class AsyncAsking:
     # Telling what changes.
 
     def follow(self, prefix: bytes, sink: Sink, staleness: float) -> None:
-        self._watch.follow(prefix, sink, staleness, self._routing.routes)
+        self._watch.follow(prefix, sink, staleness)
 
     def unfollow(self, prefix: bytes) -> None:
         self._watch.unfollow(prefix)
@@ -68,6 +70,9 @@ class AsyncAsking:
     def guard(self, address: bytes, prefix: bytes) -> Guard | None:
         slot = slot_of(address)
         return self._watch.guard(slot, self._owners[slot].endpoint, prefix)
+
+    def _routes(self) -> Routes:
+        return self._routing.routes
 
     def _doubt(self, endpoint: Endpoint) -> None:
         self._routing.link(endpoint).doubt()

@@ -6,6 +6,7 @@ from __future__ import annotations
 import itertools
 import random
 import time
+import weakref
 from collections import deque
 from typing import Final
 
@@ -14,7 +15,7 @@ from libvalkey import ReplyError
 from cachegrid.engines.valkey._sio.link import SyncExchange, SyncLink
 from cachegrid.engines.valkey._sio.routing import SyncRouting
 from cachegrid.engines.valkey.commands import Script, pack
-from cachegrid.engines.valkey.slots import Endpoint, slot_of
+from cachegrid.engines.valkey.slots import Endpoint, Routes, slot_of
 from cachegrid.engines.valkey.target import Target
 from cachegrid.engines.valkey.trouble import Advice, CutOff, Effect, LinkError, Step, advise, pause_before
 from cachegrid.engines.valkey.watch import Watch
@@ -39,7 +40,8 @@ class SyncAsking:
     def __init__(self, target: Target) -> None:
         self.doubt = self.trouble = 0
         self._target = target
-        self._watch = Watch(target, self._bell, self._doubt)
+        self._watch = Watch(target, self._bell, self._doubt, self._routes)
+        weakref.finalize(self, self._watch.end).atexit = False  # for who is let go without being closed
         self._routing = SyncRouting(target, self._bell, self._watch.suspect)
         self._owners = self._routing.owners  # by slot; one list for ever, changed in place
 
@@ -61,7 +63,7 @@ class SyncAsking:
     # Telling what changes.
 
     def follow(self, prefix: bytes, sink: Sink, staleness: float) -> None:
-        self._watch.follow(prefix, sink, staleness, self._routing.routes)
+        self._watch.follow(prefix, sink, staleness)
 
     def unfollow(self, prefix: bytes) -> None:
         self._watch.unfollow(prefix)
@@ -69,6 +71,9 @@ class SyncAsking:
     def guard(self, address: bytes, prefix: bytes) -> Guard | None:
         slot = slot_of(address)
         return self._watch.guard(slot, self._owners[slot].endpoint, prefix)
+
+    def _routes(self) -> Routes:
+        return self._routing.routes
 
     def _doubt(self, endpoint: Endpoint) -> None:
         self._routing.link(endpoint).doubt()

@@ -50,6 +50,9 @@ class Hearer(Protocol):
     def refused(self, endpoint: Endpoint, error: CacheError) -> None:
         """An owner will not tell what changes, and trying again may not help."""
 
+    def deaf(self) -> None:
+        """An ear heard nothing at all on a connection, or got none."""
+
     def cut_off(self, endpoint: Endpoint) -> None:
         """An owner is cut off from the other members."""
 
@@ -82,6 +85,11 @@ class Ear:
         self._sock: socket.socket | None = None
         self._thread = threading.Thread(target=self._run, name=f"cachegrid ear {endpoint}", daemon=True)
         self._thread.start()
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether its thread has not ended yet."""
+        return self._thread.is_alive()
 
     def end(self) -> None:
         """Let it end by itself."""
@@ -121,9 +129,16 @@ class Ear:
                 pass  # nobody asked for anything; who does hears from the data path what is wrong
             except CacheError as error:
                 self.hearer.refused(self.endpoint, error)
+            except Exception:
+                # A mistake of ours, or in a reply: it must not leave an owner without anybody who listens.
+                import logging
+
+                logging.getLogger("cachegrid").exception("what %s tells cannot be understood", self.endpoint)
             finally:
                 was_heard = self.lose()
                 self.prefixes = frozenset()
+            if not was_heard:
+                self.hearer.deaf()
             pause = _SHORTEST_PAUSE if was_heard else min(pause * 2, _LONGEST_PAUSE)
             self.closing.wait(pause)
 

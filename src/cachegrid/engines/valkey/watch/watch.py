@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import weakref
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
@@ -23,7 +24,7 @@ _NOBODY: Final[list[Ear | None]] = [None] * SLOTS  # replaced, never changed
 
 
 class _Follower(NamedTuple):
-    sink: Sink
+    sink: weakref.ref[Sink]
     staleness: float
 
 
@@ -32,6 +33,8 @@ class Watch:
     Listens at every owner, for as long as somebody follows a prefix.
 
     It learns by itself who the owners are: whoever only reads copies would never ask.
+
+    Its threads hold it, and it holds nobody: a grid that is let go without being closed ends them.
     """
 
     def __init__(
@@ -39,8 +42,11 @@ class Watch:
         target: Target,
         bell: Callable[[], None],
         doubt: Callable[[Endpoint], None],
+        routes: Callable[[], Routes],
     ) -> None:
-        self._target, self._bell, self._doubt = target, bell, doubt
+        self._target = target
+        self._bell, self._doubt = weakref.WeakMethod(bell), weakref.WeakMethod(doubt)
+        self._known_routes = weakref.WeakMethod(routes)
         self._lock = threading.RLock()
         self._followers: dict[bytes, _Follower] = {}
         self._prefixes: frozenset[bytes] = frozenset()
@@ -51,15 +57,15 @@ class Watch:
         self._closed = False
         self._refusals: frozenset[str] = frozenset()  # that somebody was told of
 
-    def follow(self, prefix: bytes, sink: Sink, staleness: float, routes: Routes) -> None:
-        """Tell `sink` of changes to what begins with `prefix`; `routes` is where to begin to listen."""
+    def follow(self, prefix: bytes, sink: Sink, staleness: float) -> None:
+        """Tell `sink` of changes to what begins with `prefix`."""
         with self._lock:
             if self._closed:
                 return
-            self._followers = {**self._followers, prefix: _Follower(sink, staleness)}
+            self._followers = {**self._followers, prefix: _Follower(weakref.ref(sink), staleness)}
             self._prefixes = frozenset(self._followers)
             if not self._ears:
-                self._adopt(routes)
+                self._begin()
 
     def unfollow(self, prefix: bytes) -> None:
         """Tell no longer; with the last one the ears end."""
@@ -108,8 +114,9 @@ class Watch:
     def changed(self, address: bytes) -> None:
         """An entry changed."""
         follower = self._followers.get(parent_of(address))
-        if follower is not None:
-            follower.sink.changed(address)
+        sink = follower and follower.sink()
+        if sink is not None:
+            sink.changed(address)
 
     def lost(self, ear: Ear) -> None:
         """Every entry of an owner changed, or may change from now on without a word."""
@@ -118,12 +125,13 @@ class Watch:
 
     def rung(self) -> None:
         """The bell was rung."""
-        self._bell()
+        if bell := self._bell():
+            bell()
 
     def refused(self, endpoint: Endpoint, error: CacheError) -> None:
         """An owner will not tell what changes."""
-        for follower in self._followers.values():
-            follower.sink.refused()
+        for sink in self._sinks():
+            sink.refused()
         reason = str(error).replace(str(endpoint), "")
         with self._lock:
             is_new = reason not in self._refusals
@@ -135,19 +143,34 @@ class Watch:
                 "nothing is kept near of what %s owns, since it does not tell what changes: %s", endpoint, error
             )
 
+    def deaf(self) -> None:
+        """An ear found nobody to listen to. When all are deaf, who asks knows better where to begin."""
+        with self._lock:
+            if self._followers and not any(ear.guard for ear in self._ears.values()):
+                self._begin()
+
     def cut_off(self, endpoint: Endpoint) -> None:
         """An owner is cut off from the other members."""
-        self._doubt(endpoint)
+        if doubt := self._doubt():
+            doubt(endpoint)
 
     def routes(self, reply: object, epoch: int, asked: Endpoint) -> None:
         """The members agreed on other routes."""
         with contextlib.suppress(ValueError), self._lock:
             routes = read_routes(reply, asked)
-            if routes.owners and epoch >= self._epoch and not self._closed:
+            # One who is behind is not believed; unless nobody was ahead lately, as when all members began anew.
+            is_news = epoch >= self._epoch or not any(ear.guard for ear in self._ears.values())
+            if routes.owners and is_news and not self._closed:
                 self._epoch = epoch
                 self._adopt(routes)
 
     # Inside.
+
+    def _begin(self) -> None:
+        known = self._known_routes()
+        if known is not None and not self._closed:
+            self._epoch = -1
+            self._adopt(known())
 
     def _adopt(self, routes: Routes) -> None:
         before, by_slot = self._by_slot, list[Ear | None]([None] * SLOTS)
@@ -163,8 +186,11 @@ class Watch:
             self._tell_all(lambda address: slot_of(address) in moved)
 
     def _tell_all(self, is_lost: Callable[[bytes], bool]) -> None:
-        for follower in self._followers.values():
-            follower.sink.changed_if(is_lost)
+        for sink in self._sinks():
+            sink.changed_if(is_lost)
+
+    def _sinks(self) -> list[Sink]:
+        return [sink for follower in self._followers.values() if (sink := follower.sink()) is not None]
 
     def _new_ear(self, endpoint: Endpoint) -> Ear:
         ear = Ear(endpoint, self._target, self, lambda: self._prefixes, self._interval)
@@ -177,7 +203,7 @@ class Watch:
 
     def _end(self, ear: Ear) -> None:
         ear.end()
-        self._ending.append(ear)
+        self._ending = [one for one in self._ending if one.is_alive] + [ear]
 
     def _end_all(self) -> None:
         for ear in self._ears.values():
