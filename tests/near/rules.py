@@ -332,7 +332,7 @@ RULES: Final = {
         says="what was read past the copies lets no older one stay",
         disable=_no_seeing,
         widen=(_late_news,),
-        kinds=("plain", "changed"),
+        kinds=("changed",),
         load={"tags": 4, "rate": 30},
     ),
     "own writes": Rule(
