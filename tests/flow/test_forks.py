@@ -246,6 +246,27 @@ def test_the_random_of_a_child_is_another(grid: SyncGrid) -> None:
     assert 4 == len(versions)
 
 
+def test_a_child_counts_for_itself(grid: SyncGrid) -> None:
+    """
+    What the parent counted before is not among it, nor in the parent what the child counted.
+    """
+    cache = grid.cache("prices")
+    double = cache.cached(name="double")(_double)
+    assert (None, 2) == (cache.get("key"), double(1))
+
+    def work() -> list[int]:
+        begun = cache.stats()
+        assert (None, 2, 4) == (cache.get("key"), double(1), double(2))
+        return [begun.misses, begun.loads, cache.stats().hits, cache.stats().misses, cache.stats().loads]
+
+    assert [0, 0, 1, 2, 1] == in_child(work)
+    assert (0, 2, 1) == (cache.stats().hits, cache.stats().misses, cache.stats().loads)
+
+
+def _double(number: int) -> int:
+    return number * 2
+
+
 def _count(cache: cachegrid.SyncCache, times: int) -> None:
     for _ in range(times):
         cache.incr("count")

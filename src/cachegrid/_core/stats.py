@@ -2,27 +2,37 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+import weakref
+from dataclasses import dataclass, fields
+from typing import Final
 
 __all__ = ["CacheStats", "Counters"]
+
+_counted: weakref.WeakSet[Counters] = weakref.WeakSet()  # for what has to be done in a forked child
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CacheStats:
-    """A cache's counters in this process, since it was opened here."""
+    """
+    What this process counted on a cache since it opened it, and on the functions whose results the cache keeps.
 
-    hits: int
-    misses: int
+    A read is a key that `[]`, `get`, `get_many`, `has`, `in`, `get_or_load` or a cached function asked for: a hit or a
+    miss. `entry`, conditions and counters are none. A forked child begins at 0.
+    """
+
+    hits: int  # reads that found an entry, here or in the grid
+    misses: int  # reads that found none
     near_hits: int  # those of the hits that were answered in this process
     near_misses: int  # those of the misses that were, where absence is kept near
     near_refusals: int  # how often a member refused to tell what changes: nothing of what it owns is kept near
-    stores: int
-    drops: int
-    loads: int
-    load_failures: int
-    load_waits: int  # callers who waited for somebody else's load
+    stores: int  # entries that were written, those of loads included; counters (`incr`) are not
+    drops: int  # entries that `delete` and `delete_many` found and dropped; what `clear` drops, nobody counts
+    loads: int  # calls of a loader, or of a cached function itself, in this process
+    load_failures: int  # those of the loads that raised
+    load_waits: int  # misses that got what another caller loaded, in this process or another
     store_failures: int  # loads whose callers got the value, though the grid could not store it
-    damaged: int  # reads that met bytes which are no frame of ours; each is a miss too
+    damaged: int  # how often bytes were met that are no frame of ours; in a read that is a miss, too
 
     @property
     def hit_ratio(self) -> float:
@@ -31,25 +41,20 @@ class CacheStats:
         return self.hits / reads if reads else 0.0
 
 
+_NAMES: Final = tuple(field.name for field in fields(CacheStats))
+
+
 class Counters:
     """The counters themselves, raised in place."""
 
-    __slots__ = (
-        "damaged",
-        "drops",
-        "hits",
-        "load_failures",
-        "load_waits",
-        "loads",
-        "misses",
-        "near_hits",
-        "near_misses",
-        "near_refusals",
-        "store_failures",
-        "stores",
-    )
+    __slots__ = (*_NAMES, "__weakref__")
 
     def __init__(self) -> None:
+        self.begin()
+        _counted.add(self)
+
+    def begin(self) -> None:
+        """Set all to 0."""
         self.hits = self.misses = self.stores = self.drops = 0
         self.near_hits = self.near_misses = 0  # not counted among hits and misses until someone asks
         self.near_refusals = 0
@@ -57,7 +62,16 @@ class Counters:
 
     def snapshot(self) -> CacheStats:
         """The counters as they are now."""
-        counts = {name: getattr(self, name) for name in self.__slots__}
+        counts = {name: getattr(self, name) for name in _NAMES}
         counts["misses"] += counts["near_misses"]
         counts["hits"] += counts["near_hits"]
         return CacheStats(**counts)
+
+
+def _begin_all() -> None:
+    for counters in list(_counted):
+        counters.begin()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
+    os.register_at_fork(after_in_child=_begin_all)
