@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -32,9 +33,7 @@ def rule() -> list[str]:
 def grid() -> Iterator[LoopbackGrid]:
     """A grid whose members know the user of the page."""
     with LoopbackGrid(owners=2, replicas=1) as grid:
-        for member in grid.state.members:
-            with connect_to(grid.state, member) as admin:
-                admin.run(*rule())
+        _on_all(grid, *rule())
         yield grid
 
 
@@ -88,6 +87,70 @@ def test_the_user_of_the_page_can_keep_near_copies(grid: LoopbackGrid) -> None:
             before = cache.stats().near_hits
             assert values == cache.get_many(values)
             near = cache.stats().near_hits - before
+
+
+@pytest.fixture
+def without(grid: LoopbackGrid) -> Iterator[Callable[[str], str]]:
+    """Gives the URL of a user who lacks one right of the page."""
+    made: list[str] = []
+
+    def make(right: str) -> str:
+        user = f"without-{len(made)}"
+        words = [word for word in rule() if word != right]
+        words[words.index("app")] = user
+        _on_all(grid, *words)
+        made.append(user)
+        return url_of(grid, user, "s%40crt")
+
+    yield make
+    _on_all(grid, "ACL", "DELUSER", *made)
+
+
+@pytest.mark.parametrize("right", ["+client|tracking", "+cluster|slots"])
+def test_who_may_not_even_connect_is_told_what_is_missing(without: Callable[[str], str], right: str) -> None:
+    """
+    Not that no grid is there.
+    """
+    match = rf"NOPERM .*{re.escape(right[1:])}.* docs/access\.md"
+    with pytest.raises(AccessDenied, match=match):
+        cachegrid.connect(without(right))
+
+    async def connect() -> None:
+        await cachegrid.aconnect(without(right))
+
+    with pytest.raises(AccessDenied, match=match):
+        asyncio.run(connect())
+
+
+def test_without_a_proof_of_health_all_works_and_nothing_is_kept_near(without: Callable[[str], str]) -> None:
+    """
+    That is counted, and a program can see it.
+    """
+    with cachegrid.connect(without("+cluster|info")) as connection:
+        cache = connection.cache("near-no-proof", near=True)
+        cache["sku"] = 1.5
+        deadline = time.monotonic() + 10
+        while not cache.stats().near_refusals:
+            assert time.monotonic() < deadline
+            assert 1.5 == cache["sku"]
+        assert 0 == cache.stats().near_hits
+
+
+def test_a_right_that_only_a_script_needs_is_named_too(without: Callable[[str], str]) -> None:
+    """
+    As one that a command needs.
+    """
+    with (
+        cachegrid.connect(without("+incrby")) as connection,
+        pytest.raises(AccessDenied, match=r"'incrby'.*docs/access\.md"),
+    ):
+        connection.cache("prices").incr("not-there", 1)
+
+
+def _on_all(grid: LoopbackGrid, *words: str) -> None:
+    for member in grid.state.members:
+        with connect_to(grid.state, member) as admin:
+            admin.run(*words)
 
 
 def test_the_page_asks_for_nothing_that_is_not_sent() -> None:

@@ -135,6 +135,11 @@ def test_what_must_not_be_repeated_has_an_unknown_outcome() -> None:
         ("WRONGPASS invalid username-password pair or user is disabled.", AccessDenied, ("user or password", "URL")),
         ("NOAUTH Authentication required.", AccessDenied, ("asks for a password", "URL")),
         ("NOPERM User app has no permissions to run the 'get' command", AccessDenied, ("'get'", "docs/access.md")),
+        (
+            "ERR ACL failure in script: User app has no permissions to run the 'set' command",
+            AccessDenied,
+            ("'set'", "docs/access.md"),
+        ),
         ("OOM command not allowed when used memory > 'maxmemory'.", GridFull, ("no memory left", "volatile-lru")),
         ("MISCONF Errors writing to the AOF file: No space left", WritesRefused, ("on disk", "No space left")),
         ("ERR value is not an integer or out of range", NotANumber, ("no integer",)),

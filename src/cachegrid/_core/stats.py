@@ -26,7 +26,7 @@ class CacheStats:
     near_hits: int  # those of the hits that were answered in this process
     near_misses: int  # those of the misses that were, where absence is kept near
     near_refusals: int  # how often a member refused to tell what changes: nothing of what it owns is kept near
-    stores: int  # entries that were written, those of loads included; counters (`incr`) are not
+    stores: int  # entries that were written, those of loads included; what an owner adds up (`incr`) is not
     drops: int  # entries that `delete` and `delete_many` found and dropped; what `clear` drops, nobody counts
     loads: int  # calls of a loader, or of a cached function itself, in this process
     load_failures: int  # those of the loads that raised

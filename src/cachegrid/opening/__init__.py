@@ -14,14 +14,14 @@ from urllib.parse import parse_qsl
 from cachegrid._core.shown import without_password
 from cachegrid._core.units import bytes_of, seconds_of
 from cachegrid.config import DEFAULT_NAME, Settings
-from cachegrid.errors import ConfigError, GridError, GridNotFound, ServerMissing
+from cachegrid.errors import AccessDenied, ConfigError, GridError, GridNotFound, ServerMissing, Unreachable
 
 if TYPE_CHECKING:
     from cachegrid.cluster.state import GridState
     from cachegrid.engines.memory.store import Store
     from cachegrid.engines.valkey.target import Target
 
-__all__ = ["Place", "locate"]
+__all__ = ["Place", "denied", "locate"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +51,17 @@ def locate(settings: Settings) -> Place:
         if (place := settings.places.get(wrong)) is None:
             raise
         raise error.renamed(place if wrong == error.name else f"{error.name} ({place})") from error
+
+
+def denied(error: Unreachable) -> AccessDenied | None:
+    """What to say instead, where a member answers and lets the user in, but not ask who owns what."""
+    from libvalkey import ReplyError
+
+    from cachegrid.engines.valkey.trouble import refusal
+
+    reply = error.__cause__
+    told = refusal(reply, error.where) if isinstance(reply, ReplyError) else None
+    return told if isinstance(told, AccessDenied) else None
 
 
 def _located(settings: Settings) -> Place:

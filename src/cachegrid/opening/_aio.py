@@ -8,7 +8,8 @@ from cachegrid._aio.grid import AsyncGrid
 from cachegrid._aio.hub import AsyncOpened
 from cachegrid.config import Settings
 from cachegrid.engines._aio.protocol import AsyncEngine
-from cachegrid.opening import Place, locate
+from cachegrid.errors import Unreachable
+from cachegrid.opening import Place, denied, locate
 from cachegrid.waits._aio import COLOUR, aside
 
 __all__ = ["make_grid"]
@@ -36,8 +37,10 @@ async def _engine(place: Place) -> AsyncEngine:
         engine = AsyncValkeyEngine(place.target)
         try:
             await engine.open()
-        except BaseException:
+        except BaseException as error:
             await engine.aclose()
+            if isinstance(error, Unreachable) and (told := denied(error)) is not None:
+                raise told from error
             raise
         return engine
     assert place.plug_in is not None  # noqa: S101 - the last of the three

@@ -9,7 +9,8 @@ from cachegrid._sio.grid import SyncGrid
 from cachegrid._sio.hub import SyncOpened
 from cachegrid.config import Settings
 from cachegrid.engines._sio.protocol import SyncEngine
-from cachegrid.opening import Place, locate
+from cachegrid.errors import Unreachable
+from cachegrid.opening import Place, denied, locate
 from cachegrid.waits._sio import COLOUR, aside
 
 __all__ = ["make_grid"]
@@ -37,8 +38,10 @@ def _engine(place: Place) -> SyncEngine:
         engine = SyncValkeyEngine(place.target)
         try:
             engine.open()
-        except BaseException:
+        except BaseException as error:
             engine.close()
+            if isinstance(error, Unreachable) and (told := denied(error)) is not None:
+                raise told from error
             raise
         return engine
     assert place.plug_in is not None  # noqa: S101 - the last of the three

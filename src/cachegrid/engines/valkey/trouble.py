@@ -46,6 +46,7 @@ __all__ = [
 ]
 
 
+_IN_SCRIPT = "ACL failure in script"  # how Valkey says NOPERM of what a script calls
 PROOF_KEPT = 1.0  # seconds for which a member that was not cut off from the others is taken to be so still
 
 
@@ -163,12 +164,12 @@ def advise(trouble: Exception, effect: Effect, asked: Endpoint) -> Advice:
     return Advice(step, error=refusal(trouble, asked) if step is Step.FAIL else None)
 
 
-def refusal(reply: ReplyError, asked: Endpoint) -> CacheError:
+def refusal(reply: ReplyError, asked: Endpoint | str) -> CacheError:
     """The error to raise for an error reply that trying again does not help."""
     text = str(reply)
     word = text.partition(" ")[0]
     where = str(asked)
-    if word in ("WRONGPASS", "NOAUTH", "NOPERM") or "invalid username-password" in text:
+    if word in ("WRONGPASS", "NOAUTH", "NOPERM") or "invalid username-password" in text or _IN_SCRIPT in text:
         return AccessDenied(_access(word, where, text), where=where)
     if word == "OOM":
         return GridFull(
@@ -192,7 +193,7 @@ def refusal(reply: ReplyError, asked: Endpoint) -> CacheError:
 def _access(word: str, where: str, text: str) -> str:
     if word == "NOAUTH":
         return f"{where} asks for a password and none was given; put it into the URL (valkey://user:password@host:port)"
-    if word == "NOPERM":
+    if word == "NOPERM" or _IN_SCRIPT in text:
         return f"{where} does not let this user do that ({text}); give the user the commands that docs/access.md lists"
     return f"{where} does not accept the user or password; check the URL, or CACHEGRID_URL"
 
