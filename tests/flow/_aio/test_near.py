@@ -5,53 +5,17 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any
 
 import pytest
 
 from cachegrid._aio.cache import AsyncCache
-from cachegrid._aio.near import AsyncNearCache
 from cachegrid._core.address import Key
 from cachegrid.config import NearPolicy
 from cachegrid.errors import ConfigError, EngineTimeout, Unsupported
 from cachegrid.near.copies import Guard
-from tests.flow._aio.flow import AsyncFlow, engine_of
+from tests.flow._aio.flow import AsyncFlow
+from tests.flow._aio.nearness import elsewhere, gated, keep, near_cache, news
 from tests.flow.waits._aio import begin, until
-
-
-async def near_cache(flow: AsyncFlow, name: str = "prices", **near: Any) -> AsyncNearCache:
-    """A cache with near copies, that hears already what changes."""
-    cache = (await flow.grid()).cache(name, near=near or True)
-    assert isinstance(cache, AsyncNearCache)
-    await cache.get("is it heard?")
-
-    async def is_heard() -> bool:
-        return all(cache._mark(cache._space.address(number)).guard is not None for number in range(50))
-
-    await until(is_heard)
-    return cache
-
-
-async def keep(cache: AsyncCache, key: Key) -> None:
-    """Read until a copy is kept: the news of a write may still be on its way."""
-
-    async def is_near() -> bool:
-        hits = cache.stats().near_hits
-        await cache.get(key)
-        return cache.stats().near_hits > hits
-
-    await until(is_near)
-
-
-async def news(cache: AsyncNearCache, key: Key, change: Callable[[], Awaitable[object]]) -> None:
-    """Let a change happen elsewhere, and wait until this process has heard of it."""
-    token = cache._copies.token(cache._space.address(key))
-    await change()
-
-    async def is_told() -> bool:
-        return cache._copies.token(cache._space.address(key)) != token
-
-    await until(is_told)
 
 
 async def test_what_was_read_is_answered_here(flow: AsyncFlow) -> None:
@@ -61,7 +25,7 @@ async def test_what_was_read_is_answered_here(flow: AsyncFlow) -> None:
     cache = await near_cache(flow)
     await cache.set("key", "value")
     await keep(cache, "key")
-    engine = engine_of(flow.grids[0])
+    engine = gated(cache)
     engine.calls.clear()
     assert "value" == await cache.get("key")
     assert await cache.has("key")
@@ -89,7 +53,7 @@ async def test_a_change_made_elsewhere_is_seen(flow: AsyncFlow, key: Key) -> Non
     """
     Whatever the key is: what another process writes and drops is seen here.
     """
-    cache, other = await near_cache(flow), (await flow.grid()).cache("prices")
+    cache, other = await near_cache(flow), await elsewhere(flow)
     await other.set(key, "old")
     await keep(cache, key)
     await news(cache, key, lambda: other.set(key, "new"))
@@ -141,9 +105,9 @@ async def test_an_answer_that_was_overtaken_is_not_kept_by_get(flow: AsyncFlow) 
     """
     The owner answers, the entry changes, the news arrives, and only then the answer.
     """
-    cache, other = await near_cache(flow), (await flow.grid()).cache("prices")
+    cache, other = await near_cache(flow), await elsewhere(flow)
     await news(cache, "key", lambda: other.set("key", "old"))
-    answer = engine_of(flow.grids[0]).hold("fetch", answered=True)
+    answer = gated(cache).hold("fetch", answered=True)
     reading = begin(cache.get, "key")
     await answer.reached()
     await news(cache, "key", lambda: other.set("key", "new"))
@@ -156,10 +120,10 @@ async def test_an_answer_that_was_overtaken_is_not_kept_by_get_many(flow: AsyncF
     """
     The one that changed is asked for again; the others are kept.
     """
-    cache, other = await near_cache(flow), (await flow.grid()).cache("prices")
+    cache, other = await near_cache(flow), await elsewhere(flow)
     for key in ("a", "b"):
         await news(cache, key, lambda key=key: other.set(key, "old"))  # type: ignore[misc]
-    answer = engine_of(flow.grids[0]).hold("fetch_many", answered=True)
+    answer = gated(cache).hold("fetch_many", answered=True)
     reading = begin(cache.get_many, ["a", "b"])
     await answer.reached()
     await news(cache, "a", lambda: other.set("a", "new"))
@@ -175,8 +139,8 @@ async def test_an_answer_that_was_overtaken_is_not_kept_by_a_load(flow: AsyncFlo
     """
     A load looks into the grid before it asks the origin; what it finds there is not kept past the news.
     """
-    cache, other = await near_cache(flow), (await flow.grid()).cache("prices")
-    answer = engine_of(flow.grids[0]).hold("fetch", answered=True)
+    cache, other = await near_cache(flow), await elsewhere(flow)
+    answer = gated(cache).hold("fetch", answered=True)
     reading = begin(cache.get_or_load, "key", flow.gate().stand)
     await answer.reached()
     await news(cache, "key", lambda: other.set("key", "old"))
@@ -192,19 +156,18 @@ async def test_an_older_answer_does_not_follow_a_newer_one(flow: AsyncFlow) -> N
 
     The news of the change has not even arrived: what the first saw tells as much.
     """
-    cache, other = await near_cache(flow), (await flow.grid()).cache("prices")
+    cache, other = await near_cache(flow), await elsewhere(flow)
     await news(cache, "key", lambda: other.set("key", "old"))
-    engine = engine_of(flow.grids[0])
+    engine = gated(cache)
     slow = engine.hold("fetch", answered=True)
     first = begin(cache.get, "key")
     await slow.reached()
-    changed, cache._nearby.changed = cache._nearby.changed, lambda _: None  # type: ignore[method-assign]
+    engine.hold_news()
     await other.set("key", "new")
     assert "new" == await cache.get("key")
     slow.open()
     assert "old" == await first.result()
     assert "new" == await cache.get("key")
-    cache._nearby.changed = changed  # type: ignore[method-assign]
 
 
 WRITES: dict[str, Callable[[AsyncCache], Awaitable[object]]] = {
@@ -228,7 +191,7 @@ async def test_own_writes_are_seen_at_once(flow: AsyncFlow, name: str) -> None:
     cache = await near_cache(flow)
     await cache.set("key", 1)
     await keep(cache, "key")
-    engine_of(flow.grids[0]).unfollow(b"%b:prices:" % flow.backing.namespace.encode())
+    gated(cache).hold_news()
     await WRITES[name](cache)
     assert (None if name in ("delete", "delete_many", "clear") else 2) == await cache.get("key")
 
@@ -240,7 +203,7 @@ async def test_own_writes_are_seen_by_every_grid_of_the_process(flow: AsyncFlow)
     cache, other = await near_cache(flow), await near_cache(flow)
     await cache.set("key", 1)
     await keep(cache, "key")
-    engine_of(flow.grids[0]).unfollow(b"%b:prices:" % flow.backing.namespace.encode())
+    gated(cache).hold_news()
     await other.set("key", 2)
     assert 2 == await cache.get("key")
 
@@ -252,8 +215,8 @@ async def test_a_write_of_which_nobody_knows_whether_it_was_done_is_seen(flow: A
     cache = await near_cache(flow)
     await cache.set("key", 1)
     await keep(cache, "key")
-    engine = engine_of(flow.grids[0])
-    engine.unfollow(b"%b:prices:" % flow.backing.namespace.encode())
+    engine = gated(cache)
+    engine.hold_news()
     engine.fail("store", EngineTimeout("too late"), answered=True)
     with pytest.raises(EngineTimeout):
         await cache.set("key", 2)
@@ -264,7 +227,7 @@ async def test_clearing_elsewhere_reaches_copies(flow: AsyncFlow) -> None:
     """
     Those of entries, and those of the results of functions.
     """
-    cache, other = await near_cache(flow), (await flow.grid()).cache("prices")
+    cache, other = await near_cache(flow), await elsewhere(flow)
     calls: list[int] = []
 
     @cache.cached
@@ -311,7 +274,7 @@ async def test_results_of_functions_are_kept_near_too(flow: AsyncFlow) -> None:
     """
     And forgotten when they are invalidated, here or elsewhere.
     """
-    cache, other = await near_cache(flow), (await flow.grid()).cache("prices")
+    cache, other = await near_cache(flow), await elsewhere(flow)
 
     async def double(number: int) -> int:
         return 2 * number
@@ -347,7 +310,7 @@ async def test_what_nobody_guards_is_not_kept(flow: AsyncFlow) -> None:
     """
     cache = await near_cache(flow)
     await cache.set("key", "value")
-    engine = engine_of(flow.grids[0])
+    engine = gated(cache)
     for guards in ([None, None], [None, Guard()], [Guard(), None], [Guard(), Guard()]):
         left = iter(guards)
         cache._table_is_empty = True  # type: ignore[attr-defined]
@@ -362,7 +325,7 @@ async def test_an_answer_that_met_trouble_is_not_kept(flow: AsyncFlow) -> None:
     """
     cache = await near_cache(flow)
     await cache.set("key", "value")
-    engine = engine_of(flow.grids[0])
+    engine = gated(cache)
     answer = engine.hold("fetch", answered=True)
     reading = begin(cache.get, "key")
     await answer.reached()
@@ -411,8 +374,8 @@ async def test_absence_is_kept_where_that_is_asked_for(flow: AsyncFlow) -> None:
     """
     And ends when somebody stores an entry.
     """
-    cache, other = await near_cache(flow, absent=True), (await flow.grid()).cache("prices")
-    engine = engine_of(flow.grids[0])
+    cache, other = await near_cache(flow, absent=True), await elsewhere(flow)
+    engine = gated(cache)
     await cache.get("key")
     engine.calls.clear()
     misses = cache.stats().misses
@@ -456,9 +419,9 @@ async def test_integers_are_kept_though_they_say_nothing_of_their_end(flow: Asyn
     cache = await near_cache(flow)
     await cache.set("key", 5, ttl="1h")
     await keep(cache, "key")
-    engine_of(flow.grids[0]).calls.clear()
+    gated(cache).calls.clear()
     assert 5 == await cache.get("key")
-    assert {} == dict(engine_of(flow.grids[0]).calls)
+    assert {} == dict(gated(cache).calls)
 
 
 @pytest.mark.parametrize("kind", ["clock"], indirect=True)
@@ -472,7 +435,7 @@ async def test_a_copy_ends_with_its_entry_though_nobody_tells(flow: AsyncFlow, v
     cache = await near_cache(flow)
     await cache.set("key", value, ttl=10)
     await keep(cache, "key")
-    engine_of(flow.grids[0]).unfollow(b"%b:prices:" % flow.backing.namespace.encode())
+    gated(cache).hold_news()
     clock.advance(9.999)
     hits = cache.stats().near_hits
     assert value == await cache.get("key")

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -45,18 +46,41 @@ class _AnswerError(Exception):
     """What a call is to answer instead."""
 
 
+class _Hearer:
+    """Notes what is told, and passes it on unless it is held. Keeps no cache alive, as engines do not."""
+
+    def __init__(self, engine: SyncGatedEngine, sink: Sink) -> None:
+        self._engine, self._sink = engine, weakref.ref(sink)
+
+    def changed(self, address: bytes) -> None:
+        """One entry."""
+        sink = self._sink()
+        if sink is not None and not self._engine.holds_news:
+            sink.changed(address)
+        self._engine.heard[address] += 1
+
+    def changed_if(self, is_lost: Callable[[bytes], bool]) -> None:
+        """Many."""
+        sink = self._sink()
+        if sink is not None and not self._engine.holds_news:
+            sink.changed_if(is_lost)
+
+
 class SyncGatedEngine:
     """Passes everything on to another engine, unless it is told to hold or to fail it."""
 
     def __init__(self, engine: SyncEngine) -> None:
         self.engine: Any = engine
         self.calls: Counter[str] = Counter()
+        self.heard: Counter[bytes] = Counter()  # addresses that owners told of
+        self._hearers: dict[bytes, _Hearer] = {}
+        self._held_doubt: int | None = None
         self._hooks: dict[str, list[Callable[[bool], None]]] = {}
 
     @property
     def doubt(self) -> int:
-        """The engine's own."""
-        return int(self.engine.doubt)
+        """The engine's own; while news is held, what it was then."""
+        return int(self.engine.doubt) if self._held_doubt is None else self._held_doubt
 
     @property
     def trouble(self) -> int:
@@ -65,11 +89,23 @@ class SyncGatedEngine:
 
     def follow(self, prefix: bytes, sink: Sink, staleness: float) -> None:
         """Tell what changes."""
-        self.engine.follow(prefix, sink, staleness)
+        self._hearers[prefix] = _Hearer(self, sink)  # which engines do not keep alive
+        self.engine.follow(prefix, self._hearers[prefix], staleness)
+
+    @property
+    def holds_news(self) -> bool:
+        """Whether nothing that owners tell arrives."""
+        return self._held_doubt is not None
+
+    def hold_news(self) -> None:
+        """Let nothing arrive from now on that owners tell: no change, and no bell."""
+        self._held_doubt = int(self.engine.doubt)
 
     def suspect(self) -> None:
         """Let the engine's own doubt change."""
         self.engine.suspect()
+        if self.holds_news:
+            self.hold_news()
 
     def unfollow(self, prefix: bytes) -> None:
         """Tell no longer."""

@@ -6,53 +6,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any
 
 import pytest
 
 from cachegrid._core.address import Key
 from cachegrid._sio.cache import SyncCache
-from cachegrid._sio.near import SyncNearCache
 from cachegrid.config import NearPolicy
 from cachegrid.errors import ConfigError, EngineTimeout, Unsupported
 from cachegrid.near.copies import Guard
-from tests.flow._sio.flow import SyncFlow, engine_of
+from tests.flow._sio.flow import SyncFlow
+from tests.flow._sio.nearness import elsewhere, gated, keep, near_cache, news
 from tests.flow.waits._sio import begin, until
-
-
-def near_cache(flow: SyncFlow, name: str = "prices", **near: Any) -> SyncNearCache:
-    """A cache with near copies, that hears already what changes."""
-    cache = (flow.grid()).cache(name, near=near or True)
-    assert isinstance(cache, SyncNearCache)
-    cache.get("is it heard?")
-
-    def is_heard() -> bool:
-        return all(cache._mark(cache._space.address(number)).guard is not None for number in range(50))
-
-    until(is_heard)
-    return cache
-
-
-def keep(cache: SyncCache, key: Key) -> None:
-    """Read until a copy is kept: the news of a write may still be on its way."""
-
-    def is_near() -> bool:
-        hits = cache.stats().near_hits
-        cache.get(key)
-        return cache.stats().near_hits > hits
-
-    until(is_near)
-
-
-def news(cache: SyncNearCache, key: Key, change: Callable[[], object]) -> None:
-    """Let a change happen elsewhere, and wait until this process has heard of it."""
-    token = cache._copies.token(cache._space.address(key))
-    change()
-
-    def is_told() -> bool:
-        return cache._copies.token(cache._space.address(key)) != token
-
-    until(is_told)
 
 
 def test_what_was_read_is_answered_here(flow: SyncFlow) -> None:
@@ -62,7 +26,7 @@ def test_what_was_read_is_answered_here(flow: SyncFlow) -> None:
     cache = near_cache(flow)
     cache.set("key", "value")
     keep(cache, "key")
-    engine = engine_of(flow.grids[0])
+    engine = gated(cache)
     engine.calls.clear()
     assert "value" == cache.get("key")
     assert cache.has("key")
@@ -90,7 +54,7 @@ def test_a_change_made_elsewhere_is_seen(flow: SyncFlow, key: Key) -> None:
     """
     Whatever the key is: what another process writes and drops is seen here.
     """
-    cache, other = near_cache(flow), (flow.grid()).cache("prices")
+    cache, other = near_cache(flow), elsewhere(flow)
     other.set(key, "old")
     keep(cache, key)
     news(cache, key, lambda: other.set(key, "new"))
@@ -142,9 +106,9 @@ def test_an_answer_that_was_overtaken_is_not_kept_by_get(flow: SyncFlow) -> None
     """
     The owner answers, the entry changes, the news arrives, and only then the answer.
     """
-    cache, other = near_cache(flow), (flow.grid()).cache("prices")
+    cache, other = near_cache(flow), elsewhere(flow)
     news(cache, "key", lambda: other.set("key", "old"))
-    answer = engine_of(flow.grids[0]).hold("fetch", answered=True)
+    answer = gated(cache).hold("fetch", answered=True)
     reading = begin(cache.get, "key")
     answer.reached()
     news(cache, "key", lambda: other.set("key", "new"))
@@ -157,10 +121,10 @@ def test_an_answer_that_was_overtaken_is_not_kept_by_get_many(flow: SyncFlow) ->
     """
     The one that changed is asked for again; the others are kept.
     """
-    cache, other = near_cache(flow), (flow.grid()).cache("prices")
+    cache, other = near_cache(flow), elsewhere(flow)
     for key in ("a", "b"):
         news(cache, key, lambda key=key: other.set(key, "old"))  # type: ignore[misc]
-    answer = engine_of(flow.grids[0]).hold("fetch_many", answered=True)
+    answer = gated(cache).hold("fetch_many", answered=True)
     reading = begin(cache.get_many, ["a", "b"])
     answer.reached()
     news(cache, "a", lambda: other.set("a", "new"))
@@ -176,8 +140,8 @@ def test_an_answer_that_was_overtaken_is_not_kept_by_a_load(flow: SyncFlow) -> N
     """
     A load looks into the grid before it asks the origin; what it finds there is not kept past the news.
     """
-    cache, other = near_cache(flow), (flow.grid()).cache("prices")
-    answer = engine_of(flow.grids[0]).hold("fetch", answered=True)
+    cache, other = near_cache(flow), elsewhere(flow)
+    answer = gated(cache).hold("fetch", answered=True)
     reading = begin(cache.get_or_load, "key", flow.gate().stand)
     answer.reached()
     news(cache, "key", lambda: other.set("key", "old"))
@@ -193,19 +157,18 @@ def test_an_older_answer_does_not_follow_a_newer_one(flow: SyncFlow) -> None:
 
     The news of the change has not even arrived: what the first saw tells as much.
     """
-    cache, other = near_cache(flow), (flow.grid()).cache("prices")
+    cache, other = near_cache(flow), elsewhere(flow)
     news(cache, "key", lambda: other.set("key", "old"))
-    engine = engine_of(flow.grids[0])
+    engine = gated(cache)
     slow = engine.hold("fetch", answered=True)
     first = begin(cache.get, "key")
     slow.reached()
-    changed, cache._nearby.changed = cache._nearby.changed, lambda _: None  # type: ignore[method-assign]
+    engine.hold_news()
     other.set("key", "new")
     assert "new" == cache.get("key")
     slow.open()
     assert "old" == first.result()
     assert "new" == cache.get("key")
-    cache._nearby.changed = changed  # type: ignore[method-assign]
 
 
 WRITES: dict[str, Callable[[SyncCache], object]] = {
@@ -229,7 +192,7 @@ def test_own_writes_are_seen_at_once(flow: SyncFlow, name: str) -> None:
     cache = near_cache(flow)
     cache.set("key", 1)
     keep(cache, "key")
-    engine_of(flow.grids[0]).unfollow(b"%b:prices:" % flow.backing.namespace.encode())
+    gated(cache).hold_news()
     WRITES[name](cache)
     assert (None if name in ("delete", "delete_many", "clear") else 2) == cache.get("key")
 
@@ -241,7 +204,7 @@ def test_own_writes_are_seen_by_every_grid_of_the_process(flow: SyncFlow) -> Non
     cache, other = near_cache(flow), near_cache(flow)
     cache.set("key", 1)
     keep(cache, "key")
-    engine_of(flow.grids[0]).unfollow(b"%b:prices:" % flow.backing.namespace.encode())
+    gated(cache).hold_news()
     other.set("key", 2)
     assert 2 == cache.get("key")
 
@@ -253,8 +216,8 @@ def test_a_write_of_which_nobody_knows_whether_it_was_done_is_seen(flow: SyncFlo
     cache = near_cache(flow)
     cache.set("key", 1)
     keep(cache, "key")
-    engine = engine_of(flow.grids[0])
-    engine.unfollow(b"%b:prices:" % flow.backing.namespace.encode())
+    engine = gated(cache)
+    engine.hold_news()
     engine.fail("store", EngineTimeout("too late"), answered=True)
     with pytest.raises(EngineTimeout):
         cache.set("key", 2)
@@ -265,7 +228,7 @@ def test_clearing_elsewhere_reaches_copies(flow: SyncFlow) -> None:
     """
     Those of entries, and those of the results of functions.
     """
-    cache, other = near_cache(flow), (flow.grid()).cache("prices")
+    cache, other = near_cache(flow), elsewhere(flow)
     calls: list[int] = []
 
     @cache.cached
@@ -312,7 +275,7 @@ def test_results_of_functions_are_kept_near_too(flow: SyncFlow) -> None:
     """
     And forgotten when they are invalidated, here or elsewhere.
     """
-    cache, other = near_cache(flow), (flow.grid()).cache("prices")
+    cache, other = near_cache(flow), elsewhere(flow)
 
     def double(number: int) -> int:
         return 2 * number
@@ -348,7 +311,7 @@ def test_what_nobody_guards_is_not_kept(flow: SyncFlow) -> None:
     """
     cache = near_cache(flow)
     cache.set("key", "value")
-    engine = engine_of(flow.grids[0])
+    engine = gated(cache)
     for guards in ([None, None], [None, Guard()], [Guard(), None], [Guard(), Guard()]):
         left = iter(guards)
         cache._table_is_empty = True  # type: ignore[attr-defined]
@@ -363,7 +326,7 @@ def test_an_answer_that_met_trouble_is_not_kept(flow: SyncFlow) -> None:
     """
     cache = near_cache(flow)
     cache.set("key", "value")
-    engine = engine_of(flow.grids[0])
+    engine = gated(cache)
     answer = engine.hold("fetch", answered=True)
     reading = begin(cache.get, "key")
     answer.reached()
@@ -412,8 +375,8 @@ def test_absence_is_kept_where_that_is_asked_for(flow: SyncFlow) -> None:
     """
     And ends when somebody stores an entry.
     """
-    cache, other = near_cache(flow, absent=True), (flow.grid()).cache("prices")
-    engine = engine_of(flow.grids[0])
+    cache, other = near_cache(flow, absent=True), elsewhere(flow)
+    engine = gated(cache)
     cache.get("key")
     engine.calls.clear()
     misses = cache.stats().misses
@@ -457,9 +420,9 @@ def test_integers_are_kept_though_they_say_nothing_of_their_end(flow: SyncFlow) 
     cache = near_cache(flow)
     cache.set("key", 5, ttl="1h")
     keep(cache, "key")
-    engine_of(flow.grids[0]).calls.clear()
+    gated(cache).calls.clear()
     assert 5 == cache.get("key")
-    assert {} == dict(engine_of(flow.grids[0]).calls)
+    assert {} == dict(gated(cache).calls)
 
 
 @pytest.mark.parametrize("kind", ["clock"], indirect=True)
@@ -473,7 +436,7 @@ def test_a_copy_ends_with_its_entry_though_nobody_tells(flow: SyncFlow, value: o
     cache = near_cache(flow)
     cache.set("key", value, ttl=10)
     keep(cache, "key")
-    engine_of(flow.grids[0]).unfollow(b"%b:prices:" % flow.backing.namespace.encode())
+    gated(cache).hold_news()
     clock.advance(9.999)
     hits = cache.stats().near_hits
     assert value == cache.get("key")
