@@ -79,10 +79,10 @@ class Launch:
         Replicas start when their owners serve already: an owner that does not yet sends them away, and they
         would only ask again a second later.
         """
-        self.start([self._state.members[owner.index] for owner in plan.owners], "owners")
+        self.start([self._state.member(owner.index) for owner in plan.owners], "owners")
         self._take_over(plan)
         if plan.replicas:
-            self.start([self._state.members[replica.index] for replica in plan.replicas], "replicas")
+            self.start([self._state.member(replica.index) for replica in plan.replicas], "replicas")
         self.wait_whole()
         self._check_writes(plan)
         self._check_copies(plan)
@@ -106,7 +106,7 @@ class Launch:
     def _take_over(self, plan: GridPlan) -> None:
         for owner in plan.owners:
             # One that takes over before it has seen its grid as `ok` would be held back like any new owner.
-            self._wait_for(self._state.members[owner.index], _is_ok)
+            self._wait_for(self._state.member(owner.index), _is_ok)
         # Each writes its new part to disk, and so all do it at once.
         self._tell_all(plan, [("CLUSTER", "FAILOVER", "TAKEOVER")])
         self._tell_all(plan, [("CLUSTER", "FORGET", owner.phantom) for owner in plan.owners])
@@ -120,7 +120,7 @@ class Launch:
 
     def _check_writes(self, plan: GridPlan) -> None:
         """Write and remove an entry at every owner: what only a write shows, such as a full disk, shows now."""
-        for owner in plan.owners:
+        for owner in (owner for owner in plan.owners if owner.slots):
             admin, probe = self._admins[owner.index], _address_in(owner.slots[0])
             try:
                 admin.run("SET", probe, b"1", "PX", 60_000)
@@ -132,7 +132,7 @@ class Launch:
     def _check_copies(self, plan: GridPlan) -> None:
         """Wait until what was just written has reached every replica."""
         targets = {owner.index: _offset(self._admins[owner.index]) for owner in plan.owners}
-        left = [(self._state.members[replica.index], replica.follows or 0) for replica in plan.replicas]
+        left = [(self._state.member(replica.index), replica.follows or 0) for replica in plan.replicas]
         nudge_at = time.monotonic() + NUDGE_AFTER
         while left := [
             (member, owner) for member, owner in left if not self._holds(member, partial(_has_copied, targets[owner]))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from cachegrid.cluster.files import own_nodes
 from cachegrid.cluster.plan import GridPlan, MemberPlan
-from cachegrid.cluster.state import GridState
+from cachegrid.cluster.state import GridState, MemberState, Phase
 from cachegrid.engines.valkey.facts import NodeRow, read_rows
 from cachegrid.engines.valkey.slots import SLOTS
 from cachegrid.errors import StartFailed
@@ -24,16 +24,18 @@ def read_back(state: GridState, new_id: Callable[[], str]) -> GridPlan:
     owner: giving it to anyone could hide entries that are still on disk.
     """
     views = {member.id: _view(own_nodes(member)) for member in state.members}
-    own = {member.index: _last_known(member.id, views) for member in state.members}
+    own = {member.index: _last_known(member, views) for member in state.members}
     held = _held(own)
     if lost := SLOTS - sum(map(len, held.values())):
         raise StartFailed(
             f"{lost:,} of the {SLOTS:,} slots of grid {state.name!r} have no owner by what its members have on disk "
             f"(nodes.conf in {state.folder}/m*): put these files back from a copy; its entries are as they were"
         )
-    owners = [index for index in own if held[index]]
+    # One without any is an owner that has just come, or is about to go; one that claims slots was replaced.
+    owners = [index for index, row in own.items() if held[index] or (row.is_owner and not row.slots)]
     shards = {index: new_id() for index in owners}
-    follows = _follows(own, owners)
+    planned = {member.index: member.follows for member in state.members if member.follows in owners}
+    follows = _follows(own, owners, planned)
     members = [
         MemberPlan(
             index=member.index,
@@ -60,12 +62,16 @@ def _view(path: Path) -> dict[str, NodeRow]:
         return {}
 
 
-def _last_known(member: str, views: Mapping[str, Mapping[str, NodeRow]]) -> NodeRow:
-    if member in views[member]:
-        return views[member][member]
-    seen = [rows[member] for rows in views.values() if member in rows]
-    unknown = NodeRow(id=member, flags=frozenset({"slave"}), owner_id="", epoch=0, slots=())
-    return max(seen, key=lambda row: row.epoch, default=unknown)
+def _last_known(member: MemberState, views: Mapping[str, Mapping[str, NodeRow]]) -> NodeRow:
+    own = views[member.id].get(member.id)
+    # One that was about to join as a replica, and had not been told yet, takes itself for an owner.
+    if own and not (member.follows is not None and own.is_owner and not own.slots):
+        return own
+    seen = [rows[member.id] for rows in views.values() if member.id in rows]
+    is_new_owner = member.phase is Phase.JOINING and member.role == "owner"
+    flags = frozenset({"master" if is_new_owner else "slave"})
+    unknown = NodeRow(id=member.id, flags=flags, owner_id="", epoch=0, slots=())
+    return unknown if member.phase is Phase.JOINING else max(seen, key=lambda row: row.epoch, default=unknown)
 
 
 def _held(own: Mapping[int, NodeRow]) -> dict[int, list[int]]:
@@ -78,14 +84,16 @@ def _held(own: Mapping[int, NodeRow]) -> dict[int, list[int]]:
     return held
 
 
-def _follows(own: Mapping[int, NodeRow], owners: list[int]) -> dict[int, int]:
-    """The owner of every other member: the one it followed, else the one that took its slots, else any."""
+def _follows(own: Mapping[int, NodeRow], owners: list[int], planned: Mapping[int, int | None]) -> dict[int, int]:
+    """The owner of every other member: the one it followed, or is to, else the one that took its slots, else any."""
     by_id = {own[index].id: index for index in owners}
     found: dict[int, int] = {}
     for index in (index for index in own if index not in owners):
         row = own[index]
         took = next((o for o in owners for span in row.slots for mine in own[o].slots if span.start in mine), None)
-        found[index] = by_id.get(row.owner_id, owners[index % len(owners)] if took is None else took)
+        meant = planned.get(index)
+        another = owners[index % len(owners)] if took is None else took
+        found[index] = by_id.get(row.owner_id, another if meant is None else meant)
     return found
 
 

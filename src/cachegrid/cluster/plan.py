@@ -102,6 +102,10 @@ class GridPlan:
     shape: Shape
     members: tuple[MemberPlan, ...]
 
+    def member(self, index: int) -> MemberPlan:
+        """The member of that index, which is not its place where others have left the grid."""
+        return next(member for member in self.members if member.index == index)
+
     @property
     def owners(self) -> tuple[MemberPlan, ...]:
         """The members that will own slots."""
@@ -154,22 +158,22 @@ def nodes_text(plan: GridPlan, me: int, *, shards: bool) -> str:
     A replica starts after that, and is told what is then true. `shards` for servers that know shard ids.
     """
     count = len(plan.members)
-    own_view = plan.members[me].follows is None
+    own_view = plan.member(me).follows is None
     lines: list[str] = []
     for member in plan.members:
         flags = "myself," if member.index == me else ""
         if member.follows is not None:
-            follows = plan.members[member.follows]
-            epoch = 0 if own_view else _epoch(follows, count)
+            follows = plan.member(member.follows)
+            epoch = 0 if own_view else _epoch(plan, follows)
             lines.append(_line(member, f"{flags}slave {follows.id} 0 0 {epoch} connected", shards))
         elif own_view:
             lines.append(_line(member, f"{flags}slave {member.phantom} 0 0 0 connected", shards))
             lines.append(_phantom_line(member, shards))
         else:
-            state = f"master - 0 0 {_epoch(member, count)} connected {_span(member.slots)}"
+            state = f"master - 0 0 {_epoch(plan, member)} connected {_span(member.slots)}"
             lines.append(_line(member, state, shards))
     # Taking over raises the epoch by one: to what the replicas were told already.
-    epoch = _epoch(plan.members[me], count) - 1 if own_view else 2 * count
+    epoch = _epoch(plan, plan.member(me)) - 1 if own_view else 2 * count
     return "\n".join([*lines, f"vars currentEpoch {epoch} lastVoteEpoch 0", ""])
 
 
@@ -267,9 +271,9 @@ def _phantom_line(owner: MemberPlan, shards: bool) -> str:  # noqa: FBT001
     return f"{owner.phantom} 127.0.0.1:1@1{shard} master - 0 0 0 connected {_span(owner.slots)}"
 
 
-def _epoch(owner: MemberPlan, members: int) -> int:
+def _epoch(plan: GridPlan, owner: MemberPlan) -> int:
     """The configuration epoch an owner has after it took over: each its own, or they would settle it among them."""
-    return members + owner.index + 1
+    return len(plan.members) + plan.members.index(owner) + 1
 
 
 def _span(slots: tuple[range, ...]) -> str:

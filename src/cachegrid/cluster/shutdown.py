@@ -62,7 +62,7 @@ def _stop_locked(name: str, folder: Path, *, purge: bool) -> None:
 
 def kill(state: GridState, index: int) -> bool:
     """SIGKILL a member by its index, as a crash would, and wait until it is gone; False if it was not running."""
-    member = state.members[index]
+    member = state.member(index)
     pid = pid_of(member)
     if not send_signal(pid, member.conf, signal.SIGKILL):
         return False

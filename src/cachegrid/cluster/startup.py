@@ -20,7 +20,17 @@ from cachegrid.cluster.processes import wait_gone
 from cachegrid.cluster.revival import heal, resume
 from cachegrid.cluster.server import ServerProgram, find_server
 from cachegrid.cluster.shutdown import end_members
-from cachegrid.cluster.state import GridState, MemberState, Stage, checked_name, load, machine_name, save, state_root
+from cachegrid.cluster.state import (
+    GridState,
+    MemberState,
+    Stage,
+    checked_name,
+    load,
+    machine_name,
+    member_folder,
+    save,
+    state_root,
+)
 from cachegrid.cluster.wish import Wish
 from cachegrid.errors import (
     AccessDenied,
@@ -239,5 +249,5 @@ def _member_state(member: MemberPlan, folder: Path) -> MemberState:
         port=member.port,
         bus_port=member.bus_port,
         role="owner" if member.follows is None else "replica",
-        folder=folder / f"m{member.index + 1}",
+        folder=member_folder(folder, member.index),
     )

@@ -21,9 +21,12 @@ from cachegrid.errors import ConfigError, GridError
 __all__ = [
     "GridState",
     "MemberState",
+    "Phase",
     "Stage",
     "checked_name",
     "load",
+    "machine_name",
+    "member_folder",
     "names",
     "save",
     "state_root",
@@ -43,11 +46,19 @@ class Stage(enum.Enum):
     READY = "ready"
 
 
+class Phase(enum.StrEnum):
+    """Whether a member comes or goes, as was written down before anything was done about it."""
+
+    JOINING = "joining"
+    HERE = "here"
+    LEAVING = "leaving"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemberState:
     """One member as it was started; what it is now, the member itself says (see `members`)."""
 
-    index: int
+    index: int  # its own for ever: members that leave take theirs with them
     id: str
     host: str
     port: int
@@ -55,6 +66,8 @@ class MemberState:
     role: str  # "owner" or "replica", as planned: a failover changes it
     folder: Path
     pid: int = 0
+    phase: Phase = Phase.HERE
+    follows: int | None = None  # the index of the owner that a joining replica is to copy
 
     @property
     def conf(self) -> Path:
@@ -88,6 +101,17 @@ class GridState:
     machine: str  # the host name it was started on: process ids mean nothing elsewhere
     tls: MemberTls | None = None
     stage: Stage = Stage.READY
+
+    def member(self, index: int) -> MemberState:
+        """
+        The member of that index; members before it may have left, and so it is not its place in `members`.
+
+        Raises LookupError if there is none, or no longer.
+        """
+        found = next((member for member in self.members if member.index == index), None)
+        if found is None:
+            raise LookupError(f"grid {self.name!r} has no member of index {index}")
+        return found
 
     @property
     def ready(self) -> bool:
@@ -198,6 +222,11 @@ def load(root: Path, name: str) -> GridState | None:
         ) from error
 
 
+def member_folder(folder: Path, index: int) -> Path:
+    """Where the member of that index keeps its files, in the folder of its grid."""
+    return folder / f"m{index + 1}"
+
+
 def machine_name() -> str:
     """The name of this host."""
     return socket.gethostname()
@@ -237,4 +266,9 @@ def _from_json(facts: dict[str, Any], hidden: dict[str, Any], folder: Path) -> G
 
 
 def _members(rows: Iterable[dict[str, Any]], folder: Path) -> tuple[MemberState, ...]:
-    return tuple(MemberState(**row, folder=folder / f"m{row['index'] + 1}") for row in rows)
+    return tuple(
+        MemberState(
+            **row | {"phase": Phase(row.get("phase", Phase.HERE)), "folder": member_folder(folder, row["index"])}
+        )
+        for row in rows
+    )

@@ -8,16 +8,17 @@ import signal
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from cachegrid.cluster.admin import Admin, connect_to
-from cachegrid.cluster.plan import MemberTls
+from cachegrid.cluster.plan import MemberTls, Shape
 from cachegrid.cluster.presence import pid_of
 from cachegrid.cluster.shutdown import kill, stop
 from cachegrid.cluster.startup import start
-from cachegrid.cluster.state import GridState, MemberState
+from cachegrid.cluster.state import GridState, MemberState, load
 from cachegrid.cluster.view import members, node_rows
 from cachegrid.engines.facts import MemberFacts
 from cachegrid.engines.valkey.facts import NodeRow
@@ -49,24 +50,15 @@ class LoopbackGrid:
         settings: Mapping[str, str] | None = None,
         name: str = "loopback",
     ) -> None:
-        self._start: Callable[[Path], GridState] = lambda root: start(
-            name,
-            owners=owners,
-            replicas=replicas,
-            memory=memory,
-            persist=persist,
-            server=server,
-            tls=tls,
-            settings=settings,
-            root=root,
-        )
+        self._shape = Shape(owners=owners, replicas=replicas, memory=memory, persist=persist)
+        self._start = partial(start, name, server=server, tls=tls, settings=settings)
         self._name = name
         self._root: Path | None = None
         self._state: GridState | None = None
 
     @property
     def state(self) -> GridState:
-        """The grid as it was started."""
+        """The grid as it was started, or last read."""
         if self._state is None:
             raise RuntimeError("the grid is not started: use it as `with LoopbackGrid() as grid:`")
         return self._state
@@ -84,7 +76,7 @@ class LoopbackGrid:
     def __enter__(self) -> Self:
         self._root = _own_folder()
         try:
-            self._state = self._start(self._root)
+            self._state = self._begin(self._shape)
         except BaseException:
             shutil.rmtree(self._root, ignore_errors=True)
             raise
@@ -107,7 +99,7 @@ class LoopbackGrid:
     def kill(self, index: int) -> MemberState:
         """SIGKILL a member, and return when its process is gone."""
         kill(self.state, index)
-        return self.state.members[index]
+        return self.state.member(index)
 
     def pause(self, index: int) -> MemberState:
         """Let a member stand still (SIGSTOP): connections stay open, and nothing is answered."""
@@ -119,12 +111,17 @@ class LoopbackGrid:
 
     def restart(self) -> GridState:
         """Start the dead members again, as `cachegrid up` does."""
-        self._state = self._start(self.root)
+        self._state = self._begin(self.reread().shape)
+        return self._state
+
+    def reread(self) -> GridState:
+        """The grid as it is now, with members that came and without those that went; `state` is that from here on."""
+        self._state = load(self.root, self._name) or self.state
         return self._state
 
     def admin(self, index: int) -> Admin:
         """A connection to a member, past every layer of ours; to be closed by the caller."""
-        return connect_to(self.state, self.state.members[index])
+        return connect_to(self.state, self.state.member(index))
 
     def members(self) -> list[MemberFacts]:
         """The members as they are now, owners first."""
@@ -154,8 +151,14 @@ class LoopbackGrid:
                 raise TimeoutError(f"not so after {timeout} s; the members are: {seen}")
             time.sleep(PAUSE)
 
+    def _begin(self, shape: Shape) -> GridState:
+        memory = self._shape.memory and shape.memory  # none was said: then none is to be the same
+        return self._start(
+            owners=shape.owners, replicas=shape.replicas, memory=memory, persist=shape.persist, root=self._root
+        )
+
     def _signal(self, index: int, number: signal.Signals) -> MemberState:
-        member = self.state.members[index]
+        member = self.state.member(index)
         if pid := pid_of(member):
             os.kill(pid, number)
         return member
