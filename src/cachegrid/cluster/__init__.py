@@ -11,6 +11,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from cachegrid.cluster.growth import add
+    from cachegrid.cluster.operation import Operation, Way
     from cachegrid.cluster.plan import MemberTls, Shape
     from cachegrid.cluster.presence import find, running
     from cachegrid.cluster.shutdown import kill, stop
@@ -22,7 +24,10 @@ __all__ = [
     "GridState",
     "MemberState",
     "MemberTls",
+    "Operation",
     "Shape",
+    "Way",
+    "add",
     "embedded",
     "find",
     "kill",
@@ -38,6 +43,9 @@ _HOMES = {
     "MemberState": "state",
     "Shape": "plan",
     "MemberTls": "plan",
+    "Operation": "operation",
+    "Way": "operation",
+    "add": "growth",
     "embedded": "startup",
     "find": "presence",
     "kill": "shutdown",

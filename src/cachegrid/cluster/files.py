@@ -8,7 +8,7 @@ import signal
 from collections.abc import Mapping
 from pathlib import Path
 
-from cachegrid.cluster.plan import GridPlan, conf_text, nodes_text
+from cachegrid.cluster.plan import GridPlan, conf_beside, conf_text, nodes_text
 from cachegrid.cluster.processes import send_signal, wait_gone
 from cachegrid.cluster.server import ServerProgram
 from cachegrid.cluster.state import GridState, MemberState, save
@@ -21,6 +21,7 @@ __all__ = [
     "sweep",
     "write_new",
     "write_nodes",
+    "write_one_more",
 ]
 
 DATA = "appendonlydir"
@@ -47,6 +48,18 @@ def write_new(
         _write(member.conf, conf)
         _write(member.log, "")
     write_nodes(state, plan, program)
+
+
+def write_one_more(state: GridState, member: MemberState) -> None:
+    """Write what a member needs to start that comes to a grid that runs; it knows itself and nobody else."""
+    model = next(other for other in state.members if other.index != member.index and other.conf.exists())
+    member.folder.mkdir(mode=0o700, exist_ok=True)
+    where = {"port": member.port, "bus_port": member.bus_port}
+    _write(member.conf, conf_beside(model.conf.read_text(), member.folder, **where, tls=state.tls is not None))
+    _write(member.log, "")
+    address = f"{member.host}:{member.port}@{member.bus_port}"
+    alone = f"{member.id} {address} myself,master - 0 0 0 connected\nvars currentEpoch 0 lastVoteEpoch 0\n"
+    _write(member.folder / NODES, alone)
 
 
 def write_nodes(state: GridState, plan: GridPlan, program: ServerProgram) -> None:

@@ -89,6 +89,8 @@ class Launch:
 
     def start(self, members: Sequence[MemberState], what: str) -> None:
         """Start servers for these members and wait until each answers."""
+        if not members:
+            return
         with held_back():  # until it is known whom to end
             pids = spawn(self._state.server, [(member.conf, member.log) for member in members])
             self._pids |= {member.index: pid for member, pid in zip(members, pids, strict=True)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -16,6 +16,7 @@ __all__ = [
     "MemberPlan",
     "MemberTls",
     "Shape",
+    "conf_beside",
     "conf_text",
     "lay_out",
     "nodes_text",
@@ -67,6 +68,11 @@ class Shape:
         if self.memory is not None and self.memory < LEAST_MEMORY * self.owners:
             want = f"at least {LEAST_MEMORY // MIB} MB for each of the {self.owners} owners"
             raise ConfigError("memory", self.memory, want)
+
+    def with_owners(self, owners: int) -> Shape:
+        """The same with other owners: each may take as much memory as it does."""
+        memory = None if self.memory is None else self.memory // self.owners * owners
+        return replace(self, owners=owners, memory=memory)
 
     @property
     def members(self) -> int:
@@ -201,6 +207,14 @@ def conf_text(
     return "".join(f"{name} {value}\n" for name, value in lines.items())
 
 
+def conf_beside(model: str, folder: Path, *, port: int, bus_port: int, tls: bool) -> str:
+    """The settings file of one more member, by that of one that is there: all but where it is stays the same."""
+    lines = dict(line.split(" ", 1) for line in model.splitlines() if line.strip())
+    lines |= _kept_in(folder) | {"port": str(0 if tls else port), "cluster-port": str(bus_port)}
+    lines |= {"tls-port": str(port)} if tls else {}
+    return "".join(f"{name} {value}\n" for name, value in lines.items())
+
+
 def quoted(value: str | Path) -> str:
     r"""
     A value as the server's settings file takes it, whatever is in it.
@@ -218,9 +232,7 @@ def _where(member: MemberPlan, folder: Path, tls: MemberTls | None) -> dict[str,
         "bind": " ".join(hosts),
         "port": str(0 if tls else member.port),
         "cluster-port": str(member.bus_port),
-        "dir": quoted(folder),
-        "logfile": quoted(folder / "log"),
-        "pidfile": quoted(folder / "pid"),
+        **_kept_in(folder),
         "daemonize": "no",  # the starter detaches it, and so knows its pid from the first moment
         "set-proc-title": "no",  # the command line goes on naming the settings file: how we know our own
     }
@@ -235,6 +247,10 @@ def _where(member: MemberPlan, folder: Path, tls: MemberTls | None) -> dict[str,
             "tls-replication": "yes",
         }
     return lines
+
+
+def _kept_in(folder: Path) -> dict[str, str]:
+    return {"dir": quoted(folder), "logfile": quoted(folder / "log"), "pidfile": quoted(folder / "pid")}
 
 
 def _cluster(node_timeout_ms: int) -> dict[str, str]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import ipaddress
 import random
 import socket
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from cachegrid.errors import ConfigError, StartFailed
 
-__all__ = ["checked_host", "free_pairs", "is_free", "pairs_from", "refuse_taken", "user_of"]
+__all__ = ["checked_host", "free_pairs", "is_free", "next_pairs", "pairs_from", "refuse_taken", "user_of"]
 
 # Below the ports that systems give to outgoing connections: those come and go, and a restarted member would
 # find its port taken.
@@ -55,6 +55,18 @@ def pairs_from(base: int, count: int, host: str) -> list[tuple[int, int]]:
     pairs = [(base + index, bus + index) for index in range(count)]
     refuse_taken([(host, port) for pair in pairs for port in pair])
     return pairs
+
+
+def next_pairs(pairs: Sequence[tuple[int, int]], count: int, host: str) -> list[tuple[int, int]]:
+    """As many more pairs beside those that are there: the next ones where these are consecutive, else free ones."""
+    following = [(port + count_on, bus + count_on) for port, bus in pairs[-1:] for count_on in range(1, count + 1)]
+    first, bus = pairs[0]
+    is_row = pairs == [(first + at, bus + at) for at in range(len(pairs))]
+    taken = {port for pair in pairs for port in pair}
+    new = [port for pair in following for port in pair]
+    if is_row and max(new) <= LAST_PORT and not taken & {*new} and all(is_free(host, port) for port in new):
+        return following
+    return free_pairs(count, host, but=taken)
 
 
 def refuse_taken(addresses: Iterable[tuple[str, int]]) -> None:

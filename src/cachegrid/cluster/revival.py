@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 
 from cachegrid.cluster.admin import connect_to
+from cachegrid.cluster.agreement import introduce
 from cachegrid.cluster.files import drop_nodes_aside, put_nodes_aside, write_nodes
 from cachegrid.cluster.launch import Launch, Progress
 from cachegrid.cluster.layout import read_back
@@ -29,11 +30,13 @@ READS_WHEN_DOWN = "cluster-allow-reads-when-down"
 
 def heal(state: GridState, *, timeout: float, progress: Progress | None = None) -> GridState:
     """
-    Start the dead members of a grid again; they rejoin it, and what their replicas hold is not lost.
+    Start the dead members of a grid again; they rejoin it, or join it, and what their replicas hold is not lost.
 
     A member that comes back empty while the others still take it for an owner would have its replicas
     copy nothing over what they have. So they replace it first.
     """
+    # One whose starter was killed may run, and nobody has written down its process.
+    state = replace(state, members=tuple(replace(member, pid=pid_of(member) or member.pid) for member in state.members))
     dead = [member for member in state.members if not pid_of(member)]
     for member in dead:
         _replace_owner(state, member)
@@ -44,6 +47,7 @@ def heal(state: GridState, *, timeout: float, progress: Progress | None = None) 
         Launch(state, deadline=time.monotonic() + timeout, progress=progress) as launch,
     ):
         launch.start(dead, "restarted")
+        introduce(launch.state, timeout)
         launch.wait_whole()
         save(launch.state)
         return launch.state

@@ -1,0 +1,123 @@
+"""What the members of a grid know of each other, and how they come to agree on it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+
+from cachegrid.cluster.admin import connect_to
+from cachegrid.cluster.presence import pid_of
+from cachegrid.cluster.state import GridState, MemberState, Phase
+from cachegrid.cluster.view import node_rows
+from cachegrid.engines.valkey.facts import NodeRow
+from cachegrid.errors import EngineError, EngineTimeout, ServerRefused
+
+__all__ = ["View", "forget_everywhere", "introduce", "rows_seen", "views", "wait_until"]
+
+View = Mapping[str, NodeRow]  # the grid as one member sees it, by member id
+
+PAUSE = 0.01  # seconds between two looks at members
+MEET_AGAIN = 2.0  # seconds until members that still do not know each other are told again
+PASSING = {"handshake", "noaddr"}  # of a member that is not known yet, or no longer
+
+
+def views(state: GridState, *, timeout: float = 1.0) -> dict[int, dict[str, NodeRow]]:
+    """How each member that answers sees the grid, by the member's index."""
+    found: dict[int, dict[str, NodeRow]] = {}
+    for member in state.members:
+        with suppress(EngineError):
+            if pid_of(member):
+                with connect_to(state, member, timeout=timeout) as admin:
+                    found[member.index] = node_rows(admin)
+    return found
+
+
+def rows_seen(state: GridState) -> dict[str, NodeRow]:
+    """Each member as it sees itself, by its id; one that does not answer as another one sees it."""
+    seen = views(state)
+    rows: dict[str, NodeRow] = {}
+    for view in seen.values():
+        rows |= {row.id: row for row in view.values() if row.id not in rows}
+    ids = {member.index: member.id for member in state.members}
+    return rows | {ids[index]: view[ids[index]] for index, view in seen.items() if ids[index] in view}
+
+
+def wait_until(missing: Callable[[], str], timeout: float) -> None:
+    """Wait until `missing` says nothing any more; EngineTimeout with what it says after `timeout` seconds."""
+    deadline = time.monotonic() + timeout
+    while said := missing():
+        if time.monotonic() > deadline:
+            raise EngineTimeout(f"after {timeout:.0f} s {said}")
+        time.sleep(PAUSE)
+
+
+def introduce(state: GridState, timeout: float) -> None:
+    """
+    Let all living members meet that do not know each other, and replicas that join follow the owner they are to copy.
+
+    On return all know all; copies may still be on their way.
+    """
+    _meet(state, timeout)
+    joining = [member for member in state.members if member.phase is Phase.JOINING and member.follows is not None]
+    wait_until(
+        lambda: next((f"replica {one.address} follows no owner" for one in _made_follow(state, joining)), ""), timeout
+    )
+
+
+def forget_everywhere(state: GridState, gone: list[MemberState]) -> None:
+    """Let all members that stay forget those that are gone: for a minute nobody can bring them back by hearsay."""
+    staying = [member for member in state.members if member not in gone and pid_of(member)]
+    for member in staying:
+        with connect_to(state, member) as admin:
+            known = node_rows(admin)
+            for other in gone:
+                if other.id in known:
+                    admin.run("CLUSTER", "FORGET", other.id)
+
+
+def _meet(state: GridState, timeout: float) -> None:
+    told_at = -MEET_AGAIN
+
+    def missing() -> str:
+        nonlocal told_at
+        strangers = list(_strangers(state))
+        if strangers and time.monotonic() - told_at > MEET_AGAIN:
+            told_at = time.monotonic()
+            for one, other in strangers:
+                if one.phase is not Phase.JOINING:  # those who come are asked in, and do not ask each other
+                    with connect_to(state, one) as admin:
+                        admin.run("CLUSTER", "MEET", other.host, other.port, other.bus_port)
+        return next((f"{one.address} does not know {other.address}" for one, other in strangers), "")
+
+    wait_until(missing, timeout)
+
+
+def _strangers(state: GridState) -> Iterator[tuple[MemberState, MemberState]]:
+    """The pairs of living members of which the first does not know the second."""
+    seen = views(state)
+    alive = [member for member in state.members if member.index in seen]
+    for one in alive:
+        known = {row.id for row in seen[one.index].values() if not row.flags & PASSING}
+        yield from ((one, other) for other in alive if other.id not in known)
+
+
+def _made_follow(state: GridState, joining: list[MemberState]) -> list[MemberState]:
+    """Those that do not follow their owner yet; they have been told."""
+    left: list[MemberState] = []
+    for member in joining:
+        owner = _owner_to_follow(state, member)
+        with connect_to(state, member) as admin:
+            mine = node_rows(admin)[member.id]
+            if mine.is_owner and owner:
+                with suppress(ServerRefused):  # it has not heard yet that this one is an owner
+                    admin.run("CLUSTER", "REPLICATE", owner)
+                left.append(member)
+    return left
+
+
+def _owner_to_follow(state: GridState, member: MemberState) -> str:
+    """The id of who owns now what the member was to copy: a failover may have come between."""
+    planned = state.member(member.follows or 0)
+    row = rows_seen(state).get(planned.id)
+    return row.owner_id or planned.id if row else planned.id

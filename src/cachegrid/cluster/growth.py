@@ -1,0 +1,173 @@
+"""More owners for a grid that runs: members are started, meet the others, and are given their share of the slots."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import signal
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+from cachegrid._core.units import size_text
+from cachegrid.cluster.agreement import forget_everywhere
+from cachegrid.cluster.balance import moves
+from cachegrid.cluster.contacts import Contacts
+from cachegrid.cluster.files import write_one_more
+from cachegrid.cluster.interrupts import held_back
+from cachegrid.cluster.moving import carry_out
+from cachegrid.cluster.moving import settled as half_moved_settled
+from cachegrid.cluster.operation import Operation, Way, operating
+from cachegrid.cluster.plan import Shape
+from cachegrid.cluster.ports import next_pairs
+from cachegrid.cluster.presence import pid_of
+from cachegrid.cluster.processes import send_signal, wait_gone
+from cachegrid.cluster.revival import heal
+from cachegrid.cluster.state import GridState, MemberState, Phase, member_folder, save
+from cachegrid.errors import ConfigError, EngineError
+
+__all__ = ["add", "bring_in", "newcomer", "settled"]
+
+
+def add(name: str = "default", count: int = 1, *, root: Path | None = None, way: Way | None = None) -> GridState:
+    """
+    Let a grid of this host grow by `count` owners, each with as many replicas as the others, while programs use it.
+
+    Each new owner may take as much memory as each of the others. If new members cannot be started the grid is as it
+    was; once slots move, an interruption leaves all entries where they are, and the same call goes on: owners that
+    were begun with count. Dead members are started again first. Raises GridNotFound, StartFailed, or an EngineError.
+    """
+    if count < 1:
+        raise ConfigError("count", count, "1 or more")
+    way = way or Way()
+    with operating(name, root, way) as there:
+        state = settled(there)
+        grown, new = _planned(state, count)
+        way.tell(_told(state, grown, new))
+        if way.is_rehearsal:
+            return there
+        grown = bring_in(state, grown, way)
+        return _shared_out(grown, way)
+
+
+def settled(state: GridState) -> GridState:
+    """The grid without notes of members that come, where these have all that they came for; nothing is written."""
+    coming = [member for member in state.members if member.phase is Phase.JOINING]
+    if not coming or not all(pid_of(member) for member in state.members):
+        return state
+    grid = Contacts.of_state(state)
+    if any(member.id not in grid.members for member in coming) or moves(grid.owned, _staying(state, grid)):
+        return state
+    return _all_here(state)
+
+
+def newcomer(state: GridState, ports: tuple[int, int], follows: int | None) -> MemberState:
+    """One more member of a grid, which copies the owner of that index, or is to be an owner; nothing is written."""
+    index = max(member.index for member in state.members) + 1
+    return MemberState(
+        index=index,
+        id=secrets.token_hex(20),
+        host=state.members[0].host,
+        port=ports[0],
+        bus_port=ports[1],
+        role="owner" if follows is None else "replica",
+        folder=member_folder(state.folder, index),
+        phase=Phase.JOINING,
+        follows=follows,
+    )
+
+
+def bring_in(before: GridState, grown: GridState, way: Way) -> GridState:
+    """
+    Start all members that are not running, with those that are new in `grown`, and return when all know all.
+
+    If that fails the new ones are gone without a trace.
+    """
+    new = [member for member in grown.members if member not in before.members]
+    save(grown)  # before anything is started: `down` ends it, and whoever comes after us goes on
+    try:
+        for member in grown.members:
+            if member.phase is Phase.JOINING and not member.conf.exists():
+                write_one_more(grown, member)
+        return heal(grown, timeout=way.timeout, progress=way.progress)
+    except BaseException:
+        with held_back():
+            _undo(before, new)
+        raise
+
+
+def _planned(state: GridState, count: int) -> tuple[GridState, int]:
+    """The grid with the new members, and how many owners are among them that had not been begun before."""
+    begun = sum(member.phase is Phase.JOINING and member.role == "owner" for member in state.members)
+    new = max(count - begun, 0)
+    shape = state.shape.with_owners(state.shape.owners + new)
+    return _with_newcomers(replace(state, shape=shape), new), new
+
+
+def _with_newcomers(state: GridState, owners: int) -> GridState:
+    """The grid with so many new owners and their replicas; owners first, as in a grid that is started so."""
+    host, pairs = state.members[0].host, [(member.port, member.bus_port) for member in state.members]
+    ports = iter(next_pairs(pairs, owners * (1 + state.shape.replicas), host) if owners else [])
+    first = max(member.index for member in state.members) + 1
+    follows = [None] * owners + [first + at for _ in range(state.shape.replicas) for at in range(owners)]
+    for follow in follows:
+        state = replace(state, members=(*state.members, newcomer(state, next(ports), follow)))
+    return state
+
+
+def _told(state: GridState, grown: GridState, new: int) -> Operation:
+    steps: list[str] = []
+    if dead := [member.address for member in state.members if not pid_of(member)]:
+        steps.append(f"start members again that do not run: {', '.join(dead)}")
+    added = [member for member in grown.members if member not in state.members]
+    begun = [member for member in state.members if member.phase is Phase.JOINING]
+    if begun:
+        steps.append(f"go on with members that were begun before: {_addresses(begun)}")
+    if added:
+        steps.append(f"start {new} more owner(s), each with {grown.shape.replicas} replica(s): {_addresses(added)}")
+    grid = Contacts.of_state(state)
+    given = moves(grid.owned, [*_staying(state, grid), *(member.id for member in added if member.role == "owner")])
+    if given:
+        steps.append(f"move {sum(move.size for move in given):,} of 16,384 slots to owners that have fewer")
+    if added:
+        steps.append(f"afterwards the grid may take {_memory(grown.shape)}; each owner as much as before")
+    return Operation(grid=state.name, steps=tuple(steps), shape=grown.shape)
+
+
+def _shared_out(state: GridState, way: Way) -> GridState:
+    """Give every owner its share; then nobody is new any more."""
+    grid = half_moved_settled(Contacts.of_state(state))
+    carry_out(grid, moves(grid.owned, _staying(state, grid)), progress=way.progress)
+    state = _all_here(state)
+    save(state)
+    return state
+
+
+def _staying(state: GridState, grid: Contacts) -> list[str]:
+    """The ids of the members that are owners now, but for those that leave."""
+    owners = {owner.id for owner in grid.owners}
+    return [member.id for member in state.members if member.phase is not Phase.LEAVING and member.id in owners]
+
+
+def _all_here(state: GridState) -> GridState:
+    here = (replace(m, phase=Phase.HERE) if m.phase is Phase.JOINING else m for m in state.members)
+    return replace(state, members=tuple(here))
+
+
+def _undo(before: GridState, new: list[MemberState]) -> None:
+    for member in new:
+        send_signal(pid_of(member), member.conf, signal.SIGKILL)
+    wait_gone((pid_of(member), member.conf) for member in new)
+    with suppress(EngineError):
+        forget_everywhere(before, new)
+    for member in new:
+        shutil.rmtree(member.folder, ignore_errors=True)
+    save(before)
+
+
+def _addresses(members: list[MemberState]) -> str:
+    return ", ".join(member.address for member in members)
+
+
+def _memory(shape: Shape) -> str:
+    return "as much memory as there is" if shape.memory is None else f"{size_text(shape.memory)} of memory"

@@ -1,0 +1,65 @@
+"""What is about to be done with a grid that runs, and how: said before it is begun, one at a time for each grid."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from cachegrid.cluster.launch import Progress
+from cachegrid.cluster.lock import locked
+from cachegrid.cluster.plan import Shape
+from cachegrid.cluster.presence import find
+from cachegrid.cluster.state import GridState, MemberState, checked_name, state_root
+from cachegrid.errors import ConfigError, GridNotFound
+
+__all__ = ["Operation", "Way", "member_named", "operating"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """What is about to be done, step by step, and how large the grid is afterwards."""
+
+    grid: str
+    steps: tuple[str, ...]  # in words; none: all is as it should be
+    shape: Shape
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """How an operation is carried out."""
+
+    is_rehearsal: bool = False  # it is planned and told, and nothing is changed
+    tell: Callable[[Operation], None] = lambda _: None  # called once, before anything is changed
+    progress: Progress = lambda *_: None
+    timeout: float = 60.0  # seconds that members get for each step; slots take the time they need
+
+
+@contextmanager
+def operating(name: str, root: Path | None, way: Way) -> Iterator[GridState]:
+    """The grid of that name as it is written down, for nobody else to change meanwhile. Raises GridNotFound."""
+    root = (root or state_root()).absolute()
+    _running(name, root)  # before a lock is made of what is none
+    with locked(root, checked_name(name), timeout=way.timeout):
+        yield _running(name, root)
+
+
+def member_named(state: GridState, text: str) -> MemberState:
+    """
+    The member that is meant by `host:port`, by its port alone, or by the beginning of its id, at least six digits.
+
+    Raises ConfigError if there is none.
+    """
+    said = text.removeprefix(":")
+    for member in state.members:
+        if said in {member.address, str(member.port)} or (len(said) >= 6 and member.id.startswith(said)):
+            return member
+    there = ", ".join(member.address for member in state.members)
+    raise ConfigError("member", text, f"one of grid {state.name!r}: {there}")
+
+
+def _running(name: str, root: Path) -> GridState:
+    if state := find(name, root=root):
+        return state
+    raise GridNotFound(f"there is no grid {name!r} that runs on this host; start it with `cachegrid up`")
