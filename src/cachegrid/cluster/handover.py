@@ -45,11 +45,15 @@ def move(grid: Contacts, step: Move) -> None:
         hands.agree(step)
 
 
-def settle(grid: Contacts) -> None:
-    """Move what is half-moved to its end, or back where whoever was to have it is gone. Raises as `move`."""
+def settle(grid: Contacts) -> list[Move]:
+    """
+    Move what is half-moved to its end, or back where whoever was to have it is gone; what moved. Raises as `move`.
+    """
+    moved: list[Move] = []
     for half in dict.fromkeys(half_moved(grid)):
         with _Hands(grid) as hands, held_back():
-            _settle(grid, hands, half)
+            moved += _settle(grid, hands, half)
+    return moved
 
 
 def half_moved(grid: Contacts) -> Iterator[HalfMoved]:
@@ -65,19 +69,22 @@ def half_moved(grid: Contacts) -> Iterator[HalfMoved]:
             yield HalfMoved(int(slot), *both)
 
 
-def _settle(grid: Contacts, hands: _Hands, half: HalfMoved) -> None:
+def _settle(grid: Contacts, hands: _Hands, half: HalfMoved) -> list[Move]:
     owner = next((member for member in grid.owners if any(half.slot in span for span in member.slots)), None)
     if owner is None:
         raise GridError(f"slot {half.slot} is half-moved, and nobody owns it: give it an owner with CLUSTER ADDSLOTS")
     target = grid.members.get(half.target)
     if target is not None and target.is_owner and target.is_up and owner.is_up:
+        move = Move(half.source, target.id, (range(half.slot, half.slot + 1),))
         if owner.id != target.id:
             hands.over(half.slot, owner.id, target.id)
         else:
             hands.give(half.slot, target.id)
-        hands.agree(Move(half.source, target.id, (range(half.slot, half.slot + 1),)))
-    elif owner.is_up:
+        hands.agree(move)
+        return [move]
+    if owner.is_up:
         hands.take_back(half.slot, owner.id)
+    return []
 
 
 @dataclass(slots=True)

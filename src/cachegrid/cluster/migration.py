@@ -79,11 +79,12 @@ def move(grid: Contacts, step: Move) -> None:
         job = _tried(grid, step)
         if job.state == "success":
             return
-        if FULL in job.message:
-            raise GridError(f"the memory of {grid.members[step.target]} is full ({job.message})")
         _check_alive(grid, step.target)
+        said = " / ".join(filter(None, [job.message, _said_by_target(grid, step, job)])) or job.state
+        if FULL in said:
+            raise GridError(f"the memory of {grid.members[step.target]} is full ({said})")
         if not tries_left:
-            raise GridError(f"the server said: {job.message or job.state}")
+            raise GridError(f"the server said: {said}")
 
 
 def settle(grid: Contacts) -> None:
@@ -108,6 +109,11 @@ def _tried(grid: Contacts, step: Move) -> Job:
             with held_back(), suppress(EngineError):
                 _take_back(grid, step, job)
             raise
+
+
+def _said_by_target(grid: Contacts, step: Move, job: Job) -> str:
+    with grid.open(step.target) as admin:
+        return next((each.message for each in jobs(admin) if each.name == job.name), "")
 
 
 def _begun(admin: Admin, step: Move) -> Job:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from contextlib import contextmanager
 
 from cachegrid.cluster import handover, migration
 from cachegrid.cluster.balance import Move, spans
@@ -18,29 +18,9 @@ Progress = Callable[[str, int, int], None]  # what is done, of how many slots, o
 
 STEP_ENTRIES = 50_000  # at most about so many entries are copied before their slots change hands
 STEP_SLOTS = 1024
-
-
-class Way(Protocol):
-    """A way to move the slots of one step, which is through, or undone, when it returns or raises."""
-
-    def __call__(self, grid: Contacts, step: Move) -> None:
-        """Raises EngineError or GridError, with the reason alone."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Ways:
-    """The ways that members can go."""
-
-    by_server: bool
-
-    def of(self, grid: Contacts, move: Move) -> Way:
-        """The way for a move: by the servers themselves where both know how, else key by key."""
-        both = (move.source, move.target)
-        return (
-            migration.move
-            if self.by_server and all(migration.is_known(grid, member) for member in both)
-            else handover.move
-        )
+AGREE = 5.0  # seconds for all to hear of it; one that takes longer has other trouble, and is sent on by the others
+PAUSE = 0.02
+SHOWN = 4  # ranges that a message names
 
 
 def owned(grid: Contacts | GridState) -> dict[str, list[range]]:
@@ -57,7 +37,7 @@ def settled(grid: Contacts | GridState) -> Contacts:
     """
     contacts = _contacts(grid)
     migration.settle(contacts)
-    handover.settle(contacts.again())
+    _wait_agreed(contacts, handover.settle(contacts.again()))
     return contacts.again()
 
 
@@ -75,16 +55,19 @@ def carry_out(
     contacts = settled(grid)
     total, done = sum(move.size for move in moves), 0
     tell = progress or (lambda *_: None)
-    ways = _Ways(by_server)
     for move in moves:
         left = _left(contacts, move)
         done += move.size - left.size
         tell("slots", done, total)
-        way = ways.of(contacts, move) if left.slots else handover.move
-        for step in _steps(left, _entries_per_slot(contacts, move)):
-            _go(way, contacts, step)
+        with _named(contacts, left):
+            way = migration.move if by_server and _can_at_once(contacts, left) else handover.move
+            steps = list(_steps(left, _entries_per_slot(contacts, left)))
+        for step in steps:
+            with _named(contacts, step):
+                way(contacts, step)
             done += step.size
             tell("slots", done, total)
+    _wait_agreed(contacts, moves)
 
 
 def span_text(slots: Sequence[range]) -> str:
@@ -94,16 +77,33 @@ def span_text(slots: Sequence[range]) -> str:
     >>> span_text([range(0, 10), range(12, 13)])
     '0-9, 12'
     """
-    shown = [f"{span.start}-{span[-1]}" if len(span) > 1 else str(span.start) for span in slots[:4]]
-    return ", ".join(shown) + (f" and {len(slots) - 4} more ranges" if len(slots) > 4 else "")
+    shown = [f"{span.start}-{span[-1]}" if len(span) > 1 else str(span.start) for span in slots[:SHOWN]]
+    return ", ".join(shown) + (f" and {len(slots) - SHOWN} more ranges" if len(slots) > SHOWN else "")
 
 
-def _go(way: Way, grid: Contacts, step: Move) -> None:
+def _can_at_once(grid: Contacts, move: Move) -> bool:
+    return bool(move.slots) and all(migration.is_known(grid, member) for member in (move.source, move.target))
+
+
+def _wait_agreed(grid: Contacts, moves: Sequence[Move]) -> None:
+    """Wait until most members know who owns what now; those who were told last hear of it from the others."""
+    wanted = [(slot, move.target) for move in moves for span in move.slots for slot in span]
+    give_up = time.monotonic() + AGREE
+    while time.monotonic() < give_up:
+        owners = {slot: member for member, slots in grid.again().owned.items() for span in slots for slot in span}
+        if all(owners.get(slot) == target for slot, target in wanted):
+            return
+        time.sleep(PAUSE)
+
+
+@contextmanager
+def _named(grid: Contacts, step: Move) -> Iterator[None]:
+    """What goes wrong inside is told with the members and the slots, and with what to do."""
     source, target = (_name(grid, member) for member in (step.source, step.target))
     what = f"slots {span_text(step.slots)} did not move from {source} to {target}"
     advice = "what moved before stays where it is; see to these members, and run it again"
     try:
-        way(grid, step)
+        yield
     except EngineError as error:
         raise type(error)(f"{what}: {error}; {advice}", where=error.where) from error
     except GridError as error:
@@ -135,8 +135,8 @@ def _steps(move: Move, entries_per_slot: float) -> Iterator[Move]:
 def _entries_per_slot(grid: Contacts, move: Move) -> float:
     with grid.open(move.source) as admin:
         keys = admin.run("DBSIZE")
-    owned = sum(map(len, grid.members[move.source].slots))
-    return keys / owned if isinstance(keys, int) and owned else 0.0
+    slots = sum(map(len, grid.members[move.source].slots))
+    return keys / slots if isinstance(keys, int) and slots else 0.0
 
 
 def _contacts(grid: Contacts | GridState) -> Contacts:
