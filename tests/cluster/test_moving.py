@@ -1,0 +1,376 @@
+"""Slots move between real members while programs use them, and nothing is lost, whatever cuts it short."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from typing import Any
+
+import pytest
+
+import cachegrid
+from cachegrid.cluster import handover, migration
+from cachegrid.cluster.balance import Move, moves
+from cachegrid.cluster.contacts import Contacts
+from cachegrid.cluster.moving import carry_out, owned, settled, span_text
+from cachegrid.engines.valkey._sio.engine import SyncValkeyEngine
+from cachegrid.engines.valkey.url import parse
+from cachegrid.errors import CacheError, ConfigError, EngineError, GridError, OutcomeUnknown, Unsupported
+from cachegrid.testing.loopback import LoopbackGrid
+from tests.engines import servers
+from tests.engines.moving import Move as HandMove
+
+pytestmark = [pytest.mark.grid, pytest.mark.slow]
+
+ENTRIES = 3_000
+WAYS = ["at once", "key by key", "redis"]
+
+
+@pytest.fixture(params=WAYS)
+def way(request: pytest.FixtureRequest) -> Iterator[tuple[LoopbackGrid, bool]]:
+    """A grid of three owners with a replica each, and whether its servers move slots by themselves."""
+    server = servers.redis() if request.param == "redis" else None
+    with LoopbackGrid(server=server) as grid:
+        yield grid, request.param == "at once"
+
+
+@pytest.fixture
+def grid() -> Iterator[LoopbackGrid]:
+    """The same, of servers that can move slots by themselves."""
+    with LoopbackGrid() as grid:
+        yield grid
+
+
+class Load:
+    """Programs that read, write and count while something happens: every answer is checked, and no call may fail."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.errors: list[Exception] = []
+        self.rounds = [0, 0, 0]
+        self.unknown = 0  # counts that may have been made or not, as an owner died
+        self._over = threading.Event()
+
+    @contextmanager
+    def flowing(self) -> Iterator[None]:
+        """Fill the grid, and use it until the block is through; then everything is there as it was written last."""
+        with cachegrid.connect(self.url) as grid:
+            grid.cache("still").set_many({number: f"value {number}" for number in range(ENTRIES)})
+            grid.cache("counts").delete_many(range(50))
+        threads = [threading.Thread(target=self._work, args=(index,)) for index in range(len(self.rounds))]
+        for thread in threads:
+            thread.start()
+        try:
+            yield
+        finally:
+            self._over.set()
+            for thread in threads:
+                thread.join()
+        assert self.errors == []
+        assert all(self.rounds)
+        with cachegrid.connect(self.url) as grid:
+            expected = {number: f"value {number}" for number in range(ENTRIES)}
+            assert grid.cache("still").get_many(range(ENTRIES)) == expected
+
+    def _work(self, index: int) -> None:
+        try:
+            with cachegrid.connect(self.url) as grid:
+                while not self._over.is_set():
+                    (self._read, self._write, self._count)[index](grid, self.rounds[index])
+                    self.rounds[index] += 1
+        except Exception as error:  # noqa: BLE001 - told by the test, in its own thread
+            self.errors.append(error)
+
+    def _read(self, grid: Any, turn: int) -> None:
+        number = turn % ENTRIES
+        assert grid.cache("still")[number] == f"value {number}"
+        assert len(grid.cache("still").get_many(range(turn % 100, ENTRIES, 100))) == ENTRIES // 100
+
+    def _write(self, grid: Any, turn: int) -> None:
+        changing = grid.cache("changing")
+        changing[turn % 200] = turn
+        assert changing[turn % 200] == turn
+        if turn % 3 == 0:
+            del changing[turn % 200]
+            assert changing.get(turn % 200) is None
+
+    def _count(self, grid: Any, turn: int) -> None:
+        try:
+            assert grid.cache("counts").incr(turn % 50) <= turn // 50 + 1  # nothing is counted twice
+        except OutcomeUnknown:
+            self.unknown += 1
+
+
+def crowd(grid: LoopbackGrid) -> tuple[Move, ...]:
+    """A plan by which the first two owners get some more slots of the third, which keeps most of them."""
+    third, first, second = (grid.state.members[index].id for index in (2, 0, 1))
+    start = Contacts.of_state(grid.state).of(third).slots[0].start
+    return (
+        Move(third, first, (range(start, start + 60), range(start + 70, start + 71))),
+        Move(third, second, (range(start + 80, start + 140),)),
+    )
+
+
+def sizes(grid: LoopbackGrid) -> list[int]:
+    """How many slots each of the owners has, the largest first."""
+    return sorted((sum(map(len, slots)) for slots in owned(grid.state).values()), reverse=True)
+
+
+def test_slots_move_under_load_and_back(way: tuple[LoopbackGrid, bool]) -> None:
+    """No call fails, no entry is lost, progress ends with the whole, and a rebalance undoes it."""
+    grid, by_server = way
+    plan, told = crowd(grid), list[tuple[str, int, int]]()
+    before, load = owned(grid.state), Load(grid.url)
+    with load.flowing():
+        carry_out(grid.state, plan, progress=lambda *done: told.append(done), by_server=by_server)
+        assert sizes(grid) == [5522, 5521, 5341]
+        carry_out(grid.state, moves(owned(grid.state), before), by_server=by_server)
+    assert sizes(grid) == [5462, 5461, 5461]
+    assert load.unknown == 0
+    assert told[0] == ("slots", 0, 121)
+    assert told[-1] == ("slots", 121, 121)
+    assert list(handover.half_moved(Contacts.of_state(grid.state))) == []
+
+
+def test_what_was_cut_short_is_run_again(way: tuple[LoopbackGrid, bool]) -> None:
+    """An interrupt between two steps leaves slots where they are; a new plan goes on from there."""
+    grid, by_server = way
+    plan = crowd(grid)
+
+    def interrupt(_what: str, done: int, _total: int) -> None:
+        if done >= plan[0].size:
+            raise KeyboardInterrupt
+
+    with Load(grid.url).flowing():
+        with pytest.raises(KeyboardInterrupt):
+            carry_out(grid.state, plan, progress=interrupt, by_server=by_server)
+        assert sizes(grid) == [5522, 5461, 5401]
+        carry_out(grid.state, plan, by_server=by_server)
+        assert sizes(grid) == [5522, 5521, 5341]
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+from cachegrid.cluster import balance, moving, state
+grid = state.load(Path(sys.argv[1]), "loopback")
+ids = [member.id for member in grid.members[:3]]
+moving.STEP_SLOTS = 64
+print("ready", flush=True)
+moving.carry_out(grid, balance.moves(moving.owned(grid), ids[:2] if sys.argv[2] == "two" else ids),
+    progress=lambda *done: print(*done, flush=True), by_server=sys.argv[3] == "True")
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_a_process_that_ends_half_way_leaves_nothing_that_the_next_does_not_put_right(
+    way: tuple[LoopbackGrid, bool], number: signal.Signals
+) -> None:
+    """Whether it could clean up or not: callers see nothing of it, and what it began is finished, or taken back."""
+    grid, by_server = way
+    words = [sys.executable, "-c", SCRIPT, str(grid.root), "two", str(by_server)]
+    with Load(grid.url).flowing():
+        with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+            assert process.stdout
+            next(line for line in process.stdout if line.startswith("slots") and int(line.split()[1]) >= 128)
+            process.send_signal(number)
+        half = list(handover.half_moved(Contacts.of_state(grid.state)))
+        if number == signal.SIGINT:
+            assert half == []
+        after = settled(grid.state)
+        assert list(handover.half_moved(after)) == []
+        assert not _running(after)
+        back = moves(after.owned, [member.id for member in grid.state.members[:3]])
+        assert back
+        carry_out(grid.state, back, by_server=by_server)
+    assert sizes(grid) == [5462, 5461, 5461]
+
+
+def _running(grid: Contacts) -> list[migration.Job]:
+    found: list[migration.Job] = []
+    for member in grid.owners:
+        with grid.open(member) as admin:
+            found += [job for job in migration.jobs(admin) if not job.is_over]
+    return found
+
+
+def keys_of_one_slot(count: int) -> list[bytes]:
+    """Addresses that are in one slot."""
+    return [b"cg:half:{one}%d" % number for number in range(count)]
+
+
+@contextmanager
+def half_way(grid: LoopbackGrid) -> Iterator[HandMove]:
+    """A slot of which some entries have been carried over, and some have not; afterwards all are there once."""
+    keys = keys_of_one_slot(20)
+    with closing(SyncValkeyEngine(parse(grid.url, timeout=10))) as engine:
+        engine.open()
+        engine.store_many([(key, key, None) for key in keys])
+        grid.wait_for(lambda: all(_copied(grid)))
+        move = HandMove(grid, keys[0])
+        move.begin()
+        move.carry(*keys[:10])
+        yield move
+        assert engine.fetch_many(keys) == keys
+    held = [_held(grid, index, move.slot) for index, member in enumerate(grid.members()) if member.up]
+    assert sorted(set(held)) in ([0, 20], [20])
+
+
+def _held(grid: LoopbackGrid, index: int, slot: int) -> int:
+    member = grid.members()[index]
+    with Contacts.of_state(grid.state).open(member.id) as admin:
+        held = admin.run("CLUSTER", "COUNTKEYSINSLOT", slot)
+    assert isinstance(held, int)
+    return held
+
+
+def _copied(grid: LoopbackGrid) -> Iterator[bool]:
+    return (member.lag_bytes == 0 and member.link_up for member in grid.members())
+
+
+def test_a_half_moved_slot_comes_to_its_end(way: tuple[LoopbackGrid, bool]) -> None:
+    """Where both members live it goes to the new owner."""
+    grid, _ = way
+    with half_way(grid) as move:
+        after = settled(grid.state)
+        assert move.slot in slots_of(after, grid.state.members[move.target].id)
+        assert list(handover.half_moved(after)) == []
+
+
+def test_a_slot_that_only_one_side_thinks_half_moved_comes_to_its_end(way: tuple[LoopbackGrid, bool]) -> None:
+    """Neither a new owner that waits for nothing, nor an old one that was told too little, is left so."""
+    grid, _ = way
+    with half_way(grid) as move:
+        with grid.admin(move.source) as admin:
+            admin.run("CLUSTER", "SETSLOT", move.slot, "STABLE")
+        assert len(list(handover.half_moved(Contacts.of_state(grid.state)))) == 1
+        after = settled(grid.state)
+        assert list(handover.half_moved(after)) == []
+        assert move.slot in slots_of(after, grid.state.members[move.target].id)
+
+
+def test_a_half_moved_slot_whose_new_owner_died_is_whole_again(way: tuple[LoopbackGrid, bool]) -> None:
+    """What had been carried over is with the replica that replaced it; the slot is brought together again."""
+    grid, _ = way
+    with half_way(grid) as move:
+        grid.wait_for(lambda: all(_copied(grid)))
+        grid.kill(move.target)
+        grid.wait_whole()
+        grid.wait_for(lambda: len(Contacts.of_state(grid.state).owners) >= 3)
+        after = settled(grid.state)
+        assert list(handover.half_moved(after)) == []
+
+
+def slots_of(grid: Contacts, member: str) -> set[int]:
+    """The slots that a member owns."""
+    return {slot for span in grid.members[member].slots for slot in span}
+
+
+def test_a_target_that_dies_is_named_and_the_rest_goes_on_when_run_again(way: tuple[LoopbackGrid, bool]) -> None:
+    """What had moved to it is with its replica, and nothing is half-moved."""
+    grid, by_server = way
+    plan = crowd(grid)
+
+    def kill(_what: str, done: int, _total: int) -> None:
+        if done == plan[0].size and not dead:
+            dead.append(grid.kill(1).address)
+
+    dead: list[str] = []
+    with Load(grid.url).flowing():
+        with pytest.raises(
+            EngineError, match="slots .* did not move from .*; see to these members, and run it again"
+        ) as met:
+            carry_out(grid.state, plan, progress=kill, by_server=by_server)
+        assert dead[0] in str(met.value)
+        grid.wait_whole(30)
+        after = settled(grid.state)
+        assert list(handover.half_moved(after)) == []
+        carry_out(
+            after, moves(after.owned, [member.id for member in after.owners if member.is_up]), by_server=by_server
+        )
+        assert sizes(grid)[:3] == [5462, 5461, 5461]
+
+
+def test_a_target_that_stands_still_is_given_up(grid: LoopbackGrid, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The move is cancelled, its slots stay where they were, and nobody waits for minutes."""
+    monkeypatch.setattr(migration, "SILENCE", 0.0)
+    monkeypatch.setattr(migration, "CHECK_EVERY", 0.0)
+    third, first = (grid.state.members[index].id for index in (2, 0))
+    contacts = Contacts.of_state(grid.state)
+    step = Move(third, first, (range(16_000, 16_010),))
+    grid.pause(0)
+    try:
+        with pytest.raises(EngineError, match="does not answer"):
+            migration.move(contacts, step)
+    finally:
+        grid.resume(0)
+    with contacts.open(third) as admin:
+        assert [job.state for job in migration.jobs(admin)] == ["cancelled"]
+    grid.wait_whole()
+    assert sum(map(len, owned(grid.state).values())) == 3
+
+
+def test_a_target_without_room_says_so(way: tuple[LoopbackGrid, bool]) -> None:
+    """Servers that refuse what they have no memory for leave the slots with their owner."""
+    grid, by_server = way
+    plan = crowd(grid)
+    with cachegrid.connect(grid.url) as client:
+        client.cache("still").set_many(dict.fromkeys(range(ENTRIES), "x" * 100))
+    for index in (0, 1):
+        with grid.admin(index) as admin:
+            admin.run("CONFIG", "SET", "maxmemory", "1", "maxmemory-policy", "noeviction")
+    with pytest.raises(CacheError, match="did not move from .* to .*OOM"):
+        carry_out(grid.state, plan, by_server=by_server)
+    for index in (0, 1):
+        with grid.admin(index) as admin:
+            admin.run("CONFIG", "SET", "maxmemory", "0")
+    carry_out(grid.state, plan, by_server=by_server)
+    with cachegrid.connect(grid.url) as client:
+        assert len(client.cache("still").get_many(range(ENTRIES))) == ENTRIES
+    assert sizes(grid) == [5522, 5521, 5341]
+
+
+def test_plans_that_are_out_of_date_are_refused(grid: LoopbackGrid) -> None:
+    """Slots of others do not move, nor anything from or to a replica; what is there already is passed over."""
+    first, second, third, replica = (grid.state.members[index].id for index in (0, 1, 2, 3))
+    start = Contacts.of_state(grid.state).of(third).slots[0].start
+    with pytest.raises(GridError, match=f"slots {start}-{start + 4} are owned by others than planned"):
+        carry_out(grid.state, [Move(second, first, (range(start, start + 5),))])
+    with pytest.raises(GridError, match="is no owner any more: make a new plan"):
+        carry_out(grid.state, [Move(third, replica, (range(start, start + 5),))])
+    there = [Move(second, third, (range(start, start + 5),))]
+    carry_out(grid.state, there)
+    assert sizes(grid) == [5462, 5461, 5461]
+
+
+def test_members_are_found_by_what_people_call_them(grid: LoopbackGrid) -> None:
+    """By address, port, or the beginning of their id; what is none, or more than one, is refused with all there are."""
+    contacts = Contacts.at_url(grid.url)
+    member = grid.state.members[4]
+    for text in (member.address, str(member.port), member.id, member.id[:12]):
+        assert contacts.named(text).id == member.id
+    for text in ("nobody", "1", member.id[:3]):
+        with pytest.raises(ConfigError, match=f"MEMBER is '{text}'; it must be one of .*{member.address}"):
+            contacts.named(text)
+    assert [len(contacts.owners), len(contacts.replicas)] == [3, 3]
+    assert {replica.follows for replica in contacts.replicas} == set(contacts.owned)
+
+
+def test_what_is_no_grid_is_said_to_be_none() -> None:
+    """A server alone has no slots, a wrong port nobody, and a wrong password no access."""
+    with servers.Server() as server, pytest.raises(Unsupported, match="is no cluster"):
+        Contacts.at_url(server.url())
+    with pytest.raises(EngineError, match="cannot be reached"):
+        Contacts.at_url(f"valkey://127.0.0.1:{servers.free_port()}")
+
+
+def test_many_ranges_are_told_in_short() -> None:
+    """A message stays readable."""
+    assert (
+        span_text([range(start, start + 2) for start in range(0, 60, 10)])
+        == "0-1, 10-11, 20-21, 30-31 and 2 more ranges"
+    )
