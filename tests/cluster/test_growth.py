@@ -33,8 +33,7 @@ def grow(grid: LoopbackGrid, count: int = 1, **way: Any) -> GridState:
 
 def test_a_grid_grows_under_load() -> None:
     """
-    The new owner has its replica and its share, no call fails, nothing acknowledged is lost, and the grid's own options
-    take it as it is.
+    No call fails, nothing acknowledged is lost, and the grid's own options take it as it is.
     """
     with LoopbackGrid(owners=2, memory=64 << 20, settings={"timeout": "999"}) as grid:
         before = grid.state

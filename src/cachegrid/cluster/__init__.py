@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from cachegrid.cluster.operation import Operation, Way
     from cachegrid.cluster.plan import MemberTls, Shape
     from cachegrid.cluster.presence import find, running
+    from cachegrid.cluster.shrinking import remove
     from cachegrid.cluster.shutdown import kill, stop
     from cachegrid.cluster.startup import embedded, start
     from cachegrid.cluster.state import GridState, MemberState
@@ -32,6 +33,7 @@ __all__ = [
     "find",
     "kill",
     "members",
+    "remove",
     "running",
     "start",
     "stop",
@@ -50,6 +52,7 @@ _HOMES = {
     "find": "presence",
     "kill": "shutdown",
     "members": "view",
+    "remove": "shrinking",
     "running": "presence",
     "start": "startup",
     "stop": "shutdown",

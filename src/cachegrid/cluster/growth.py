@@ -9,7 +9,6 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from cachegrid._core.units import size_text
 from cachegrid.cluster.agreement import forget_everywhere
 from cachegrid.cluster.balance import moves
 from cachegrid.cluster.contacts import Contacts
@@ -17,8 +16,7 @@ from cachegrid.cluster.files import write_one_more
 from cachegrid.cluster.interrupts import held_back
 from cachegrid.cluster.moving import carry_out
 from cachegrid.cluster.moving import settled as half_moved_settled
-from cachegrid.cluster.operation import Operation, Way, operating
-from cachegrid.cluster.plan import Shape
+from cachegrid.cluster.operation import Operation, Way, memory_text, operating
 from cachegrid.cluster.ports import next_pairs
 from cachegrid.cluster.presence import pid_of
 from cachegrid.cluster.processes import send_signal, wait_gone
@@ -86,6 +84,8 @@ def bring_in(before: GridState, grown: GridState, way: Way) -> GridState:
     new = [member for member in grown.members if member not in before.members]
     save(grown)  # before anything is started: `down` ends it, and whoever comes after us goes on
     try:
+        for member in new:
+            shutil.rmtree(member.folder, ignore_errors=True)  # what one of that index may have left
         for member in grown.members:
             if member.phase is Phase.JOINING and not member.conf.exists():
                 write_one_more(grown, member)
@@ -130,7 +130,7 @@ def _told(state: GridState, grown: GridState, new: int) -> Operation:
     if given:
         steps.append(f"move {sum(move.size for move in given):,} of 16,384 slots to owners that have fewer")
     if added:
-        steps.append(f"afterwards the grid may take {_memory(grown.shape)}; each owner as much as before")
+        steps.append(f"afterwards the grid may take {memory_text(grown.shape)}; each owner as much as before")
     return Operation(grid=state.name, steps=tuple(steps), shape=grown.shape)
 
 
@@ -167,7 +167,3 @@ def _undo(before: GridState, new: list[MemberState]) -> None:
 
 def _addresses(members: list[MemberState]) -> str:
     return ", ".join(member.address for member in members)
-
-
-def _memory(shape: Shape) -> str:
-    return "as much memory as there is" if shape.memory is None else f"{size_text(shape.memory)} of memory"

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from cachegrid._core.units import size_text
 from cachegrid.cluster.launch import Progress
 from cachegrid.cluster.lock import locked
 from cachegrid.cluster.plan import Shape
@@ -14,7 +15,7 @@ from cachegrid.cluster.presence import find
 from cachegrid.cluster.state import GridState, MemberState, checked_name, state_root
 from cachegrid.errors import ConfigError, GridNotFound
 
-__all__ = ["Operation", "Way", "member_named", "operating"]
+__all__ = ["Operation", "Way", "member_named", "memory_text", "operating"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +58,11 @@ def member_named(state: GridState, text: str) -> MemberState:
             return member
     there = ", ".join(member.address for member in state.members)
     raise ConfigError("member", text, f"one of grid {state.name!r}: {there}")
+
+
+def memory_text(shape: Shape) -> str:
+    """How much the entries of a grid may take, in words."""
+    return "as much memory as there is" if shape.memory is None else f"{size_text(shape.memory)} of memory"
 
 
 def _running(name: str, root: Path) -> GridState:
