@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple, Self, TypedDict, cast
 
 from cachegrid._core.address import check_name
+from cachegrid._core.durability import Durability
 from cachegrid._core.shown import without_password
 from cachegrid._core.units import Duration, Size, bytes_of, milliseconds, seconds_of
 from cachegrid.errors import ConfigError
@@ -43,6 +44,7 @@ _FILES: Final = ("ca", "cert", "key")
 _SHORTEST_SECRET: Final = 16
 _SMALLEST_ROOM: Final = 16 << 10  # bytes of all near copies
 _SHORTEST_STALENESS: Final = 0.01  # seconds; owners are asked for a proof four times in it
+_DURABILITIES: Final = ("memory", "replicated", "disk")
 _VARIABLES: Final = ("url", "name", "namespace", "timeout", "secret", "ca", "cert", "key")
 
 
@@ -86,6 +88,8 @@ class CachePolicy:
     max_value: Size = "64MiB"  # the largest encoded value
     lease: Duration = "5s"  # a load's lease in the grid; renewed while the loader works
     wait: Duration = "30s"  # how long a caller waits for somebody else's load
+    durability: str = "memory"  # what a write waits for: memory, replicated or disk
+    replicas: int | None = None  # how many replicas shall have applied it; "replicated" is 1
     near: NearPolicy | Mapping[str, Any] | bool | None = None  # whether copies are kept in this process, and how
 
     def __post_init__(self) -> None:
@@ -99,15 +103,39 @@ class CachePolicy:
             bytes_of("compress", self.compress)
         if self.codec not in ("plain", "json", "raw", "pickle"):
             raise ConfigError("codec", self.codec, "plain, json, raw or pickle")
+        self._check_durability()
         object.__setattr__(self, "near", _near_from(self.near))
+
+    def _check_durability(self) -> None:
+        if self.durability not in _DURABILITIES:
+            raise ConfigError("durability", self.durability, "memory, replicated or disk")
+        replicas = self.replicas
+        if replicas is not None and (not isinstance(replicas, int) or isinstance(replicas, bool) or replicas < 0):
+            raise ConfigError("replicas", replicas, "a whole number from 0 on: how many replicas a write waits for")
+        if self.durability == "replicated" and replicas is None:
+            object.__setattr__(self, "replicas", 1)
+        elif self.durability == "replicated" and not replicas:
+            raise ConfigError("replicas", replicas, '1 or more where durability is "replicated"')
+        elif self.durability == "memory" and replicas:
+            object.__setattr__(self, "durability", "replicated")
+
+    @property
+    def waits_for(self) -> Durability:
+        """What a write waits for before it returns."""
+        return Durability(self.replicas or 0, self.durability == "disk")
 
     def changed(self, **changes: Any) -> CachePolicy:
         """
         The policy with some settings said anew; an unknown one is a ConfigError.
 
-        So it is with `near`: True takes what the policy has, if it has any, and a table changes only what it names.
+        With `near`, True takes what the policy has, if it has any, and a table changes only what it names. A new
+        `durability` takes the place of `replicas`, too; new `replicas` leave "disk" as it is.
         """
         _check_names("", changes, _names(CachePolicy))
+        if "durability" in changes:
+            changes.setdefault("replicas", None)
+        elif "replicas" in changes and self.durability == "replicated":
+            changes["durability"] = "memory"  # becomes replicated where they are some
         if "near" in changes:
             changes["near"] = _near_from(changes["near"], cast("NearPolicy | None", self.near))
         return dataclasses.replace(self, **changes)
@@ -132,6 +160,7 @@ class CachePolicy:
         sizes = [self.compress, self.max_value]
         return (
             self.codec,
+            self.waits_for,
             self.near and self.near.meant(),  # type: ignore[union-attr] # it was made one when it was set
             *[None if time is None else milliseconds("time", time) for time in times],
             *[None if size is None else bytes_of("size", size) for size in sizes],
@@ -198,6 +227,8 @@ class PolicySaid(TypedDict, total=False):
     max_value: Size
     lease: Duration
     wait: Duration
+    durability: str
+    replicas: int | None
     near: NearPolicy | Mapping[str, Any] | bool | None
 
 

@@ -22,6 +22,7 @@ __all__ = [
     "LockLost",
     "LockTimeout",
     "NotANumber",
+    "NotDurable",
     "OutcomeUnknown",
     "ServerMissing",
     "ServerRefused",
@@ -132,6 +133,24 @@ class EngineTimeout(EngineError):
 
 class OutcomeUnknown(EngineError):
     """The connection broke after a write was sent that must not be repeated: it may have been applied."""
+
+
+class NotDurable(EngineError):
+    """
+    The owner has applied a write, and in time it was not on as many replicas, or not on the disk, as was asked for.
+
+    What was written is there, and may be lost with its owner. To write the same again does no harm, and waits once
+    more; what counts, or depends on a condition, was done already, and would be done twice.
+    """
+
+    retryable = True
+
+    def __init__(
+        self, message: str, *, where: str = "", replicas: int = 0, wanted: int = 0, on_disk: bool | None = None
+    ) -> None:
+        super().__init__(message, where=where)
+        self.replicas, self.wanted = replicas, wanted  # how many replicas have it, and how many should
+        self.on_disk = on_disk  # None where that was not asked for
 
 
 class AccessDenied(EngineError):

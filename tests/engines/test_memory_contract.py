@@ -12,7 +12,7 @@ from cachegrid.testing import AsyncEngineContract, SyncEngineContract
 
 
 class TestAsyncMemory(AsyncEngineContract):
-    lacks = frozenset({"Outages"})  # a grid in our own memory is never away
+    lacks = frozenset({"Outages", "Shortage"})  # a grid in our own memory is never away, and has nothing to wait for
     store = Store()
 
     async def open_engine(self) -> AsyncMemoryEngine:
@@ -26,7 +26,7 @@ class TestAsyncMemory(AsyncEngineContract):
 
 
 class TestSyncMemory(SyncEngineContract):
-    lacks = frozenset({"Outages"})
+    lacks = frozenset({"Outages", "Shortage"})
     store = Store()
 
     def open_engine(self) -> SyncMemoryEngine:

@@ -102,6 +102,7 @@ def on(*kinds: Callable[[], AbstractContextManager[str]]) -> pytest.MarkDecorato
 @on(valkey_server, valkey_alone, valkey_cluster, redis_with_tls, redis_cluster)
 class TestAsyncValkey(AsyncEngineContract):
     url: str
+    replicas: int
 
     async def open_engine(self) -> AsyncValkeyEngine:
         """One more on the same grid."""
@@ -117,7 +118,7 @@ class TestAsyncValkey(AsyncEngineContract):
 
     @pytest.fixture(autouse=True)
     def _on(self, url: str) -> Iterator[None]:
-        self.url = url
+        self.url, self.replicas = url, replicas_at(url)
         with blockbuster_ctx("cachegrid"):
             yield
 
@@ -125,6 +126,7 @@ class TestAsyncValkey(AsyncEngineContract):
 @on(redis_server, valkey_socket, valkey_cluster, redis_with_tls, redis_cluster)
 class TestSyncValkey(SyncEngineContract):
     url: str
+    replicas: int
 
     def open_engine(self) -> SyncValkeyEngine:
         """One more on the same grid."""
@@ -139,7 +141,12 @@ class TestSyncValkey(SyncEngineContract):
 
     @pytest.fixture(autouse=True)
     def _on(self, url: str) -> None:
-        self.url = url
+        self.url, self.replicas = url, replicas_at(url)
+
+
+def replicas_at(url: str) -> int:
+    """How many replicas each owner has; where there are some, each of their grids has one."""
+    return int("," in url)
 
 
 async def open_async(url: str) -> AsyncValkeyEngine:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from typing import Final, NoReturn, Protocol, cast
 
+from cachegrid._core.durability import Durability
 from cachegrid.engines._aio.protocol import (
     AsyncBatches,
     AsyncConditions,
     AsyncCounts,
+    AsyncDurables,
     AsyncEngine,
     AsyncEpochs,
     AsyncLandings,
@@ -27,6 +29,7 @@ _ABILITIES: Final[dict[str, type]] = {
     "batches": AsyncBatches,
     "conditions": AsyncConditions,
     "counts": AsyncCounts,
+    "durables": AsyncDurables,
     "epochs": AsyncEpochs,
     "landings": AsyncLandings,
     "leases": AsyncLeases,
@@ -41,6 +44,7 @@ class AsyncAbleEngine(
     AsyncBatches,
     AsyncConditions,
     AsyncCounts,
+    AsyncDurables,
     AsyncEpochs,
     AsyncLandings,
     AsyncLeases,
@@ -83,6 +87,9 @@ class _Stood:
         if not name.startswith("_") and hasattr(engine, name):
             return getattr(engine, name)
         return object.__getattribute__(self, name)
+
+    def lasting(self, durability: Durability) -> AsyncEngine:
+        self._refuse("durables", f"a write that waits for {durability}")
 
     async def fetch_many(self, addresses: Sequence[bytes]) -> list[bytes | None]:
         return [await self._engine.fetch(address) for address in addresses]

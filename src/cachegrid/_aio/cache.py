@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from typing import Any, Concatenate, ParamSpec, TypeVar, overload
+from typing import Any, Concatenate, ParamSpec, TypeVar, cast, overload
 
 from cachegrid._aio.cell import FAR
 from cachegrid._aio.face import AsyncFace
@@ -24,7 +24,8 @@ from cachegrid._core.binding import Binder
 from cachegrid._core.miss import MISS, UNSAID, Unsaid
 from cachegrid._core.stats import CacheStats
 from cachegrid._core.units import Duration, Span, milliseconds, patience_of
-from cachegrid.errors import KeyRefused, ValueRefused
+from cachegrid.config import CachePolicy, policy_said
+from cachegrid.errors import ConfigError, KeyRefused, ValueRefused
 
 __all__ = ["AsyncCache", "unique"]
 
@@ -239,6 +240,28 @@ class AsyncCache(AsyncLoads, AsyncFace):
 
     # Around.
 
+    def with_durability(self, durability: str | None = None, *, replicas: int | None = None) -> AsyncCache:
+        """
+        The same cache with another durability of what is written to it: the same entries, near copies and counters.
+
+        `durability` is "memory", "replicated" or "disk", `replicas` how many of them shall have applied each write
+        before it returns; both together are both. The same call gives the same object. A write that does not come so
+        far within the grid's `timeout` raises NotDurable: it was applied by its owner. Unsupported where owners
+        keep nothing on disk.
+        """
+        said = {"durability": durability, "replicas": replicas}
+        if durability is None and replicas is None:
+            want = '"memory", "replicated" or "disk", or said as replicas=2'
+            raise ConfigError(f"the durability of cache {self.name!r}", None, want)
+        policy = policy_said(self.name, self.policy, {name: it for name, it in said.items() if it is not None})
+        waits_for = policy.waits_for
+        if waits_for == self.policy.waits_for:
+            return self
+        known: AsyncCache | None = self._twins.get(waits_for)
+        if known is None:
+            known = cast("AsyncCache", self._twins.setdefault(waits_for, self._twin(policy)))
+        return known
+
     def lock(self, key: Key, *, lease: Duration = "10s", wait: Duration = "30s") -> AsyncGridLock:
         """A lock in the grid, named by a key; it has nothing to do with an entry of that key."""
         return self.make_lock(key, milliseconds("lease", lease), patience_of("wait", wait))
@@ -246,6 +269,10 @@ class AsyncCache(AsyncLoads, AsyncFace):
     def stats(self) -> CacheStats:
         """What this process counted on this cache, and on the functions it keeps results of."""
         return self._counters.snapshot()
+
+    def _twin(self, policy: CachePolicy) -> AsyncCache:
+        """The same cache, with another policy for writing."""
+        return AsyncCache(self._hub, self.name, policy, inside=self._inside, counters=self._counters)
 
     def _inner(self, name: str, changes: dict[str, Any]) -> AsyncCache:
         """A cache inside this one: with epochs of its own, and cleared along with this one."""

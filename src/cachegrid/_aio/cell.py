@@ -11,12 +11,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequen
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple, NoReturn, TypeVar, cast
 
-from cachegrid._aio.ability import AsyncAbleEngine, refusal
+from cachegrid._aio.ability import AsyncAbleEngine, able, refusal
 from cachegrid._aio.hub import CLOSED, UNOPENED, AsyncHub
 from cachegrid._aio.lock import AsyncGridLock
 from cachegrid._aio.telling import AsyncTelling
 from cachegrid._core import frame as frames
 from cachegrid._core.address import NEVER, Key, Space, epoch_in
+from cachegrid._core.durability import MEMORY, Durability
 from cachegrid._core.entry import Entry
 from cachegrid._core.miss import MISS, Unsaid
 from cachegrid._core.stats import Counters
@@ -65,6 +66,7 @@ class AsyncCell:
         self.name, self.policy = name, policy
         self._hub = hub
         self._counters = counters or Counters()
+        self._inside = inside
         self._names = [name] if inside is None else [name, _checked_label(inside)]
         namespace = hub.settings.namespace
         self._parent = f"{namespace}:{name}:".encode()
@@ -77,6 +79,7 @@ class AsyncCell:
         self._engine = self._writer = UNOPENED
         self._sweeper: AsyncWork | None = None
         self._closures: dict[str, dict[str, str]] = {}  # what functions that are kept here were made with, by label
+        self._twins: dict[Durability, Any] = {}  # of a cache, the same with another durability
         hub.enter(self)
 
     def give_up(self, engine: AsyncAbleEngine) -> None:
@@ -142,10 +145,19 @@ class AsyncCell:
             self._use(self._hub.engine)
 
     def _use(self, engine: AsyncAbleEngine) -> None:
-        self._engine = self._writer = engine
+        writer = engine
         if engine not in (UNOPENED, CLOSED):  # which have nothing to write with
             # Others of this process may keep near copies of what is written here.
-            self._writer = cast("AsyncAbleEngine", AsyncTelling(engine, wrote))
+            writer = cast("AsyncAbleEngine", AsyncTelling(self._lasting(engine), wrote))
+        self._writer = writer  # first: who finds the engine here writes
+        self._engine = engine
+
+    def _lasting(self, engine: AsyncAbleEngine) -> AsyncAbleEngine:
+        """The engine as the writes of this cache need it. Raises Unsupported where it cannot be had."""
+        durability = self.policy.waits_for
+        if durability == MEMORY:
+            return engine
+        return able(engine.lasting(durability), self._hub.lacking)
 
     async def _steadily(self, act: Callable[[Space], Awaitable[T]], leaves: Sequence[Key] = ()) -> T:
         """
@@ -343,7 +355,7 @@ class AsyncCell:
     async def _clear(self) -> None:
         engine = self._engine
         try:
-            await engine.raise_epoch(self._epoch_names[-1])
+            await self._writer.raise_epoch(self._epoch_names[-1])
         finally:  # what failed may have been done
             cleared(self._parent)
         await self._settle()

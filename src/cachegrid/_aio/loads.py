@@ -20,6 +20,7 @@ from cachegrid.errors import (
     EngineTimeout,
     FrameError,
     GridFull,
+    NotDurable,
     OutcomeUnknown,
     Unreachable,
     WritesRefused,
@@ -29,7 +30,7 @@ __all__ = ["AsyncLoads"]
 
 T = TypeVar("T")
 # Why a value that was loaded is not kept, and given to its callers nevertheless: the grid's affair, and it passes.
-_PASSING: Final = (EngineTimeout, GridFull, OutcomeUnknown, Unreachable, WritesRefused)
+_PASSING: Final = (EngineTimeout, GridFull, NotDurable, OutcomeUnknown, Unreachable, WritesRefused)
 
 
 @dataclass(slots=True)

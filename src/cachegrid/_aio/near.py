@@ -260,6 +260,11 @@ class AsyncNearCache(AsyncCache):
         self._nearby.follow(cast("Pushes", self._engine), space.parents[0])
         return space
 
+    def _twin(self, policy: CachePolicy) -> AsyncCache:
+        return AsyncNearCache(
+            self._hub, self.name, policy, nearby=self._nearby, inside=self._inside, counters=self._counters
+        )
+
     def _inner(self, name: str, changes: dict[str, Any]) -> AsyncCache:
         policy = self.policy.changed(**changes)
         return AsyncNearCache(self._hub, self.name, policy, nearby=self._nearby, inside=name, counters=self._counters)

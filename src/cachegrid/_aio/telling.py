@@ -32,6 +32,7 @@ class AsyncTelling:
         self.add = self._telling(engine.add)
         self.touch = self._telling(engine.touch)
         self.land = self._telling(engine.land)
+        self.raise_epoch = engine.raise_epoch  # whoever raises it tells of the whole cache
         self._engine = engine
 
     def _telling(

@@ -6,10 +6,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final, NoReturn, Protocol, cast
 
+from cachegrid._core.durability import Durability
 from cachegrid.engines._sio.protocol import (
     SyncBatches,
     SyncConditions,
     SyncCounts,
+    SyncDurables,
     SyncEngine,
     SyncEpochs,
     SyncLandings,
@@ -28,6 +30,7 @@ _ABILITIES: Final[dict[str, type]] = {
     "batches": SyncBatches,
     "conditions": SyncConditions,
     "counts": SyncCounts,
+    "durables": SyncDurables,
     "epochs": SyncEpochs,
     "landings": SyncLandings,
     "leases": SyncLeases,
@@ -42,6 +45,7 @@ class SyncAbleEngine(
     SyncBatches,
     SyncConditions,
     SyncCounts,
+    SyncDurables,
     SyncEpochs,
     SyncLandings,
     SyncLeases,
@@ -84,6 +88,9 @@ class _Stood:
         if not name.startswith("_") and hasattr(engine, name):
             return getattr(engine, name)
         return object.__getattribute__(self, name)
+
+    def lasting(self, durability: Durability) -> SyncEngine:
+        self._refuse("durables", f"a write that waits for {durability}")
 
     def fetch_many(self, addresses: Sequence[bytes]) -> list[bytes | None]:
         return [self._engine.fetch(address) for address in addresses]

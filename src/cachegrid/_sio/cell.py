@@ -14,11 +14,12 @@ from typing import Any, Final, NamedTuple, NoReturn, TypeVar, cast
 
 from cachegrid._core import frame as frames
 from cachegrid._core.address import NEVER, Key, Space, epoch_in
+from cachegrid._core.durability import MEMORY, Durability
 from cachegrid._core.entry import Entry
 from cachegrid._core.miss import MISS, Unsaid
 from cachegrid._core.stats import Counters
 from cachegrid._core.units import Duration, Span, bytes_of, milliseconds, seconds_of
-from cachegrid._sio.ability import SyncAbleEngine, refusal
+from cachegrid._sio.ability import SyncAbleEngine, able, refusal
 from cachegrid._sio.hub import CLOSED, UNOPENED, SyncHub
 from cachegrid._sio.lock import SyncGridLock
 from cachegrid._sio.telling import SyncTelling
@@ -66,6 +67,7 @@ class SyncCell:
         self.name, self.policy = name, policy
         self._hub = hub
         self._counters = counters or Counters()
+        self._inside = inside
         self._names = [name] if inside is None else [name, _checked_label(inside)]
         namespace = hub.settings.namespace
         self._parent = f"{namespace}:{name}:".encode()
@@ -78,6 +80,7 @@ class SyncCell:
         self._engine = self._writer = UNOPENED
         self._sweeper: SyncWork | None = None
         self._closures: dict[str, dict[str, str]] = {}  # what functions that are kept here were made with, by label
+        self._twins: dict[Durability, Any] = {}  # of a cache, the same with another durability
         hub.enter(self)
 
     def give_up(self, engine: SyncAbleEngine) -> None:
@@ -143,10 +146,19 @@ class SyncCell:
             self._use(self._hub.engine)
 
     def _use(self, engine: SyncAbleEngine) -> None:
-        self._engine = self._writer = engine
+        writer = engine
         if engine not in (UNOPENED, CLOSED):  # which have nothing to write with
             # Others of this process may keep near copies of what is written here.
-            self._writer = cast("SyncAbleEngine", SyncTelling(engine, wrote))
+            writer = cast("SyncAbleEngine", SyncTelling(self._lasting(engine), wrote))
+        self._writer = writer  # first: who finds the engine here writes
+        self._engine = engine
+
+    def _lasting(self, engine: SyncAbleEngine) -> SyncAbleEngine:
+        """The engine as the writes of this cache need it. Raises Unsupported where it cannot be had."""
+        durability = self.policy.waits_for
+        if durability == MEMORY:
+            return engine
+        return able(engine.lasting(durability), self._hub.lacking)
 
     def _steadily(self, act: Callable[[Space], T], leaves: Sequence[Key] = ()) -> T:
         """
@@ -344,7 +356,7 @@ class SyncCell:
     def _clear(self) -> None:
         engine = self._engine
         try:
-            engine.raise_epoch(self._epoch_names[-1])
+            self._writer.raise_epoch(self._epoch_names[-1])
         finally:  # what failed may have been done
             cleared(self._parent)
         self._settle()

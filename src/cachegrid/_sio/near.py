@@ -261,6 +261,11 @@ class SyncNearCache(SyncCache):
         self._nearby.follow(cast("Pushes", self._engine), space.parents[0])
         return space
 
+    def _twin(self, policy: CachePolicy) -> SyncCache:
+        return SyncNearCache(
+            self._hub, self.name, policy, nearby=self._nearby, inside=self._inside, counters=self._counters
+        )
+
     def _inner(self, name: str, changes: dict[str, Any]) -> SyncCache:
         policy = self.policy.changed(**changes)
         return SyncNearCache(self._hub, self.name, policy, nearby=self._nearby, inside=name, counters=self._counters)

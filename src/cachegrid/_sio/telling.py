@@ -33,6 +33,7 @@ class SyncTelling:
         self.add = self._telling(engine.add)
         self.touch = self._telling(engine.touch)
         self.land = self._telling(engine.land)
+        self.raise_epoch = engine.raise_epoch  # whoever raises it tells of the whole cache
         self._engine = engine
 
     def _telling(self, write: Callable[Concatenate[bytes, P], T]) -> Callable[Concatenate[bytes, P], T]:

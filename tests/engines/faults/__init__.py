@@ -7,7 +7,19 @@ does something else; its store stays as it should be.
 
 from __future__ import annotations
 
-from tests.engines.faults import basics, conditions, epochs, landings, leases, pushes, times
+from tests.engines.faults import basics, conditions, durables, epochs, landings, leases, pushes, times
 from tests.engines.faults.fault import FAULTS, Engine, Fault
 
-__all__ = ["FAULTS", "Engine", "Fault", "basics", "conditions", "epochs", "landings", "leases", "pushes", "times"]
+__all__ = [
+    "FAULTS",
+    "Engine",
+    "Fault",
+    "basics",
+    "conditions",
+    "durables",
+    "epochs",
+    "landings",
+    "leases",
+    "pushes",
+    "times",
+]

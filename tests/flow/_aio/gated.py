@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
 
+from cachegrid._core.durability import Durability
 from cachegrid.engines._aio.protocol import AsyncEngine
 from cachegrid.near.copies import Guard
 from cachegrid.near.nearby import Sink
@@ -71,6 +72,7 @@ class AsyncGatedEngine:
     def __init__(self, engine: AsyncEngine) -> None:
         self.engine: Any = engine
         self.calls: Counter[str] = Counter()
+        self.faces: dict[Durability, AsyncGatedEngine] = {}  # what `lasting` gave
         self.heard: Counter[bytes] = Counter()  # addresses that owners told of
         self._hearers: dict[bytes, _Hearer] = {}
         self._held_doubt: int | None = None
@@ -145,6 +147,10 @@ class AsyncGatedEngine:
                 raise _AnswerError(answer)
 
         self._hooks.setdefault(method, []).append(lie)
+
+    def lasting(self, durability: Durability) -> AsyncGatedEngine:
+        """What is written with some durability; it goes to the engine itself, and is counted apart."""
+        return self.faces.setdefault(durability, AsyncGatedEngine(self.engine))
 
     async def walk(self, prefix: bytes) -> AsyncIterator[list[bytes]]:
         """Pages of addresses."""

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from cachegrid._core.durability import Durability
 from cachegrid.engines._sio.protocol import SyncEngine
 from cachegrid.near.copies import Guard
 from cachegrid.near.nearby import Sink
@@ -72,6 +73,7 @@ class SyncGatedEngine:
     def __init__(self, engine: SyncEngine) -> None:
         self.engine: Any = engine
         self.calls: Counter[str] = Counter()
+        self.faces: dict[Durability, SyncGatedEngine] = {}  # what `lasting` gave
         self.heard: Counter[bytes] = Counter()  # addresses that owners told of
         self._hearers: dict[bytes, _Hearer] = {}
         self._held_doubt: int | None = None
@@ -146,6 +148,10 @@ class SyncGatedEngine:
                 raise _AnswerError(answer)
 
         self._hooks.setdefault(method, []).append(lie)
+
+    def lasting(self, durability: Durability) -> SyncGatedEngine:
+        """What is written with some durability; it goes to the engine itself, and is counted apart."""
+        return self.faces.setdefault(durability, SyncGatedEngine(self.engine))
 
     def walk(self, prefix: bytes) -> Iterator[list[bytes]]:
         """Pages of addresses."""

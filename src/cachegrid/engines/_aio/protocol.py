@@ -14,12 +14,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from typing import Protocol, runtime_checkable
 
+from cachegrid._core.durability import Durability
 from cachegrid.engines.facts import MemberFacts
 
 __all__ = [
     "AsyncBatches",
     "AsyncConditions",
     "AsyncCounts",
+    "AsyncDurables",
     "AsyncEngine",
     "AsyncEpochs",
     "AsyncLandings",
@@ -147,6 +149,22 @@ class AsyncLeases(Protocol):
 
     async def release(self, name: bytes, token: bytes) -> bool:
         """End the lease; False if `token` no longer has it."""
+
+
+@runtime_checkable
+class AsyncDurables(Protocol):
+    """Ability: writes that return when they are where a fault of their owner does not take them."""
+
+    def lasting(self, durability: Durability) -> AsyncEngine:
+        """
+        The engine as those see it whose writes shall last: with the same abilities, and closed along with it.
+
+        A write returns when so many replicas have applied it, and its owner has it on disk, if that is asked for; so
+        does `raise_epoch`. Where that does not come within the deadline, or cannot, it raises `NotDurable`: then it
+        was applied all the same, as every request of a batch was. What the owner cannot do at all is refused with
+        `Unsupported` before anything is written. An engine whose entries live and die with this process has
+        nothing to wait for.
+        """
 
 
 @runtime_checkable

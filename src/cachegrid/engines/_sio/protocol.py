@@ -15,12 +15,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Protocol, runtime_checkable
 
+from cachegrid._core.durability import Durability
 from cachegrid.engines.facts import MemberFacts
 
 __all__ = [
     "SyncBatches",
     "SyncConditions",
     "SyncCounts",
+    "SyncDurables",
     "SyncEngine",
     "SyncEpochs",
     "SyncLandings",
@@ -148,6 +150,22 @@ class SyncLeases(Protocol):
 
     def release(self, name: bytes, token: bytes) -> bool:
         """End the lease; False if `token` no longer has it."""
+
+
+@runtime_checkable
+class SyncDurables(Protocol):
+    """Ability: writes that return when they are where a fault of their owner does not take them."""
+
+    def lasting(self, durability: Durability) -> SyncEngine:
+        """
+        The engine as those see it whose writes shall last: with the same abilities, and closed along with it.
+
+        A write returns when so many replicas have applied it, and its owner has it on disk, if that is asked for; so
+        does `raise_epoch`. Where that does not come within the deadline, or cannot, it raises `NotDurable`: then it
+        was applied all the same, as every request of a batch was. What the owner cannot do at all is refused with
+        `Unsupported` before anything is written. An engine whose entries live and die with this process has
+        nothing to wait for.
+        """
 
 
 @runtime_checkable

@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Self
 
+from cachegrid._core.durability import Durability
 from cachegrid.engines.facts import MemberFacts
 from cachegrid.engines.memory.store import Store
 from cachegrid.near.copies import Guard
@@ -111,6 +113,10 @@ class SyncMemoryEngine:
     def add(self, address: bytes, by: int, start: int, ttl: int | None) -> int:
         """Add `by` to the integer there, or to `start`; raises `NotANumber`, and leaves all as it was."""
         return self._store.add(address, by, start, ttl)
+
+    def lasting(self, durability: Durability) -> Self:
+        """The same engine: whatever takes the entries takes who wrote them, so there is nothing to wait for."""
+        return self
 
     def fetch_idle(self, address: bytes, idle: int) -> bytes | None:
         """Fetch, and start the idle time anew; the frame's own goes before `idle`."""

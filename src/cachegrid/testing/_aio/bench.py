@@ -15,6 +15,7 @@ from cachegrid.engines._aio.protocol import (
     AsyncBatches,
     AsyncConditions,
     AsyncCounts,
+    AsyncDurables,
     AsyncEngine,
     AsyncEpochs,
     AsyncLandings,
@@ -33,6 +34,7 @@ ABILITIES: dict[str, type] = {
     "Batches": AsyncBatches,
     "Conditions": AsyncConditions,
     "Counts": AsyncCounts,
+    "Durables": AsyncDurables,
     "Epochs": AsyncEpochs,
     "Landings": AsyncLandings,
     "Leases": AsyncLeases,
@@ -53,6 +55,7 @@ class AsyncWholeEngine(
     AsyncBatches,
     AsyncConditions,
     AsyncCounts,
+    AsyncDurables,
     AsyncEpochs,
     AsyncLandings,
     AsyncLeases,
@@ -87,7 +90,14 @@ class AsyncBench:
     """
 
     lacks: ClassVar[frozenset[str]] = frozenset()
-    """Names of the abilities that the engine does not have; "Outages" if its grid cannot be cut off."""
+    """
+    Names of the abilities that the engine does not have.
+
+    Also "Outages" if its grid cannot be cut off, and "Shortage" if a write never waits for anything.
+    """
+
+    replicas: int = 0
+    """How many replicas each owner of the grid under test has; of a grid without any, writes wait for none."""
 
     tolerance: ClassVar[int] = 5
     """Milliseconds by which the clock that ends entries may differ from this process's."""

@@ -6,6 +6,7 @@ from cachegrid.testing._aio.basics import AsyncBasicsContract
 from cachegrid.testing._aio.batches import AsyncBatchesContract
 from cachegrid.testing._aio.conditions import AsyncConditionsContract
 from cachegrid.testing._aio.counts import AsyncCountsContract
+from cachegrid.testing._aio.durables import AsyncDurablesContract
 from cachegrid.testing._aio.epochs import AsyncEpochsContract
 from cachegrid.testing._aio.landings import AsyncLandingsContract
 from cachegrid.testing._aio.leases import AsyncLeasesContract
@@ -21,6 +22,7 @@ class AsyncEngineContract(
     AsyncBatchesContract,
     AsyncConditionsContract,
     AsyncCountsContract,
+    AsyncDurablesContract,
     AsyncTimesContract,
     AsyncLeasesContract,
     AsyncLandingsContract,

@@ -56,7 +56,7 @@ class SyncBasicsContract(SyncBench):
         """
         has = {name for name, ability in ABILITIES.items() if isinstance(self.engine, ability)}
         assert set(ABILITIES) - self.lacks == has
-        assert self.lacks - set(ABILITIES) <= {"Outages"}, "lacks names abilities that do not exist"
+        assert self.lacks - set(ABILITIES) <= {"Outages", "Shortage"}, "lacks names abilities that do not exist"
         gives_outages = type(self).open_cut_off is not SyncBench.open_cut_off
         assert gives_outages is ("Outages" not in self.lacks)
 

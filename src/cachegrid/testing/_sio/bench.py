@@ -16,6 +16,7 @@ from cachegrid.engines._sio.protocol import (
     SyncBatches,
     SyncConditions,
     SyncCounts,
+    SyncDurables,
     SyncEngine,
     SyncEpochs,
     SyncLandings,
@@ -34,6 +35,7 @@ ABILITIES: dict[str, type] = {
     "Batches": SyncBatches,
     "Conditions": SyncConditions,
     "Counts": SyncCounts,
+    "Durables": SyncDurables,
     "Epochs": SyncEpochs,
     "Landings": SyncLandings,
     "Leases": SyncLeases,
@@ -54,6 +56,7 @@ class SyncWholeEngine(
     SyncBatches,
     SyncConditions,
     SyncCounts,
+    SyncDurables,
     SyncEpochs,
     SyncLandings,
     SyncLeases,
@@ -88,7 +91,14 @@ class SyncBench:
     """
 
     lacks: ClassVar[frozenset[str]] = frozenset()
-    """Names of the abilities that the engine does not have; "Outages" if its grid cannot be cut off."""
+    """
+    Names of the abilities that the engine does not have.
+
+    Also "Outages" if its grid cannot be cut off, and "Shortage" if a write never waits for anything.
+    """
+
+    replicas: int = 0
+    """How many replicas each owner of the grid under test has; of a grid without any, writes wait for none."""
 
     tolerance: ClassVar[int] = 5
     """Milliseconds by which the clock that ends entries may differ from this process's."""

@@ -7,6 +7,7 @@ from cachegrid.testing._sio.basics import SyncBasicsContract
 from cachegrid.testing._sio.batches import SyncBatchesContract
 from cachegrid.testing._sio.conditions import SyncConditionsContract
 from cachegrid.testing._sio.counts import SyncCountsContract
+from cachegrid.testing._sio.durables import SyncDurablesContract
 from cachegrid.testing._sio.epochs import SyncEpochsContract
 from cachegrid.testing._sio.landings import SyncLandingsContract
 from cachegrid.testing._sio.leases import SyncLeasesContract
@@ -22,6 +23,7 @@ class SyncEngineContract(
     SyncBatchesContract,
     SyncConditionsContract,
     SyncCountsContract,
+    SyncDurablesContract,
     SyncTimesContract,
     SyncLeasesContract,
     SyncLandingsContract,

@@ -72,10 +72,14 @@ class AsyncBells(AsyncAsking):
     async def raise_epoch(self, name: bytes) -> int:
         key = _epoch_key(name)
         raised = await self._raise_at_owner(key)
+        await self._announce(name, raised)
+        return raised
+
+    async def _announce(self, name: bytes, raised: int) -> None:
+        """Let everybody know that an epoch was raised."""
         self._heard(name, raised)
         await self._ring()
         self._bell()
-        return raised
 
     async def _raise_at_owner(self, key: bytes) -> int:
         """Raise an epoch, and give it time to be on a replica too, so that a failover does not undo it."""

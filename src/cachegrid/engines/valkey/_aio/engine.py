@@ -6,6 +6,7 @@ import random
 from collections.abc import Sequence
 from typing import Final
 
+from cachegrid._core.durability import MEMORY, Durability
 from cachegrid.engines.valkey import commands, leases
 from cachegrid.engines.valkey._aio.bells import AsyncBells
 from cachegrid.engines.valkey._aio.pages import AsyncPages, Batch
@@ -13,6 +14,7 @@ from cachegrid.engines.valkey._aio.rounds import AsyncRounds
 from cachegrid.engines.valkey.commands import end_of, left_of, pack, unlink
 from cachegrid.engines.valkey.leases import lease_key
 from cachegrid.engines.valkey.replies import bytes_in, int_in
+from cachegrid.engines.valkey.target import Target
 from cachegrid.engines.valkey.trouble import Effect
 
 __all__ = ["AsyncValkeyEngine"]
@@ -23,6 +25,31 @@ _RELEASE_KEPT: Final = 1.0  # seconds beyond the deadline for which a release is
 
 class AsyncValkeyEngine(AsyncPages, AsyncBells, AsyncRounds):
     """Stores frames on one server or a cluster; see the protocols in `cachegrid.engines` for what each method does."""
+
+    def __init__(self, target: Target) -> None:
+        super().__init__(target)
+        self._lasting: dict[Durability, AsyncValkeyEngine] = {}
+
+    def lasting(self, durability: Durability) -> AsyncValkeyEngine:
+        """The engine for writes that wait; the same one for the same durability."""
+        from cachegrid.engines.valkey._aio.lasting import AsyncLasting
+
+        if durability == MEMORY:
+            return self
+        known = self._lasting.get(durability)
+        return known or self._lasting.setdefault(durability, AsyncLasting(self, durability))
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        for face in self._lasting.values():
+            await face.aclose()
+        await super().aclose()
+
+    def forget(self) -> None:
+        """In a forked child: begin with connections of its own."""
+        for face in self._lasting.values():
+            face.forget()
+        super().forget()
 
     # Entries.
 

@@ -34,15 +34,26 @@ _HUNG_UP = getattr(select, "POLLRDHUP", getattr(select, "POLLIN", 0))
 class AsyncExchange:
     """Requests that are on their way."""
 
-    __slots__ = ("_count", "_future", "replies")
+    __slots__ = ("_count", "_future", "_wire", "replies")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, count: int) -> None:
-        self._future: asyncio.Future[list[object]] = loop.create_future()
-        self._count, self.replies = count, list[object]()
+    def __init__(self, wire: _Wire, count: int) -> None:
+        self._future: asyncio.Future[list[object]] = wire.loop.create_future()
+        self._wire, self._count, self.replies = wire, count, list[object]()
 
-    async def finish(self) -> list[object]:
-        """The replies, in order; error replies stand among them. Raises LinkError."""
+    async def finish(self, *, keep: bool = False) -> list[object]:
+        """
+        The replies, in order; error replies stand among them. Raises LinkError.
+
+        With `keep` the connection stays at hand for `again`, until `end`.
+        """
         return await self._future
+
+    def again(self, request: bytes, count: int) -> AsyncExchange:
+        """Send more on the very same connection, and no other; where it has broken meanwhile, `finish` says so."""
+        return self._wire.send_many(request, count)
+
+    def end(self) -> None:
+        """Let others have the connection. May be called twice, and after an error."""
 
     def abandon(self) -> None:
         """Nobody will wait for the replies."""
@@ -97,7 +108,7 @@ class _Wire(asyncio.Protocol):
 
     def send_many(self, request: bytes, count: int) -> AsyncExchange:
         """Queue requests that have `count` replies."""
-        exchange = AsyncExchange(self.loop, count)
+        exchange = AsyncExchange(self, count)
         self._queue(request, exchange)
         return exchange
 
@@ -311,8 +322,14 @@ class AsyncLink:
         except TimeoutError as error:
             raise LinkError(self.endpoint, _SILENT, sent=sent, waited=seconds) from error
 
-    async def begin(self, request: bytes, count: int) -> AsyncExchange:
-        """Send requests that have `count` replies; `finish` waits for them, so that several members work at once."""
+    async def begin(self, request: bytes, count: int, *, once: bool = False) -> AsyncExchange:
+        """
+        Send requests that have `count` replies; `finish` waits for them, so that several members work at once.
+
+        Where one must not be repeated, `once`: first see that the connection is alive.
+        """
+        if once:
+            await self._settle()
         if time.monotonic() > self._proved_until:
             await self._prove(b"", 0)
         return (await self._ready()).send_many(request, count)

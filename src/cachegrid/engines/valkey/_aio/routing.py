@@ -24,7 +24,7 @@ class AsyncRouting:
 
     def __init__(self, target: Target, bell: Callable[[], None], moved: Callable[[], None]) -> None:
         self.owners: list[AsyncLink] = []
-        self._target, self._bell, self._moved = target, bell, moved
+        self._target, self.bell, self._moved = target, bell, moved
         self.routes = Routes({}, {})
         self._links: dict[Endpoint, AsyncLink] = {}
         self._readers: dict[Endpoint, AsyncLink] = {}  # links on which replicas answer reads
@@ -72,14 +72,14 @@ class AsyncRouting:
         try:
             return self._links[endpoint]
         except KeyError:
-            return self._links.setdefault(endpoint, AsyncLink(endpoint, self._target, self._bell))
+            return self._links.setdefault(endpoint, AsyncLink(endpoint, self._target, self.bell))
 
     def side_link(self, endpoint: Endpoint) -> AsyncLink:
         """Another link to a member, for requests that hold up their connection."""
         try:
             return self._sides[endpoint]
         except KeyError:
-            return self._sides.setdefault(endpoint, AsyncLink(endpoint, self._target, self._bell))
+            return self._sides.setdefault(endpoint, AsyncLink(endpoint, self._target, self.bell))
 
     @property
     def is_clustered(self) -> bool:
@@ -137,7 +137,7 @@ class AsyncRouting:
         try:
             return self._readers[endpoint]
         except KeyError:
-            link = AsyncLink(endpoint, self._target, self._bell, readonly=True)
+            link = AsyncLink(endpoint, self._target, self.bell, readonly=True)
             return self._readers.setdefault(endpoint, link)
 
     def _whom_to_ask(self, first: Endpoint | None, last: Endpoint | None) -> list[Endpoint]:
@@ -195,7 +195,7 @@ class AsyncRouting:
     def _adopt(self, routes: Routes) -> None:
         if any(endpoint not in self.routes.owners for endpoint in routes.owners):
             # Who was no owner was not rung: a connection to it may have missed bells.
-            self._bell()
+            self.bell()
         if routes.owners != self.routes.owners:
             self._moved()
         self.routes = routes

@@ -1,5 +1,5 @@
 # hand-written in both colours
-"""One at a time, and nobody waits for longer than there is time."""
+"""One at a time, or a few, and nobody waits for longer than there is time."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ __all__ = ["AsyncTurn"]
 
 
 class AsyncTurn:
-    """A lock for the tasks of whatever loop runs; those of two loops do not wait for each other."""
+    """A lock for the tasks of whatever loop runs, that `room` may have at a time. Loops do not wait for each other."""
 
-    def __init__(self) -> None:
+    def __init__(self, room: int = 1) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._lock = asyncio.Lock()
+        self._room, self._lock = room, asyncio.Semaphore(room)
 
     @asynccontextmanager
     async def taken(self, seconds: float) -> AsyncIterator[bool]:
         """Take it for the length of a block; False if others had it for so many seconds."""
         loop = asyncio.get_running_loop()
         if self._loop is not loop:
-            self._loop, self._lock = loop, asyncio.Lock()
+            self._loop, self._lock = loop, asyncio.Semaphore(self._room)
         lock = self._lock
         try:
             async with asyncio.timeout(seconds):

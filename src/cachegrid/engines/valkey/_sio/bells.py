@@ -73,10 +73,14 @@ class SyncBells(SyncAsking):
     def raise_epoch(self, name: bytes) -> int:
         key = _epoch_key(name)
         raised = self._raise_at_owner(key)
+        self._announce(name, raised)
+        return raised
+
+    def _announce(self, name: bytes, raised: int) -> None:
+        """Let everybody know that an epoch was raised."""
         self._heard(name, raised)
         self._ring()
         self._bell()
-        return raised
 
     def _raise_at_owner(self, key: bytes) -> int:
         """Raise an epoch, and give it time to be on a replica too, so that a failover does not undo it."""

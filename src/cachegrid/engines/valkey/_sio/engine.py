@@ -7,6 +7,7 @@ import random
 from collections.abc import Sequence
 from typing import Final
 
+from cachegrid._core.durability import MEMORY, Durability
 from cachegrid.engines.valkey import commands, leases
 from cachegrid.engines.valkey._sio.bells import SyncBells
 from cachegrid.engines.valkey._sio.pages import Batch, SyncPages
@@ -14,6 +15,7 @@ from cachegrid.engines.valkey._sio.rounds import SyncRounds
 from cachegrid.engines.valkey.commands import end_of, left_of, pack, unlink
 from cachegrid.engines.valkey.leases import lease_key
 from cachegrid.engines.valkey.replies import bytes_in, int_in
+from cachegrid.engines.valkey.target import Target
 from cachegrid.engines.valkey.trouble import Effect
 
 __all__ = ["SyncValkeyEngine"]
@@ -24,6 +26,31 @@ _RELEASE_KEPT: Final = 1.0  # seconds beyond the deadline for which a release is
 
 class SyncValkeyEngine(SyncPages, SyncBells, SyncRounds):
     """Stores frames on one server or a cluster; see the protocols in `cachegrid.engines` for what each method does."""
+
+    def __init__(self, target: Target) -> None:
+        super().__init__(target)
+        self._lasting: dict[Durability, SyncValkeyEngine] = {}
+
+    def lasting(self, durability: Durability) -> SyncValkeyEngine:
+        """The engine for writes that wait; the same one for the same durability."""
+        from cachegrid.engines.valkey._sio.lasting import SyncLasting
+
+        if durability == MEMORY:
+            return self
+        known = self._lasting.get(durability)
+        return known or self._lasting.setdefault(durability, SyncLasting(self, durability))
+
+    def close(self) -> None:
+        """Close every connection."""
+        for face in self._lasting.values():
+            face.close()
+        super().close()
+
+    def forget(self) -> None:
+        """In a forked child: begin with connections of its own."""
+        for face in self._lasting.values():
+            face.forget()
+        super().forget()
 
     # Entries.
 

@@ -168,11 +168,16 @@ class SyncLink:
             wire.wait_at_most(seconds)
         return self._exchange(wire, request, count, min(seconds, patience))
 
-    def begin(self, request: bytes, count: int) -> SyncExchange:
-        """Send requests that have `count` replies; `finish` waits for them, so that several members work at once."""
+    def begin(self, request: bytes, count: int, *, once: bool = False) -> SyncExchange:
+        """
+        Send requests that have `count` replies; `finish` waits for them, so that several members work at once.
+
+        Where one must not be repeated, `once`: first see that the connection is alive.
+        """
         if time.monotonic() > self._proved_until:
             self._prove(b"", 0)
-        wire = self._taken() or self._open(self._target.patience)
+        patience = self._target.patience
+        wire = self._living(patience) if once else self._taken() or self._open(patience)
         try:
             wire.send(request)
         except BaseException as error:
@@ -332,15 +337,34 @@ class SyncExchange:
     def __init__(self, link: SyncLink, wire: _Wire, count: int) -> None:
         self._link, self._wire, self._count = link, wire, count
 
-    def finish(self) -> list[object]:
-        """The replies, in order; error replies stand among them. Raises LinkError."""
+    def finish(self, *, keep: bool = False) -> list[object]:
+        """
+        The replies, in order; error replies stand among them. Raises LinkError.
+
+        With `keep` the connection stays at hand for `again`, until `end`.
+        """
         try:
             replies = self._wire.read_many(self._count)
         except BaseException as error:
             self._link._break(self._wire, error, sent=True)  # noqa: SLF001 - two halves of one thing
             raise
-        self._link._put_back(self._wire)  # noqa: SLF001
+        if not keep:
+            self._link._put_back(self._wire)  # noqa: SLF001
         return replies
+
+    def again(self, request: bytes, count: int) -> SyncExchange:
+        """Send more on the very same connection, and no other. Raises LinkError."""
+        try:
+            self._wire.send(request)
+        except BaseException as error:
+            self._link._break(self._wire, error, sent=True)  # noqa: SLF001
+            raise
+        return SyncExchange(self._link, self._wire, count)
+
+    def end(self) -> None:
+        """Let others have the connection, after an exchange that was to `keep` it. An error has closed it already."""
+        if self._wire.sock.fileno() >= 0:
+            self._link._put_back(self._wire)  # noqa: SLF001
 
     def abandon(self) -> None:
         """Nobody will wait for the replies."""

@@ -25,7 +25,7 @@ class SyncRouting:
 
     def __init__(self, target: Target, bell: Callable[[], None], moved: Callable[[], None]) -> None:
         self.owners: list[SyncLink] = []
-        self._target, self._bell, self._moved = target, bell, moved
+        self._target, self.bell, self._moved = target, bell, moved
         self.routes = Routes({}, {})
         self._links: dict[Endpoint, SyncLink] = {}
         self._readers: dict[Endpoint, SyncLink] = {}  # links on which replicas answer reads
@@ -73,14 +73,14 @@ class SyncRouting:
         try:
             return self._links[endpoint]
         except KeyError:
-            return self._links.setdefault(endpoint, SyncLink(endpoint, self._target, self._bell))
+            return self._links.setdefault(endpoint, SyncLink(endpoint, self._target, self.bell))
 
     def side_link(self, endpoint: Endpoint) -> SyncLink:
         """Another link to a member, for requests that hold up their connection."""
         try:
             return self._sides[endpoint]
         except KeyError:
-            return self._sides.setdefault(endpoint, SyncLink(endpoint, self._target, self._bell))
+            return self._sides.setdefault(endpoint, SyncLink(endpoint, self._target, self.bell))
 
     @property
     def is_clustered(self) -> bool:
@@ -138,7 +138,7 @@ class SyncRouting:
         try:
             return self._readers[endpoint]
         except KeyError:
-            link = SyncLink(endpoint, self._target, self._bell, readonly=True)
+            link = SyncLink(endpoint, self._target, self.bell, readonly=True)
             return self._readers.setdefault(endpoint, link)
 
     def _whom_to_ask(self, first: Endpoint | None, last: Endpoint | None) -> list[Endpoint]:
@@ -196,7 +196,7 @@ class SyncRouting:
     def _adopt(self, routes: Routes) -> None:
         if any(endpoint not in self.routes.owners for endpoint in routes.owners):
             # Who was no owner was not rung: a connection to it may have missed bells.
-            self._bell()
+            self.bell()
         if routes.owners != self.routes.owners:
             self._moved()
         self.routes = routes

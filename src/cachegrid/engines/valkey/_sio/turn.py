@@ -1,5 +1,5 @@
 # hand-written in both colours
-"""One at a time, and nobody waits for longer than there is time."""
+"""One at a time, or a few, and nobody waits for longer than there is time."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ __all__ = ["SyncTurn"]
 
 
 class SyncTurn:
-    """A lock for threads."""
+    """A lock for threads; `room` may have it at a time."""
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
+    def __init__(self, room: int = 1) -> None:
+        self._lock = threading.Semaphore(room)
 
     @contextmanager
     def taken(self, seconds: float) -> Iterator[bool]:
