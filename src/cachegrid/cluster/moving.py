@@ -12,7 +12,7 @@ from cachegrid.cluster.contacts import Contacts
 from cachegrid.cluster.state import GridState
 from cachegrid.errors import EngineError, GridError
 
-__all__ = ["Progress", "carry_out", "owned", "settled", "span_text"]
+__all__ = ["Progress", "carry_out", "entries_per_slot", "owned", "settled", "span_text"]
 
 Progress = Callable[[str, int, int], None]  # what is done, of how many slots, of how many
 
@@ -61,7 +61,7 @@ def carry_out(
         tell("slots", done, total)
         with _named(contacts, left):
             way = migration.move if by_server and _can_at_once(contacts, left) else handover.move
-            steps = list(_steps(left, _entries_per_slot(contacts, left)))
+            steps = list(_steps(left, entries_per_slot(contacts, left.source)))
         for step in steps:
             with _named(contacts, step):
                 way(contacts, step)
@@ -124,18 +124,19 @@ def _left(grid: Contacts, move: Move) -> Move:
     return Move(move.source, move.target, tuple(spans(here)))
 
 
-def _steps(move: Move, entries_per_slot: float) -> Iterator[Move]:
-    """The move in parts, between which it may be interrupted."""
-    size = max(1, min(STEP_SLOTS, int(STEP_ENTRIES / max(entries_per_slot, 0.001))))
+def _steps(move: Move, entries: float) -> Iterator[Move]:
+    """The move in parts, between which it may be interrupted; `entries` is how many are in each slot."""
+    size = max(1, min(STEP_SLOTS, int(STEP_ENTRIES / max(entries, 0.001))))
     slots = [slot for span in move.slots for slot in span]
     for start in range(0, len(slots), size):
         yield Move(move.source, move.target, tuple(spans(slots[start : start + size])))
 
 
-def _entries_per_slot(grid: Contacts, move: Move) -> float:
-    with grid.open(move.source) as admin:
+def entries_per_slot(grid: Contacts, member: str) -> float:
+    """How many entries an owner has in each of its slots, on average. Raises an EngineError."""
+    with grid.open(member) as admin:
         keys = admin.run("DBSIZE")
-    slots = sum(map(len, grid.members[move.source].slots))
+    slots = sum(map(len, grid.members[member].slots))
     return keys / slots if isinstance(keys, int) and slots else 0.0
 
 
