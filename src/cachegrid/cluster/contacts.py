@@ -11,6 +11,7 @@ from typing import Self
 
 from cachegrid.cluster.admin import Admin
 from cachegrid.cluster.balance import spans
+from cachegrid.cluster.interrupts import held_back
 from cachegrid.cluster.state import GridState
 from cachegrid.cluster.view import node_rows
 from cachegrid.engines.valkey import url
@@ -191,24 +192,32 @@ def _slot_owners(views: Iterable[Mapping[str, NodeRow]]) -> dict[str, list[int]]
 
 def open_admin(target: Target, endpoint: Endpoint, *, timeout: float = PATIENCE) -> Admin:
     """A connection to what listens there, with the user and password of `target`; raises as `connect_to` does."""
+    with held_back():  # an interrupt would leave a connection that nobody closes
+        admin = Admin(_opened(target, endpoint, timeout), str(endpoint))
+        try:
+            _greet(admin, target, endpoint)
+        except BaseException:
+            admin.close()
+            raise
+    return admin
+
+
+def _greet(admin: Admin, target: Target, endpoint: Endpoint) -> None:
+    if target.password is not None or target.username:
+        user = [target.username] if target.username else []
+        admin.run("AUTH", *user, target.password or "")
+    if "cluster_enabled:1" not in admin.text("INFO", "cluster"):
+        raise Unsupported(f"{endpoint} is no cluster: it has no slots that could move", where=str(endpoint))
+
+
+def _opened(target: Target, endpoint: Endpoint, timeout: float) -> socket.socket:
     where = str(endpoint)
     try:
-        sock = _secured(_connected(endpoint, timeout), target, endpoint)
+        return _secured(_connected(endpoint, timeout), target, endpoint)
     except TimeoutError as error:
         raise EngineTimeout(f"member {where} does not answer", where=where) from error
     except OSError as error:
         raise Unreachable(f"member {where} cannot be reached: {error}", where=where) from error
-    admin = Admin(sock, where)
-    try:
-        if target.password is not None or target.username:
-            user = [target.username] if target.username else []
-            admin.run("AUTH", *user, target.password or "")
-        if "cluster_enabled:1" not in admin.text("INFO", "cluster"):
-            raise Unsupported(f"{where} is no cluster: it has no slots that could move", where=where)
-    except BaseException:
-        admin.close()
-        raise
-    return admin
 
 
 def _connected(endpoint: Endpoint, timeout: float) -> socket.socket:
