@@ -1,0 +1,348 @@
+"""Writes that wait for replicas or the disk: where they are when they return, and what is said where they cannot be."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
+
+import pytest
+
+import cachegrid
+from cachegrid._core.durability import Durability
+from cachegrid.config import Settings
+from cachegrid.engines.valkey._aio.engine import AsyncValkeyEngine
+from cachegrid.errors import EngineTimeout, NotDurable, OutcomeUnknown, Unsupported
+from cachegrid.testing._aio.bench import frame_of, version_in
+from cachegrid.testing.loopback import LoopbackGrid
+from cachegrid.testing.waits._aio import together
+from cachegrid.waits._aio import aside
+from tests.engines._aio.opened import hurry, opened
+from tests.engines.servers import Server, redis
+from tests.flow.waits._aio import begin
+
+pytestmark = [pytest.mark.grid, pytest.mark.slow]
+
+OWNERS = 3
+ONE, DISK = Durability(1), Durability(disk=True)
+SLACK = 2.0  # seconds that a busy machine may add
+PATIENT = "?patience=400ms"
+
+
+@pytest.fixture(scope="module", params=["valkey", "redis"])
+def grid(request: pytest.FixtureRequest) -> Iterator[LoopbackGrid]:
+    """Three owners with a replica each, that does not take over: it may stand still for as long as a test wants."""
+    server = redis() if request.param == "redis" else None
+    with LoopbackGrid(server=server, settings={"cluster-node-timeout": "60000"}) as grid:
+        grid.wait_for(partial(are_linked, grid))
+        yield grid
+
+
+@pytest.fixture
+def mortal() -> Iterator[LoopbackGrid]:
+    """A grid that finds a new owner within a second."""
+    with LoopbackGrid(settings={"cluster-node-timeout": "300"}) as grid:
+        grid.wait_for(partial(are_linked, grid))
+        yield grid
+
+
+def are_linked(grid: LoopbackGrid) -> bool:
+    """Whether every member lives, and every replica follows its owner."""
+    return all(member.up and member.link_up and member.lag_bytes == 0 for member in grid.members())
+
+
+def addresses_of(grid: LoopbackGrid, index: int, count: int = 1) -> list[bytes]:
+    """Addresses that a member owns."""
+    found: list[bytes] = []
+    number = 0
+    while len(found) < count:
+        address = b"cg:durable:%d" % number
+        if grid.owner_of(address) == index:
+            found.append(address)
+        number += 1
+    return found
+
+
+def on_replica(grid: LoopbackGrid, address: bytes) -> bytes | None:
+    """What the replica of the first owner has."""
+    with grid.admin(OWNERS) as admin:
+        admin.run("READONLY")
+        value = admin.run("GET", address)
+    assert value is None or isinstance(value, bytes)
+    return value
+
+
+Write = Callable[[AsyncValkeyEngine, bytes], Awaitable[object]]
+OLD, NEW = frame_of(b"old"), frame_of(b"new")
+WRITES: dict[str, tuple[Write, bytes | None]] = {
+    "store": (lambda engine, address: engine.store(address, NEW, None), NEW),
+    "store_many": (lambda engine, address: engine.store_many([(address, NEW, None)]), NEW),
+    "store_if_present": (lambda engine, address: engine.store_if_present(address, NEW, None), NEW),
+    "store_if_version": (lambda engine, address: engine.store_if_version(address, version_in(OLD), NEW, None), NEW),
+    "drop": (lambda engine, address: engine.drop(address), None),
+    "drop_many": (lambda engine, address: engine.drop_many([address]), None),
+    "drop_if_version": (lambda engine, address: engine.drop_if_version(address, version_in(OLD)), None),
+}
+
+
+@pytest.mark.parametrize("name", WRITES)
+async def test_what_returned_is_on_the_replica(grid: LoopbackGrid, name: str) -> None:
+    """
+    Whichever call wrote it, and each time.
+    """
+    write, expected = WRITES[name]
+    [address] = await aside(addresses_of, grid, 0)
+    async with opened(grid.url) as engine:
+        lasting = engine.lasting(ONE)
+        for _ in range(5):
+            await lasting.store(address, OLD, None)
+            assert OLD == await aside(on_replica, grid, address)
+            await write(lasting, address)
+            assert expected == await aside(on_replica, grid, address)
+
+
+@pytest.mark.parametrize("name", WRITES)
+async def test_a_replica_that_stands_still_is_told(grid: LoopbackGrid, name: str) -> None:
+    """
+    Within the deadline; the owner has it all the same. So it is with what was written before, and changes nothing now.
+    """
+    write, expected = WRITES[name]
+    [address] = await aside(addresses_of, grid, 0)
+    async with opened(grid.url + PATIENT) as engine:
+        lasting = engine.lasting(ONE)
+        await lasting.store(address, OLD, None)
+        hurry(engine, 0.6, patience=0.4)
+        await aside(grid.pause, OWNERS)
+        try:
+            for _ in range(2):
+                began = time.monotonic()
+                with pytest.raises(NotDurable, match="0 of the 1 replicas that were asked for had it") as caught:
+                    await write(lasting, address)
+                assert 0.5 < time.monotonic() - began < 0.6 + SLACK
+                assert (0, 1, None) == (caught.value.replicas, caught.value.wanted, caught.value.on_disk)
+                assert caught.value.where in str(caught.value)
+                assert expected == await engine.fetch(address)
+        finally:
+            await aside(grid.resume, OWNERS)
+        await lasting.store(address, OLD, None)
+
+
+async def test_a_count_that_falls_short_is_counted_once(grid: LoopbackGrid) -> None:
+    """
+    And what waits goes on when the replica does: nothing is repeated for that.
+    """
+    [address] = await aside(addresses_of, grid, 0)
+    async with opened(grid.url) as engine:
+        await engine.drop(address)
+        lasting = engine.lasting(ONE)
+        assert 1 == await lasting.add(address, 1, 0, None)
+        await aside(grid.pause, OWNERS)
+        try:
+            late = begin(partial(lasting.add, address, 1, 0, None))
+            while await engine.fetch(address) != b"2":
+                assert not late.is_done
+        finally:
+            await aside(grid.resume, OWNERS)
+        assert 2 == await late.result()
+        assert b"2" == await aside(on_replica, grid, address)
+
+
+async def test_nobody_has_so_many_replicas(grid: LoopbackGrid) -> None:
+    """
+    That is said without waiting for the deadline, and how many are connected.
+    """
+    async with opened(grid.url, timeout=20) as engine:
+        began = time.monotonic()
+        with pytest.raises(NotDurable, match="1 of the 2 replicas .* had it, and 1 are connected") as caught:
+            await engine.lasting(Durability(2)).store(b"cg:durable", NEW, None)
+        assert time.monotonic() - began < SLACK
+        assert (1, 2) == (caught.value.replicas, caught.value.wanted)
+        assert NEW == await engine.fetch(b"cg:durable")
+
+
+async def test_who_does_not_wait_is_not_held_up(grid: LoopbackGrid) -> None:
+    """
+    While a replica stands still, other calls go past those that wait for it; and they wait apart, and not for ever.
+    """
+    [address] = await aside(addresses_of, grid, 0)
+    async with opened(grid.url) as engine:
+        lasting = engine.lasting(ONE)
+        await lasting.store(address, OLD, None)
+        hurry(engine, 1, patience=0.5)
+        await aside(grid.pause, OWNERS)
+        try:
+            began = time.monotonic()
+            waiting = [begin(partial(falls_short, lasting, address)) for _ in range(50)]
+            longest = 0.0
+            while not all(one.is_done for one in waiting):
+                before = time.monotonic()
+                assert await engine.fetch(address) in (OLD, NEW)
+                longest = max(longest, time.monotonic() - before)
+            outcomes = [await one.result() for one in waiting]
+            assert time.monotonic() - began < 2 + SLACK
+            assert longest < 0.5
+            assert {"NotDurable"} <= set(outcomes) <= {"NotDurable", "EngineTimeout"}
+        finally:
+            await aside(grid.resume, OWNERS)
+        hurry(engine, 5)
+        await together(*[partial(lasting.store, address, NEW, None)] * 100)
+
+
+async def falls_short(engine: AsyncValkeyEngine, address: bytes) -> str:
+    """How a write ends that cannot last."""
+    try:
+        await engine.store(address, NEW, None)
+    except (NotDurable, EngineTimeout) as error:
+        return type(error).__name__
+    return "lasts"
+
+
+async def test_a_server_without_an_append_only_file_is_refused(grid: LoopbackGrid) -> None:
+    """
+    At the first write that asks for the disk, and nothing is written; so is one that cannot tell what is on its disk.
+    """
+    async with cachegrid.aconnect(config=Settings(url=grid.url)) as connected:
+        cache = connected.cache("orders", durability="disk")
+        for _ in range(2):
+            with pytest.raises(Unsupported, match="append-only file|what is on its disk"):
+                await cache.set("key", 1)
+        assert await cache.get("key") is None
+        await cache.with_durability("replicated").set("key", 1)
+        assert 1 == await cache.get("key")
+
+
+async def test_a_server_by_itself_can_keep_on_disk() -> None:
+    """
+    It needs no cluster; of replicas it has none, and says so.
+    """
+    server = await aside(Server, None, {"appendonly": "yes"})
+    try:
+        async with opened(server.url()) as engine:
+            await engine.lasting(DISK).store(b"cg:durable", NEW, None)
+            with pytest.raises(NotDurable, match="0 of the 1 replicas .* had it, and 0 are connected") as caught:
+                await engine.lasting(Durability(1, disk=True)).store(b"cg:durable", OLD, None)
+            assert caught.value.on_disk
+            await aside(server.restart)
+            assert OLD == await engine.fetch(b"cg:durable")
+    finally:
+        await aside(server.close)
+
+
+async def test_all_members_may_die_where_the_disk_has_it() -> None:
+    """
+    What was acknowledged at "disk" is there when all were killed at that moment, and started again.
+    """
+    grid = await aside(lambda: LoopbackGrid(owners=2, persist=True).__enter__())
+    try:
+        async with cachegrid.aconnect(config=Settings(url=grid.url)) as connected:
+            cache = connected.cache("orders", durability="disk")
+            for turn in range(2):
+                values = {f"{turn}-{number}": number for number in range(300)}
+                await cache.set_many(values)
+                await cache.set("last", turn)
+                for member in grid.state.members:
+                    await aside(grid.kill, member.index)
+                await aside(grid.restart)
+                await aside(grid.wait_whole)
+                assert values == await cache.get_many(list(values))
+                assert turn == await cache.get("last")
+    finally:
+        await aside(grid.close)
+
+
+async def test_an_owner_may_die_where_its_replica_has_it(mortal: LoopbackGrid) -> None:
+    """
+    What was acknowledged at "replicated" is there, each time that its owner is killed right after that.
+    """
+    async with cachegrid.aconnect(config=Settings(url=mortal.url, timeout=10)) as connected:
+        cache = connected.cache("orders", durability="replicated")
+        for turn in range(5):
+            owner = await aside(mortal.owner_of, b"cg:durable:%d" % turn)
+            values = {f"{turn}-{number}": turn for number in range(100)}
+            for key, value in values.items():
+                await cache.set(key, value)
+            await aside(mortal.kill, owner)
+            await aside(mortal.wait_whole)
+            assert values == await cache.get_many(list(values))
+            await aside(mortal.restart)
+            await aside(mortal.wait_for, partial(are_linked, mortal))
+
+
+async def test_an_owner_takes_along_what_its_replica_lacks(mortal: LoopbackGrid) -> None:
+    """
+    A replica that does not follow at the moment knows nothing of what was acknowledged at "memory": it is lost.
+
+    At "replicated" it is not acknowledged.
+    """
+    first, second = await aside(addresses_of, mortal, 0, 2)
+    async with opened(mortal.url + PATIENT) as engine:
+        await engine.lasting(ONE).store(first, OLD, None)
+        await aside(hold_replica, mortal)
+        await engine.store(first, NEW, None)
+        with pytest.raises(NotDurable, match="0 of the 1 replicas .* had it, and 0 are connected"):
+            await engine.lasting(ONE).store(second, NEW, None)
+        assert [NEW, NEW] == await engine.fetch_many([first, second])
+        await aside(mortal.kill, 0)
+        await aside(mortal.wait_whole)
+        assert [OLD, None] == await engine.fetch_many([first, second])
+
+
+def hold_replica(grid: LoopbackGrid) -> None:
+    """Let the replica of the first owner follow it no longer."""
+    with grid.admin(OWNERS) as replica, grid.admin(0) as owner:
+        replica.run("CONFIG", "SET", "masterauth", "wrong")
+        owner.run("CLIENT", "KILL", "TYPE", "replica")
+        grid.wait_for(lambda: replica.facts("replication")["master_link_status"] == "down")
+
+
+async def test_an_owner_may_die_while_one_waits() -> None:
+    """
+    What may be repeated is, at the next owner; of what may not, nobody knows.
+    """
+    grid = await aside(lambda: LoopbackGrid(owners=3, replicas=2, settings={"cluster-node-timeout": "300"}).__enter__())
+    replicas = [OWNERS, 2 * OWNERS]
+    try:
+        await aside(grid.wait_for, partial(are_linked, grid))
+        stored, counted = await aside(addresses_of, grid, 0, 2)
+        async with opened(grid.url, timeout=10) as engine:
+            lasting = engine.lasting(ONE)
+            await together(partial(lasting.store, stored, OLD, None), partial(lasting.add, counted, 1, 0, None))
+            for index in replicas:
+                await aside(grid.pause, index)
+            storing = begin(partial(lasting.store, stored, NEW, None))
+            counting = begin(partial(lasting.add, counted, 1, 0, None))
+            while [NEW, b"2"] != await engine.fetch_many([stored, counted]):
+                assert not storing.is_done
+                assert not counting.is_done
+            await aside(grid.kill, 0)
+            for index in replicas:
+                await aside(grid.resume, index)
+            await storing.result()
+            with pytest.raises(OutcomeUnknown):
+                await counting.result()
+            assert NEW == await engine.fetch(stored)
+    finally:
+        await aside(grid.close)
+
+
+async def test_a_view_is_the_same_cache(grid: LoopbackGrid) -> None:
+    """
+    With a durability of its own: entries, counters and epochs are shared.
+    """
+    async with cachegrid.aconnect(config=Settings(url=grid.url)) as connected:
+        cache = connected.cache("views")
+        lasting = cache.with_durability("replicated")
+        assert lasting is cache.with_durability(replicas=1)
+        await lasting.set("a", 1)
+        await lasting.set_many({"b": 2, "c": 3})
+        assert {"a": 1, "b": 2, "c": 3} == await cache.get_many(["a", "b", "c"])
+        assert 3 == await lasting.incr("b")
+        assert 5 == await lasting.get_or_load("d", five)
+        await lasting.clear()
+        assert {} == await cache.get_many(["a", "b", "c", "d"])
+        assert cache.stats() == lasting.stats()
+
+
+async def five() -> int:
+    """Loads."""
+    return 5
