@@ -104,20 +104,22 @@ async def test_what_returned_is_on_the_replica(grid: LoopbackGrid, name: str) ->
 @pytest.mark.parametrize("name", WRITES)
 async def test_a_replica_that_stands_still_is_told(grid: LoopbackGrid, name: str) -> None:
     """
-    Within the deadline; the owner has it all the same. So it is with what was written before, and changes nothing now.
+    Within the deadline; the owner has it all the same. Who writes it again, which changes nothing, is told as well.
     """
     write, expected = WRITES[name]
-    [address] = await aside(addresses_of, grid, 0)
-    async with opened(grid.url + PATIENT) as engine:
+    [address, other] = await aside(addresses_of, grid, 0, 2)
+    async with opened(grid.url + PATIENT) as engine, opened(grid.url + PATIENT) as again:
         lasting = engine.lasting(ONE)
         await lasting.store(address, OLD, None)
+        await again.lasting(ONE).store(other, OLD, None)
         hurry(engine, 0.6, patience=0.4)
+        hurry(again, 0.6, patience=0.4)
         await aside(grid.pause, OWNERS)
         try:
-            for _ in range(2):
+            for writer in (engine, again):
                 began = time.monotonic()
                 with pytest.raises(NotDurable, match="0 of the 1 replicas that were asked for had it") as caught:
-                    await write(lasting, address)
+                    await write(writer.lasting(ONE), address)
                 assert 0.5 < time.monotonic() - began < 0.6 + SLACK
                 assert (0, 1, None) == (caught.value.replicas, caught.value.wanted, caught.value.on_disk)
                 assert caught.value.where in str(caught.value)

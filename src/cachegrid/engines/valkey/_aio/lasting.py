@@ -147,7 +147,8 @@ class _Link:
         except IndexError:
             link = self._new()
         try:
-            await link.connect(min(seconds, self.patience))
+            if seconds < self.patience:
+                await link.connect(seconds)
             await self._make_sure(link)
             link.trust()  # who is cut off takes no writes, and says so
             replies = count + 2 * bool(between) + pledge.replies

@@ -25,8 +25,11 @@ class AsyncTurn:
             self._loop, self._lock = loop, asyncio.Semaphore(self._room)
         lock = self._lock
         try:
-            async with asyncio.timeout(seconds):
-                await lock.acquire()
+            if lock.locked():
+                async with asyncio.timeout(seconds):
+                    await lock.acquire()
+            else:
+                await lock.acquire()  # at once, and for a tenth of the price
         except TimeoutError:
             yield False
             return

@@ -148,7 +148,8 @@ class _Link:
         except IndexError:
             link = self._new()
         try:
-            link.connect(min(seconds, self.patience))
+            if seconds < self.patience:
+                link.connect(seconds)
             self._make_sure(link)
             link.trust()  # who is cut off takes no writes, and says so
             replies = count + 2 * bool(between) + pledge.replies
