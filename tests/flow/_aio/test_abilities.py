@@ -125,6 +125,18 @@ async def test_without_leases_a_process_loads_once(bare: AsyncGrid) -> None:
     await bare.aclose()
 
 
+async def test_what_four_methods_cannot_wait_for(bare: AsyncGrid) -> None:
+    """
+    A durability is refused at the first use, and at each, before anything is stored.
+    """
+    cache = bare.cache("prices", durability="replicated")
+    for _ in range(2):
+        with pytest.raises(Unsupported, match="waits for 1 replica needs an engine with durables"):
+            await cache.set("key", 1)
+    assert await cache.with_durability("memory").get("key") is None
+    await bare.aclose()
+
+
 async def test_what_four_methods_cannot_do(bare: AsyncGrid) -> None:
     """
     It is refused with a sentence that names what was asked, the ability, and the engine; nothing is stored.

@@ -126,6 +126,18 @@ def test_without_leases_a_process_loads_once(bare: SyncGrid) -> None:
     bare.close()
 
 
+def test_what_four_methods_cannot_wait_for(bare: SyncGrid) -> None:
+    """
+    A durability is refused at the first use, and at each, before anything is stored.
+    """
+    cache = bare.cache("prices", durability="replicated")
+    for _ in range(2):
+        with pytest.raises(Unsupported, match="waits for 1 replica needs an engine with durables"):
+            cache.set("key", 1)
+    assert cache.with_durability("memory").get("key") is None
+    bare.close()
+
+
 def test_what_four_methods_cannot_do(bare: SyncGrid) -> None:
     """
     It is refused with a sentence that names what was asked, the ability, and the engine; nothing is stored.
