@@ -72,6 +72,31 @@ def test_the_user_of_the_page_can_do_all_that_a_cache_does(grid: LoopbackGrid) -
         assert 0 == len(cache)
 
 
+def test_the_user_of_the_page_can_wait_for_replicas(grid: LoopbackGrid) -> None:
+    """
+    And is told, before anything is written, where it may not.
+    """
+    with cachegrid.connect(url_of(grid, "app", "s%40crt")) as connection:
+        cache = connection.cache("orders", durability="replicated")
+        cache["o-1"] = 1
+        assert 2 == cache.incr("o-1")
+        assert cache.delete("o-1")
+        assert not cache.delete("o-1")
+        cache.clear()
+
+
+def test_who_may_not_wait_is_told_and_writes_nothing(without: Callable[[str], str]) -> None:
+    """
+    At each write.
+    """
+    with cachegrid.connect(without("+wait")) as connection:
+        cache = connection.cache("waits", durability="replicated")
+        for _ in range(2):
+            with pytest.raises(AccessDenied, match=r"NOPERM .*'wait'.*docs/access\.md"):
+                cache["o-1"] = 1
+        assert cache.get("o-1") is None
+
+
 def test_the_user_of_the_page_can_keep_near_copies(grid: LoopbackGrid) -> None:
     """
     It may ask every owner for what proves that no news was missed.
