@@ -26,7 +26,7 @@ from cachegrid._sio.telling import SyncTelling
 from cachegrid.codecs import compose
 from cachegrid.config import CachePolicy
 from cachegrid.engines.ages import AGES
-from cachegrid.errors import ConfigError, EngineError, FrameError
+from cachegrid.errors import ConfigError, EngineError, FrameError, NotDurable
 from cachegrid.near.nearby import cleared, seen, wrote
 from cachegrid.waits._sio import SyncWork
 
@@ -354,13 +354,17 @@ class SyncCell:
     # Clearing, and sweeping: entries of earlier epochs are out of reach, and still take memory.
 
     def _clear(self) -> None:
-        engine = self._engine
+        engine, short = self._engine, None
         try:
             self._writer.raise_epoch(self._epoch_names[-1])
+        except NotDurable as error:  # it was raised
+            short = error
         finally:  # what failed may have been done
             cleared(self._parent)
         self._settle()
         self._sweep_soon(engine)
+        if short is not None:
+            raise short
 
     def _sweep_soon(self, engine: SyncAbleEngine) -> None:
         # The engine is named, since the cache has none any more while its grid is closed.

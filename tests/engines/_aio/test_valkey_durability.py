@@ -18,6 +18,7 @@ from cachegrid.testing.loopback import LoopbackGrid
 from cachegrid.testing.waits._aio import together
 from cachegrid.waits._aio import aside
 from tests.engines._aio.opened import hurry, opened
+from tests.engines.moving import Move
 from tests.engines.servers import Server, redis
 from tests.flow.waits._aio import begin
 
@@ -325,6 +326,64 @@ async def test_an_owner_may_die_while_one_waits() -> None:
             assert NEW == await engine.fetch(stored)
     finally:
         await aside(grid.close)
+
+
+async def test_an_owner_may_be_replaced_while_one_waits() -> None:
+    """
+    It tells those who wait that it is no owner any more: what may be repeated waits at the next one.
+    """
+    grid = await aside(lambda: LoopbackGrid(owners=3, replicas=2).__enter__())
+    try:
+        await aside(grid.wait_for, partial(are_linked, grid))
+        [address] = await aside(addresses_of, grid, 0)
+        async with opened(grid.url, timeout=10) as engine:
+            lasting = engine.lasting(Durability(2))
+            await lasting.store(address, OLD, None)
+            await aside(grid.pause, OWNERS)
+            storing = begin(partial(lasting.store, address, NEW, None))
+            while await engine.fetch(address) != NEW:
+                assert not storing.is_done
+            await aside(take_over, grid, 2 * OWNERS)
+            await aside(grid.resume, OWNERS)
+            await storing.result()
+            assert NEW == await engine.fetch(address)
+            assert 2 * OWNERS == await aside(grid.owner_of, address)
+    finally:
+        await aside(grid.close)
+
+
+def take_over(grid: LoopbackGrid, index: int) -> None:
+    """Let a replica become the owner, with all that the owner has, which is a replica then."""
+    with grid.admin(index) as admin, grid.admin(0) as owner:
+        admin.run("CLUSTER", "FAILOVER")
+        grid.wait_for(lambda: owner.facts("replication")["role"] == "slave")
+
+
+@pytest.fixture
+def kept() -> Iterator[LoopbackGrid]:
+    """A grid without replicas, that writes to disk before each answer."""
+    with LoopbackGrid(owners=2, replicas=0, persist=True, settings={"appendfsync": "always"}) as grid:
+        yield grid
+
+
+async def test_slots_may_move(kept: LoopbackGrid) -> None:
+    """
+    A write that is sent on lasts where it arrives.
+    """
+    address = b"cg:durable:{moves}"
+    async with opened(kept.url) as engine:
+        lasting = engine.lasting(DISK)
+        move = await aside(Move, kept, address)
+        await aside(move.begin)
+        await lasting.store(address, OLD, None)
+        assert not await lasting.drop(address + b"-absent")
+        assert 5 == await lasting.add(address + b"-count", 1, 4, None)
+        await aside(move.finish)
+        assert OLD == await engine.fetch(address)
+        await lasting.store_many([(address, NEW, None), (address + b"-other", NEW, None)])
+        assert 6 == await lasting.add(address + b"-count", 1, 4, None)
+        assert await lasting.drop(address)
+        assert not await lasting.drop(address)
 
 
 async def test_a_view_is_the_same_cache(grid: LoopbackGrid) -> None:

@@ -19,6 +19,7 @@ from cachegrid.testing.loopback import LoopbackGrid
 from cachegrid.testing.waits._sio import together
 from cachegrid.waits._sio import aside
 from tests.engines._sio.opened import hurry, opened
+from tests.engines.moving import Move
 from tests.engines.servers import Server, redis
 from tests.flow.waits._sio import begin
 
@@ -326,6 +327,64 @@ def test_an_owner_may_die_while_one_waits() -> None:
             assert NEW == engine.fetch(stored)
     finally:
         aside(grid.close)
+
+
+def test_an_owner_may_be_replaced_while_one_waits() -> None:
+    """
+    It tells those who wait that it is no owner any more: what may be repeated waits at the next one.
+    """
+    grid = aside(lambda: LoopbackGrid(owners=3, replicas=2).__enter__())
+    try:
+        aside(grid.wait_for, partial(are_linked, grid))
+        [address] = aside(addresses_of, grid, 0)
+        with opened(grid.url, timeout=10) as engine:
+            lasting = engine.lasting(Durability(2))
+            lasting.store(address, OLD, None)
+            aside(grid.pause, OWNERS)
+            storing = begin(partial(lasting.store, address, NEW, None))
+            while engine.fetch(address) != NEW:
+                assert not storing.is_done
+            aside(take_over, grid, 2 * OWNERS)
+            aside(grid.resume, OWNERS)
+            storing.result()
+            assert NEW == engine.fetch(address)
+            assert 2 * OWNERS == aside(grid.owner_of, address)
+    finally:
+        aside(grid.close)
+
+
+def take_over(grid: LoopbackGrid, index: int) -> None:
+    """Let a replica become the owner, with all that the owner has, which is a replica then."""
+    with grid.admin(index) as admin, grid.admin(0) as owner:
+        admin.run("CLUSTER", "FAILOVER")
+        grid.wait_for(lambda: owner.facts("replication")["role"] == "slave")
+
+
+@pytest.fixture
+def kept() -> Iterator[LoopbackGrid]:
+    """A grid without replicas, that writes to disk before each answer."""
+    with LoopbackGrid(owners=2, replicas=0, persist=True, settings={"appendfsync": "always"}) as grid:
+        yield grid
+
+
+def test_slots_may_move(kept: LoopbackGrid) -> None:
+    """
+    A write that is sent on lasts where it arrives.
+    """
+    address = b"cg:durable:{moves}"
+    with opened(kept.url) as engine:
+        lasting = engine.lasting(DISK)
+        move = aside(Move, kept, address)
+        aside(move.begin)
+        lasting.store(address, OLD, None)
+        assert not lasting.drop(address + b"-absent")
+        assert 5 == lasting.add(address + b"-count", 1, 4, None)
+        aside(move.finish)
+        assert OLD == engine.fetch(address)
+        lasting.store_many([(address, NEW, None), (address + b"-other", NEW, None)])
+        assert 6 == lasting.add(address + b"-count", 1, 4, None)
+        assert lasting.drop(address)
+        assert not lasting.drop(address)
 
 
 def test_a_view_is_the_same_cache(grid: LoopbackGrid) -> None:

@@ -130,6 +130,8 @@ async def test_a_clear_that_falls_short_is_told_and_done(flow: AsyncFlow) -> Non
     with pytest.raises(NotDurable):
         await cache.clear()
     assert [None, None] == [await cache.get("key"), await other.get("key")]
+    await grid.settle()
+    assert 1 == engine_of(cache).calls["drop_many"]  # its memory is free
 
 
 async def test_what_is_declared_is_changed_as_said(flow: AsyncFlow) -> None:

@@ -131,6 +131,8 @@ def test_a_clear_that_falls_short_is_told_and_done(flow: SyncFlow) -> None:
     with pytest.raises(NotDurable):
         cache.clear()
     assert [None, None] == [cache.get("key"), other.get("key")]
+    grid.settle()
+    assert 1 == engine_of(cache).calls["drop_many"]  # its memory is free
 
 
 def test_what_is_declared_is_changed_as_said(flow: SyncFlow) -> None:
