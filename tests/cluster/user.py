@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -57,7 +58,7 @@ class _Work:
     """Writes, reads and counts in turn; what was acknowledged is what has to be there."""
 
     def __init__(self, grid: cachegrid.SyncGrid) -> None:
-        self._cache = grid.cache("used", ttl=None)
+        self._cache = grid.cache(f"used-{os.getpid()}", ttl=None)  # where nobody has counted before
         self._written: dict[str, int] = {}
         self._counted: dict[str, tuple[int, int]] = {}  # the least and the most that may be there
         self.calls, self.failed, self.longest = 0, list[str](), 0.0

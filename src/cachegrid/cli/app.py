@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cachegrid.cli import entries, grids, rebalance
+from cachegrid.cli import entries, grids, operate, rebalance
 from cachegrid.cli.exits import EPILOG, Command, Exit, fail
 from cachegrid.cli.options import Json
 
@@ -149,7 +149,7 @@ def _missing(error: ModuleNotFoundError, package: str, extra: str) -> Any:
 for function in (
     *(grids.up, grids.down, grids.status, grids.url),
     *(entries.get, entries.set_, entries.delete, entries.keys, entries.clear, entries.stats),
-    rebalance.rebalance,
+    *(operate.add, operate.remove, operate.failover, operate.restart, rebalance.rebalance),
     *(demo, bench, version),
 ):
     app.command(function.__name__.strip("_"), cls=Command)(function)

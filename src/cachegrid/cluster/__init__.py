@@ -15,10 +15,12 @@ if TYPE_CHECKING:
     from cachegrid.cluster.operation import Operation, Way
     from cachegrid.cluster.plan import MemberTls, Shape
     from cachegrid.cluster.presence import find, running
+    from cachegrid.cluster.rolling import restart
     from cachegrid.cluster.shrinking import remove
     from cachegrid.cluster.shutdown import kill, stop
     from cachegrid.cluster.startup import embedded, start
     from cachegrid.cluster.state import GridState, MemberState
+    from cachegrid.cluster.takeover import failover
     from cachegrid.cluster.view import members
 
 __all__ = [
@@ -30,10 +32,12 @@ __all__ = [
     "Way",
     "add",
     "embedded",
+    "failover",
     "find",
     "kill",
     "members",
     "remove",
+    "restart",
     "running",
     "start",
     "stop",
@@ -49,10 +53,12 @@ _HOMES = {
     "Way": "operation",
     "add": "growth",
     "embedded": "startup",
+    "failover": "takeover",
     "find": "presence",
     "kill": "shutdown",
     "members": "view",
     "remove": "shrinking",
+    "restart": "rolling",
     "running": "presence",
     "start": "startup",
     "stop": "shutdown",

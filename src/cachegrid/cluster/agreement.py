@@ -13,7 +13,7 @@ from cachegrid.cluster.view import node_rows
 from cachegrid.engines.valkey.facts import NodeRow
 from cachegrid.errors import EngineError, EngineTimeout, ServerRefused
 
-__all__ = ["View", "forget_everywhere", "introduce", "rows_seen", "views", "wait_until"]
+__all__ = ["View", "agree", "forget_everywhere", "introduce", "rows_seen", "views", "wait_until"]
 
 View = Mapping[str, NodeRow]  # the grid as one member sees it, by member id
 
@@ -52,6 +52,11 @@ def wait_until(missing: Callable[[], str], timeout: float) -> None:
         time.sleep(PAUSE)
 
 
+def agree(state: GridState, timeout: float) -> None:
+    """Wait until all living members say the same of who owns what, and who follows whom. Raises EngineTimeout."""
+    wait_until(lambda: _disagreement(state), timeout)
+
+
 def introduce(state: GridState, timeout: float) -> None:
     """
     Let all living members meet that do not know each other, and replicas that join follow the owner they are to copy.
@@ -74,6 +79,21 @@ def forget_everywhere(state: GridState, gone: list[MemberState]) -> None:
             for other in gone:
                 if other.id in known:
                     admin.run("CLUSTER", "FORGET", other.id)
+
+
+def _disagreement(state: GridState) -> str:
+    own = {member.id: member for member in state.members}
+    told = {
+        index: {row.id: (row.owner_id, row.slots) for row in rows.values() if row.id in own}
+        for index, rows in views(state).items()
+    }
+    if not told:
+        return "no member answers"
+    first, *others = told
+    odd = next((index for index in others if told[index] != told[first]), None)
+    if odd is None:
+        return ""
+    return f"{state.member(first).address} and {state.member(odd).address} do not agree on who owns what"
 
 
 def _meet(state: GridState, timeout: float) -> None:

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from cachegrid.cluster.agreement import forget_everywhere
+from cachegrid.cluster.agreement import agree, forget_everywhere
 from cachegrid.cluster.balance import moves
 from cachegrid.cluster.contacts import Contacts
 from cachegrid.cluster.files import write_one_more
@@ -17,6 +17,7 @@ from cachegrid.cluster.interrupts import held_back
 from cachegrid.cluster.moving import carry_out
 from cachegrid.cluster.moving import settled as half_moved_settled
 from cachegrid.cluster.operation import Operation, Way, memory_text, operating
+from cachegrid.cluster.plan import counted
 from cachegrid.cluster.ports import next_pairs
 from cachegrid.cluster.presence import pid_of
 from cachegrid.cluster.processes import send_signal, wait_gone
@@ -124,7 +125,8 @@ def _told(state: GridState, grown: GridState, new: int) -> Operation:
     if begun:
         steps.append(f"go on with members that were begun before: {_addresses(begun)}")
     if added:
-        steps.append(f"start {new} more owner(s), each with {grown.shape.replicas} replica(s): {_addresses(added)}")
+        owners, replicas = counted(new, "more owner"), counted(grown.shape.replicas, "replica")
+        steps.append(f"start {owners}, each with {replicas}: {_addresses(added)}")
     grid = Contacts.of_state(state)
     given = moves(grid.owned, [*_staying(state, grid), *(member.id for member in added if member.role == "owner")])
     if given:
@@ -136,6 +138,7 @@ def _told(state: GridState, grown: GridState, new: int) -> Operation:
 
 def _shared_out(state: GridState, way: Way) -> GridState:
     """Give every owner its share; then nobody is new any more."""
+    agree(state, way.timeout)
     grid = half_moved_settled(Contacts.of_state(state))
     carry_out(grid, moves(grid.owned, _staying(state, grid)), progress=way.progress)
     state = _all_here(state)

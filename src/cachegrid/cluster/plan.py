@@ -18,6 +18,7 @@ __all__ = [
     "Shape",
     "conf_beside",
     "conf_text",
+    "counted",
     "lay_out",
     "nodes_text",
     "quoted",
@@ -81,7 +82,7 @@ class Shape:
 
     def __str__(self) -> str:
         """In words, as messages and people need it."""
-        words = [_count(self.owners, "owner"), f"{_count(self.replicas, 'replica')} each"]
+        words = [counted(self.owners, "owner"), f"{counted(self.replicas, 'replica')} each"]
         words.append("no memory limit" if self.memory is None else f"{size_text(self.memory)} of memory")
         return ", ".join([*words, "kept on disk" if self.persist else "not kept on disk"])
 
@@ -296,5 +297,11 @@ def _span(slots: tuple[range, ...]) -> str:
     return " ".join(f"{span.start}-{span.stop - 1}" for span in slots)
 
 
-def _count(number: int, noun: str) -> str:
+def counted(number: int, noun: str) -> str:
+    """
+    A number of things.
+
+    >>> counted(1, "owner"), counted(2, "owner")
+    ('1 owner', '2 owners')
+    """
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -8,7 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from cachegrid._core.units import size_text
-from cachegrid.cluster.agreement import forget_everywhere, rows_seen, views, wait_until
+from cachegrid.cluster.admin import connect_to
+from cachegrid.cluster.agreement import agree, forget_everywhere, rows_seen, views, wait_until
 from cachegrid.cluster.balance import moves
 from cachegrid.cluster.contacts import Contacts
 from cachegrid.cluster.moving import carry_out
@@ -51,10 +52,12 @@ def remove(
         save(state)  # whoever comes after us knows who is about to go
         if any(not pid_of(one) for one in state.members if one.phase is not Phase.LEAVING) or _owns(leaving, rows):
             state = heal(state, timeout=way.timeout, progress=way.progress)
+        agree(state, way.timeout)
         grid = half_moved_settled(Contacts.of_state(state))
         staying = {one.id for one in state.members if one.phase is not Phase.LEAVING}
         into = [owner.id for owner in grid.owners if owner.id in staying]
         if any(owner.slots for owner in grid.owners if owner.id not in staying):
+            _keep_roles(state)
             carry_out(grid, moves(grid.owned, into), progress=way.progress)
         return let_go(state, way)
 
@@ -130,6 +133,17 @@ def _noted(state: GridState, leaving: Sequence[MemberState], rows: dict[str, Nod
     gone = {one.index for one in leaving if one.phase is not Phase.LEAVING}
     noted = (leaver(one, rows[one.id].is_owner) if one.index in gone else one for one in state.members)
     return replace(state, members=tuple(noted))
+
+
+def _keep_roles(state: GridState) -> None:
+    """
+    Let members that leave stay what they are, though they own nothing in the end.
+
+    An owner would else follow whom it gave its last slots to, and forget on the way that it was giving them.
+    """
+    for member in (member for member in state.members if member.phase is Phase.LEAVING):
+        with connect_to(state, member) as admin:
+            admin.run("CONFIG", "SET", "cluster-allow-replica-migration", "no")
 
 
 def _owns(members: Sequence[MemberState], rows: dict[str, NodeRow]) -> bool:

@@ -1,0 +1,186 @@
+"""Members of a grid of this host come, go, hand over and are restarted: add, remove, failover, restart."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cachegrid.cli.exits import ending_cleanly, fail
+from cachegrid.cli.options import Config, Json, Name, Server
+from cachegrid.cli.rebalance import DryRun
+
+if TYPE_CHECKING:
+    from cachegrid.cluster import GridState, Operation, Way
+
+__all__ = ["add", "failover", "remove", "restart"]
+
+Member = Annotated[str, typer.Argument(metavar="MEMBER", help="host:port as status shows it, or the port, or the id.")]
+
+
+def add(
+    *,
+    count: Annotated[int, typer.Option(min=1, help="How many owners.")] = 1,
+    name: Name = None,
+    config: Config = None,
+    dry_run: DryRun = False,
+    as_json: Json = False,
+) -> None:
+    """
+    Let a grid of this host grow.
+
+    New owners are started, each with as many replicas as the others have, and get their share of the slots, while
+    programs go on. Each may take as much memory as each of the others. Interrupted, the same command goes on.
+    """
+    from cachegrid.cluster import add as begin
+
+    chosen = _name(name, config)
+    _operate(chosen, partial(begin, chosen, count), "has grown", dry_run=dry_run, as_json=as_json)
+
+
+def remove(
+    member: Member,
+    *,
+    force: Annotated[
+        bool, typer.Option("--force", help="Though an owner then lacks a replica, or the others lack memory.")
+    ] = False,
+    name: Name = None,
+    config: Config = None,
+    dry_run: DryRun = False,
+    as_json: Json = False,
+) -> None:
+    """
+    Take a member out of a grid of this host.
+
+    An owner gives its slots to the others first, and its replicas leave with it; nobody ends who owns a slot.
+    Interrupted, the same command goes on.
+    """
+    from cachegrid.cluster import remove as begin
+
+    chosen = _name(name, config)
+    act = partial(begin, chosen, member, force=force)
+    _operate(chosen, act, "has shrunk", dry_run=dry_run, as_json=as_json)
+
+
+def failover(
+    member: Member, *, name: Name = None, config: Config = None, dry_run: DryRun = False, as_json: Json = False
+) -> None:
+    """
+    Let an owner hand over to its replica.
+
+    No write is lost: they wait until the replica has them all. Said of a replica, it takes over from its owner.
+    """
+    from cachegrid.cluster import failover as begin
+
+    chosen = _name(name, config)
+    _operate(chosen, partial(begin, chosen, member), "has handed over", dry_run=dry_run, as_json=as_json)
+
+
+def restart(
+    *,
+    rolling: Annotated[bool, typer.Option("--rolling", help="One member after the other; has to be said.")] = False,
+    server: Server = None,
+    force: Annotated[bool, typer.Option("--force", help="Owners without a replica, too.")] = False,
+    name: Name = None,
+    config: Config = None,
+    dry_run: DryRun = False,
+    as_json: Json = False,
+) -> None:
+    """
+    Restart the members of a grid of this host, one after the other.
+
+    Replicas first, then each owner once a replica has taken over from it: no write is lost, and programs go on. With
+    --server that program is run from then on; members that run it already are left alone.
+    """
+    from cachegrid.cluster import restart as begin
+    from cachegrid.errors import ConfigError
+
+    if not rolling:
+        raise ConfigError(
+            "--rolling", "", "said: down and up restart all at once, and keep entries only with --persist"
+        )
+    chosen = _name(name, config)
+    act = partial(begin, chosen, server=server, force=force)
+    _operate(chosen, act, "is restarted", dry_run=dry_run, as_json=as_json)
+
+
+def _name(name: str | None, config: str | None) -> str:
+    """The name of the grid of this host that is meant. Raises GridNotFound, or Unsupported for another."""
+    from cachegrid.cli.reach import local_state, said
+    from cachegrid.engines.valkey.url import SCHEMES, grid_in
+    from cachegrid.errors import Unsupported
+
+    settings = said(None, name, config)
+    if settings.url is not None:
+        here = grid_in(settings.url) if settings.url.partition("://")[0] in SCHEMES else None
+        if here is None:
+            raise Unsupported("members are started and ended on their own host: name a grid of this one with --name")
+        settings = said(None, here, config)
+    return local_state(settings).name
+
+
+def _operate(name: str, act: Callable[..., GridState], done: str, *, dry_run: bool, as_json: bool) -> None:
+    """Show the plan, carry it out, and say what it came to."""
+    from cachegrid.cli.operating import bar
+    from cachegrid.cluster import Way
+
+    told: list[Operation] = []
+    begun = time.monotonic()
+    with ending_cleanly(), bar(name, quiet=as_json or dry_run) as progress:
+        shown = progress or (lambda *_: None)
+        way = Way(is_rehearsal=dry_run, tell=partial(_show, told, quiet=as_json), progress=shown)
+        state = _carried_out(act, way, told)
+    seconds = time.monotonic() - begun
+    if as_json:
+        print(json.dumps(_told(state, told[0], dry_run=dry_run, seconds=seconds), indent=2))
+    elif told[0].steps and not dry_run:
+        print(f"grid {name} {done} after {seconds:.1f} s: {state.shape}")
+
+
+def _carried_out(act: Callable[..., GridState], way: Way, told: list[Operation]) -> GridState:
+    try:
+        return act(way=way)
+    except (KeyboardInterrupt, SystemExit):
+        if told and told[0].steps:
+            fail("stopped: nothing is lost; run it again to go on")
+        raise
+
+
+def _show(told: list[Operation], operation: Operation, *, quiet: bool) -> None:
+    told.append(operation)
+    if not quiet:
+        steps = [f"  {number}. {step}" for number, step in enumerate(operation.steps, 1)]
+        print("\n".join([f"grid {operation.grid}:", *steps] if steps else ["nothing to do"]), flush=True)
+
+
+def _told(state: GridState, operation: Operation, *, dry_run: bool, seconds: float) -> dict[str, Any]:
+    """For programs."""
+    from cachegrid.cluster import members as look
+
+    told = {each.id: each for each in look(state)}
+    shape = operation.shape
+    rows = [
+        {
+            "address": member.address,
+            "id": member.id,
+            "role": told[member.id].role,
+            "up": told[member.id].up,
+            "slots": told[member.id].slots,
+            "phase": member.phase.value,
+        }
+        for member in state.members
+    ]
+    after = {"owners": shape.owners, "replicas": shape.replicas, "memory": shape.memory}
+    return {
+        "name": state.name,
+        "url": state.url,
+        "dry_run": dry_run,
+        "steps": list(operation.steps),
+        "after": after,
+        "seconds": round(seconds, 3),
+        "members": rows,
+    }

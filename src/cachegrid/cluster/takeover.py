@@ -1,0 +1,109 @@
+"""A replica takes over from its owner while both live: planned, and without losing a write."""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+from cachegrid.cluster.admin import connect_to
+from cachegrid.cluster.agreement import agree, rows_seen, views, wait_until
+from cachegrid.cluster.operation import Operation, Way, member_named, operating
+from cachegrid.cluster.presence import pid_of
+from cachegrid.cluster.state import GridState, MemberState, save
+from cachegrid.cluster.view import members, node_rows
+from cachegrid.engines.facts import MemberFacts
+from cachegrid.errors import GridError, ServerRefused
+
+__all__ = ["best_replica", "failover", "hand_over", "with_roles"]
+
+ASK_AGAIN = 6.0  # seconds: a server gives a takeover up after five
+
+
+def failover(name: str = "default", member: str = "", *, root: Path | None = None, way: Way | None = None) -> GridState:
+    """
+    Let an owner hand over to its best replica, or a replica take over from its owner, and return when all know.
+
+    The owner lets writes wait until the replica has them all, and so none is lost; then it follows. `member` is
+    `host:port`, its port, or its id. Raises ConfigError, GridNotFound, GridError where nobody could take over, or an
+    EngineError.
+    """
+    way = way or Way()
+    with operating(name, root, way) as state:
+        chosen = member_named(state, member)
+        facts = members(state)
+        own = next((each for each in facts if each.id == chosen.id), None)
+        is_owner = own is not None and own.role == "owner"
+        heir = best_replica(state, facts, chosen) if is_owner else chosen
+        owner = chosen if is_owner else _owner_of(state, facts, chosen)
+        step = f"let {heir.address} take over from {owner.address}, which follows it then"
+        way.tell(Operation(grid=state.name, steps=(step,), shape=state.shape))
+        return state if way.is_rehearsal else hand_over(state, heir, way)
+
+
+def best_replica(state: GridState, facts: list[MemberFacts], owner: MemberState) -> MemberState:
+    """The replica of an owner that is up and has most of its writes. Raises GridError if there is none."""
+    able = [each for each in facts if each.owner_id == owner.id and each.up and each.link_up]
+    if not able:
+        raise GridError(f"owner {owner.address} has no replica that could take over: `cachegrid heal` starts dead ones")
+    best = min(able, key=lambda each: each.lag_bytes)
+    return next(member for member in state.members if member.id == best.id)
+
+
+def hand_over(state: GridState, heir: MemberState, way: Way) -> GridState:
+    """Let a replica take over, wait until all living members take it for the owner, and note who is what."""
+    _ask(state, heir, way)
+    wait_until(lambda: _not_followed(state, heir), way.timeout)
+    agree(state, way.timeout)
+    way.progress("handed over", 1, 1)
+    state = with_roles(state)
+    save(state)
+    return state
+
+
+def with_roles(state: GridState) -> GridState:
+    """The grid with the roles that its members have now."""
+    rows = rows_seen(state)
+    roles = {row.id: "owner" if row.is_owner else "replica" for row in rows.values()}
+    return replace(
+        state, members=tuple(replace(member, role=roles.get(member.id, member.role)) for member in state.members)
+    )
+
+
+def _ask(state: GridState, heir: MemberState, way: Way) -> None:
+    """Ask a replica to take over until it has; it gives up by itself where its owner, or most others, say nothing."""
+    asked_at = -ASK_AGAIN
+
+    def missing() -> str:
+        nonlocal asked_at
+        with connect_to(state, heir, timeout=2.0) as admin:
+            if node_rows(admin)[heir.id].is_owner:
+                return ""
+            if time.monotonic() - asked_at > ASK_AGAIN:
+                with suppress(ServerRefused):  # its link to the owner is being made anew
+                    admin.run("CLUSTER", "FAILOVER")
+                    asked_at = time.monotonic()
+        return f"{heir.address} has not taken over"
+
+    wait_until(missing, way.timeout)
+
+
+def _owner_of(state: GridState, facts: list[MemberFacts], replica: MemberState) -> MemberState:
+    own = next((each for each in facts if each.id == replica.id), None)
+    owner = next((one for one in state.members if own and one.id == own.owner_id), None)
+    if own is None or owner is None or not own.up or not own.link_up or not pid_of(owner):
+        raise GridError(
+            f"{replica.address} cannot take over: it, or its owner, is not up; `cachegrid heal` starts them"
+        )
+    return owner
+
+
+def _not_followed(state: GridState, heir: MemberState) -> str:
+    """Who does not yet take the heir for the owner, or follows it without a link."""
+    for index, rows in views(state).items():
+        if heir.id not in rows or not rows[heir.id].is_owner or not rows[heir.id].slots:
+            return f"{state.member(index).address} does not take {heir.address} for the owner"
+    followers = [each for each in members(state) if each.owner_id == heir.id and each.up]
+    late = next((each for each in followers if not each.link_up), None)
+    return f"{late.host}:{late.port} does not follow {heir.address} yet" if late else ""
