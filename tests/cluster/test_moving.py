@@ -16,7 +16,7 @@ import cachegrid
 from cachegrid.cluster import handover, migration
 from cachegrid.cluster.balance import Move, moves
 from cachegrid.cluster.contacts import Contacts
-from cachegrid.cluster.moving import carry_out, owned, settled, span_text
+from cachegrid.cluster.moving import Pace, carry_out, entries_per_slot, owned, settled, span_text
 from cachegrid.engines.valkey._sio.engine import SyncValkeyEngine
 from cachegrid.engines.valkey.url import parse
 from cachegrid.errors import CacheError, ConfigError, EngineError, GridError, OutcomeUnknown, Unsupported
@@ -151,6 +151,26 @@ def test_what_was_cut_short_is_run_again(way: tuple[LoopbackGrid, bool]) -> None
         assert sizes(grid) == [5522, 5461, 5401]
         carry_out(grid.state, plan, by_server=by_server)
         assert sizes(grid) == [5522, 5521, 5341]
+
+
+def test_between_steps_it_rests_according_to_what_they_moved(grid: LoopbackGrid) -> None:
+    """Steps have about as many entries as the pace says; after the last one nobody waits."""
+    with cachegrid.connect(grid.url) as client:
+        client.cache("still").set_many(dict.fromkeys(range(ENTRIES), "x"))
+    rests: list[float] = []
+
+    class Noting(Pace):
+        def after(self, seconds: float, entries: float) -> float:
+            assert seconds > 0
+            rests.append(entries)
+            return super().after(seconds, entries)
+
+    in_each_slot = entries_per_slot(Contacts.of_state(grid.state), grid.state.members[2].id)
+    carry_out(grid.state, crowd(grid), pace=Noting(entries=5, rest=0.1))
+    of_one_step = int(5 / in_each_slot)
+    sizes_of_steps = [min(of_one_step, total - done) for total in (61, 60) for done in range(0, total, of_one_step)]
+    assert len(sizes_of_steps) > 3
+    assert rests == pytest.approx([size * in_each_slot for size in sizes_of_steps[:-1]], rel=0.05)
 
 
 SCRIPT = """

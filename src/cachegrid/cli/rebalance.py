@@ -21,9 +21,10 @@ if TYPE_CHECKING:
     from cachegrid.cluster.balance import Move
     from cachegrid.cluster.contacts import Contacts
 
-__all__ = ["DryRun", "rebalance"]
+__all__ = ["DryRun", "Fast", "rebalance"]
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only show the plan, and change nothing.")]
+Fast = Annotated[bool, typer.Option("--fast", help="Large steps without rests: sooner done, and programs wait longer.")]
 
 
 def rebalance(
@@ -32,6 +33,7 @@ def rebalance(
     name: Name = None,
     config: Config = None,
     dry_run: DryRun = False,
+    fast: Fast = False,
     as_json: Json = False,
 ) -> None:
     """
@@ -48,7 +50,7 @@ def rebalance(
             held.enter_context(ending_cleanly())
             held.enter_context(grid.alone())
         plan = _planned(grid, changes=not dry_run)
-        run = _Run(plan, quiet=as_json)
+        run = _Run(plan, fast=fast, quiet=as_json)
         if plan.moves and not dry_run:
             run.through()
         elif not as_json:
@@ -92,14 +94,14 @@ class _Plan:
 class _Run:
     """A plan that is shown and carried out."""
 
-    def __init__(self, plan: _Plan, *, quiet: bool) -> None:
-        self._plan, self._quiet = plan, quiet
+    def __init__(self, plan: _Plan, *, fast: bool, quiet: bool) -> None:
+        self._plan, self._fast, self._quiet = plan, fast, quiet
         self._moved, self._begun_at, self._seconds = 0, time.monotonic(), 0.0
 
     def through(self) -> None:
         """Show it, and carry it out. Stopped by a signal, it says how far it came."""
         from cachegrid.cli.operating import bar
-        from cachegrid.cluster.moving import carry_out
+        from cachegrid.cluster.moving import FAST, GENTLE, carry_out
 
         try:
             if not self._quiet:
@@ -111,7 +113,7 @@ class _Run:
                     if shown:
                         shown(what, done, total)
 
-                carry_out(self._plan.contacts, self._plan.moves, progress=progress)
+                carry_out(self._plan.contacts, self._plan.moves, progress=progress, pace=FAST if self._fast else GENTLE)
         except (KeyboardInterrupt, SystemExit):
             fail(
                 f"stopped: {self._moved:,} of {self._plan.slots:,} slots have moved, and none is half-moved; "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from cachegrid.cluster import handover, migration
 from cachegrid.cluster.balance import Move, spans
@@ -12,15 +13,40 @@ from cachegrid.cluster.contacts import Contacts
 from cachegrid.cluster.state import GridState
 from cachegrid.errors import EngineError, GridError
 
-__all__ = ["Progress", "carry_out", "entries_per_slot", "owned", "settled", "span_text"]
+__all__ = ["FAST", "GENTLE", "Pace", "Progress", "carry_out", "entries_per_slot", "owned", "settled", "span_text"]
 
 Progress = Callable[[str, int, int], None]  # what is done, of how many slots, of how many
 
-STEP_ENTRIES = 50_000  # at most about so many entries are copied before their slots change hands
-STEP_SLOTS = 1024
+STEP_SLOTS = 1024  # that change hands together at most, however few entries they have
 AGREE = 5.0  # seconds for all to hear of it; one that takes longer has other trouble, and is sent on by the others
 PAUSE = 0.02
 SHOWN = 4  # ranges that a message names
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """
+    How much moving slots may disturb those who use them.
+
+    While servers copy the entries of a step, calls to either member take longer, and where processors are few, to all.
+    Small steps with a rest after each leave 99 of 100 calls nearly as they are.
+    """
+
+    entries: int  # of one step, about
+    rest: float  # after a step of so many entries, by how many times as long as it took; shorter after a smaller one
+
+    def after(self, seconds: float, entries: float) -> float:
+        """
+        The seconds to rest after a step.
+
+        >>> round(GENTLE.after(0.1, entries=4_000), 3), GENTLE.after(0.1, entries=0)
+        (0.6, 0.0)
+        """
+        return seconds * self.rest * min(1.0, entries / self.entries)
+
+
+GENTLE = Pace(entries=4_000, rest=6.0)
+FAST = Pace(entries=50_000, rest=0.0)
 
 
 def owned(grid: Contacts | GridState) -> dict[str, list[range]]:
@@ -42,12 +68,18 @@ def settled(grid: Contacts | GridState) -> Contacts:
 
 
 def carry_out(
-    grid: Contacts | GridState, moves: Sequence[Move], *, progress: Progress | None = None, by_server: bool = True
+    grid: Contacts | GridState,
+    moves: Sequence[Move],
+    *,
+    progress: Progress | None = None,
+    pace: Pace = GENTLE,
+    by_server: bool = True,
 ) -> None:
     """
     Move slots with their entries, in steps, while programs read and write them; return when all have moved.
 
-    With `by_server` servers that can (Valkey 9) move each step at once by themselves; otherwise it is done key by key.
+    With `by_server` servers that can (Valkey 9) move each step at once by themselves; otherwise it is done key by key,
+    which takes its time anyway and has no rests.
     Interrupted, as by Ctrl-C, or failed, it leaves nothing half-moved that `settled` does not put right: what has moved
     stays where it is, and the next plan goes on from there. Raises GridError, or the EngineError of a member that
     cannot be reached, which names the members, the slots, and what to do.
@@ -60,13 +92,16 @@ def carry_out(
         done += move.size - left.size
         tell("slots", done, total)
         with _named(contacts, left):
-            way = migration.move if by_server and _can_at_once(contacts, left) else handover.move
-            steps = list(_steps(left, entries_per_slot(contacts, left.source)))
-        for step in steps:
+            at_once = by_server and _can_at_once(contacts, left)
+            entries = entries_per_slot(contacts, left.source)
+        for step in _steps(left, int(pace.entries / max(entries, 0.001))):
+            begun = time.monotonic()
             with _named(contacts, step):
-                way(contacts, step)
+                (migration if at_once else handover).move(contacts, step)
             done += step.size
             tell("slots", done, total)
+            if at_once and done < total:
+                time.sleep(pace.after(time.monotonic() - begun, entries * step.size))
     _wait_agreed(contacts, moves)
 
 
@@ -124,12 +159,12 @@ def _left(grid: Contacts, move: Move) -> Move:
     return Move(move.source, move.target, tuple(spans(here)))
 
 
-def _steps(move: Move, entries: float) -> Iterator[Move]:
-    """The move in parts, between which it may be interrupted; `entries` is how many are in each slot."""
-    size = max(1, min(STEP_SLOTS, int(STEP_ENTRIES / max(entries, 0.001))))
-    slots = [slot for span in move.slots for slot in span]
-    for start in range(0, len(slots), size):
-        yield Move(move.source, move.target, tuple(spans(slots[start : start + size])))
+def _steps(move: Move, slots: int) -> Iterator[Move]:
+    """The move in parts of so many slots, between which it may be interrupted."""
+    size = max(1, min(STEP_SLOTS, slots))
+    left = [slot for span in move.slots for slot in span]
+    for start in range(0, len(left), size):
+        yield Move(move.source, move.target, tuple(spans(left[start : start + size])))
 
 
 def entries_per_slot(grid: Contacts, member: str) -> float:
