@@ -8,18 +8,21 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 import cachegrid
 from cachegrid.cluster import handover, migration
+from cachegrid.cluster.admin import Admin
 from cachegrid.cluster.balance import Move, moves
 from cachegrid.cluster.contacts import Contacts
 from cachegrid.cluster.moving import Pace, carry_out, entries_per_slot, owned, settled, span_text
 from cachegrid.engines.valkey._sio.engine import SyncValkeyEngine
 from cachegrid.engines.valkey.url import parse
 from cachegrid.errors import CacheError, ConfigError, EngineError, GridError, OutcomeUnknown, Unsupported
+from cachegrid.testing.certificates import make_certificates
 from cachegrid.testing.loopback import LoopbackGrid
 from tests.engines import servers
 from tests.engines.moving import Move as HandMove
@@ -171,6 +174,39 @@ def test_between_steps_it_rests_according_to_what_they_moved(grid: LoopbackGrid)
     sizes_of_steps = [min(of_one_step, total - done) for total in (61, 60) for done in range(0, total, of_one_step)]
     assert len(sizes_of_steps) > 3
     assert rests == pytest.approx([size * in_each_slot for size in sizes_of_steps[:-1]], rel=0.05)
+
+
+def test_a_secured_grid_is_no_other(tmp_path: Path) -> None:
+    """Its members are reached by TLS, by state and by URL, and entries go from one to the other by it."""
+    with LoopbackGrid(server=servers.redis(), tls=make_certificates(tmp_path)) as grid:
+        plan = crowd(grid)
+        with Load(grid.url).flowing():
+            carry_out(grid.state, plan[:1])
+            carry_out(Contacts.at_url(grid.url), plan[1:])
+        assert sizes(grid) == [5522, 5521, 5341]
+
+
+def test_a_migration_that_others_cancel_is_begun_again(grid: LoopbackGrid, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twice; whoever cancels it more often means it, and is told of."""
+    third, first = (grid.state.members[index].id for index in (2, 0))
+    contacts, begin, cancelled = Contacts.of_state(grid.state), migration._begun, list[str]()
+
+    def begin_and_cancel(admin: Admin, step: Move) -> migration.Job:
+        job = begin(admin, step)
+        if len(cancelled) < limit:
+            admin.run("CLUSTER", "CANCELSLOTMIGRATIONS")
+            cancelled.append(job.name)
+        return job
+
+    monkeypatch.setattr(migration, "_begun", begin_and_cancel)
+    limit = 2
+    migration.move(contacts, Move(third, first, (range(16_000, 16_010),)))
+    limit = 5
+    with pytest.raises(GridError, match="the server said: cancelled"):
+        migration.move(contacts.again(), Move(third, first, (range(16_020, 16_030),)))
+    assert len(cancelled) == limit
+    assert 16_000 in slots_of(contacts.again(), first)
+    assert 16_020 in slots_of(contacts.again(), third)
 
 
 SCRIPT = """

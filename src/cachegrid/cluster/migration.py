@@ -80,7 +80,7 @@ def move(grid: Contacts, step: Move) -> None:
         if job.state == "success":
             return
         _check_alive(grid, step.target)
-        said = " / ".join(filter(None, [job.message, _said_by_target(grid, step, job)])) or job.state
+        said = ": ".join(filter(None, [job.state, job.message, _said_by_target(grid, step, job)]))
         if FULL in said:
             raise GridError(f"the memory of {grid.members[step.target]} is full ({said})")
         if not tries_left:
