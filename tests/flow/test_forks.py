@@ -15,6 +15,7 @@ import pytest
 import cachegrid
 from cachegrid._sio.grid import SyncGrid
 from cachegrid.errors import LockLost
+from cachegrid.testing.loopback import LoopbackGrid
 from tests.flow._aio.flow import AsyncFlow
 from tests.flow._sio.flow import SyncFlow
 from tests.flow.backing import Backing
@@ -52,6 +53,24 @@ def in_child(work: Callable[[], Any]) -> Any:
     assert (child, 0) == os.waitpid(child, 0)
     assert isinstance(told, list), told
     return told[0]
+
+
+@pytest.mark.grid
+def test_writes_that_wait_go_on_in_both() -> None:
+    """
+    Each on connections of its own, also where many were in use at the fork.
+    """
+    with LoopbackGrid(owners=1, replicas=1) as members, cachegrid.connect(members.url) as connected:
+        cache = connected.cache("orders", durability="replicated")
+        cache["parent"] = 1
+
+        def work() -> list[Any]:
+            cache["child"] = 2
+            return [cache["parent"], cache["child"], cache.incr("count"), cache.delete("parent")]
+
+        assert [1, 2, 1, True] == in_child(work)
+        cache["parent"] = 3
+        assert [3, 2, 2] == [cache["parent"], cache["child"], cache.incr("count")]
 
 
 def test_parent_and_child_go_on(grid: SyncGrid, kind: str) -> None:
