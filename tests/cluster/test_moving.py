@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import cachegrid
-from cachegrid.cluster import handover, migration
+from cachegrid.cluster import handover, migration, stop
 from cachegrid.cluster.admin import Admin
 from cachegrid.cluster.balance import Move, moves
 from cachegrid.cluster.contacts import Contacts
@@ -186,6 +186,20 @@ def test_a_secured_grid_is_no_other(tmp_path: Path) -> None:
         assert sizes(grid) == [5522, 5521, 5341]
 
 
+def test_what_moved_stays_where_it_is_when_the_grid_is_stopped_and_started() -> None:
+    """Of a grid that is kept on disk, with owners that have many ranges: slots and entries are there again."""
+    with LoopbackGrid(persist=True) as grid:
+        with cachegrid.connect(grid.url) as client:
+            client.cache("still").set_many(dict.fromkeys(range(ENTRIES), "x"))
+        carry_out(grid.state, crowd(grid))
+        before = owned(grid.state)
+        assert sorted(map(len, before.values())) == [2, 3, 3]
+        stop("loopback", root=grid.root)
+        assert owned(grid.restart()) == before
+        with cachegrid.connect(grid.url) as client:
+            assert len(client.cache("still").get_many(range(ENTRIES))) == ENTRIES
+
+
 def test_a_migration_that_others_cancel_is_begun_again(grid: LoopbackGrid, monkeypatch: pytest.MonkeyPatch) -> None:
     """Twice; whoever cancels it more often means it, and is told of."""
     third, first = (grid.state.members[index].id for index in (2, 0))
@@ -237,6 +251,7 @@ def test_a_process_that_ends_half_way_leaves_nothing_that_the_next_does_not_put_
         half = list(handover.half_moved(Contacts.of_state(grid.state)))
         if number == signal.SIGINT:
             assert half == []
+            assert not _running(Contacts.of_state(grid.state))
         after = settled(grid.state)
         assert list(handover.half_moved(after)) == []
         assert not _running(after)
