@@ -397,7 +397,14 @@ class AsyncCell:
         """A lock named by a key, with a lease in ms."""
         # At epoch 0, which no entry has: a lock outlives clear().
         space = Space(self._hub.settings.namespace, self._names, [0] * len(self._names), doubt=NEVER)
-        return AsyncGridLock(self._hub, b"lock:" + space.address(key), label=repr(key), lease=lease, wait=wait)
+        return AsyncGridLock(
+            self._hub,
+            b"lock:" + space.address(key),
+            label=repr(key),
+            lease=lease,
+            wait=wait,
+            durability=Durability(self.policy.waits_for.replicas),  # it ends soon: no disk has to know of it
+        )
 
 
 def ends_in(ttl: int | None, idle: int | None) -> Ends:

@@ -9,8 +9,9 @@ import time
 import weakref
 from collections.abc import Callable
 from types import TracebackType
-from typing import Self
+from typing import Self, cast
 
+from cachegrid._core.durability import MEMORY, Durability
 from cachegrid._sio.hub import SyncHub
 from cachegrid._sio.keeper import give_back, take
 from cachegrid.engines._sio.protocol import SyncLeases
@@ -30,8 +31,10 @@ class SyncGridLock:
     object, too: keep that for as long as the lock is to be held.
     """
 
-    def __init__(self, hub: SyncHub, address: bytes, *, label: str, lease: int, wait: float) -> None:
-        self._hub, self._address = hub, address
+    def __init__(
+        self, hub: SyncHub, address: bytes, *, label: str, lease: int, wait: float, durability: Durability = MEMORY
+    ) -> None:
+        self._hub, self._address, self._durability = hub, address, durability
         self._label, self._lease, self._wait = label, lease, wait
         self._token = b""
         self._pid = 0  # of the process that holds it
@@ -41,7 +44,8 @@ class SyncGridLock:
         """
         Wait for the lock and take it: its fencing number.
 
-        Raises LockTimeout after `wait` seconds, and LockHeld where this very object holds it.
+        Raises LockTimeout after `wait` seconds, and LockHeld where this very object holds it. A lock of a cache whose
+        writes wait for replicas does so, too; where they do not have it in time it is NotDurable, and not held.
         """
         if self._is_held:
             raise LockHeld(
@@ -52,6 +56,9 @@ class SyncGridLock:
         token, number = os.urandom(16), None
         try:
             number = self._take(leases, token)
+            if self._durability != MEMORY:
+                # Not when it was asked for: who waits for another holder, and asks often, has no use for replicas.
+                self._let_last(leases.lasting(self._durability), token)
             self._token, self._pid, self.fence = token, os.getpid(), number
             self._hub.keeper.hold(leases, self._address, token, self._lease, _left(self, token))
         except BaseException:
@@ -73,6 +80,10 @@ class SyncGridLock:
                 raise LockTimeout(f"the lock {self._label} was held by another for more than {self._wait:.3g} s")
             sleep(pause * (0.5 + random.random()))  # noqa: S311 - spreads those who wait, hides nothing
             pause = min(pause * 1.5, 0.05)
+
+    def _let_last(self, leases: object, token: bytes) -> None:
+        if not cast("SyncLeases", leases).renew(self._address, token, self._lease):
+            raise self._lost(token)
 
     def release(self) -> None:
         """Give the lock back. Raises LockLost if it was lost before, or never acquired."""

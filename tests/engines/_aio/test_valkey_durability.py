@@ -12,7 +12,8 @@ import cachegrid
 from cachegrid._core.durability import Durability
 from cachegrid.config import Settings
 from cachegrid.engines.valkey._aio.engine import AsyncValkeyEngine
-from cachegrid.errors import EngineTimeout, NotDurable, OutcomeUnknown, Unsupported
+from cachegrid.engines.valkey.leases import lease_key
+from cachegrid.errors import EngineTimeout, LockTimeout, NotDurable, OutcomeUnknown, Unsupported
 from cachegrid.testing._aio.bench import frame_of, version_in
 from cachegrid.testing.loopback import LoopbackGrid
 from cachegrid.testing.waits._aio import together
@@ -255,18 +256,23 @@ async def test_all_members_may_die_where_the_disk_has_it() -> None:
 
 async def test_an_owner_may_die_where_its_replica_has_it(mortal: LoopbackGrid) -> None:
     """
-    What was acknowledged at "replicated" is there, each time that its owner is killed right after that.
+    What was acknowledged at "replicated" is there, each time that its owner is killed right after that; so are locks.
     """
     async with cachegrid.aconnect(config=Settings(url=mortal.url, timeout=10)) as connected:
         cache = connected.cache("orders", durability="replicated")
         for turn in range(5):
-            owner = await aside(mortal.owner_of, b"cg:durable:%d" % turn)
+            lock = cache.lock(turn, lease="30s")
+            await lock.acquire()
+            owner = await aside(mortal.owner_of, lease_key(lock._address))
             values = {f"{turn}-{number}": turn for number in range(100)}
             for key, value in values.items():
                 await cache.set(key, value)
             await aside(mortal.kill, owner)
             await aside(mortal.wait_whole)
             assert values == await cache.get_many(list(values))
+            with pytest.raises(LockTimeout):
+                await cache.with_durability("memory").lock(turn, wait=0).acquire()
+            await lock.release()
             await aside(mortal.restart)
             await aside(mortal.wait_for, partial(are_linked, mortal))
 

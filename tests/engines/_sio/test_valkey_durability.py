@@ -13,7 +13,8 @@ import cachegrid
 from cachegrid._core.durability import Durability
 from cachegrid.config import Settings
 from cachegrid.engines.valkey._sio.engine import SyncValkeyEngine
-from cachegrid.errors import EngineTimeout, NotDurable, OutcomeUnknown, Unsupported
+from cachegrid.engines.valkey.leases import lease_key
+from cachegrid.errors import EngineTimeout, LockTimeout, NotDurable, OutcomeUnknown, Unsupported
 from cachegrid.testing._sio.bench import frame_of, version_in
 from cachegrid.testing.loopback import LoopbackGrid
 from cachegrid.testing.waits._sio import together
@@ -256,18 +257,23 @@ def test_all_members_may_die_where_the_disk_has_it() -> None:
 
 def test_an_owner_may_die_where_its_replica_has_it(mortal: LoopbackGrid) -> None:
     """
-    What was acknowledged at "replicated" is there, each time that its owner is killed right after that.
+    What was acknowledged at "replicated" is there, each time that its owner is killed right after that; so are locks.
     """
     with cachegrid.connect(config=Settings(url=mortal.url, timeout=10)) as connected:
         cache = connected.cache("orders", durability="replicated")
         for turn in range(5):
-            owner = aside(mortal.owner_of, b"cg:durable:%d" % turn)
+            lock = cache.lock(turn, lease="30s")
+            lock.acquire()
+            owner = aside(mortal.owner_of, lease_key(lock._address))
             values = {f"{turn}-{number}": turn for number in range(100)}
             for key, value in values.items():
                 cache.set(key, value)
             aside(mortal.kill, owner)
             aside(mortal.wait_whole)
             assert values == cache.get_many(list(values))
+            with pytest.raises(LockTimeout):
+                cache.with_durability("memory").lock(turn, wait=0).acquire()
+            lock.release()
             aside(mortal.restart)
             aside(mortal.wait_for, partial(are_linked, mortal))
 

@@ -9,7 +9,7 @@ import pytest
 
 from cachegrid._aio.cache import AsyncCache
 from cachegrid._core.durability import Durability
-from cachegrid.errors import ConfigError, NotDurable
+from cachegrid.errors import ConfigError, LockLost, LockTimeout, NotDurable
 from tests.flow._aio.flow import AsyncFlow
 from tests.flow._aio.gated import AsyncGatedEngine
 from tests.flow.waits._aio import until
@@ -132,6 +132,38 @@ async def test_a_clear_that_falls_short_is_told_and_done(flow: AsyncFlow) -> Non
     assert [None, None] == [await cache.get("key"), await other.get("key")]
     await grid.settle()
     assert 1 == engine_of(cache).calls["drop_many"]  # its memory is free
+
+
+async def test_a_lock_waits_as_its_cache_does(flow: AsyncFlow) -> None:
+    """
+    When it was taken; one that falls short is not held, and free for others.
+    """
+    cache = (await flow.grid()).cache("prices", durability="disk", replicas=1)
+    async with cache.with_durability("disk").lock("key"):
+        assert {} == engine_of_locks(cache).faces
+    async with cache.lock("key"):
+        face = engine_of_locks(cache).faces[ONE]
+        assert {"renew": 1} == face.calls
+        with pytest.raises(LockTimeout):
+            await cache.lock("key", wait=0).acquire()
+        assert {"renew": 1} == face.calls
+    face.fail("renew", NotDurable("short", wanted=1), answered=True)
+    lock = cache.lock("key", wait=0)
+    with pytest.raises(NotDurable):
+        await lock.acquire()
+    assert "not held" in repr(lock)
+    face.pretend("renew", False)
+    with pytest.raises(LockLost):
+        await lock.acquire()
+    async with cache.with_durability("memory").lock("key", wait=0):
+        pass
+
+
+def engine_of_locks(cache: AsyncCache) -> AsyncGatedEngine:
+    """The engine of its grid, that locks use."""
+    engine: Any = cache._hub.engine
+    assert isinstance(engine, AsyncGatedEngine)
+    return engine
 
 
 async def test_what_is_declared_is_changed_as_said(flow: AsyncFlow) -> None:

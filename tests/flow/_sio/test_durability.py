@@ -10,7 +10,7 @@ import pytest
 
 from cachegrid._core.durability import Durability
 from cachegrid._sio.cache import SyncCache
-from cachegrid.errors import ConfigError, NotDurable
+from cachegrid.errors import ConfigError, LockLost, LockTimeout, NotDurable
 from tests.flow._sio.flow import SyncFlow
 from tests.flow._sio.gated import SyncGatedEngine
 from tests.flow.waits._sio import until
@@ -133,6 +133,38 @@ def test_a_clear_that_falls_short_is_told_and_done(flow: SyncFlow) -> None:
     assert [None, None] == [cache.get("key"), other.get("key")]
     grid.settle()
     assert 1 == engine_of(cache).calls["drop_many"]  # its memory is free
+
+
+def test_a_lock_waits_as_its_cache_does(flow: SyncFlow) -> None:
+    """
+    When it was taken; one that falls short is not held, and free for others.
+    """
+    cache = (flow.grid()).cache("prices", durability="disk", replicas=1)
+    with cache.with_durability("disk").lock("key"):
+        assert {} == engine_of_locks(cache).faces
+    with cache.lock("key"):
+        face = engine_of_locks(cache).faces[ONE]
+        assert {"renew": 1} == face.calls
+        with pytest.raises(LockTimeout):
+            cache.lock("key", wait=0).acquire()
+        assert {"renew": 1} == face.calls
+    face.fail("renew", NotDurable("short", wanted=1), answered=True)
+    lock = cache.lock("key", wait=0)
+    with pytest.raises(NotDurable):
+        lock.acquire()
+    assert "not held" in repr(lock)
+    face.pretend("renew", False)
+    with pytest.raises(LockLost):
+        lock.acquire()
+    with cache.with_durability("memory").lock("key", wait=0):
+        pass
+
+
+def engine_of_locks(cache: SyncCache) -> SyncGatedEngine:
+    """The engine of its grid, that locks use."""
+    engine: Any = cache._hub.engine
+    assert isinstance(engine, SyncGatedEngine)
+    return engine
 
 
 def test_what_is_declared_is_changed_as_said(flow: SyncFlow) -> None:
