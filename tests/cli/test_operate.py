@@ -1,9 +1,10 @@
-"""The commands that change a grid of this host while it is used: add, remove, failover, restart."""
+"""The commands that change a grid of this host while it is used: add, remove and more."""
 
 from __future__ import annotations
 
 import json
 import re
+import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from cachegrid.cluster import find, start, stop
+from cachegrid.cluster import find, kill, start, stop
 from cachegrid.cluster.state import names
 from tests.cli.command import PROGRAM, cachegrid, environment, here
 
@@ -87,6 +88,25 @@ def test_what_cannot_be_done_is_said_in_one_line() -> None:
         assert re.search(said, done.err)
     elsewhere = here("add", CACHEGRID_URL="valkey://10.255.255.1:1")
     assert (4, True) == (elsewhere.code, "--name" in elsewhere.err)
+
+
+def test_a_grid_is_healed_and_its_members_replaced() -> None:
+    """
+    Slots without an owner are told, with another exit code, until they are given away.
+    """
+    state = start(owners=2, replicas=0)
+    replaced = here("replace", addresses()[0], "--json")
+    assert (0, 3, "") == (replaced.code, len(replaced.told["steps"]), replaced.err)
+    assert "nothing to do\n" == here("heal").out
+    kill(state, 1)
+    shutil.rmtree(state.member(1).folder)
+    left = here("heal")
+    assert (1, "cachegrid: 8,192 slots have no owner: --assign gives them to owners, without what was in them\n") == (
+        left.code,
+        left.err,
+    )
+    assert 0 == here("heal", "--assign").code
+    assert 0 == here("status", "--check").code
 
 
 def test_what_ctrl_c_stops_is_undone_or_gone_on_with() -> None:

@@ -149,7 +149,8 @@ def _missing(error: ModuleNotFoundError, package: str, extra: str) -> Any:
 for function in (
     *(grids.up, grids.down, grids.status, grids.url),
     *(entries.get, entries.set_, entries.delete, entries.keys, entries.clear, entries.stats),
-    *(operate.add, operate.remove, operate.failover, operate.restart, rebalance.rebalance),
+    *(operate.add, operate.remove, operate.replace, rebalance.rebalance),
+    *(operate.failover, operate.restart, operate.heal),
     *(demo, bench, version),
 ):
     app.command(function.__name__.strip("_"), cls=Command)(function)

@@ -1,4 +1,4 @@
-"""Members of a grid of this host come, go, hand over and are restarted: add, remove, failover, restart."""
+"""Members of a grid of this host come, go, hand over and are restarted: add, remove, failover and more."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cachegrid.cli.exits import ending_cleanly, fail
+from cachegrid.cli.exits import Exit, ending_cleanly, fail
 from cachegrid.cli.options import Config, Json, Name, Server
 from cachegrid.cli.rebalance import DryRun
 
 if TYPE_CHECKING:
     from cachegrid.cluster import GridState, Operation, Way
 
-__all__ = ["add", "failover", "remove", "restart"]
+__all__ = ["add", "failover", "heal", "remove", "replace", "restart"]
 
 Member = Annotated[str, typer.Argument(metavar="MEMBER", help="host:port as status shows it, or the port, or the id.")]
 
@@ -80,6 +80,47 @@ def failover(
     _operate(chosen, partial(begin, chosen, member), "has handed over", dry_run=dry_run, as_json=as_json)
 
 
+def replace(
+    member: Member, *, name: Name = None, config: Config = None, dry_run: DryRun = False, as_json: Json = False
+) -> None:
+    """
+    Put a fresh member in the place of one of a grid of this host.
+
+    It copies what the other's owner has, takes over where that is the owner, and then the other leaves: no write is
+    lost.
+    """
+    from cachegrid.cluster import replace as begin
+
+    chosen = _name(name, config)
+    _operate(chosen, partial(begin, chosen, member), "has a fresh member", dry_run=dry_run, as_json=as_json)
+
+
+def heal(
+    *,
+    assign: Annotated[
+        bool, typer.Option("--assign", help="Give slots without an owner to owners; what was in them is lost.")
+    ] = False,
+    name: Name = None,
+    config: Config = None,
+    dry_run: DryRun = False,
+    as_json: Json = False,
+) -> None:
+    """
+    Make a grid of this host whole again.
+
+    Dead members are started, replicas that owners lack are made anew, and slots without an owner are told of. The exit
+    code is 1 if any are left.
+    """
+    from cachegrid.cluster import heal as begin
+    from cachegrid.cluster import lost_slots
+
+    chosen = _name(name, config)
+    state = _operate(chosen, partial(begin, chosen, assign=assign), "is healed", dry_run=dry_run, as_json=as_json)
+    if not dry_run and (lost := sum(map(len, lost_slots(state)))):
+        fail(f"{lost:,} slots have no owner: --assign gives them to owners, without what was in them")
+        raise typer.Exit(Exit.NO)
+
+
 def restart(
     *,
     rolling: Annotated[bool, typer.Option("--rolling", help="One member after the other; has to be said.")] = False,
@@ -123,7 +164,7 @@ def _name(name: str | None, config: str | None) -> str:
     return local_state(settings).name
 
 
-def _operate(name: str, act: Callable[..., GridState], done: str, *, dry_run: bool, as_json: bool) -> None:
+def _operate(name: str, act: Callable[..., GridState], done: str, *, dry_run: bool, as_json: bool) -> GridState:
     """Show the plan, carry it out, and say what it came to."""
     from cachegrid.cli.operating import bar
     from cachegrid.cluster import Way
@@ -139,6 +180,7 @@ def _operate(name: str, act: Callable[..., GridState], done: str, *, dry_run: bo
         print(json.dumps(_told(state, told[0], dry_run=dry_run, seconds=seconds), indent=2))
     elif told[0].steps and not dry_run:
         print(f"grid {name} {done} after {seconds:.1f} s: {state.shape}")
+    return state
 
 
 def _carried_out(act: Callable[..., GridState], way: Way, told: list[Operation]) -> GridState:

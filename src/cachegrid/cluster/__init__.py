@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cachegrid.cluster.growth import add
+    from cachegrid.cluster.mending import heal, lost_slots
     from cachegrid.cluster.operation import Operation, Way
     from cachegrid.cluster.plan import MemberTls, Shape
     from cachegrid.cluster.presence import find, running
+    from cachegrid.cluster.replacing import replace
     from cachegrid.cluster.rolling import restart
     from cachegrid.cluster.shrinking import remove
     from cachegrid.cluster.shutdown import kill, stop
@@ -34,9 +36,12 @@ __all__ = [
     "embedded",
     "failover",
     "find",
+    "heal",
     "kill",
+    "lost_slots",
     "members",
     "remove",
+    "replace",
     "restart",
     "running",
     "start",
@@ -55,9 +60,12 @@ _HOMES = {
     "embedded": "startup",
     "failover": "takeover",
     "find": "presence",
+    "heal": "mending",
     "kill": "shutdown",
+    "lost_slots": "mending",
     "members": "view",
     "remove": "shrinking",
+    "replace": "replacing",
     "restart": "rolling",
     "running": "presence",
     "start": "startup",

@@ -76,11 +76,11 @@ def newcomer(state: GridState, ports: tuple[int, int], follows: int | None) -> M
     )
 
 
-def bring_in(before: GridState, grown: GridState, way: Way) -> GridState:
+def bring_in(before: GridState, grown: GridState, way: Way, *, is_full: bool = True) -> GridState:
     """
     Start all members that are not running, with those that are new in `grown`, and return when all know all.
 
-    If that fails the new ones are gone without a trace.
+    If that fails the new ones are gone without a trace. With `is_full=False` slots may be without an owner.
     """
     new = [member for member in grown.members if member not in before.members]
     save(grown)  # before anything is started: `down` ends it, and whoever comes after us goes on
@@ -90,7 +90,7 @@ def bring_in(before: GridState, grown: GridState, way: Way) -> GridState:
         for member in grown.members:
             if member.phase is Phase.JOINING and not member.conf.exists():
                 write_one_more(grown, member)
-        return heal(grown, timeout=way.timeout, progress=way.progress)
+        return heal(grown, timeout=way.timeout, progress=way.progress, is_full=is_full)
     except BaseException:
         with held_back():
             _undo(before, new)
@@ -99,7 +99,7 @@ def bring_in(before: GridState, grown: GridState, way: Way) -> GridState:
 
 def _planned(state: GridState, count: int) -> tuple[GridState, int]:
     """The grid with the new members, and how many owners are among them that had not been begun before."""
-    begun = sum(member.phase is Phase.JOINING and member.role == "owner" for member in state.members)
+    begun = sum(member.phase is Phase.JOINING and member.follows is None for member in state.members)
     new = max(count - begun, 0)
     shape = state.shape.with_owners(state.shape.owners + new)
     return _with_newcomers(replace(state, shape=shape), new), new

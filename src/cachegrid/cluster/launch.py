@@ -53,6 +53,7 @@ class Launch:
         self._spawned: list[MemberState] = []
         self._admins: dict[int, Admin] = {}
         self._seen = "it does not find the others"
+        self._slots = SLOTS  # that have to have an owner
 
     @property
     def state(self) -> GridState:
@@ -99,8 +100,13 @@ class Launch:
             self._admin(member)
             self._progress(what, done, len(members))
 
-    def wait_whole(self) -> None:
-        """Wait until all members agree: every slot is owned, nobody is missing, and replicas follow their owners."""
+    def wait_whole(self, *, is_full: bool = True) -> None:
+        """
+        Wait until all members agree: every slot is owned, nobody is missing, and replicas follow their owners.
+
+        With `is_full=False` slots may be without an owner.
+        """
+        self._slots = SLOTS if is_full else 0
         for done, member in enumerate(self._state.members, 1):
             self._wait_for(member, self._is_whole)
             self._progress("members agree", done, len(self._state.members))
@@ -180,7 +186,7 @@ class Launch:
     def _is_whole(self, admin: Admin) -> bool:
         facts = dict(line.split(":", 1) for line in admin.text("CLUSTER", "INFO").splitlines() if ":" in line)
         slots, known = int(facts["cluster_slots_ok"]), int(facts["cluster_known_nodes"])
-        if facts["cluster_state"] != "ok" or slots != SLOTS or known != len(self._state.members):
+        if facts["cluster_state"] != "ok" or slots < self._slots or known != len(self._state.members):
             self._seen = f"to it the grid is {facts['cluster_state']}, {slots:,} of {SLOTS:,} slots have a living owner"
             return False
         role = admin.facts("replication")

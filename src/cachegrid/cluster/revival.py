@@ -28,12 +28,12 @@ __all__ = ["heal", "resume"]
 READS_WHEN_DOWN = "cluster-allow-reads-when-down"
 
 
-def heal(state: GridState, *, timeout: float, progress: Progress | None = None) -> GridState:
+def heal(state: GridState, *, timeout: float, progress: Progress | None = None, is_full: bool = True) -> GridState:
     """
     Start the dead members of a grid again; they rejoin it, or join it, and what their replicas hold is not lost.
 
     A member that comes back empty while the others still take it for an owner would have its replicas
-    copy nothing over what they have. So they replace it first.
+    copy nothing over what they have. So they replace it first. With `is_full=False` slots may be without an owner.
     """
     # One whose starter was killed may run, and nobody has written down its process.
     state = replace(state, members=tuple(replace(member, pid=pid_of(member) or member.pid) for member in state.members))
@@ -48,7 +48,7 @@ def heal(state: GridState, *, timeout: float, progress: Progress | None = None) 
     ):
         launch.start(dead, "restarted")
         introduce(launch.state, timeout)
-        launch.wait_whole()
+        launch.wait_whole(is_full=is_full)
         save(launch.state)
         return launch.state
 

@@ -1,0 +1,138 @@
+"""A grid made whole again: dead members started, lost replicas made anew, and slots without an owner given to one."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from cachegrid.cluster.admin import connect_to
+from cachegrid.cluster.agreement import agree, rows_seen
+from cachegrid.cluster.balance import spans
+from cachegrid.cluster.growth import bring_in, newcomer
+from cachegrid.cluster.operation import Operation, Way, operating
+from cachegrid.cluster.ports import next_pairs
+from cachegrid.cluster.presence import pid_of
+from cachegrid.cluster.state import GridState, MemberState, Phase, save
+from cachegrid.cluster.takeover import with_roles
+from cachegrid.cluster.view import node_rows
+from cachegrid.engines.valkey.facts import NodeRow
+from cachegrid.engines.valkey.slots import SLOTS
+
+__all__ = ["heal", "lost_slots"]
+
+
+def heal(name: str = "default", *, assign: bool = False, root: Path | None = None, way: Way | None = None) -> GridState:
+    """
+    Make a grid of this host whole again: dead members are started, and replicas made anew that owners lack.
+
+    Members whose files are gone are among them. With `assign` slots that have no owner afterwards are given to owners,
+    those with fewest first: what was in them is lost, as it is without, and programs can use them again. `lost_slots`
+    tells which are left. Raises GridNotFound, StartFailed for a member that cannot be started, or an EngineError.
+    """
+    way = way or Way()
+    with operating(name, root, way) as there:
+        rows = rows_seen(there)
+        state = _with_missing(_with_gone(there, rows), rows)
+        way.tell(_told(there, state, rows, assign=assign))
+        if way.is_rehearsal:
+            return there
+        state = _with_parts(there, bring_in(there, state, way, is_full=not _lost(there, rows)))
+        if assign and (lost := lost_slots(state)):
+            _assign(state, lost)
+        if not lost_slots(state):  # else some take for their owner who says that it is not
+            agree(state, way.timeout)
+        return state
+
+
+def lost_slots(state: GridState) -> list[range]:
+    """The slots that no member owns, by its own word, or by that of others where it is dead and can be started."""
+    return _lost(state, rows_seen(state))
+
+
+def _lost(state: GridState, rows: Mapping[str, NodeRow]) -> list[range]:
+    there = {member.id for member in state.members if pid_of(member) or (member.folder / "nodes.conf").exists()}
+    held = (row.slots for row in rows.values() if row.id in there and row.is_owner)
+    return spans({*range(SLOTS)} - {slot for slots in held for span in slots for slot in span})
+
+
+def _with_gone(state: GridState, rows: Mapping[str, NodeRow]) -> GridState:
+    """The grid with members whose files are gone as ones that are about to join as what they were."""
+    index_of = {member.id: member.index for member in state.members}
+
+    def anew(member: MemberState) -> MemberState:
+        if member.conf.exists() or pid_of(member):
+            return member
+        follows = index_of.get(rows[member.id].owner_id) if member.id in rows else member.follows
+        return replace(
+            member, phase=Phase.JOINING, follows=follows, role="owner" if follows is None else "replica", pid=0
+        )
+
+    return replace(state, members=tuple(anew(member) for member in state.members))
+
+
+def _with_missing(state: GridState, rows: Mapping[str, NodeRow]) -> GridState:
+    """The grid with new replicas for owners that have fewer than its shape says."""
+    here = [member for member in state.members if member.phase is not Phase.LEAVING]
+    owners = [member for member in here if member.id in rows and rows[member.id].is_owner]
+    followers = [rows[member.id].owner_id for member in here if member.id in rows]
+    lacking = [
+        owner for owner in owners for _ in range(state.shape.replicas - followers.count(owner.id)) if owner.id in rows
+    ][: max(state.shape.members - len(here), 0)]
+    pairs = [(member.port, member.bus_port) for member in state.members]
+    ports = next_pairs(pairs, len(lacking), state.members[0].host) if lacking else []
+    for owner, pair in zip(lacking, ports, strict=True):
+        state = replace(state, members=(*state.members, newcomer(state, pair, owner.index)))
+    return state
+
+
+def _with_parts(before: GridState, state: GridState) -> GridState:
+    """The grid with its roles as they are now, and who has come back, or is a replica, is here; written down."""
+    back = {member.index for member in before.members if member.phase is Phase.HERE}
+    noted = (
+        replace(member, phase=Phase.HERE)
+        if member.phase is Phase.JOINING and (member.index in back or member.follows is not None)
+        else member
+        for member in with_roles(state).members
+    )
+    state = replace(state, members=tuple(noted))
+    save(state)
+    return state
+
+
+def _assign(state: GridState, lost: list[range]) -> None:
+    rows = rows_seen(state)
+    owners = [member for member in state.members if member.id in rows and rows[member.id].is_owner]
+    sizes = [(sum(map(len, rows[owner.id].slots)), owner.index) for owner in owners]
+    given: dict[int, list[int]] = {}
+    heapq.heapify(sizes)
+    for slot in (slot for span in lost for slot in span):
+        size, index = heapq.heappop(sizes)
+        given.setdefault(index, []).append(slot)
+        heapq.heappush(sizes, (size + 1, index))
+    for index, slots in given.items():
+        with connect_to(state, state.member(index), timeout=5.0) as admin:
+            view = {slot for row in node_rows(admin).values() for span in row.slots for slot in span}
+            for span in spans(view & {*slots}):
+                admin.run("CLUSTER", "DELSLOTSRANGE", span.start, span[-1])  # whoever it takes for the owner is none
+            for span in spans(slots):
+                admin.run("CLUSTER", "ADDSLOTSRANGE", span.start, span[-1])
+            admin.run("CLUSTER", "BUMPEPOCH")  # so that the others believe it, and not whom they took for the owner
+
+
+def _told(state: GridState, mended: GridState, rows: Mapping[str, NodeRow], *, assign: bool) -> Operation:
+    steps: list[str] = []
+    if dead := [member.address for member in state.members if not pid_of(member)]:
+        steps.append(f"start members again that do not run: {', '.join(dead)}")
+    for member in mended.members[len(state.members) :]:
+        owner = mended.member(member.follows or 0)
+        steps.append(f"start {member.address}, which copies {owner.address}: it has fewer replicas than the others")
+    lost = sum(map(len, _lost(state, rows)))
+    if lost and assign:
+        steps.append(f"give {lost:,} slots without an owner to owners; what was in them is lost")
+    elif lost:
+        steps.append(
+            f"leave {lost:,} slots without an owner: `--assign` gives them to owners, without what was in them"
+        )
+    return Operation(grid=state.name, steps=tuple(steps), shape=mended.shape)

@@ -1,0 +1,112 @@
+"""Members are replaced while programs use the grid, and a grid is made whole again."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from cachegrid.cluster import Operation, Way, find, heal, lost_slots, remove, replace
+from cachegrid.cluster.presence import pid_of
+from cachegrid.cluster.state import Phase
+from cachegrid.errors import GridError
+from cachegrid.testing.loopback import LoopbackGrid
+from tests.cluster.user import User
+
+pytestmark = [pytest.mark.grid, pytest.mark.slow]
+
+
+def is_whole(grid: LoopbackGrid) -> bool:
+    """Whether all members are up, and replicas follow."""
+    return all(facts.up and facts.link_up for facts in grid.members())
+
+
+def test_members_are_replaced_under_load() -> None:
+    """
+    An owner and a replica; no call fails, nothing acknowledged is lost, and the grid has the shape that it had.
+    """
+    with LoopbackGrid(owners=2) as grid:
+        before = grid.state
+        with User(before.full_url) as user:
+            replace("loopback", before.member(0).address, root=grid.root)
+            replace("loopback", before.member(3).address, root=grid.root)
+        assert ([], []) == (user.report.failed, user.report.lost)
+        after = grid.reread()
+        assert [1, 2, 4, 5] == [member.index for member in after.members]
+        assert {Phase.HERE} == {member.phase for member in after.members}
+        assert (True, before.shape) == (is_whole(grid), after.shape)
+        assert [("owner", 8192)] * 2 + [("replica", 0)] * 2 == [(f.role, f.slots) for f in grid.members()]
+        assert after == grid.restart() == find("loopback", root=grid.root)
+
+
+KILLED_AT = """
+import os, sys
+from pathlib import Path
+from cachegrid.cluster import Way, replace
+def progress(what, *_):
+    if what == sys.argv[3]: os.kill(os.getpid(), 9)
+replace("loopback", sys.argv[2], root=Path(sys.argv[1]), way=Way(progress=progress))
+"""
+
+
+@pytest.mark.parametrize("when", ["members agree", "handed over", "members ended"])
+def test_a_replacement_that_was_cut_short_is_gone_on_with(when: str) -> None:
+    """
+    With the fresh member that was started, and nothing else may be begun meanwhile.
+    """
+    with LoopbackGrid(owners=1) as grid:
+        old = grid.state.member(0)
+        words = [sys.executable, "-c", KILLED_AT, str(grid.root), old.address, when]
+        assert -9 == subprocess.run(words, check=False, timeout=60, env=os.environ).returncode
+        replace("loopback", old.address, root=grid.root)
+        assert [1, 2] == [member.index for member in grid.reread().members]
+        assert [16384, 0] == [facts.slots for facts in grid.members()]
+        assert is_whole(grid)
+
+
+def test_what_is_dead_or_gone_is_made_anew() -> None:
+    """
+    One whose files are gone comes back as what it was, and a replica that was removed is made anew, or is replaced.
+    """
+    told: list[Operation] = []
+    with LoopbackGrid(owners=2) as grid:
+        state = grid.state
+        remove("loopback", state.member(2).address, root=grid.root, force=True)
+        grid.kill(3)
+        shutil.rmtree(state.member(3).folder)
+        grid.reread()
+        heal("loopback", root=grid.root, way=Way(tell=told.append))
+        assert [1, 1] == [step.count(" again ") + step.count("copies") for step in told[0].steps]
+        assert [0, 1, 3, 4] == [member.index for member in grid.reread().members]
+        assert ["owner", "owner", "replica", "replica"] == [member.role for member in grid.state.members]
+        assert is_whole(grid)
+        heal("loopback", root=grid.root, way=Way(tell=told.append))
+        assert () == told[1].steps
+        dead = grid.kill(3)
+        replace("loopback", dead.address, root=grid.root)
+        assert [0, 1, 4, 5] == [member.index for member in grid.reread().members]
+        assert is_whole(grid)
+
+
+def test_slots_without_an_owner_are_told_and_given_away() -> None:
+    """
+    Of an owner without a replica whose files are gone; only on demand, as what was in them is lost.
+    """
+    told: list[Operation] = []
+    with LoopbackGrid(owners=2, replicas=0) as grid:
+        grid.kill(1)
+        with pytest.raises(GridError, match="cachegrid heal"):
+            replace("loopback", grid.state.member(1).address, root=grid.root)
+        shutil.rmtree(grid.state.member(1).folder)
+        heal("loopback", root=grid.root)
+        assert [range(8192, 16384)] == lost_slots(grid.reread())
+        heal("loopback", root=grid.root, way=Way(tell=told.append))
+        assert "leave 8,192 slots without an owner" in told[0].steps[0]
+        heal("loopback", root=grid.root, assign=True)
+        assert [] == lost_slots(grid.reread())
+        assert [8192, 8192] == [facts.slots for facts in grid.members()]
+        assert [True] * 2 == [pid_of(member) > 0 for member in grid.state.members]
+        grid.wait_whole()
