@@ -277,23 +277,33 @@ async def test_an_owner_may_die_where_its_replica_has_it(mortal: LoopbackGrid) -
             await aside(mortal.wait_for, partial(are_linked, mortal))
 
 
-async def test_an_owner_takes_along_what_its_replica_lacks(mortal: LoopbackGrid) -> None:
+@pytest.fixture
+def doomed() -> Iterator[LoopbackGrid]:
+    """A grid like that, which writes to disk before each answer."""
+    settings = {"cluster-node-timeout": "300", "appendfsync": "always"}
+    with LoopbackGrid(persist=True, settings=settings) as grid:
+        grid.wait_for(partial(are_linked, grid))
+        yield grid
+
+
+async def test_an_owner_takes_along_what_its_replica_lacks(doomed: LoopbackGrid) -> None:
     """
-    A replica that does not follow at the moment knows nothing of what was acknowledged at "memory": it is lost.
+    What was acknowledged at "memory" or "disk" is lost where the replica did not follow at the moment.
 
     At "replicated" it is not acknowledged.
     """
-    first, second = await aside(addresses_of, mortal, 0, 2)
-    async with opened(mortal.url + PATIENT) as engine:
-        await engine.lasting(ONE).store(first, OLD, None)
-        await aside(hold_replica, mortal)
+    first, second, third = await aside(addresses_of, doomed, 0, 3)
+    async with opened(doomed.url + PATIENT) as engine:
+        await engine.lasting(ONE).store_many([(first, OLD, None), (third, OLD, None)])
+        await aside(hold_replica, doomed)
         await engine.store(first, NEW, None)
+        await engine.lasting(DISK).store(third, NEW, None)
         with pytest.raises(NotDurable, match="0 of the 1 replicas .* had it, and 0 are connected"):
             await engine.lasting(ONE).store(second, NEW, None)
-        assert [NEW, NEW] == await engine.fetch_many([first, second])
-        await aside(mortal.kill, 0)
-        await aside(mortal.wait_whole)
-        assert [OLD, None] == await engine.fetch_many([first, second])
+        assert [NEW] * 3 == await engine.fetch_many([first, second, third])
+        await aside(doomed.kill, 0)
+        await aside(doomed.wait_whole)
+        assert [OLD, None, OLD] == await engine.fetch_many([first, second, third])
 
 
 def hold_replica(grid: LoopbackGrid) -> None:

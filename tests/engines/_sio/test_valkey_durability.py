@@ -278,23 +278,33 @@ def test_an_owner_may_die_where_its_replica_has_it(mortal: LoopbackGrid) -> None
             aside(mortal.wait_for, partial(are_linked, mortal))
 
 
-def test_an_owner_takes_along_what_its_replica_lacks(mortal: LoopbackGrid) -> None:
+@pytest.fixture
+def doomed() -> Iterator[LoopbackGrid]:
+    """A grid like that, which writes to disk before each answer."""
+    settings = {"cluster-node-timeout": "300", "appendfsync": "always"}
+    with LoopbackGrid(persist=True, settings=settings) as grid:
+        grid.wait_for(partial(are_linked, grid))
+        yield grid
+
+
+def test_an_owner_takes_along_what_its_replica_lacks(doomed: LoopbackGrid) -> None:
     """
-    A replica that does not follow at the moment knows nothing of what was acknowledged at "memory": it is lost.
+    What was acknowledged at "memory" or "disk" is lost where the replica did not follow at the moment.
 
     At "replicated" it is not acknowledged.
     """
-    first, second = aside(addresses_of, mortal, 0, 2)
-    with opened(mortal.url + PATIENT) as engine:
-        engine.lasting(ONE).store(first, OLD, None)
-        aside(hold_replica, mortal)
+    first, second, third = aside(addresses_of, doomed, 0, 3)
+    with opened(doomed.url + PATIENT) as engine:
+        engine.lasting(ONE).store_many([(first, OLD, None), (third, OLD, None)])
+        aside(hold_replica, doomed)
         engine.store(first, NEW, None)
+        engine.lasting(DISK).store(third, NEW, None)
         with pytest.raises(NotDurable, match="0 of the 1 replicas .* had it, and 0 are connected"):
             engine.lasting(ONE).store(second, NEW, None)
-        assert [NEW, NEW] == engine.fetch_many([first, second])
-        aside(mortal.kill, 0)
-        aside(mortal.wait_whole)
-        assert [OLD, None] == engine.fetch_many([first, second])
+        assert [NEW] * 3 == engine.fetch_many([first, second, third])
+        aside(doomed.kill, 0)
+        aside(doomed.wait_whole)
+        assert [OLD, None, OLD] == engine.fetch_many([first, second, third])
 
 
 def hold_replica(grid: LoopbackGrid) -> None:
