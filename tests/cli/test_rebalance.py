@@ -164,6 +164,18 @@ def test_an_owner_that_does_not_answer_stops_it_before_it_begins(grid: LoopbackG
     assert [{"from", "to", "slots", "ranges", "entries"}] == [set(move) for move in before]
 
 
+def test_an_owner_that_was_replaced_is_in_nobodys_way() -> None:
+    """It owns nothing any more, and gets nothing while it is dead."""
+    with LoopbackGrid() as grid:
+        skew(grid)
+        dead = grid.kill(1).address
+        grid.wait_for(lambda: all(owner.is_up for owner in Contacts.of_state(grid.state).owners if owner.slots))
+        done = rebalance(grid, "--json")
+        assert (Exit.DONE, MOVED) == (done.code, done.told["moved"])
+        assert dead not in {move["to"] for move in done.told["moves"]}
+        assert [0, 5461, 5461, 5462] == sizes(grid)
+
+
 def test_what_has_no_slots_is_refused() -> None:
     """A server alone, and what lives in this process only."""
     with servers.Server() as server:

@@ -21,7 +21,7 @@ from cachegrid.cluster.contacts import Contacts
 from cachegrid.cluster.moving import Pace, carry_out, entries_per_slot, owned, settled, span_text
 from cachegrid.engines.valkey._sio.engine import SyncValkeyEngine
 from cachegrid.engines.valkey.url import parse
-from cachegrid.errors import CacheError, ConfigError, EngineError, GridError, OutcomeUnknown, Unsupported
+from cachegrid.errors import CacheError, EngineError, GridError, OutcomeUnknown
 from cachegrid.testing.certificates import make_certificates
 from cachegrid.testing.loopback import LoopbackGrid
 from tests.engines import servers
@@ -431,27 +431,6 @@ def test_plans_that_are_out_of_date_are_refused(grid: LoopbackGrid) -> None:
     there = [Move(second, third, (range(start, start + 5),))]
     carry_out(grid.state, there)
     assert sizes(grid) == [5462, 5461, 5461]
-
-
-def test_members_are_found_by_what_people_call_them(grid: LoopbackGrid) -> None:
-    """By address, port, or the beginning of their id; what is none, or more than one, is refused with all there are."""
-    contacts = Contacts.at_url(grid.url)
-    member = grid.state.members[4]
-    for text in (member.address, str(member.port), member.id, member.id[:12]):
-        assert contacts.named(text).id == member.id
-    for text in ("nobody", "1", member.id[:3]):
-        with pytest.raises(ConfigError, match=f"MEMBER is '{text}'; it must be one of .*{member.address}"):
-            contacts.named(text)
-    assert [len(contacts.owners), len(contacts.replicas)] == [3, 3]
-    assert {replica.follows for replica in contacts.replicas} == set(contacts.owned)
-
-
-def test_what_is_no_grid_is_said_to_be_none() -> None:
-    """A server alone has no slots, a wrong port nobody, and a wrong password no access."""
-    with servers.Server() as server, pytest.raises(Unsupported, match="is no cluster"):
-        Contacts.at_url(server.url())
-    with pytest.raises(EngineError, match="cannot be reached"):
-        Contacts.at_url(f"valkey://127.0.0.1:{servers.free_port()}")
 
 
 def test_many_ranges_are_told_in_short() -> None:

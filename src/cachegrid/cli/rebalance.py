@@ -140,17 +140,17 @@ def _planned(grid: Operated, *, changes: bool) -> _Plan:
     from cachegrid.cluster.moving import entries_per_slot, settled
 
     contacts = settled(grid.contacts) if changes else grid.contacts
-    _check_all_up(contacts)
-    plan = moves(contacts.owned, contacts.owned)
+    _check_owners(contacts)
+    plan = moves(contacts.owned, [owner.id for owner in contacts.owners if owner.is_up])
     share = {source: entries_per_slot(contacts, source) for source in {move.source for move in plan}}
     entries = [round(share[move.source] * move.size) for move in plan]
     return _Plan(contacts, plan, entries, 0 if changes else len({half.slot for half in half_moved(contacts)}))
 
 
-def _check_all_up(contacts: Contacts) -> None:
+def _check_owners(contacts: Contacts) -> None:
     from cachegrid.errors import Unreachable
 
-    dead = [str(owner) for owner in contacts.owners if not owner.is_up]
+    dead = [str(owner) for owner in contacts.owners if owner.slots and not owner.is_up]
     if dead:
         raise Unreachable(
             f"slots cannot be shared out while an owner does not answer: {', '.join(dead)}; start it again, or let a "

@@ -27,7 +27,7 @@ from cachegrid.errors import (
     Unsupported,
 )
 
-__all__ = ["Contact", "Contacts", "look", "open_admin"]
+__all__ = ["Contact", "Contacts", "agreed", "look", "open_admin"]
 
 PATIENCE = 1.0  # seconds for a connection, and for an answer that is not asked to take longer
 LOST = {"fail", "noaddr", "handshake"}  # flags of members that nobody should be sent to
@@ -142,11 +142,15 @@ def look(target: Target, endpoints: Iterable[Endpoint]) -> dict[str, Contact]:
         left += [each for each in dict.fromkeys(known) if each not in asked and each not in left]
     if not views:
         raise trouble or Unreachable("no member is known that could be asked")
-    return _agreed(views, target.seeds[0])
+    return agreed(views, target.seeds[0])
 
 
-def _agreed(views: Mapping[str, Mapping[str, NodeRow]], asked: Endpoint) -> dict[str, Contact]:
-    """What most of the views say; of itself a member knows best whether it owns or follows."""
+def agreed(views: Mapping[str, Mapping[str, NodeRow]], asked: Endpoint) -> dict[str, Contact]:
+    """
+    The members as most of the views, by the id of who has them, say; `asked` is who told of those without a host.
+
+    Of itself a member knows best whether it is an owner or follows one.
+    """
     owners = _slot_owners(views.values())
     rows: dict[str, NodeRow] = {}
     for view in views.values():
