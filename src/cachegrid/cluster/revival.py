@@ -26,6 +26,7 @@ from cachegrid.errors import EngineError, ServerRefused
 __all__ = ["heal", "resume"]
 
 READS_WHEN_DOWN = "cluster-allow-reads-when-down"
+SPEAKING, SILENT = f"{READS_WHEN_DOWN} yes\n", f"{READS_WHEN_DOWN} no\n"
 
 
 def heal(state: GridState, *, timeout: float, progress: Progress | None = None, is_full: bool = True) -> GridState:
@@ -61,10 +62,10 @@ def _silent_until_whole(state: GridState, dead: Sequence[MemberState]) -> Iterat
     An owner that comes back empty takes itself for the owner until it hears of the one that replaced it: whoever asked
     it in that moment would be told that nothing is there.
     """
-    texts = {member: member.conf.read_text() for member in dead}
+    texts = {member: _conf(member) for member in dead}
     try:
         for member, text in texts.items():
-            quiet = text.replace(f"{READS_WHEN_DOWN} yes", f"{READS_WHEN_DOWN} no")
+            quiet = text.replace(SPEAKING, SILENT)
             write_atomically(member.conf, quiet, durable=True)
         yield
         for member in dead:
@@ -73,6 +74,11 @@ def _silent_until_whole(state: GridState, dead: Sequence[MemberState]) -> Iterat
     finally:
         for member, text in texts.items():
             write_atomically(member.conf, text, durable=True)
+
+
+def _conf(member: MemberState) -> str:
+    """The settings of a member; whoever was killed while it was silent has left it so. A user's own `no` is quoted."""
+    return member.conf.read_text().replace(SILENT, SPEAKING)
 
 
 def resume(state: GridState, program: ServerProgram, *, timeout: float, progress: Progress | None = None) -> GridState:
@@ -85,6 +91,8 @@ def resume(state: GridState, program: ServerProgram, *, timeout: float, progress
     save(state)
     with Launch(state, deadline=time.monotonic() + timeout, progress=progress) as launch:
         # Until the members know again what they own, only the files put aside tell.
+        for member in state.members:
+            write_atomically(member.conf, _conf(member), durable=True)
         put_nodes_aside(state)
         write_nodes(state, plan, program)
         launch.bring_up(plan)
