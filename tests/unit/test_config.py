@@ -57,6 +57,31 @@ def test_a_file_is_read(folder: Path) -> None:
     assert {"prices": CachePolicy(ttl="5m", compress="1kB"), "users": CachePolicy(idle=60)} == settings.caches
 
 
+def test_a_file_says_what_writes_wait_for(folder: Path) -> None:
+    """
+    By a word, a number, or both; what cannot be is told with its key in the file.
+    """
+    file = folder / "cachegrid.toml"
+    file.write_text(
+        """
+        [caches.orders]
+        durability = "replicated"
+        [caches.sessions]
+        replicas = 2
+        [caches.ledger]
+        durability = "disk"
+        replicas = 1
+        """
+    )
+    waits = {name: policy.waits_for for name, policy in load(folder).caches.items()}
+    assert {"orders": (1, False), "sessions": (2, False), "ledger": (1, True)} == waits
+    file.write_text('[caches.orders]\ndurability = "safe"\n')
+    with pytest.raises(ConfigError, match=r"cachegrid\.toml: caches\.orders\.durability is 'safe'; it must be memory"):
+        load(folder)
+    assert CachePolicy(durability="replicated").means_the_same_as(CachePolicy(replicas=1))
+    assert not CachePolicy(durability="replicated").means_the_same_as(CachePolicy(replicas=2))
+
+
 def test_the_nearest_file_wins(folder: Path) -> None:
     """
     That of the working folder, else of the nearest folder above it; `cachegrid.toml` before `pyproject.toml`.
