@@ -7,12 +7,13 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from cachegrid.cluster import find, kill, start, stop
-from cachegrid.cluster.state import names
+from cachegrid.cluster.state import Phase, names, save
 from tests.cli.command import PROGRAM, environment, here
 
 pytestmark = [pytest.mark.grid, pytest.mark.slow]
@@ -106,6 +107,22 @@ def test_a_grid_is_healed_and_its_members_replaced() -> None:
     )
     assert 0 == here("heal", "--assign").code
     assert 0 == here("status", "--check").code
+
+
+def test_status_tells_what_was_begun() -> None:
+    """
+    Who is leaving or joining, and the command that goes on with it.
+    """
+    state = start(owners=2, replicas=0)
+    assert [] == here("status", "--json").told["unfinished"]
+    first, second = state.members
+    save(replace(state, members=(replace(first, phase=Phase.JOINING), replace(second, phase=Phase.LEAVING))))
+    joining = f"joining: {first.address}; go on with: cachegrid add"
+    leaving = f"leaving: {second.address}; go on with: cachegrid remove {second.address}"
+    assert [joining, leaving] == here("status", "--json").told["unfinished"]
+    assert f"{joining}\n{leaving}\n" in here("status").out
+    save(replace(state, members=(replace(first, phase=Phase.JOINING), second)))
+    assert [] == here("status", "--json").told["unfinished"]  # it has its share
 
 
 def test_what_ctrl_c_stops_is_undone() -> None:

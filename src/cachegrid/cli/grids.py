@@ -16,6 +16,7 @@ from cachegrid.cli.options import BasePort, Config, Json, Members, Memory, Name,
 
 if TYPE_CHECKING:
     from cachegrid.cli.starting import Started
+    from cachegrid.cluster import GridState
     from cachegrid.engines.facts import MemberFacts
 
 __all__ = ["down", "status", "up", "url"]
@@ -126,16 +127,19 @@ def status(
     """
     from cachegrid.cli import show
 
-    known, where, facts, options = _looked_at(url, name, config)
+    known, where, facts, state = _looked_at(url, name, config)
     whole = show.is_whole(facts)
+    begun = _begun(state) if state else []
     if as_json:
-        _print_json(_told(known, where, facts))
+        _print_json(_told(known, where, facts) | ({"unfinished": begun} if state else {}))
     else:
         out = show.console()
         out.print(f"grid [bold]{known or where}[/]: {show.summary(facts)}", soft_wrap=True)
         out.print(show.members_table(facts, out.width))
-        if options and not all(member.up for member in facts):
-            out.print(f"start dead members again with: cachegrid up {options}", soft_wrap=True)
+        if state and not all(member.up for member in facts):
+            out.print(f"start dead members again with: cachegrid up {state.options}", soft_wrap=True)
+        for line in begun:
+            out.print(line, soft_wrap=True)
     if check and not whole:
         raise typer.Exit(Exit.NO)
 
@@ -164,17 +168,31 @@ def url(
         print(text)
 
 
-def _looked_at(url: str | None, name: str | None, config: str | None) -> tuple[str, str, list[MemberFacts], str]:
-    """The name, the URL and the members of the grid that is meant; of one on this host, what to say to `up` for it."""
+def _begun(state: GridState) -> list[str]:
+    """What was begun with the grid's members and not ended, and how to go on with it."""
+    from cachegrid.cluster.growth import settled
+    from cachegrid.cluster.operation import unfinished
+    from cachegrid.errors import EngineError
+
+    try:
+        return unfinished(settled(state))
+    except EngineError:  # nobody answers who could tell
+        return unfinished(state)
+
+
+def _looked_at(
+    url: str | None, name: str | None, config: str | None
+) -> tuple[str, str, list[MemberFacts], GridState | None]:
+    """The name, the URL and the members of the grid that is meant; of one on this host, what is written down of it."""
     from cachegrid.cli.reach import local_state, reached, said
     from cachegrid.cluster import members as look
 
     settings = said(url, name, config)
     if settings.url is None:
         state = local_state(settings)
-        return state.name, state.url, look(state), state.options
+        return state.name, state.url, look(state), state
     with reached(url, name, config) as grid:
-        return grid.name, grid.url, grid.members(), ""
+        return grid.name, grid.url, grid.members(), None
 
 
 def _told(name: str, url: str, members: list[MemberFacts]) -> dict[str, Any]:

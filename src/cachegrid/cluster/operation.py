@@ -12,10 +12,10 @@ from cachegrid.cluster.launch import Progress
 from cachegrid.cluster.lock import locked
 from cachegrid.cluster.plan import Shape
 from cachegrid.cluster.presence import find
-from cachegrid.cluster.state import GridState, MemberState, checked_name, state_root
+from cachegrid.cluster.state import GridState, MemberState, Phase, checked_name, state_root
 from cachegrid.errors import ConfigError, GridNotFound
 
-__all__ = ["Operation", "Way", "member_named", "memory_text", "operating"]
+__all__ = ["Operation", "Way", "member_named", "memory_text", "operating", "unfinished"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +58,19 @@ def member_named(state: GridState, text: str) -> MemberState:
             return member
     there = ", ".join(member.address for member in state.members)
     raise ConfigError("member", text, f"one of grid {state.name!r}: {there}")
+
+
+def unfinished(state: GridState) -> list[str]:
+    """What was begun with members and not ended, one sentence each, with the command that goes on with it."""
+    lines: list[str] = []
+    joining = [member for member in state.members if member.phase is Phase.JOINING]
+    if joining:
+        goes_on = "add" if any(member.follows is None for member in joining) else "heal"
+        lines.append(f"joining: {', '.join(one.address for one in joining)}; go on with: cachegrid {goes_on}")
+    leaving = [member.address for member in state.members if member.phase is Phase.LEAVING]
+    if leaving:
+        lines.append(f"leaving: {', '.join(leaving)}; go on with: cachegrid remove {leaving[0]}")
+    return lines
 
 
 def memory_text(shape: Shape) -> str:
