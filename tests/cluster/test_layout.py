@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from cachegrid.cluster.layout import read_back
 from cachegrid.cluster.plan import Shape
-from cachegrid.cluster.state import GridState, MemberState
+from cachegrid.cluster.state import GridState, MemberState, Phase
 from cachegrid.errors import StartFailed
 
 A, B, C, D = (letter * 40 for letter in "abcd")
@@ -123,3 +124,18 @@ def test_a_damaged_file_is_replaced_by_what_the_others_knew_last(
             file.write(f"{B} 127.0.0.1:7002@17001 {row}\n")
     plan = read_back(state, ids())
     assert [(range(8192),), (range(8192, 16384),), (), ()] == [member.slots for member in plan.members]
+
+
+def test_members_that_were_about_to_join_become_what_they_came_for(kept: Callable[[Iterable[str]], GridState]) -> None:
+    """
+    An owner without slots, and its replica, which nobody had told yet whom to follow; whatever their indexes are.
+    """
+    state = kept(["master - 1 0-16383", f"slave {A} 1", "master - 0", "master - 0"])
+    first, second, owner, replica = state.members
+    joining = (
+        replace(owner, index=7, phase=Phase.JOINING),
+        replace(replica, index=9, phase=Phase.JOINING, role="replica", follows=7),
+    )
+    plan = read_back(replace(state, members=(first, second, *joining)), lambda: "f" * 40)
+    assert [(0, None), (1, 0), (7, None), (9, 7)] == [(member.index, member.follows) for member in plan.members]
+    assert [(range(16384),), (), (), ()] == [member.slots for member in plan.members]

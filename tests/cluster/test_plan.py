@@ -15,6 +15,7 @@ from cachegrid.cluster.plan import (
     MemberPlan,
     MemberTls,
     Shape,
+    conf_beside,
     conf_text,
     lay_out,
     nodes_text,
@@ -213,3 +214,30 @@ def test_no_value_ends_its_line(value: str) -> None:
     assert [line] == re.split("[\r\n]", line)
     marks = {"n": "\n", "r": "\r"}
     assert value == re.sub(r"\\(.)", lambda found: marks.get(found[1], found[1]), line[1:-1])
+
+
+def test_one_more_member_is_set_as_another_one_but_for_its_place() -> None:
+    """
+    Settings that somebody chose are its own, too; with TLS nobody listens in clear.
+    """
+    tls = MemberTls(ca=Path("/ca"), cert=Path("/cert"), key=Path("/key"))
+    plan = planned(Shape(owners=1, replicas=0))
+    for files in (None, tls):
+        model = conf_text(
+            plan.members[0], plan.shape, Path("/g/m1"), password="pw", tls=files, settings={"timeout": "9"}
+        )
+        text = conf_beside(model, Path("/g/m4"), port=71, bus_port=72, tls=files is not None)
+        changed = {*text.splitlines()} - {*model.splitlines()}
+        port = {"tls-port 71"} if files else {"port 71"}
+        assert changed == port | {"cluster-port 72", 'dir "/g/m4"', 'logfile "/g/m4/log"', 'pidfile "/g/m4/pid"'}
+        assert len(model.splitlines()) == len(text.splitlines())
+
+
+def test_with_more_or_fewer_owners_each_has_as_much_memory() -> None:
+    """
+    Also where the whole could not be split evenly.
+    """
+    shape = Shape(owners=3, memory=100_000_000)
+    assert 4 * (100_000_000 // 3) == shape.with_owners(4).memory
+    assert shape.with_owners(4).with_owners(2) == shape.with_owners(2)
+    assert Shape(owners=3).with_owners(5) == Shape(owners=5)

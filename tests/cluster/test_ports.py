@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cachegrid.cluster import ports
-from cachegrid.cluster.ports import free_pairs, is_free, pairs_from, refuse_taken, user_of
+from cachegrid.cluster.ports import free_pairs, is_free, next_pairs, pairs_from, refuse_taken, user_of
 from cachegrid.errors import ConfigError, StartFailed
 
 
@@ -92,3 +92,23 @@ def test_old_connections_do_not_take_a_port() -> None:
     accepted.close()
     assert is_free("127.0.0.1", port)
     client.close()
+
+
+def test_more_ports_follow_those_in_a_row() -> None:
+    """
+    While they are free; else any free ones are taken, and none twice.
+    """
+    row = [(first, first + 10_000) for (first, _) in [free_pairs(1, "127.0.0.1")[0]]]
+    row.append((row[0][0] + 1, row[0][1] + 1))
+    following = [(row[1][0] + 1, row[1][1] + 1)]
+    if all(is_free("127.0.0.1", port) for port in following[0]):
+        assert following == next_pairs(row, 1, "127.0.0.1")
+    with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if is_free("127.0.0.1", following[0][0]):
+            taken.bind(("127.0.0.1", following[0][0]))
+            taken.listen()
+        assert following != next_pairs(row, 1, "127.0.0.1")
+    elsewhere = next_pairs([(row[0][0], row[0][1]), (row[0][0] + 7, row[0][1] + 7)], 3, "127.0.0.1")
+    flat = [port for pair in elsewhere for port in pair]
+    assert 6 == len({*flat} - {row[0][0], row[0][0] + 7})
