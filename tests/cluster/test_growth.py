@@ -82,6 +82,19 @@ def test_a_rehearsal_changes_nothing() -> None:
         assert any("move 10,922 of 16,384 slots" in step for step in told[0].steps)
 
 
+def test_the_plan_counts_on_who_will_be_an_owner() -> None:
+    """
+    Not on one that has died and was replaced.
+    """
+    told: list[Operation] = []
+    with LoopbackGrid(owners=3) as grid:
+        grid.kill(0)
+        grid.wait_whole()
+        grow(grid, tell=told.append, is_rehearsal=True)
+        assert f"start members again that do not run: {grid.state.member(0).address}" == told[0].steps[0]
+        assert "move 4,096 of 16,384 slots to owners that have fewer" in told[0].steps
+
+
 def test_members_that_cannot_be_started_leave_nothing() -> None:
     """
     The grid is as it was.

@@ -147,8 +147,8 @@ def _shared_out(state: GridState, way: Way) -> GridState:
 
 
 def _staying(state: GridState, grid: Contacts) -> list[str]:
-    """The ids of the members that are owners now, but for those that leave."""
-    owners = {owner.id for owner in grid.owners}
+    """The ids of the members that are owners now, but for those that leave; a dead one that was replaced is none."""
+    owners = {owner.id for owner in grid.owners if owner.is_up or owner.slots}
     return [member.id for member in state.members if member.phase is not Phase.LEAVING and member.id in owners]
 
 
