@@ -84,13 +84,16 @@ class Copies:
     Each of them has a table of its own, from key to copy, and looks into it without asking here.
 
     The lock is re-entrant, because a signal handler or a finalizer that uses the cache may run while its own thread
-    holds it. What such a one may have changed in between is looked at again.
+    holds it. Such a one takes copies out of their tables, and keeps none; what it took out is counted out when the
+    work that it has interrupted is done.
     """
 
     def __init__(self, *, max_bytes: int, max_entries: int) -> None:
         self.bytes = self.entries = self.evictions = 0
         self._max_bytes, self._max_entries = max_bytes, max_entries
         self._lock = threading.RLock()
+        self._is_busy = False  # under the lock: only who runs in the middle of that work finds it so
+        self._late: list[Copy] = []  # taken out of their tables meanwhile
         self._small: deque[Copy] = deque()
         self._main: deque[Copy] = deque()
         self._small_bytes = self._small_entries = self._dead = 0
@@ -123,53 +126,99 @@ class Copies:
 
         What changed since its token was taken is not kept, unless others have kept the very same meanwhile.
         """
-        refused: list[bytes] = []
-        entered: list[Fill] = []
         with self._lock:
-            for fill in fills:
-                copy = fill.copy
-                if self.token(fill.address) != fill.token:
-                    if not _says_the_same(copy.table.get(copy.key), copy):
-                        refused.append(fill.address)
-                elif copy.size > self._max_bytes // _SMALL_SHARE:
-                    refused.append(fill.address)  # it would push out too much
-                else:
-                    self._remove(copy.table.get(copy.key))
-                    copy.table[copy.key] = copy
-                    self._enter(copy)
-                    entered.append(fill)
-            self._make_room()
-            for copy, address, token in entered:
-                if self.token(address) != token:
-                    self._remove(copy)
-                    refused.append(address)
-            for _, address, _ in entered:  # after all were looked at: some have their token in common
-                # What others have asked for meanwhile may be older than what this one's caller is about to see.
-                self._spoil(address)
-        return refused
+            if self._is_busy:
+                return [fill.address for fill in fills]
+            self._is_busy = True
+            try:
+                return self._keep(fills)
+            finally:
+                self._finish()
 
     def drop(self, table: dict[Any, Copy], key: Hashable) -> None:
         """Forget a copy. Who spoils its address before that lets none take its place that is older."""
         with self._lock:
-            self._remove(table.get(key))
+            if self._is_busy:
+                self._take_out(table, [key])
+                return
+            self._is_busy = True
+            try:
+                self._remove(table.get(key))
+            finally:
+                self._finish()
 
     def drop_all(self, table: dict[Any, Copy]) -> None:
         """Forget all copies of a table, which nobody looks into any more, and keep none that is on its way."""
         self.spoil_all()
         with self._lock:
-            if len(table) == self.entries:  # there are no others, so none has to be counted out
-                self._begin()
-                table.clear()
-            for copy in list(table.values()):
-                self._remove(copy)
+            if self._is_busy:
+                self._take_out(table, list(table))
+                return
+            self._is_busy = True
+            try:
+                self._remove_all(table)
+            finally:
+                self._finish()
 
     def forget(self) -> None:
         """In a forked child: begin anew, since the lock may be held by a thread of the parent's."""
         self._lock = threading.RLock()
+        self._is_busy, self._late = False, []
         self._begin()
         self.spoil_all()
 
     # Inside; under the lock.
+
+    def _finish(self) -> None:
+        """The end of each piece of work: count out what was taken out meanwhile."""
+        while True:
+            while self._late:
+                self._remove(self._late.pop())
+            self._is_busy = False
+            if not self._late:
+                return
+            self._is_busy = True  # somebody came just before
+
+    def _take_out(self, table: dict[Any, Copy], keys: Iterable[Hashable]) -> None:
+        for key in keys:
+            copy = table.pop(key, None)
+            if copy is not None:
+                self._late.append(copy)
+
+    def _keep(self, fills: Iterable[Fill]) -> list[bytes]:
+        refused: list[bytes] = []
+        entered: list[Fill] = []
+        for fill in fills:
+            copy = fill.copy
+            if self.token(fill.address) != fill.token:
+                if not _says_the_same(copy.table.get(copy.key), copy):
+                    refused.append(fill.address)
+            elif copy.size > self._max_bytes // _SMALL_SHARE:
+                refused.append(fill.address)  # it would push out too much
+            else:
+                self._remove(copy.table.get(copy.key))
+                copy.table[copy.key] = copy
+                self._enter(copy)
+                entered.append(fill)
+        self._make_room()
+        for copy, address, token in entered:
+            if self.token(address) != token:  # by a signal handler or finalizer, before it could be found
+                self._remove(copy)
+                refused.append(address)
+        for _, address, _ in entered:  # after all were looked at: some have their token in common
+            # What others have asked for meanwhile may be older than what this one's caller is about to see.
+            self._spoil(address)
+        return refused
+
+    def _remove_all(self, table: dict[Any, Copy]) -> None:
+        if len(table) == self.entries:  # there are no others, so none has to be counted out
+            gone = table.copy()  # so that no finalizer runs before the counts are right
+            table.clear()
+            self._late.clear()  # some of `gone`, if any
+            self._begin()
+            del gone
+        for copy in list(table.values()):
+            self._remove(copy)
 
     def _begin(self) -> None:
         self._small, self._main, self._ghosts = deque(), deque(), {}
@@ -228,7 +277,7 @@ class Copies:
             elif self._main:
                 self._go_round(self._main.popleft())
             else:
-                return  # what a signal handler has interrupted is counted, and in no queue yet
+                raise AssertionError  # pragma: no cover - what is counted stands in a queue
 
     def _pass_on(self, copy: Copy) -> None:
         """The oldest of the small queue has proved itself, or goes."""
@@ -267,9 +316,6 @@ def _says_the_same(one: Copy | None, other: Copy) -> bool:
 def _tidy(queue: deque[Copy]) -> None:
     """Take dropped copies out, one turn of the queue long."""
     for _ in range(len(queue)):
-        try:
-            copy = queue.popleft()
-        except IndexError:  # a finalizer of what was dropped has used the cache, and emptied it
-            return
+        copy = queue.popleft()
         if copy.size:
             queue.append(copy)

@@ -88,7 +88,7 @@ class Nearby:
         self.copies = copies
         self.staleness, self.shares, self.keeps_absence = staleness, shares, keeps_absence
         self.counters = Counters()  # those of the cache, once it has them
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # signal handlers and finalizers that use the cache may run under it
         self._followed: Pushes | None = None
         self._places: dict[bytes, tuple[Space, dict[Any, Copy]]] = {}  # by the prefix of a space
         _all.add(self)
@@ -102,10 +102,11 @@ class Nearby:
                 if any(other.epochs > space.epochs for other in same.values()):
                     return {}  # who made it was late: others look where it is newer, and that table must stay
                 places = {one: place for one, place in self._places.items() if one not in same}
-                for one in same:
-                    self.copies.drop_all(self._places[one][1])
+                old = [self._places[one][1] for one in same]
                 self._places = {**places, space.prefix: (space, {})}
-            return self._places[space.prefix][1]
+                for table in old:  # last, since a finalizer of theirs may ask for a table
+                    self.copies.drop_all(table)
+            return self._places.get(space.prefix, (space, {}))[1]
 
     def follow(self, engine: Pushes, prefix: bytes) -> None:
         """Be told of changes to what begins with `prefix`."""
@@ -150,7 +151,7 @@ class Nearby:
 
     def forget(self) -> None:
         """In a forked child: nothing is kept yet."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self.copies.forget()
         for _, table in self._places.values():
             table.clear()  # caches look into it
@@ -192,7 +193,7 @@ def _keepers(parent: bytes) -> Iterator[Nearby]:
 
 
 _here: dict[bytes, tuple[weakref.ref[Nearby], ...]] = {}  # who keeps copies in this process, by prefix
-_entering = threading.Lock()
+_entering = threading.RLock()
 
 
 def _enter(prefix: bytes, nearby: Nearby) -> None:
@@ -206,7 +207,7 @@ _all: weakref.WeakSet[Nearby] = weakref.WeakSet()  # for what has to be done in 
 
 def _forget_all() -> None:
     global _entering  # noqa: PLW0603 - a thread of the parent's may hold it
-    _entering = threading.Lock()
+    _entering = threading.RLock()
     for nearby in list(_all):
         nearby.forget()
 
