@@ -153,6 +153,15 @@ def _on_all(grid: LoopbackGrid, *words: str) -> None:
             admin.run(*words)
 
 
+def test_the_page_says_what_each_right_is_for() -> None:
+    """
+    Every command that docs/access.md grants stands in its table.
+    """
+    granted = {word[1:] for word in rule() if word.startswith("+")}
+    told = re.findall(r"`([a-z|]+)`", PAGE.read_text().partition("| right |")[2].replace("\\|", "|"))
+    assert set() == granted - set(told)
+
+
 def test_the_page_asks_for_nothing_that_is_not_sent() -> None:
     """
     Every command that docs/access.md grants is one that the engine sends, or that a script of its runs.
