@@ -136,6 +136,16 @@ def test_without_a_proof_of_health_all_works_and_nothing_is_kept_near(without: C
         assert 0 == cache.stats().near_hits
 
 
+def test_who_may_not_ask_who_the_members_are_is_told_so(without: Callable[[str], str]) -> None:
+    """
+    And not that none answers.
+    """
+    with cachegrid.connect(without("+cluster|nodes")) as connection:
+        connection.cache("prices").set("sku-1", 1)
+        with pytest.raises(AccessDenied, match="cluster"):
+            connection.members()
+
+
 def test_a_right_that_only_a_script_needs_is_named_too(without: Callable[[str], str]) -> None:
     """
     As one that a command needs.
