@@ -412,3 +412,21 @@ def test_a_finalizer_of_what_is_dropped_may_use_the_cache() -> None:
     assert not worker.is_alive(), "it waits for itself"
     assert list("abcdefgh") == sorted(ended)
     look_inside(copies, table)
+
+
+def test_a_handler_that_drops_while_all_are_dropped_is_not_counted_twice() -> None:
+    """What it took out of the table is among what is forgotten anyway."""
+    copies = Copies(max_bytes=ROOM, max_entries=10)
+
+    class Interrupted(dict[Any, Copy]):
+        """A table that loses a copy just before it is emptied."""
+
+        def copy(self) -> dict[Any, Copy]:
+            copies.drop(self, "a")
+            return super().copy()
+
+    table = Interrupted()
+    for key in "abc":
+        kept(copies, table, key)
+    copies.drop_all(table)
+    assert ({}, 0, 0) == (table, copies.entries, copies.bytes)
