@@ -17,7 +17,6 @@ from cachegrid.engines.valkey.target import Target
 from cachegrid.engines.valkey.watch import ear as ears
 from cachegrid.engines.valkey.watch.ear import Ear
 from cachegrid.engines.valkey.watch.watch import Watch
-from cachegrid.errors import CacheError
 
 PATIENCE = 10.0
 PREFIX = b"cg:prices:"
@@ -143,7 +142,7 @@ class Listener:
     def rung(self) -> None:
         """Nobody rings."""
 
-    def refused(self, endpoint: Endpoint, error: CacheError) -> None:
+    def refused(self, *_: object) -> None:
         """Nothing is refused."""
 
     def deaf(self) -> None:
