@@ -9,7 +9,7 @@ import sys
 import threading
 import uuid
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final, Protocol, runtime_checkable
 
 from cachegrid._core.address import Space, parent_of, prefix_of
@@ -95,6 +95,7 @@ class Nearby:
 
     def table(self, space: Space) -> dict[Any, Copy]:
         """The table of a space. That of the same cache at other epochs, its own or its outer cache's, goes."""
+        old: list[dict[Any, Copy]] = []
         with self._lock:
             if space.prefix not in self._places:
                 names = space.names
@@ -104,9 +105,10 @@ class Nearby:
                 places = {one: place for one, place in self._places.items() if one not in same}
                 old = [self._places[one][1] for one in same]
                 self._places = {**places, space.prefix: (space, {})}
-                for table in old:  # last, since a finalizer of theirs may ask for a table
-                    self.copies.drop_all(table)
-            return self._places.get(space.prefix, (space, {}))[1]
+            table = self._places[space.prefix][1]
+        for one in old:
+            self.copies.drop_all(one)
+        return table
 
     def follow(self, engine: Pushes, prefix: bytes) -> None:
         """Be told of changes to what begins with `prefix`."""
@@ -174,11 +176,12 @@ def wrote(address: bytes) -> None:
         nearby.changed(address)
 
 
-def seen(parent: bytes, found: Sequence[tuple[bytes, bytes]], but: Nearby | None = None) -> None:
+def seen(parent: bytes, found: Iterable[tuple[bytes, bytes]], but: Nearby | None = None) -> None:
     """The addresses of entries of a cache that were just read, and their versions: tell all who keep copies here."""
-    for nearby in _keepers(parent):
-        if nearby is not but:
-            for address, version in found:
+    keepers = [nearby for nearby in _keepers(parent) if nearby is not but]
+    if keepers:
+        for address, version in found:
+            for nearby in keepers:
                 nearby.seen(address, version)
 
 
