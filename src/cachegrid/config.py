@@ -71,6 +71,10 @@ class NearPolicy:
             if not isinstance(getattr(self, name), bool):
                 raise ConfigError(f"near.{name}", getattr(self, name), "true or false")
 
+    def __repr__(self) -> str:
+        """What differs from the defaults."""
+        return _shown(self)
+
     def meant(self) -> tuple[object, ...]:
         """What is said, however it was written."""
         size, time = bytes_of("size", self.max_bytes), seconds_of("time", self.max_staleness)
@@ -123,6 +127,10 @@ class CachePolicy:
     def waits_for(self) -> Durability:
         """What a write waits for before it returns."""
         return Durability(self.replicas or 0, self.durability == "disk")
+
+    def __repr__(self) -> str:
+        """What differs from the defaults."""
+        return _shown(self)
 
     def changed(self, **changes: Any) -> CachePolicy:
         """
@@ -396,6 +404,15 @@ def _from_environment(environ: Mapping[str, str]) -> _Level:
         elif variable.startswith("CACHEGRID_") and variable not in _ELSEWHERE:
             raise unknown("", "environment variable", variable, [*known, *_ELSEWHERE - {"CACHEGRID_CI"}])
     return _level(found, lambda name: f"CACHEGRID_{name.upper()}")
+
+
+def _shown(policy: CachePolicy | NearPolicy) -> str:
+    said = [
+        f"{item.name}={value!r}"
+        for item in dataclasses.fields(policy)
+        if (value := getattr(policy, item.name)) != item.default
+    ]
+    return f"{type(policy).__name__}({', '.join(said)})"
 
 
 def _names(settings: type[Settings | CachePolicy | NearPolicy]) -> list[str]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -28,7 +26,7 @@ def _ends_grids(state_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 def killed_and_connected_to() -> None:
     """The only member is killed, and whoever connects next starts the grid anew."""
-    os.kill(cluster.embedded().members[0].pid, signal.SIGKILL)
+    cluster.kill(cluster.embedded(), 0)
     cachegrid.connect().close()
     cluster.embedded()
 

@@ -161,6 +161,16 @@ def test_without_a_proof_of_health_all_works_and_nothing_is_kept_near(without: C
         assert 0 == cache.stats().near_hits
 
 
+def test_who_may_not_ask_who_the_members_are_is_told_so(without: Callable[[str], str]) -> None:
+    """
+    And not that none answers.
+    """
+    with cachegrid.connect(without("+cluster|nodes")) as connection:
+        connection.cache("prices").set("sku-1", 1)
+        with pytest.raises(AccessDenied, match="cluster"):
+            connection.members()
+
+
 def test_a_right_that_only_a_script_needs_is_named_too(without: Callable[[str], str]) -> None:
     """
     As one that a command needs.
@@ -176,6 +186,15 @@ def _on_all(grid: LoopbackGrid, *words: str) -> None:
     for member in grid.state.members:
         with connect_to(grid.state, member) as admin:
             admin.run(*words)
+
+
+def test_the_page_says_what_each_right_is_for() -> None:
+    """
+    Every command that docs/access.md grants stands in its table.
+    """
+    granted = {word[1:] for word in rule() if word.startswith("+")}
+    told = re.findall(r"`([a-z|]+)`", PAGE.read_text().partition("| right |")[2].replace("\\|", "|"))
+    assert set() == granted - set(told)
 
 
 def test_the_page_asks_for_nothing_that_is_not_sent() -> None:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import secrets
 import threading
 import time
+import warnings
+import weakref
 from collections.abc import Callable
 
 import pytest
 
+import cachegrid
 from cachegrid.engines.memory import AsyncMemoryEngine, Store, SyncMemoryEngine, store_for
 from cachegrid.errors import ConfigError
 
@@ -64,6 +68,21 @@ def test_a_name_has_one_bound() -> None:
     assert store is store_for(name, 10_000)
     with pytest.raises(ConfigError, match=rf"memory://{name} is 20000; it must be 10000"):
         store_for(name, 20_000)
+
+
+def test_a_grid_that_was_let_go_is_told_no_more() -> None:
+    """
+    Else what it kept near would stay for as long as anybody has the entries.
+    """
+    with cachegrid.connect("memory://let-go") as grid:
+        cache = cachegrid.connect("memory://let-go").cache("prices", near=True)
+        cache.get("key")
+        nearby = weakref.ref(cache._nearby)  # type: ignore[attr-defined]
+        with warnings.catch_warnings(action="ignore", category=ResourceWarning):
+            del cache
+            gc.collect()
+        grid.cache("prices").set("key", "value")
+        assert nearby() is None
 
 
 def test_ten_threads_that_name_a_grid_at_once_get_one() -> None:

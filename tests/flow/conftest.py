@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -32,6 +33,12 @@ def loopback() -> Iterator[LoopbackGrid]:
 def kind(request: pytest.FixtureRequest) -> str:
     """Which engine a test runs on; a test for one of them only has it as a parameter."""
     return str(request.param)
+
+
+@pytest.fixture
+def near() -> dict[str, Any] | None:
+    """Near copies of every cache; a module that has them overrides it."""
+    return None
 
 
 @pytest.fixture

@@ -319,3 +319,56 @@ def test_a_child_begins_without_copies_and_hears_for_itself(grid: SyncGrid) -> N
     assert ears == [thread for thread in threading.enumerate() if "cachegrid ear" in thread.name]
     grid.close()
     assert not [thread for thread in threading.enumerate() if "cachegrid ear" in thread.name]
+
+
+def test_a_child_sees_its_own_writes_past_the_copies_of_its_parent(grid: SyncGrid, kind: str) -> None:
+    """
+    Of entries and of results, on every engine; and the parent goes on with its copies.
+    """
+    cache = grid.cache("near", near=True)
+
+    @cache.cached
+    def double(number: int) -> list[int]:
+        return [os.getpid(), 2 * number]
+
+    def is_near() -> bool:
+        hits = cache.stats().near_hits
+        cache.get_many(["key", "other"])
+        double(4)
+        return cache.stats().near_hits == hits + 3
+
+    cache.set_many({"key": "parent", "other": "parent"})
+    until(is_near)
+
+    def work() -> list[Any]:
+        cache["key"] = "child"
+        cache.delete("other")
+        double.invalidate(4)
+        return [cache["key"], cache.get("other"), double(4) == [os.getpid(), 8]]
+
+    assert ["child", None, True] == in_child(work)
+    is_shared = kind == "valkey"
+    until(lambda: ("child" if is_shared else "parent") == cache["key"])
+    until(lambda: (None if is_shared else "parent") == cache.get("other"))
+
+
+def test_a_child_clears_what_its_parent_keeps_near(grid: SyncGrid) -> None:
+    """
+    Copies that it makes itself are out of reach then, too.
+    """
+    cache = grid.cache("near", near=True)
+
+    def is_near() -> bool:
+        hits = cache.stats().near_hits
+        cache.get("key")
+        return cache.stats().near_hits > hits
+
+    cache["key"] = "parent"
+    until(is_near)
+
+    def work() -> list[Any]:
+        until(is_near)
+        cache.clear()
+        return [cache.get("key")]
+
+    assert [None] == in_child(work)

@@ -26,7 +26,8 @@ the writes that it stands between. Where two loads stand between the same writes
 
 Where several add to a number, it is its own proof, as long as it grows: a count begins anew, after a clear, at the
 time. An addition that failed may have been done, by a number that nobody was told. An addition that was under way
-during a clear may have begun anew at an earlier time than one that came before it, and is in no order with others.
+during a clear may have begun anew at an earlier time than one that came before it: it is in no order with others, nor
+are those that go on from it.
 
 An owner acknowledges before its replica has it. So what it acknowledged right before it went away (`Fault.losing`)
 may be lost, and what is read meanwhile, of its replica, may lack it for a while. The promises above hold for all other
@@ -146,6 +147,10 @@ class _Case:
         self._writes = sorted((write for write in writes if write.number), key=lambda write: write.number)
         self._numbers = [write.number for write in self._writes]
         self._unknown = [write for write in writes if not write.number]  # may have any number
+        self._unordered: set[int] = set()
+        for write in self._writes:
+            if clears.meets(write) or write.number - 1 in self._unordered:
+                self._unordered.add(write.number)
         self._loads = {load.number: load for load in loads}
         self._spans = [span for fault in faults for span in fault.losing]
         self._is_shared = bool(self._unknown) or len({write.process for write in self._writes}) > 1
@@ -203,8 +208,12 @@ class _Case:
         return self._writes[since : bisect_right(self._numbers, number)]
 
     def _is_out_of_order(self, read: Read) -> bool:
-        """Whether it gives a number that was counted while a clear went on."""
-        return self._is_shared and any(map(self._clears.meets, self._written(read.number) or self._unknown))
+        """Whether it gives a number that was counted while a clear went on, or that goes on from such a one."""
+        if not self._is_shared:
+            return False
+        if not self._written(read.number) and any(map(self._clears.meets, self._unknown)):
+            return True
+        return not self._unordered.isdisjoint((read.number, read.number - 1))
 
     # The promises.
 

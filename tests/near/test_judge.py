@@ -108,6 +108,14 @@ GOOD: dict[str, list[Event]] = {
         read(90, 5.15),
         read(80, 7),
     ],
+    "a count that goes on from one that began anew while a clear went on": [
+        *COUNTS,
+        write(90, 5),
+        Clear("w", 5.2, 5.6),
+        Write("v", "k", 80, 4.9, 5.7),
+        write(81, 6.5),
+        read(81, 9),
+    ],
     "counts that were lost are counted again": [
         *COUNTS,
         write(3, 9.9),

@@ -325,6 +325,14 @@ def test_the_caches_of_several_places_come_together(folder: Path) -> None:
     assert {"a": CachePolicy(ttl=1), "b": CachePolicy(ttl=3), "c": CachePolicy(ttl=4)} == settings.caches
 
 
+def test_a_policy_shows_what_was_said() -> None:
+    """
+    So that an error about one can be read.
+    """
+    assert "CachePolicy()" == repr(CachePolicy())
+    assert "CachePolicy(ttl='5m', near=NearPolicy(share=True))" == repr(CachePolicy(ttl="5m", near={"share": True}))
+
+
 def test_a_password_is_not_shown() -> None:
     """
     Not in the repr of the settings, which tells only what was said.

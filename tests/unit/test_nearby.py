@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 from cachegrid._core.address import Space
@@ -61,3 +62,47 @@ def test_who_is_late_with_an_older_epoch_replaces_no_newer_table() -> None:
     assert near.table(at(2)) is table
     near.changed(at(2).address("key"))
     assert {} == table
+
+
+def test_a_flush_or_a_move_lets_nothing_be_kept_that_was_asked_for_before() -> None:
+    """
+    Whatever slots it concerns; copies of the others stay.
+    """
+    near = nearby()
+    table = near.table(at(0))
+    keep(near, at(0), table)
+    token = near.copies.token(at(0).address("other"))
+    near.changed_if(lambda address: address != at(0).address("key"))
+    copy = Copy(table, "other", "value", raw=None, guard=Guard(), ends=ENDLESS, size=10)
+    assert [at(0).address("other")] == near.copies.keep([Fill(copy, at(0).address("other"), token)])
+    assert {"key"} == set(table)
+    near.changed_if(lambda address: True)  # noqa: ARG005 - all are lost
+    assert {} == table
+
+
+def test_a_finalizer_may_ask_for_a_table_while_one_is_dropped() -> None:
+    """
+    Of an epoch that is newer still: that one stands when all is done, and news reaches its copies.
+    """
+    near = nearby()
+    ended: list[dict[Any, Copy]] = []
+
+    class Loud:
+        """A value whose end uses the cache."""
+
+        def __del__(self) -> None:
+            ended.append(near.table(at(2)))
+
+    table = near.table(at(0))
+    copy = Copy(table, "key", Loud(), raw=None, guard=Guard(), ends=ENDLESS, size=10)
+    near.copies.keep([Fill(copy, at(0).address("key"), near.copies.token(at(0).address("key")))])
+    del copy
+    worker = threading.Thread(target=near.table, args=(at(1),), daemon=True)
+    worker.start()
+    worker.join(10)
+    assert not worker.is_alive(), "it waits for itself"
+    [newest] = ended
+    assert newest is near.table(at(2))
+    keep(near, at(2), newest)
+    near.changed(at(2).address("key"))
+    assert {} == newest

@@ -29,7 +29,7 @@ from cachegrid.errors import ConfigError, EngineError, FrameError, NotDurable
 from cachegrid.near.nearby import cleared, seen, wrote
 from cachegrid.waits._aio import AsyncWork
 
-__all__ = ["FAR", "AsyncCell", "Ends", "ends_in"]
+__all__ = ["FAR", "AsyncCell", "Ends", "edition", "ends_in"]
 
 T = TypeVar("T")
 
@@ -39,7 +39,7 @@ if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
     os.register_at_fork(after_in_child=_versions.seed)
 
 FAR: Final = object()  # what is said of a key of which nothing is known in this process
-_NO_VERSION = b"?"  # of bytes that are no frame
+_STRANGE = b"?"  # the edition of bytes that are no frame
 _FLAGS_AT = 9  # the byte of a frame that holds its flags
 
 
@@ -268,11 +268,7 @@ class AsyncCell:
 
     def _saw(self, address: bytes, raw: bytes | None) -> None:
         """Let nobody in this process hand out a near copy that is older than what was just read past them."""
-        try:
-            version = b"" if raw is None else frames.version_of(raw)
-        except FrameError:
-            version = _NO_VERSION
-        seen(self._parent, [(address, version)])
+        seen(self._parent, [(address, edition(raw))])
 
     def _thaw_quietly(self, address: bytes, raw: bytes) -> Any:
         return self._pipeline.thaw(address, raw)
@@ -429,3 +425,11 @@ def _checked_label(label: str) -> str:
     if any(mark in label for mark in ":{}/ ") or not label.isprintable():
         raise ConfigError("name or version of a cached function", label, "text without spaces and ':', '/', '{', '}'")
     return label
+
+
+def edition(raw: bytes | None) -> bytes:
+    """What near copies are known by that say the same; nothing for an absence."""
+    try:
+        return b"" if raw is None else frames.edition_of(raw)
+    except FrameError:
+        return _STRANGE

@@ -46,6 +46,7 @@ class AsyncGrid(AsyncGridFace):
         """
         The cache of a name, with its policy: what the settings say of it, changed by `policy` (see `CachePolicy`).
 
+        `near=True` keeps near copies as declared, a table changes what it names of that, and `near=False` keeps none.
         The same name gives the same object, for which one policy holds: asked for again with another one, it is a
         ConfigError. Another grid object, of one more call to connect, may have another policy.
         """

@@ -20,7 +20,7 @@ from typing import Any, Final, NamedTuple, cast
 
 from cachegrid._aio.ability import refusal
 from cachegrid._aio.cache import AsyncCache, unique
-from cachegrid._aio.cell import FAR
+from cachegrid._aio.cell import FAR, edition
 from cachegrid._aio.hub import AsyncHub
 from cachegrid._core import frame as frames
 from cachegrid._core.address import NEVER, Key, Space
@@ -31,13 +31,14 @@ from cachegrid.codecs.protocol import Payload
 from cachegrid.config import CachePolicy, NearPolicy
 from cachegrid.engines.ages import AGES
 from cachegrid.errors import FrameError
-from cachegrid.near.copies import ENDLESS, Copies, Copy, Fill, Guard
+from cachegrid.near.copies import ENDLESS, GONE, Copies, Copy, Fill, Guard
 from cachegrid.near.nearby import Nearby, Pushes, is_constant, seen, size_of
 
 __all__ = ["AsyncNearCache"]
 
 _SIMPLE: Final = frozenset({str, bytes, int})
 _are_simple: Final = _SIMPLE.issuperset
+_PAGE: Final = 1000  # keys of a batch: while their answers come, all of them are held besides their copies
 _new: Final = tuple.__new__  # half the price of the generated constructor, and every read that asks pays it twice
 
 
@@ -90,7 +91,7 @@ class AsyncNearCache(AsyncCache):
 
     # Reading.
 
-    def _near(self, key: Key, *, is_plain: bool = False) -> Any:
+    def _near(self, key: Key, *, is_plain: bool = False) -> Any:  # noqa: PLR0911 - the hot path: no more than needed
         space = self._space
         if space.doubt != self._engine.doubt:
             return FAR
@@ -102,7 +103,7 @@ class AsyncNearCache(AsyncCache):
         copy = space.table.get(key)
         if copy is None:
             return FAR
-        value, raw = copy.value, copy.raw  # before the look at its end: a dropped copy loses them after that
+        raw, value = copy.raw, copy.value  # in this order: what is dropped meanwhile loses its value first
         now = time.monotonic()
         if now >= copy.ends or now - copy.guard.heard >= self._staleness:
             return FAR
@@ -110,6 +111,8 @@ class AsyncNearCache(AsyncCache):
         if raw is not None:
             self._counters.near_hits += 1
             return self._pipeline.decode(raw)
+        if value is GONE:
+            return FAR
         if value is MISS:
             self._counters.near_misses += 1
         else:
@@ -133,7 +136,9 @@ class AsyncNearCache(AsyncCache):
             fresh = await self._settle()
             if fresh.prefix != space.prefix:
                 return await self._read_grid(key)
-        [value] = self._take_in(space, [_Answer(key, address, mark, raw, ends)])
+        answer = _Answer(key, address, mark, raw, ends)
+        value, copy = self._open(space, answer)
+        self._take_in([(answer, copy)])
         if value is MISS:
             self._counters.misses += 1
         else:
@@ -158,24 +163,32 @@ class AsyncNearCache(AsyncCache):
         return {key: values[key] for key in keys if values.get(key, MISS) is not MISS}
 
     async def _get_far(self, keys: list[Key]) -> dict[Key, Any]:
-        async def act(space: Space) -> tuple[dict[Key, Any], list[tuple[bytes, bytes | None]]]:
-            addresses = space.addresses(keys)
-            marks = [self._mark(address) for address in addresses]
+        async def act(space: Space) -> dict[Key, Any]:
             values: dict[Key, Any] = {}
-            entries: list[tuple[bytes, bytes | None]] = []
-            async for places, raws in self._parts(addresses):
-                found = zip(places, raws, strict=True)
-                answers = [_Answer(keys[place], addresses[place], marks[place], raw) for place, raw in found]
-                values.update(zip([keys[place] for place in places], self._take_in(space, answers), strict=True))
-                entries += [(answer.address, answer.raw) for answer in answers]
-            return values, entries
+            for first in range(0, len(keys), _PAGE):
+                values |= await self._get_page(space, keys[first : first + _PAGE])
+            return values
 
-        values, entries = await self._steadily(act)
-        if self._idle is None:
-            await self._restart_idle(entries)
+        values = await self._steadily(act)
         found = sum(value is not MISS for value in values.values())
         self._counters.hits += found
         self._counters.misses += len(keys) - found
+        return values
+
+    async def _get_page(self, space: Space, keys: list[Key]) -> dict[Key, Any]:
+        """The values of so many keys as their owners are asked for at a time, MISS for none."""
+        addresses = space.addresses(keys)
+        marks = [self._mark(address) for address in addresses]
+        values: dict[Key, Any] = {}
+        told: list[tuple[_Answer, Copy | None]] = []
+        async for places, raws in self._parts(addresses):
+            for place, raw in zip(places, raws, strict=True):
+                answer = _Answer(keys[place], addresses[place], marks[place], raw)
+                values[answer.key], copy = self._open(space, answer)
+                told.append((answer, copy))
+        self._take_in(told)  # together: some of them share their tokens, and what one changes is for all
+        if self._idle is None:
+            await self._restart_idle((answer.address, answer.raw) for answer, _ in told)
         return values
 
     # Keeping.
@@ -184,26 +197,21 @@ class AsyncNearCache(AsyncCache):
         engine: Any = self._engine  # and Pushes, or `_settle` would have refused it
         return _new(_Mark, (self._copies.token(address), engine.guard(address, self._parent), engine.trouble))
 
-    def _take_in(self, space: Space, answers: Sequence[_Answer]) -> list[Any]:
-        """The values in what the grid answered, MISS for none; copies of them are kept, where that may be."""
-        values: list[Any] = []
+    def _take_in(self, told: Sequence[tuple[_Answer, Copy | None]]) -> None:
+        """Keep the copies of what the grid answered, where that may be; what may not be kept has none."""
         fills: list[Fill] = []
-        strange: list[bytes] = []  # addresses of what may not be kept
-        for answer in answers:
-            value, copy = self._open(space, answer)
-            values.append(value)
+        strange: list[bytes] = []  # addresses of what is not kept
+        for answer, copy in told:
             mark = self._mark(answer.address)
             # Whether the token is still the same is for `keep` to say, which lets nobody change it meanwhile.
             if copy is None or mark.guard is not answer.mark.guard or mark.trouble != answer.mark.trouble:
                 strange.append(answer.address)
             else:
                 fills.append(Fill(copy, answer.address, answer.mark.token))
-        versions = [(fill.address, fill.copy.version) for fill in fills]
         for address in strange + self._copies.keep(fills):
             # What others have asked for meanwhile may be older than what this caller is about to see.
             self._nearby.changed(address)
-        seen(self._parent, versions, but=self._nearby)
-        return values
+        seen(self._parent, ((answer.address, edition(answer.raw)) for answer, _ in told), but=self._nearby)
 
     def _open(self, space: Space, answer: _Answer) -> tuple[Any, Copy | None]:
         """The value in an answer, and a copy of it, if there may be one."""
@@ -220,7 +228,8 @@ class AsyncNearCache(AsyncCache):
         except FrameError:
             self._counters.damaged += 1
             return MISS, None
-        return value, self._copy_of(space, answer, value, payload, self._end(frame), frame.version)
+        edition_here = raw[frames.VERSION_START : frames.TTL_END]
+        return value, self._copy_of(space, answer, value, payload, self._end(frame), edition_here)
 
     def _copy_of(
         self, space: Space, answer: _Answer, value: Any, payload: Payload | None, ends: float, version: bytes = b""

@@ -211,6 +211,11 @@ def version_of(raw: bytes) -> bytes:
     return raw[VERSION_START:VERSION_END]
 
 
+def edition_of(raw: bytes) -> bytes:
+    """What two frames of one entry have in common that say the same: version and time to live, or the digits."""
+    return raw if version_of(raw) is raw else raw[VERSION_START:TTL_END]
+
+
 def frame_of_int(raw: bytes) -> Frame:
     """What can be said of an entry that is stored as digits: its version."""
     return Frame(0, 0, 0, raw, None, None, None, b"", 0)

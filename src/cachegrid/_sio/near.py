@@ -26,19 +26,20 @@ from cachegrid._core.miss import MISS
 from cachegrid._core.units import bytes_of, seconds_of
 from cachegrid._sio.ability import refusal
 from cachegrid._sio.cache import SyncCache, unique
-from cachegrid._sio.cell import FAR
+from cachegrid._sio.cell import FAR, edition
 from cachegrid._sio.hub import SyncHub
 from cachegrid.codecs.protocol import Payload
 from cachegrid.config import CachePolicy, NearPolicy
 from cachegrid.engines.ages import AGES
 from cachegrid.errors import FrameError
-from cachegrid.near.copies import ENDLESS, Copies, Copy, Fill, Guard
+from cachegrid.near.copies import ENDLESS, GONE, Copies, Copy, Fill, Guard
 from cachegrid.near.nearby import Nearby, Pushes, is_constant, seen, size_of
 
 __all__ = ["SyncNearCache"]
 
 _SIMPLE: Final = frozenset({str, bytes, int})
 _are_simple: Final = _SIMPLE.issuperset
+_PAGE: Final = 1000  # keys of a batch: while their answers come, all of them are held besides their copies
 _new: Final = tuple.__new__  # half the price of the generated constructor, and every read that asks pays it twice
 
 
@@ -91,7 +92,7 @@ class SyncNearCache(SyncCache):
 
     # Reading.
 
-    def _near(self, key: Key, *, is_plain: bool = False) -> Any:
+    def _near(self, key: Key, *, is_plain: bool = False) -> Any:  # noqa: PLR0911 - the hot path: no more than needed
         space = self._space
         if space.doubt != self._engine.doubt:
             return FAR
@@ -103,7 +104,7 @@ class SyncNearCache(SyncCache):
         copy = space.table.get(key)
         if copy is None:
             return FAR
-        value, raw = copy.value, copy.raw  # before the look at its end: a dropped copy loses them after that
+        raw, value = copy.raw, copy.value  # in this order: what is dropped meanwhile loses its value first
         now = time.monotonic()
         if now >= copy.ends or now - copy.guard.heard >= self._staleness:
             return FAR
@@ -111,6 +112,8 @@ class SyncNearCache(SyncCache):
         if raw is not None:
             self._counters.near_hits += 1
             return self._pipeline.decode(raw)
+        if value is GONE:
+            return FAR
         if value is MISS:
             self._counters.near_misses += 1
         else:
@@ -134,7 +137,9 @@ class SyncNearCache(SyncCache):
             fresh = self._settle()
             if fresh.prefix != space.prefix:
                 return self._read_grid(key)
-        [value] = self._take_in(space, [_Answer(key, address, mark, raw, ends)])
+        answer = _Answer(key, address, mark, raw, ends)
+        value, copy = self._open(space, answer)
+        self._take_in([(answer, copy)])
         if value is MISS:
             self._counters.misses += 1
         else:
@@ -159,24 +164,32 @@ class SyncNearCache(SyncCache):
         return {key: values[key] for key in keys if values.get(key, MISS) is not MISS}
 
     def _get_far(self, keys: list[Key]) -> dict[Key, Any]:
-        def act(space: Space) -> tuple[dict[Key, Any], list[tuple[bytes, bytes | None]]]:
-            addresses = space.addresses(keys)
-            marks = [self._mark(address) for address in addresses]
+        def act(space: Space) -> dict[Key, Any]:
             values: dict[Key, Any] = {}
-            entries: list[tuple[bytes, bytes | None]] = []
-            for places, raws in self._parts(addresses):
-                found = zip(places, raws, strict=True)
-                answers = [_Answer(keys[place], addresses[place], marks[place], raw) for place, raw in found]
-                values.update(zip([keys[place] for place in places], self._take_in(space, answers), strict=True))
-                entries += [(answer.address, answer.raw) for answer in answers]
-            return values, entries
+            for first in range(0, len(keys), _PAGE):
+                values |= self._get_page(space, keys[first : first + _PAGE])
+            return values
 
-        values, entries = self._steadily(act)
-        if self._idle is None:
-            self._restart_idle(entries)
+        values = self._steadily(act)
         found = sum(value is not MISS for value in values.values())
         self._counters.hits += found
         self._counters.misses += len(keys) - found
+        return values
+
+    def _get_page(self, space: Space, keys: list[Key]) -> dict[Key, Any]:
+        """The values of so many keys as their owners are asked for at a time, MISS for none."""
+        addresses = space.addresses(keys)
+        marks = [self._mark(address) for address in addresses]
+        values: dict[Key, Any] = {}
+        told: list[tuple[_Answer, Copy | None]] = []
+        for places, raws in self._parts(addresses):
+            for place, raw in zip(places, raws, strict=True):
+                answer = _Answer(keys[place], addresses[place], marks[place], raw)
+                values[answer.key], copy = self._open(space, answer)
+                told.append((answer, copy))
+        self._take_in(told)  # together: some of them share their tokens, and what one changes is for all
+        if self._idle is None:
+            self._restart_idle((answer.address, answer.raw) for answer, _ in told)
         return values
 
     # Keeping.
@@ -185,26 +198,21 @@ class SyncNearCache(SyncCache):
         engine: Any = self._engine  # and Pushes, or `_settle` would have refused it
         return _new(_Mark, (self._copies.token(address), engine.guard(address, self._parent), engine.trouble))
 
-    def _take_in(self, space: Space, answers: Sequence[_Answer]) -> list[Any]:
-        """The values in what the grid answered, MISS for none; copies of them are kept, where that may be."""
-        values: list[Any] = []
+    def _take_in(self, told: Sequence[tuple[_Answer, Copy | None]]) -> None:
+        """Keep the copies of what the grid answered, where that may be; what may not be kept has none."""
         fills: list[Fill] = []
-        strange: list[bytes] = []  # addresses of what may not be kept
-        for answer in answers:
-            value, copy = self._open(space, answer)
-            values.append(value)
+        strange: list[bytes] = []  # addresses of what is not kept
+        for answer, copy in told:
             mark = self._mark(answer.address)
             # Whether the token is still the same is for `keep` to say, which lets nobody change it meanwhile.
             if copy is None or mark.guard is not answer.mark.guard or mark.trouble != answer.mark.trouble:
                 strange.append(answer.address)
             else:
                 fills.append(Fill(copy, answer.address, answer.mark.token))
-        versions = [(fill.address, fill.copy.version) for fill in fills]
         for address in strange + self._copies.keep(fills):
             # What others have asked for meanwhile may be older than what this caller is about to see.
             self._nearby.changed(address)
-        seen(self._parent, versions, but=self._nearby)
-        return values
+        seen(self._parent, ((answer.address, edition(answer.raw)) for answer, _ in told), but=self._nearby)
 
     def _open(self, space: Space, answer: _Answer) -> tuple[Any, Copy | None]:
         """The value in an answer, and a copy of it, if there may be one."""
@@ -221,7 +229,8 @@ class SyncNearCache(SyncCache):
         except FrameError:
             self._counters.damaged += 1
             return MISS, None
-        return value, self._copy_of(space, answer, value, payload, self._end(frame), frame.version)
+        edition_here = raw[frames.VERSION_START : frames.TTL_END]
+        return value, self._copy_of(space, answer, value, payload, self._end(frame), edition_here)
 
     def _copy_of(
         self, space: Space, answer: _Answer, value: Any, payload: Payload | None, ends: float, version: bytes = b""

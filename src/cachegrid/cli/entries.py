@@ -178,8 +178,8 @@ def stats(
     """
     Show how a grid is used, or a cache.
 
-    Of a grid: how often its members were asked, and had the answer. Of a cache: how many entries it has, and how large
-    they are.
+    Of a grid: how often its members were asked, and had the answer; reads that programs answered from near copies of
+    their own are not among them. Of a cache: how many entries it has, and how large they are.
     """
     from cachegrid.cli import show
     from cachegrid.cli.reach import reached

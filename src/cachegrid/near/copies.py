@@ -12,17 +12,19 @@ takes no lock.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import threading
 from collections import deque
 from collections.abc import Hashable, Iterable
 from typing import Any, Final, NamedTuple
 
-__all__ = ["COPY_OVERHEAD", "ENDLESS", "Copies", "Copy", "Fill", "Guard"]
+__all__ = ["COPY_OVERHEAD", "ENDLESS", "GONE", "Copies", "Copy", "Fill", "Guard"]
 
 ENDLESS: Final = float("inf")
+GONE: Final = object()  # the value of a copy that was dropped
 COPY_OVERHEAD: Final = 420  # bytes of a copy besides its key and value: itself, its places in a table and a queue
-_BUCKETS: Final = 4096  # changes are noted by groups of addresses; a power of 2
+_BUCKETS: Final = 8192  # changes are noted by groups of addresses; a power of 2
 _SMALL_SHARE: Final = 10  # a tenth of the room is for copies that have not proved themselves
 _UNKNOWN: Final = object()
 _DEAD_ENOUGH: Final = 256  # dropped copies that may stand in the queues before these are tidied
@@ -83,14 +85,18 @@ class Copies:
 
     Each of them has a table of its own, from key to copy, and looks into it without asking here.
 
-    The lock is re-entrant, because a signal handler or a finalizer that uses the cache may run while its own thread
-    holds it. What such a one may have changed in between is looked at again.
+    Whoever brings news, or reads a copy, never waits: news may come from a signal handler or a finalizer in the middle
+    of any work, or from who holds locks of his own. So copies are taken out of their tables without a lock, and counted
+    out by whoever keeps one next.
     """
 
     def __init__(self, *, max_bytes: int, max_entries: int) -> None:
-        self.bytes = self.entries = self.evictions = 0
+        self.evictions = 0
+        self._bytes = self._entries = 0
         self._max_bytes, self._max_entries = max_bytes, max_entries
         self._lock = threading.RLock()
+        self._is_busy = False  # under the lock: only a handler or finalizer in the middle of that work finds it so
+        self._gone: deque[Copy] = deque()  # taken out of their tables, and not counted out yet
         self._small: deque[Copy] = deque()
         self._main: deque[Copy] = deque()
         self._small_bytes = self._small_entries = self._dead = 0
@@ -99,6 +105,16 @@ class Copies:
         self._numbers = itertools.count(1)
         self._changes = [0] * _BUCKETS
 
+    @property
+    def size(self) -> int:
+        """What all copies take, in bytes."""
+        return self._counted()[0]
+
+    @property
+    def entries(self) -> int:
+        """How many copies there are."""
+        return self._counted()[1]
+
     # Whether an answer may be kept.
 
     def token(self, address: bytes) -> int:
@@ -106,14 +122,12 @@ class Copies:
         return self._changes[hash(address) & (_BUCKETS - 1)]
 
     def spoil(self, address: bytes) -> None:
-        """Let no answer be kept that was asked for before now. Whoever is just keeping one has kept it on return."""
-        with self._lock:
-            self._spoil(address)
+        """Let no answer be kept that was asked for before now. What was kept before that stands in its table."""
+        self._spoil(address)
 
     def spoil_all(self) -> None:
         """The same for every address."""
-        with self._lock:
-            self._changes = [next(self._numbers)] * _BUCKETS
+        self._changes = [next(self._numbers)] * _BUCKETS
 
     # Changing what is kept.
 
@@ -123,65 +137,88 @@ class Copies:
 
         What changed since its token was taken is not kept, unless others have kept the very same meanwhile.
         """
-        refused: list[bytes] = []
-        entered: list[Fill] = []
         with self._lock:
-            for fill in fills:
-                copy = fill.copy
-                if self.token(fill.address) != fill.token:
-                    if not _says_the_same(copy.table.get(copy.key), copy):
-                        refused.append(fill.address)
-                elif copy.size > self._max_bytes // _SMALL_SHARE:
-                    refused.append(fill.address)  # it would push out too much
-                else:
-                    self._remove(copy.table.get(copy.key))
-                    copy.table[copy.key] = copy
-                    self._enter(copy)
-                    entered.append(fill)
-            self._make_room()
-            for copy, address, token in entered:
-                if self.token(address) != token:
-                    self._remove(copy)
-                    refused.append(address)
-            for _, address, _ in entered:  # after all were looked at: some have their token in common
-                # What others have asked for meanwhile may be older than what this one's caller is about to see.
-                self._spoil(address)
-        return refused
+            if self._is_busy:
+                return [fill.address for fill in fills]
+            try:
+                self._is_busy = True
+                self._count_out()
+                return self._keep(fills)
+            finally:
+                self._is_busy = False
 
     def drop(self, table: dict[Any, Copy], key: Hashable) -> None:
         """Forget a copy. Who spoils its address before that lets none take its place that is older."""
-        with self._lock:
-            self._remove(table.get(key))
+        copy = table.pop(key, None)
+        if copy is not None:
+            self._gone.append(copy)
+            _empty(copy)
 
     def drop_all(self, table: dict[Any, Copy]) -> None:
         """Forget all copies of a table, which nobody looks into any more, and keep none that is on its way."""
         self.spoil_all()
-        with self._lock:
-            if len(table) == self.entries:  # there are no others, so none has to be counted out
-                self._begin()
-                table.clear()
-            for copy in list(table.values()):
-                self._remove(copy)
+        while table:
+            with contextlib.suppress(KeyError):  # somebody else was faster with the last one
+                _, copy = table.popitem()
+                self._gone.append(copy)
+                _empty(copy)
 
     def forget(self) -> None:
         """In a forked child: begin anew, since the lock may be held by a thread of the parent's."""
         self._lock = threading.RLock()
-        self._begin()
+        self._is_busy = False
+        self._gone, self._small, self._main, self._ghosts = deque(), deque(), deque(), {}
+        self._bytes = self._entries = self._small_bytes = self._small_entries = self._dead = 0
         self.spoil_all()
 
     # Inside; under the lock.
 
-    def _begin(self) -> None:
-        self._small, self._main, self._ghosts = deque(), deque(), {}
-        self.bytes = self.entries = self._small_bytes = self._small_entries = self._dead = 0
+    def _counted(self) -> tuple[int, int]:
+        with self._lock:
+            if not self._is_busy:
+                try:
+                    self._is_busy = True
+                    self._count_out()
+                finally:
+                    self._is_busy = False
+            return self._bytes, self._entries
+
+    def _count_out(self) -> None:
+        while self._gone:
+            self._remove(self._gone.popleft())
+
+    def _keep(self, fills: Iterable[Fill]) -> list[bytes]:
+        refused: list[bytes] = []
+        entered: list[bytes] = []
+        for copy, address, token in fills:
+            if self.token(address) != token:
+                if not _says_the_same(copy.table.get(copy.key), copy):
+                    refused.append(address)
+            elif copy.size > self._max_bytes // _SMALL_SHARE:
+                refused.append(address)  # it would push out too much
+            else:
+                self._remove(copy.table.get(copy.key))
+                ends, copy.ends = copy.ends, -ENDLESS  # so that nobody is given it yet
+                copy.table[copy.key] = copy
+                self._enter(copy)
+                if self.token(address) == token:
+                    copy.ends = ends  # whoever brings news from here on finds it in its table
+                    entered.append(address)
+                else:
+                    self._remove(copy)
+                    refused.append(address)
+                self._make_room()
+        for address in entered:  # after all were looked at: some have their token in common
+            # What others have asked for meanwhile may be older than what this one's caller is about to see.
+            self._spoil(address)
+        return refused
 
     def _spoil(self, address: bytes) -> None:
-        # Else a copy could enter its table after who brings the news had not found it there.
         self._changes[hash(address) & (_BUCKETS - 1)] = next(self._numbers)
 
     def _enter(self, copy: Copy) -> None:
-        self.bytes += copy.size
-        self.entries += 1
+        self._bytes += copy.size
+        self._entries += 1
         if self._ghosts.pop(hash(copy.key), _UNKNOWN) is None:
             copy.is_new = False
             self._main.append(copy)
@@ -195,30 +232,28 @@ class Copies:
             return
         self._forget(copy)
         self._dead += 1  # in its queue, without its value
-        if self._dead > max(_DEAD_ENOUGH, self.entries):
+        if self._dead > max(_DEAD_ENOUGH, self._entries):
             self._dead = 0
             for queue in (self._small, self._main):
                 _tidy(queue)
 
     def _forget(self, copy: Copy) -> None:
         if copy.table.get(copy.key) is copy:
-            del copy.table[copy.key]
+            copy.table.pop(copy.key, None)
         size, copy.size = copy.size, 0
-        self.bytes -= size
-        self.entries -= 1
+        self._bytes -= size
+        self._entries -= 1
         if copy.is_new:
             self._leave_small(size)
-        # Its queue holds it for a while, and must not hold a large key or value. Readers take the value before they
-        # look at the end, and so never take this None for it.
-        copy.ends = -ENDLESS
-        copy.key = copy.value = copy.raw = None
+        copy.key = None  # its queue holds it for a while, and must not hold a large key or value
+        _empty(copy)
 
     def _leave_small(self, size: int) -> None:
         self._small_bytes -= size
         self._small_entries -= 1
 
     def _make_room(self) -> None:
-        while self.bytes > self._max_bytes or self.entries > self._max_entries:
+        while self._bytes > self._max_bytes or self._entries > self._max_entries:
             is_small_full = (
                 self._small_bytes * _SMALL_SHARE > self._max_bytes
                 or self._small_entries * _SMALL_SHARE > self._max_entries
@@ -228,7 +263,7 @@ class Copies:
             elif self._main:
                 self._go_round(self._main.popleft())
             else:
-                return  # what a signal handler has interrupted is counted, and in no queue yet
+                raise AssertionError  # pragma: no cover - what is counted stands in a queue
 
     def _pass_on(self, copy: Copy) -> None:
         """The oldest of the small queue has proved itself, or goes."""
@@ -241,7 +276,7 @@ class Copies:
         else:
             self._ghosts[hash(copy.key)] = None
             self._evict(copy)
-            if len(self._ghosts) > self.entries + 1:
+            if len(self._ghosts) > self._entries + 1:
                 del self._ghosts[next(iter(self._ghosts))]
 
     def _go_round(self, copy: Copy) -> None:
@@ -259,6 +294,13 @@ class Copies:
         self.evictions += 1
 
 
+def _empty(copy: Copy) -> None:
+    """Let go of a copy's value. Who is just reading it looks at `raw` first, and never takes GONE for a value."""
+    copy.ends = -ENDLESS
+    copy.value = GONE
+    copy.raw = None
+
+
 def _says_the_same(one: Copy | None, other: Copy) -> bool:
     """Whether there is a copy that says what the other one says, and is told of changes by the same guard."""
     return one is not None and one.version == other.version and one.guard is other.guard
@@ -267,9 +309,6 @@ def _says_the_same(one: Copy | None, other: Copy) -> bool:
 def _tidy(queue: deque[Copy]) -> None:
     """Take dropped copies out, one turn of the queue long."""
     for _ in range(len(queue)):
-        try:
-            copy = queue.popleft()
-        except IndexError:  # a finalizer of what was dropped has used the cache, and emptied it
-            return
+        copy = queue.popleft()
         if copy.size:
             queue.append(copy)

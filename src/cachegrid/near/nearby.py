@@ -9,7 +9,7 @@ import sys
 import threading
 import uuid
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final, Protocol, runtime_checkable
 
 from cachegrid._core.address import Space, parent_of, prefix_of
@@ -88,13 +88,14 @@ class Nearby:
         self.copies = copies
         self.staleness, self.shares, self.keeps_absence = staleness, shares, keeps_absence
         self.counters = Counters()  # those of the cache, once it has them
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # signal handlers and finalizers that use the cache may run under it
         self._followed: Pushes | None = None
         self._places: dict[bytes, tuple[Space, dict[Any, Copy]]] = {}  # by the prefix of a space
         _all.add(self)
 
     def table(self, space: Space) -> dict[Any, Copy]:
         """The table of a space. That of the same cache at other epochs, its own or its outer cache's, goes."""
+        old: list[dict[Any, Copy]] = []
         with self._lock:
             if space.prefix not in self._places:
                 names = space.names
@@ -102,10 +103,12 @@ class Nearby:
                 if any(other.epochs > space.epochs for other in same.values()):
                     return {}  # who made it was late: others look where it is newer, and that table must stay
                 places = {one: place for one, place in self._places.items() if one not in same}
-                for one in same:
-                    self.copies.drop_all(self._places[one][1])
+                old = [self._places[one][1] for one in same]
                 self._places = {**places, space.prefix: (space, {})}
-            return self._places[space.prefix][1]
+            table = self._places[space.prefix][1]
+        for one in old:
+            self.copies.drop_all(one)
+        return table
 
     def follow(self, engine: Pushes, prefix: bytes) -> None:
         """Be told of changes to what begins with `prefix`."""
@@ -150,7 +153,7 @@ class Nearby:
 
     def forget(self) -> None:
         """In a forked child: nothing is kept yet."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self.copies.forget()
         for _, table in self._places.values():
             table.clear()  # caches look into it
@@ -173,11 +176,12 @@ def wrote(address: bytes) -> None:
         nearby.changed(address)
 
 
-def seen(parent: bytes, found: Sequence[tuple[bytes, bytes]], but: Nearby | None = None) -> None:
+def seen(parent: bytes, found: Iterable[tuple[bytes, bytes]], but: Nearby | None = None) -> None:
     """The addresses of entries of a cache that were just read, and their versions: tell all who keep copies here."""
-    for nearby in _keepers(parent):
-        if nearby is not but:
-            for address, version in found:
+    keepers = [nearby for nearby in _keepers(parent) if nearby is not but]
+    if keepers:
+        for address, version in found:
+            for nearby in keepers:
                 nearby.seen(address, version)
 
 
@@ -192,7 +196,7 @@ def _keepers(parent: bytes) -> Iterator[Nearby]:
 
 
 _here: dict[bytes, tuple[weakref.ref[Nearby], ...]] = {}  # who keeps copies in this process, by prefix
-_entering = threading.Lock()
+_entering = threading.RLock()
 
 
 def _enter(prefix: bytes, nearby: Nearby) -> None:
@@ -206,7 +210,7 @@ _all: weakref.WeakSet[Nearby] = weakref.WeakSet()  # for what has to be done in 
 
 def _forget_all() -> None:
     global _entering  # noqa: PLW0603 - a thread of the parent's may hold it
-    _entering = threading.Lock()
+    _entering = threading.RLock()
     for nearby in list(_all):
         nearby.forget()
 

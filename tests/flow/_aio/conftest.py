@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
@@ -14,9 +15,9 @@ from tests.flow.backing import Backing
 
 
 @pytest.fixture
-async def flow(backing: Backing) -> AsyncIterator[AsyncFlow]:
+async def flow(backing: Backing, near: dict[str, Any] | None) -> AsyncIterator[AsyncFlow]:
     """Opens grids on the test's backing."""
-    async with AsyncFlow(backing) as flow:
+    async with AsyncFlow(backing, near) as flow:
         yield flow
 
 

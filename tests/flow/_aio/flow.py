@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
+from cachegrid._aio.cache import AsyncCache
 from cachegrid._aio.grid import AsyncGrid
 from cachegrid._aio.hub import AsyncOpened
 from cachegrid.config import Settings
@@ -23,8 +26,8 @@ SECRET = b"a secret of sixteen bytes and more"
 class AsyncFlow:
     """Opens grids that share one backing, as processes do that connect to one grid."""
 
-    def __init__(self, backing: Backing) -> None:
-        self.backing = backing
+    def __init__(self, backing: Backing, near: Mapping[str, Any] | None = None) -> None:
+        self.backing, self.near = backing, near
         self.leaves_leases = False  # set by a test that leaves some behind
         self.grids: list[AsyncGrid] = []
 
@@ -39,7 +42,8 @@ class AsyncFlow:
         async def open_engine() -> AsyncOpened:
             return AsyncOpened(AsyncGatedEngine(await self.engine()), "test", self.backing.url, secret)
 
-        grid = AsyncGrid(open_engine, Settings(**{"namespace": self.backing.namespace, **settings}))
+        make = AsyncGrid if self.near is None else partial(_AsyncNearGrid, self.near)
+        grid = make(open_engine, Settings(**{"namespace": self.backing.namespace, **settings}))
         self.grids.append(grid)
         return grid
 
@@ -83,6 +87,20 @@ class AsyncFlow:
             assert [] == await listed(engine.walk(prefix))
         finally:
             await engine.aclose()
+
+
+class _AsyncNearGrid(AsyncGrid):
+    """A grid whose caches keep near copies, where they have no idle time."""
+
+    def __init__(self, near: Mapping[str, Any], *args: Any) -> None:
+        super().__init__(*args)
+        self._near = near
+
+    def cache(self, name: str = "default", **policy: Any) -> AsyncCache:
+        """The cache of a name."""
+        if (policy or name not in self._caches) and not policy.get("idle"):
+            policy = {"near": self._near, **policy}
+        return super().cache(name, **policy)
 
 
 def look_inside(grid: AsyncGrid) -> None:

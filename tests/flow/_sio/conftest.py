@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -15,9 +16,9 @@ from tests.flow.backing import Backing
 
 
 @pytest.fixture
-def flow(backing: Backing) -> Iterator[SyncFlow]:
+def flow(backing: Backing, near: dict[str, Any] | None) -> Iterator[SyncFlow]:
     """Opens grids on the test's backing."""
-    with SyncFlow(backing) as flow:
+    with SyncFlow(backing, near) as flow:
         yield flow
 
 

@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import ExitStack
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
+from cachegrid._sio.cache import SyncCache
 from cachegrid._sio.grid import SyncGrid
 from cachegrid._sio.hub import SyncOpened
 from cachegrid.config import Settings
@@ -24,8 +27,8 @@ SECRET = b"a secret of sixteen bytes and more"
 class SyncFlow:
     """Opens grids that share one backing, as processes do that connect to one grid."""
 
-    def __init__(self, backing: Backing) -> None:
-        self.backing = backing
+    def __init__(self, backing: Backing, near: Mapping[str, Any] | None = None) -> None:
+        self.backing, self.near = backing, near
         self.leaves_leases = False  # set by a test that leaves some behind
         self.grids: list[SyncGrid] = []
 
@@ -40,7 +43,8 @@ class SyncFlow:
         def open_engine() -> SyncOpened:
             return SyncOpened(SyncGatedEngine(self.engine()), "test", self.backing.url, secret)
 
-        grid = SyncGrid(open_engine, Settings(**{"namespace": self.backing.namespace, **settings}))
+        make = SyncGrid if self.near is None else partial(_SyncNearGrid, self.near)
+        grid = make(open_engine, Settings(**{"namespace": self.backing.namespace, **settings}))
         self.grids.append(grid)
         return grid
 
@@ -84,6 +88,20 @@ class SyncFlow:
             assert [] == listed(engine.walk(prefix))
         finally:
             engine.close()
+
+
+class _SyncNearGrid(SyncGrid):
+    """A grid whose caches keep near copies, where they have no idle time."""
+
+    def __init__(self, near: Mapping[str, Any], *args: Any) -> None:
+        super().__init__(*args)
+        self._near = near
+
+    def cache(self, name: str = "default", **policy: Any) -> SyncCache:
+        """The cache of a name."""
+        if (policy or name not in self._caches) and not policy.get("idle"):
+            policy = {"near": self._near, **policy}
+        return super().cache(name, **policy)
 
 
 def look_inside(grid: SyncGrid) -> None:

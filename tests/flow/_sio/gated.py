@@ -66,6 +66,12 @@ class _Hearer:
         if sink is not None and not self._engine.holds_news:
             sink.changed_if(is_lost)
 
+    def refused(self) -> None:
+        """Nobody tells."""
+        sink = self._sink()
+        if sink is not None:
+            sink.refused()
+
 
 class SyncGatedEngine:
     """Passes everything on to another engine, unless it is told to hold or to fail it."""

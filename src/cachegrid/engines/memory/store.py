@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import os
 import time
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
@@ -57,7 +58,7 @@ class Store(ForkSafe):
         self._bytes = self._hits = self._misses = 0
         self.guard = Guard()
         self.guard.heard = ENDLESS  # nothing is ever missed here
-        self._followers: dict[tuple[bytes, Sink], None] = {}
+        self._followers: dict[tuple[bytes, weakref.ref[Sink]], None] = {}
 
     # One entry.
 
@@ -254,14 +255,15 @@ class Store(ForkSafe):
     # Telling what changes.
 
     def follow(self, prefix: bytes, sink: Sink) -> None:
-        """Tell `sink` of every change to what begins with `prefix`, under the lock."""
+        """Tell `sink`, for as long as it lives, of every change to what begins with `prefix`, under the lock."""
         with self.lock:
-            self._followers[prefix, sink] = None
+            self._followers = {one: None for one in self._followers if one[1]() is not None}
+            self._followers[prefix, weakref.ref(sink)] = None
 
     def unfollow(self, prefix: bytes, sink: Sink) -> None:
         """Tell it no longer."""
         with self.lock:
-            self._followers.pop((prefix, sink), None)
+            self._followers.pop((prefix, weakref.ref(sink)), None)
 
     # Walks and members.
 
@@ -347,8 +349,8 @@ class Store(ForkSafe):
         return True
 
     def _tell(self, address: bytes) -> None:
-        for prefix, sink in self._followers:
-            if address.startswith(prefix):
+        for prefix, reference in self._followers:
+            if address.startswith(prefix) and (sink := reference()) is not None:
                 sink.changed(address)
 
     def _sweep(self, most: int) -> None:

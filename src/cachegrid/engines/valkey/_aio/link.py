@@ -304,7 +304,9 @@ class AsyncLink:
     async def call_once(self, request: bytes) -> object:
         """The same for a request that must not be repeated: first see that the connection is alive."""
         await self._settle()
-        return await self.call(request)
+        # Not behind a question, whose answer may be a reason to ask another member the same.
+        wire = await self._ready()
+        return await wire.send(request)
 
     async def call_within(self, seconds: float, request: bytes, count: int = 1) -> list[object]:
         """
@@ -384,14 +386,17 @@ class AsyncLink:
         It would answer reads, though others may have put another one in its place by now, who takes the writes.
         """
         self._proved_until = time.monotonic() + PROOF_KEPT  # others need not ask as well
-        wire = await self._ready()
-        if self.hello is None or not self.hello.clustered:
-            self._proved_until = _NEVER
-            return await wire.send_many(request, count).finish() if count else []
-        health, *replies = await wire.send_many(HEALTH + request, 1 + count).finish()
-        if not read_health(health).is_well:
+        try:
+            wire = await self._ready()
+            if self.hello is None or not self.hello.clustered:
+                self._proved_until = _NEVER
+                return await wire.send_many(request, count).finish() if count else []
+            health, *replies = await wire.send_many(HEALTH + request, 1 + count).finish()
+            if not read_health(health).is_well:
+                raise CutOff(self.endpoint)
+        except BaseException:
             self._proved_until = 0.0
-            raise CutOff(self.endpoint)
+            raise
         return replies
 
     async def _settle(self) -> None:

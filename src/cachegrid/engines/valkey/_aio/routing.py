@@ -13,7 +13,7 @@ from cachegrid.engines.valkey.commands import HEALTH, ROUTES, pack
 from cachegrid.engines.valkey.facts import Health, Node, read_health, read_nodes
 from cachegrid.engines.valkey.slots import SLOTS, Endpoint, Routes, read_routes, single_route, slots_in
 from cachegrid.engines.valkey.target import Target
-from cachegrid.engines.valkey.trouble import LinkError
+from cachegrid.engines.valkey.trouble import Effect, LinkError, advise
 from cachegrid.errors import ConfigError, EngineError, Unreachable
 
 __all__ = ["AsyncRouting"]
@@ -115,6 +115,8 @@ class AsyncRouting:
                 continue
             if isinstance(reply, bytes):
                 return list(read_nodes(reply, endpoint))
+            if isinstance(reply, ReplyError) and (refusal := advise(reply, Effect.READ, endpoint).error):
+                raise refusal
         message = f"no member answers ({self._trouble}); try again when the grid has recovered"
         raise Unreachable(message) from self._trouble
 

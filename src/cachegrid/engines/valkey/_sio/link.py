@@ -219,14 +219,17 @@ class SyncLink:
         """
         patience = self._target.patience
         self._proved_until = time.monotonic() + PROOF_KEPT  # others need not ask as well
-        if not self.connect(patience).clustered:
-            self._proved_until = _NEVER
-            return self._exchange(self._taken() or self._open(patience), request, count, patience)
-        wire = self._taken() or self._open(patience)
-        health, *replies = self._exchange(wire, HEALTH + request, 1 + count, patience)
-        if not read_health(health).is_well:
+        try:
+            if not self.connect(patience).clustered:
+                self._proved_until = _NEVER
+                return self._exchange(self._taken() or self._open(patience), request, count, patience)
+            wire = self._taken() or self._open(patience)
+            health, *replies = self._exchange(wire, HEALTH + request, 1 + count, patience)
+            if not read_health(health).is_well:
+                raise CutOff(self.endpoint)
+        except BaseException:
             self._proved_until = 0.0
-            raise CutOff(self.endpoint)
+            raise
         return replies
 
     def _living(self, seconds: float) -> _Wire:

@@ -260,6 +260,8 @@ class _Session:
 
     def _routes_told(self, reply: object, epoch: int, sent: float) -> None:
         self._must_be_given(reply)
+        if self._ear.closing.is_set():
+            return  # what a member says that is no owner any more
         self._ear.hearer.routes(reply, epoch, self._ear.endpoint)
         self._ear.hear(sent)
 
