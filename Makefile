@@ -23,7 +23,7 @@ demo: $(VENV)/demo.stamp
 	@$(BIN)/cachegrid demo $(ARGS)
 
 test: env
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(ARGS)
 
 fast: env
 	@$(BIN)/python -m pytest --fast $(ARGS)
