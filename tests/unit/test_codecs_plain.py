@@ -220,7 +220,6 @@ BESIDE.extra = 1  # type: ignore[attr-defined]
         (lambda: None, "value", type(lambda: None)),
         ([int], "value[0]", type),
     ],
-    ids=repr,
 )
 def test_what_cannot_be_kept_is_refused(value: Any, path: str, kind: type) -> None:
     """

@@ -51,7 +51,7 @@ NO_KEYS: list[Any] = [
     None,
     True,
     1.0,
-    object(),
+    ...,
     ["a"],
     {"a": 1},
     frozenset("a"),

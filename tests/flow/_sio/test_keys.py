@@ -52,7 +52,7 @@ NO_KEYS: list[Any] = [
     None,
     True,
     1.0,
-    object(),
+    ...,
     ["a"],
     {"a": 1},
     frozenset("a"),
