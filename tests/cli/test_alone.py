@@ -13,7 +13,28 @@ import cachegrid as package
 from cachegrid.cli.exits import Exit
 from tests.cli.command import cachegrid, here
 
-COMMANDS = ["up", "down", "status", "url", "get", "set", "delete", "keys", "clear", "stats", "demo", "bench", "version"]
+COMMANDS = [
+    "up",
+    "down",
+    "status",
+    "url",
+    "get",
+    "set",
+    "delete",
+    "keys",
+    "clear",
+    "stats",
+    "add",
+    "remove",
+    "replace",
+    "rebalance",
+    "failover",
+    "restart",
+    "heal",
+    "demo",
+    "bench",
+    "version",
+]
 DOCS = Path(__file__).resolve().parent.parent.parent / "docs" / "cli.md"
 
 
