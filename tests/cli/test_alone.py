@@ -75,7 +75,7 @@ def test_the_page_has_every_command_option_and_exit_code() -> None:
     for command in COMMANDS:
         assert f"cachegrid {command}" in page
         for option in re.findall(r"--[a-z-]+", help_of(command)):
-            assert re.search(rf"[` ]{option}\b", page), f"{command} {option}"
+            assert re.search(rf"[` \[]{option}\b", page), f"{command} {option}"
     assert [code for code in Exit if f"| {int(code)} |" not in page] == []
 
 
