@@ -205,7 +205,7 @@ class _Silent:
 
 def _no_spoiling() -> None:
     keeping = threading.local()
-    spoil, keep = Copies._spoil, Copies.keep
+    spoil, keep = Copies.spoil, Copies.keep
 
     def keep_quietly(self: Copies, *args: Any) -> Any:
         keeping.on = True
@@ -218,7 +218,7 @@ def _no_spoiling() -> None:
         if not getattr(keeping, "on", False):
             spoil(self, address)
 
-    Copies.keep, Copies._spoil = keep_quietly, spoil_elsewhere  # type: ignore[method-assign, assignment]
+    Copies.keep, Copies.spoil = keep_quietly, spoil_elsewhere  # type: ignore[method-assign, assignment]
     for flow in FLOWS:
         _tell_nobody(flow)
 

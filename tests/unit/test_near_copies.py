@@ -169,7 +169,7 @@ def hits_of(copies: Copies, room: int) -> tuple[int, int]:
 
 
 @pytest.mark.parametrize("is_all", [False, True])
-@pytest.mark.parametrize("at", ["_remove", "_enter", "_make_room", "_spoil"])
+@pytest.mark.parametrize("at", ["_remove", "_enter", "_make_room", "spoil"])
 def test_news_in_the_middle_of_keeping_is_not_lost(at: str, is_all: bool) -> None:  # noqa: FBT001 - the two kinds of news
     """Another thread hears, somewhere in the middle, that the entry changed: it never waits."""
     copies, table = Copies(max_bytes=ROOM, max_entries=10), dict[Any, Copy]()
@@ -177,10 +177,10 @@ def test_news_in_the_middle_of_keeping_is_not_lost(at: str, is_all: bool) -> Non
     found: list[bool] = []
 
     def hear() -> None:
-        copies._changes = [-1] * len(copies._changes) if at == "_spoil" else copies._changes
+        copies._changes = [-1] * len(copies._changes) if at == "spoil" else copies._changes
         if is_all:
             copies.spoil_all()
-        elif at != "_spoil":
+        elif at != "spoil":
             copies.spoil(b"a")
         found.append("a" in table)
         copies.drop(table, "a")
@@ -311,7 +311,7 @@ def test_dropping_one_of_two_tables_leaves_the_other() -> None:
 ROLES = ["keep", "keep the same", "drop", "drop the same", "drop all", "spoil"]
 
 
-@pytest.mark.parametrize("at", ["_enter", "_remove", "_forget", "_make_room", "_spoil", "_evict"])
+@pytest.mark.parametrize("at", ["_enter", "_remove", "_forget", "_make_room", "spoil", "_evict"])
 @pytest.mark.parametrize("what", ROLES)
 @pytest.mark.parametrize("comes", ["before", "after"])
 def test_a_handler_that_uses_the_cache_in_the_middle_harms_nothing(at: str, what: str, comes: str) -> None:

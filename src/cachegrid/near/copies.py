@@ -108,12 +108,14 @@ class Copies:
     @property
     def size(self) -> int:
         """What all copies take, in bytes."""
-        return self._counted()[0]
+        self.keep(())  # counts out what was dropped
+        return self._bytes
 
     @property
     def entries(self) -> int:
         """How many copies there are."""
-        return self._counted()[1]
+        self.keep(())
+        return self._entries
 
     # Whether an answer may be kept.
 
@@ -123,7 +125,7 @@ class Copies:
 
     def spoil(self, address: bytes) -> None:
         """Let no answer be kept that was asked for before now. What was kept before that stands in its table."""
-        self._spoil(address)
+        self._changes[hash(address) & (_BUCKETS - 1)] = next(self._numbers)
 
     def spoil_all(self) -> None:
         """The same for every address."""
@@ -151,17 +153,14 @@ class Copies:
         """Forget a copy. Who spoils its address before that lets none take its place that is older."""
         copy = table.pop(key, None)
         if copy is not None:
-            self._gone.append(copy)
-            _empty(copy)
+            self._let_go(copy)
 
     def drop_all(self, table: dict[Any, Copy]) -> None:
         """Forget all copies of a table, which nobody looks into any more, and keep none that is on its way."""
         self.spoil_all()
         while table:
             with contextlib.suppress(KeyError):  # somebody else was faster with the last one
-                _, copy = table.popitem()
-                self._gone.append(copy)
-                _empty(copy)
+                self._let_go(table.popitem()[1])
 
     def forget(self) -> None:
         """In a forked child: begin anew, since the lock may be held by a thread of the parent's."""
@@ -171,17 +170,11 @@ class Copies:
         self._bytes = self._entries = self._small_bytes = self._small_entries = self._dead = 0
         self.spoil_all()
 
-    # Inside; under the lock.
+    def _let_go(self, copy: Copy) -> None:
+        self._gone.append(copy)
+        _empty(copy)
 
-    def _counted(self) -> tuple[int, int]:
-        with self._lock:
-            if not self._is_busy:
-                try:
-                    self._is_busy = True
-                    self._count_out()
-                finally:
-                    self._is_busy = False
-            return self._bytes, self._entries
+    # Inside; under the lock.
 
     def _count_out(self) -> None:
         while self._gone:
@@ -210,11 +203,8 @@ class Copies:
                 self._make_room()
         for address in entered:  # after all were looked at: some have their token in common
             # What others have asked for meanwhile may be older than what this one's caller is about to see.
-            self._spoil(address)
+            self.spoil(address)
         return refused
-
-    def _spoil(self, address: bytes) -> None:
-        self._changes[hash(address) & (_BUCKETS - 1)] = next(self._numbers)
 
     def _enter(self, copy: Copy) -> None:
         self._bytes += copy.size
