@@ -401,7 +401,8 @@ class TestCluster:
         """
         assert not sink.told
         guard = guard_of(engine)
-        others = [one for one in map(_address, range(100)) if engine.guard(one, PREFIX) not in (None, guard)]
+        until(lambda: all(engine.guard(one, PREFIX) for one in map(_address, range(100))))  # every owner is heard
+        others = [one for one in map(_address, range(100)) if engine.guard(one, PREFIX) is not guard]
         assert others
         sink.lost.clear()
         owner = engine._owners[slot_of(ADDRESS)].endpoint
