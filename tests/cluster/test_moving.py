@@ -420,6 +420,17 @@ def test_a_target_without_room_says_so(way: tuple[LoopbackGrid, bool]) -> None:
     assert sizes(grid) == [5522, 5521, 5341]
 
 
+def test_slots_that_are_there_already_are_told_to_all_again(grid: LoopbackGrid) -> None:
+    """A run that was cut short may have left some who have not heard of it: so the next one's plan names them again."""
+    contacts = Contacts.of_state(grid.state)
+    first, third = (grid.state.members[index].id for index in (0, 2))
+    start = contacts.of(third).slots[0].start
+    step = Move(third, first, (range(start, start + 3),))
+    for _ in range(2):  # as it was seen before the first
+        handover.move(contacts, step)
+    assert sizes(grid) == [5464, 5461, 5459]
+
+
 def test_plans_that_are_out_of_date_are_refused(grid: LoopbackGrid) -> None:
     """Slots of others do not move, nor anything from or to a replica; what is there already is passed over."""
     first, second, third, replica = (grid.state.members[index].id for index in (0, 1, 2, 3))

@@ -39,9 +39,13 @@ class HalfMoved:
 def move(grid: Contacts, step: Move) -> None:
     """Move slots one after the other; it can be interrupted between two. Raises EngineError or GridError."""
     with _Hands(grid) as hands:
+        there = hands.claimed(step.target)  # by a run that was cut short before all knew
         for slot in (slot for span in step.slots for slot in span):
             with held_back():
-                hands.over(slot, step.source, step.target)
+                if slot in there:
+                    hands.give(slot, step.target)
+                else:
+                    hands.over(slot, step.source, step.target)
         hands.agree(step)
 
 
@@ -139,18 +143,19 @@ class _Hands:
         """
         wanted = {slot for span in step.slots for slot in span}
         give_up = time.monotonic() + AGREE
-        while missing := wanted - self._claimed(step.target):
+        while missing := wanted - self.claimed(step.target):
             if time.monotonic() > give_up:
                 raise GridError(
                     f"{self.grid.members[step.target]} does not take itself for the owner of {len(missing)}"
                 )
             with held_back():
-                for slot in missing - self._claimed(step.source):
+                for slot in missing - self.claimed(step.source):
                     self._set(step.target, slot, "IMPORTING", step.source)
                     self.give(slot, step.target)
             time.sleep(PAUSE)
 
-    def _claimed(self, member: str) -> set[int]:
+    def claimed(self, member: str) -> set[int]:
+        """The slots that a member takes itself for the owner of."""
         row = next(row for row in self._admin(member).text("CLUSTER", "NODES").splitlines() if "myself" in row)
         spans = [word.partition("-") for word in row.split()[8:] if not word.startswith("[")]
         return {slot for first, _, last in spans for slot in range(int(first), int(last or first) + 1)}
