@@ -26,10 +26,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from cachegrid.testing.loopback import LoopbackGrid
-from tests.near.crew import Crew
+from tests.crew.crew import Crew
 from tests.near.faults import EVERYDAY, Faults
 from tests.near.found import Found
-from tests.near.history import Fault, History
+from tests.near.history import Fault, History, load
 from tests.near.judge import Verdict, judge
 from tests.near.keys import KINDS, keys_of
 from tests.near.rules import RULES
@@ -89,9 +89,11 @@ def check(grid: LoopbackGrid, plan: Plan) -> Report:
         keys = [key for one in orders for key in keys_of(one.process, plan.tags, plan.kinds)]
         faults = Faults(grid, keys, plan.seed)
         faults.wait_well()
-        with Crew(orders) as crew:
+        history = History()
+        with Crew("tests.near.worker", orders) as crew:
             injected = _inject(faults, plan)
-            history = crew.finish()
+            for file in crew.finish():
+                history.add(load(file))
     history.faults += injected
     history.count("writes", len(history.writes))
     history.count("clears", len(history.clears))

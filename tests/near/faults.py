@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from cachegrid.cluster.admin import Admin
-from cachegrid.cluster.view import node_rows
 from cachegrid.engines.valkey.slots import slot_of
 from cachegrid.errors import EngineError, ServerRefused
 from cachegrid.testing.loopback import LoopbackGrid
+from tests.crew.health import Health
 from tests.near.history import Fault
 
 __all__ = ["EVERYDAY", "Faults"]
@@ -29,7 +29,7 @@ class Faults:
     """Injects faults into a grid, one after the other; `keys` are those that are read and written."""
 
     def __init__(self, grid: LoopbackGrid, keys: Iterable[str], seed: int) -> None:
-        self._grid, self._chance = grid, random.Random(seed)
+        self._grid, self._health, self._chance = grid, Health(grid), random.Random(seed)
         self._loud = True
         self._slots = {key: slot_of(key.encode()) for key in keys}
 
@@ -58,7 +58,7 @@ class Faults:
 
     def wait_well(self) -> None:
         """Wait until every slot has one owner, that a replica follows closely, and all know it."""
-        self._grid.wait_for(self._is_well, 30)
+        self._health.wait_well()
 
     # Faults.
 
@@ -86,11 +86,11 @@ class Faults:
 
     def _failover(self) -> Fault:
         owner, keys, _ = self._victim()
-        replica = self._replica_of(owner)
+        replica = self._health.replica_of(owner)
         began = time.monotonic()
         with self._grid.admin(replica) as admin:
             admin.run("CLUSTER", "FAILOVER")
-        self._grid.wait_for(lambda: replica in self._owners())
+        self._grid.wait_for(lambda: replica in self._health.owners())
         return self._over("failover", began, keys)
 
     def _move(self) -> Fault:
@@ -104,7 +104,7 @@ class Faults:
 
     def _ears(self) -> Fault:
         began = time.monotonic()
-        for owner in self._owners():
+        for owner in self._health.owners():
             self._break(owner, ears=True)
         return self._over("ears", began, frozenset())
 
@@ -117,7 +117,7 @@ class Faults:
     def _lag(self) -> Fault:
         """A replica falls behind its owner, which then stands still for a while; nobody takes over."""
         victim, keys, since = self._victim()
-        replica = self._replica_of(victim)
+        replica = self._health.replica_of(victim)
         began = time.monotonic()
         self._grid.pause(replica)
         with self._grid.admin(victim) as admin:
@@ -133,7 +133,7 @@ class Faults:
     def _blip(self) -> Fault:
         """A replica has fallen behind, and in this moment the connections to its owner break, which is well."""
         owner, keys, _ = self._victim()
-        replica = self._replica_of(owner)
+        replica = self._health.replica_of(owner)
         began = time.monotonic()
         self._grid.pause(replica)
         with self._grid.admin(owner) as admin:
@@ -164,23 +164,14 @@ class Faults:
 
     def _victim(self) -> tuple[int, frozenset[str], float]:
         """An owner, its keys, and since when its replica may lack what it acknowledged."""
-        victim = self._chance.choice(sorted(self._owners()))
-        slots = self._owners()[victim]
+        victim = self._chance.choice(sorted(self._health.owners()))
+        slots = self._health.owners()[victim]
         keys = frozenset(key for key, slot in self._slots.items() if slot in slots)
-        return victim, keys, self._in_step(victim)
-
-    def _in_step(self, owner: int) -> float:
-        """When the owner had acknowledged nothing that its replica does not have by now."""
-        replica = self._replica_of(owner)
-        with self._grid.admin(owner) as admin, self._grid.admin(replica) as follower:
-            since = time.monotonic()
-            offset = int(admin.facts("replication")["master_repl_offset"])
-            self._grid.wait_for(lambda: int(follower.facts("replication").get("slave_repl_offset", -1)) >= offset)
-        return since
+        return victim, keys, self._health.in_step(victim)
 
     def _span(self, size: int) -> tuple[int, int, range, frozenset[str]]:
         """A range of slots of one owner: from whom, to whom, which, and the keys there."""
-        owners = self._owners()
+        owners = self._health.owners()
         source, target = self._chance.sample(sorted(owners), 2)
         firsts = [slot for slot in sorted(owners[source]) if owners[source].issuperset((slot, slot + size - 1))]
         self._chance.shuffle(firsts)
@@ -192,7 +183,7 @@ class Faults:
         with self._grid.admin(source) as admin:
             where = ("SLOTSRANGE", span[0], span[-1], "NODE", self._grid.state.members[target].id)
             admin.run("CLUSTER", "MIGRATESLOTS", *where)
-        self._grid.wait_for(lambda: self._owners().get(target, set()).issuperset(span))
+        self._grid.wait_for(lambda: self._health.owners().get(target, set()).issuperset(span))
 
     def _break(self, owner: int, *, ears: bool) -> None:
         """Break the connections for news, or those for requests."""
@@ -202,34 +193,6 @@ class Faults:
                 # The grid's own tools, and ours, speak an older protocol.
                 if facts["resp"] == "3" and ears == facts["cmd"].startswith("cluster|"):
                     _kill(admin, facts["id"])
-
-    def _replica_of(self, owner: int) -> int:
-        members = self._grid.state.members
-        facts = self._grid.members()
-        ports = {one.port for one in facts if one.role == "replica" and one.owner_id == members[owner].id}
-        return next(member.index for member in members if member.port in ports)
-
-    def _owners(self) -> dict[int, set[int]]:
-        """The slots of each owner, as it says itself."""
-        found = {}
-        for member in self._grid.state.members:
-            try:
-                with self._grid.admin(member.index) as admin:
-                    own = node_rows(admin)[member.id]
-            except EngineError:
-                continue
-            if own.is_owner and own.slots:
-                found[member.index] = {slot for span in own.slots for slot in span}
-        return found
-
-    def _is_well(self) -> bool:
-        facts = self._grid.members()
-        owners = {one.id for one in facts if one.role == "owner" and one.up and one.slots}
-        followed = {one.owner_id for one in facts if one.role == "replica" and one.up and one.link_up}
-        if len(facts) != len(self._grid.state.members) or owners != followed:
-            return False
-        slots = [slot for owned in self._owners().values() for slot in owned]
-        return len(slots) == len(set(slots)) and self._grid._is_whole()
 
 
 def _kill(admin: Admin, number: str) -> None:

@@ -3,7 +3,7 @@ A process of the checker: reads and writes at a grid until it is told to stop, a
 
 It takes its orders as one line of JSON, says `ready`, begins at the next line, stops at the one after that, and leaves
 what it recorded in a file. The lanes, which are tasks or threads, are written once: where calls need not be awaited
-`_drive` drives them, since nothing in them ever waits for anything else.
+`drive` drives them, since nothing in them ever waits for anything else.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import cachegrid
 from cachegrid.errors import CacheError
+from tests.crew.colours import Awaited, begin, blocking, drive, in_threads
 from tests.near import rules
 from tests.near.calls import Grid, Loader, Reads, Writes, note_near
 from tests.near.history import History, save
@@ -142,16 +142,16 @@ class _AsyncGrid:
 class _SyncGrid:
     def __init__(self, cache: Any, loader: Loader) -> None:
         def known(key: str) -> Any:
-            return _drive(loader.load(key))
+            return drive(loader.load(key))
 
         function = cache.cached(known, name="known", key=str)
-        self.cache, self._load = _Awaited(cache), loader.load
-        self.function = _Awaited(function)
+        self.cache, self._load = Awaited(cache), loader.load
+        self.function = Awaited(function)
         note_near(cache)
         note_near(function.cache)
 
     def loader(self, key: str) -> Callable[[], Any]:
-        return lambda: _drive(self._load(key))
+        return lambda: drive(self._load(key))
 
 
 async def _run_async(orders: Orders) -> History:
@@ -159,7 +159,7 @@ async def _run_async(orders: Orders) -> History:
         cache = grid.cache(CACHE, near=orders.near)
         await _until_near(cache, orders, asyncio.sleep)
         worker = _Worker(orders, _AsyncGrid(cache, Loader(orders.at, asyncio.sleep)), asyncio.sleep)
-        _begin(worker)
+        begin(worker.stopped)
         async with asyncio.TaskGroup() as lanes:
             for number in range(orders.lanes):
                 lanes.create_task(worker.lane(number))
@@ -167,54 +167,14 @@ async def _run_async(orders: Orders) -> History:
 
 
 def _run_sync(orders: Orders) -> History:
-    sleep = _blocking(time.sleep)
+    sleep = blocking(time.sleep)
     with cachegrid.connect(orders.url, config={"namespace": orders.namespace}) as grid:
         cache = grid.cache(CACHE, near=orders.near)
-        _drive(_until_near(_Awaited(cache), orders, sleep))
+        drive(_until_near(Awaited(cache), orders, sleep))
         worker = _Worker(orders, _SyncGrid(cache, Loader(orders.at, sleep)), sleep)
-        _begin(worker)
-        # Raises what a lane raised, when all are over: a lane less would prove less, and nobody would know.
-        with ThreadPoolExecutor(orders.lanes) as lanes:
-            running = [lanes.submit(_drive_or_stop, worker, at) for at in range(orders.lanes)]
-        for lane in running:
-            lane.result()
+        begin(worker.stopped)
+        in_threads((worker.lane(at) for at in range(orders.lanes)), worker.stopped)
     return worker.finish()
-
-
-class _Awaited:
-    """A sync cache, or function, whose calls are awaited, and never wait for the loop that is not there."""
-
-    def __init__(self, made: Any) -> None:
-        self._made = made
-
-    def __getattr__(self, name: str) -> Any:
-        return _blocking(getattr(self._made, name))
-
-    def __call__(self, *args: Any) -> Awaitable[Any]:
-        return _blocking(self._made)(*args)
-
-
-def _blocking(function: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
-    async def call(*args: Any, **named: Any) -> Any:
-        return function(*args, **named)
-
-    return call
-
-
-def _drive(work: Coroutine[Any, Any, Any]) -> Any:
-    try:
-        work.send(None)
-    except StopIteration as end:
-        return end.value
-    raise RuntimeError("a lane waited for a loop, and there is none")
-
-
-def _drive_or_stop(worker: _Worker, at: int) -> None:
-    try:
-        _drive(worker.lane(at))
-    except BaseException:
-        worker.stopped.set()
-        raise
 
 
 async def _until_near(cache: Any, orders: Orders, sleep: Callable[[float], Awaitable[None]]) -> None:
@@ -232,19 +192,6 @@ async def _until_near(cache: Any, orders: Orders, sleep: Callable[[float], Await
 async def _hits(cache: Any) -> int:
     told = cache.stats()
     return int((await told if isinstance(told, Coroutine) else told).near_hits)
-
-
-def _begin(worker: _Worker) -> None:
-    """Say that all is ready, wait for the word to begin, and stop at the next one."""
-    sys.stdout.write("ready\n")
-    sys.stdout.flush()
-    sys.stdin.readline()
-
-    def listen() -> None:
-        sys.stdin.readline()
-        worker.stopped.set()
-
-    threading.Thread(target=listen, daemon=True).start()
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""The processes of the checker, from outside."""
+"""Processes that use a grid, from outside: each takes orders as a line, says `ready`, begins and stops at a word."""
 
 from __future__ import annotations
 
@@ -8,22 +8,39 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Protocol, Self
 
-from tests.near.history import History, load
-from tests.near.worker import Orders
-
-__all__ = ["Crew"]
+__all__ = ["Crew", "Orders"]
 
 ROOT: Final = Path(__file__).resolve().parent.parent.parent
 PATIENCE: Final = 30.0
 
 
-class Crew:
-    """The processes: ready on entry, and gone at the end."""
+class Orders(Protocol):
+    """What a process has to do."""
 
-    def __init__(self, orders: Sequence[Orders]) -> None:
-        self._orders = orders
+    @property
+    def process(self) -> str:
+        """Its name."""
+
+    @property
+    def file(self) -> str:
+        """Where it leaves what it recorded."""
+
+    def line(self) -> str:
+        """As the process takes them, without an end of line."""
+
+
+class Crew:
+    """
+    The processes, which run `module`: at work on entry, and gone at the end.
+
+    `before` comes before the command of each, such as `ip netns exec ...`.
+    """
+
+    def __init__(self, module: str, orders: Sequence[Orders], *, before: Sequence[Sequence[str]] | None = None) -> None:
+        self._module, self._orders = module, orders
+        self._before = before or [()] * len(orders)
         self._processes: list[subprocess.Popen[str]] = []
 
     def __enter__(self) -> Self:
@@ -35,8 +52,8 @@ class Crew:
         return self
 
     def _hire(self) -> None:
-        for _ in self._orders:
-            command = [sys.executable, "-m", "tests.near.worker"]
+        for before in self._before:
+            command = [*before, sys.executable, "-m", self._module]
             pipe = subprocess.PIPE
             self._processes.append(subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, text=True))
         for process, order in zip(self._processes, self._orders, strict=True):
@@ -48,16 +65,14 @@ class Crew:
         for process in self._processes:
             _tell(process, "go")
 
-    def finish(self) -> History:
-        """Stop all, and take what they recorded."""
+    def finish(self) -> list[Path]:
+        """Stop all; the files in which they left what they recorded."""
         for process in self._processes:
             _tell(process, "stop")
-        history = History()
         for process, order in zip(self._processes, self._orders, strict=True):
             if process.wait(PATIENCE) != 0:
                 raise ChildProcessError(f"{order.process} ended with {process.returncode}")
-            history.add(load(Path(order.file)))
-        return history
+        return [Path(order.file) for order in self._orders]
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
