@@ -1,0 +1,177 @@
+"""One fault, injected into a real grid that is used, and what came of it."""
+
+from __future__ import annotations
+
+import random
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import cachegrid
+from cachegrid.cluster import Way, heal
+from cachegrid.testing.loopback import LoopbackGrid
+from tests.chaos.history import Fault, History, load
+from tests.chaos.judge import Verdict, judge
+from tests.chaos.lanes import number_of
+from tests.chaos.worker import CACHE, Orders
+from tests.crew.crew import Crew
+from tests.crew.health import Health
+
+__all__ = ["Plan", "Report", "Stage", "run"]
+
+NAMESPACE: Final = "chaos"
+GRID: Final = "chaos"
+SWEEP: Final = 500  # keys that are asked for at once
+VALUE: Final = "x" * 100
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """How the grid is used while something happens to it."""
+
+    seed: int = 0
+    rate: float = 2000.0  # calls in a second, of all processes together
+    processes: int = 4  # every other one is async
+    before: float = 4.0  # seconds that are measured first
+    after: float = 2.0  # seconds after the grid is whole
+    help_after: float = 3.0  # seconds from a fault until somebody helps, as with `heal`
+    kills: int = 1
+    entries: int = 100_000  # that are there, besides, where slots move
+    pause: float = 10.0  # seconds for which a member stands still, or is cut off
+
+
+@dataclass
+class Stage:
+    """What a fault is given: the grid, and a way to look at it."""
+
+    grid: LoopbackGrid
+    plan: Plan
+    chance: random.Random
+    health: Health = field(init=False)
+    notes: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.health = Health(self.grid)
+
+    def owner(self) -> int:
+        """One of the owners."""
+        return self.chance.choice(sorted(self.health.owners()))
+
+    def heal(self) -> float:
+        """Run `heal`; when that was, in monotonic seconds."""
+        now = time.monotonic()
+        heal(GRID, root=self.grid.root, way=Way())
+        self.grid.reread()
+        return now
+
+    def served(self, without: Sequence[int] = ()) -> float:
+        """Wait until every slot is served again; when that was."""
+        self.health.wait_served(without)
+        return time.monotonic()
+
+    def whole(self) -> float:
+        """Wait until all is as it should be; when that was."""
+        self.health.wait_well(60.0)
+        return time.monotonic()
+
+
+Inject = Callable[[Stage], list[Fault]]
+
+
+@dataclass
+class Report:
+    """What a fault has shown."""
+
+    name: str
+    faults: list[Fault]
+    verdict: Verdict
+    notes: list[str]
+    kept: Path | None = None
+
+
+def run(
+    name: str,
+    inject: Inject,
+    plan: Plan,
+    *,
+    persist: bool = False,
+    entries: int = 0,
+    keep: Path | None = None,
+    root: Callable[[], str] | None = None,
+) -> Report:
+    """Start a grid of three owners and three replicas, use it, inject the fault, and judge what was seen."""
+    with LoopbackGrid(persist=persist, name=GRID) as grid, _folder(keep, name) as folder:
+        stage = Stage(grid, plan, random.Random(f"{plan.seed} {name}"))
+        if entries:
+            fill(grid.url, entries)
+        stage.health.wait_well()
+        history = used(stage, inject, orders_for(grid.url, plan, folder, persist=persist))
+        history.final = final(grid.url, history)
+    return Report(name, history.faults, judge(history), stage.notes, folder if keep else None)
+
+
+def used(stage: Stage, inject: Inject, orders: Sequence[Orders], before: Sequence[Sequence[str]] | None = None) -> History:
+    """Let processes use the grid while the fault is injected; what they saw."""
+    history = History()
+    with Crew("tests.chaos.worker", orders, before=before) as crew:
+        time.sleep(stage.plan.before)
+        history.faults = inject(stage)
+        time.sleep(stage.plan.after)
+        for file in crew.finish():
+            history.add(load(file))
+    return history
+
+
+def orders_for(url: str, plan: Plan, folder: Path, *, persist: bool) -> list[Orders]:
+    """What each process is to do."""
+    names = tuple(f"{'async' if at % 2 else 'sync'}{at}" for at in range(plan.processes))
+    return [
+        Orders(
+            url=url,
+            namespace=NAMESPACE,
+            process=name,
+            others=names,
+            file=str(folder / f"{name}.json"),
+            seed=plan.seed * 100 + at,
+            is_async=at % 2 == 1,
+            rate=plan.rate / plan.processes,
+            kept=("memory", "replicated", *(["disk"] if persist else [])),
+        )
+        for at, name in enumerate(names)
+    ]
+
+
+def fill(url: str, entries: int) -> None:
+    """Put entries of a hundred bytes into the grid."""
+    with cachegrid.connect(url, config={"namespace": NAMESPACE}) as grid:
+        cache = grid.cache("filling")
+        for first in range(0, entries, 5000):
+            cache.set_many({f"{at}": VALUE for at in range(first, min(first + 5000, entries))})
+
+
+def final(url: str, history: History) -> dict[str, int]:
+    """What is there of all that was written."""
+    keys = sorted({call.key for call in history.calls if not call.key.startswith("load:")})
+    found: dict[str, int] = {}
+    with cachegrid.connect(url, config={"namespace": NAMESPACE}) as grid:
+        cache = grid.cache(CACHE)
+        for first in range(0, len(keys), SWEEP):
+            part = keys[first : first + SWEEP]
+            values = cache.get_many(part)
+            found |= {key: number_of(key, values.get(key)) for key in part}
+    return found
+
+
+@contextmanager
+def _folder(keep: Path | None, name: str) -> Iterator[Path]:
+    if keep is None:
+        with tempfile.TemporaryDirectory() as made:
+            yield Path(made)
+        return
+    folder = keep / name.replace(" ", "-")
+    folder.mkdir(parents=True, exist_ok=True)
+    yield folder
