@@ -1,0 +1,272 @@
+"""`cachegrid backup` and `cachegrid restore`: the entries of any grid in a folder, and back, while programs use it."""
+
+from __future__ import annotations
+
+import json
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+
+import typer
+
+from cachegrid.cli.exits import Exit, ending_cleanly, fail
+from cachegrid.cli.options import Config, Json, Name, Url
+from cachegrid.cli.rebalance import DryRun
+
+if TYPE_CHECKING:
+    from cachegrid.cluster.backup import BackupPlan
+    from cachegrid.cluster.backup_files import CacheTold, Manifest
+    from cachegrid.cluster.restore import Restored, RestorePlan
+    from cachegrid.engines.valkey.target import Target
+
+__all__ = ["backup", "restore"]
+
+OneCache = Annotated[str | None, typer.Option("--cache", metavar="NAME", help="Only this cache.")]
+
+
+def backup(
+    folder: Annotated[str, typer.Argument(metavar="DIR", help="A folder that is not there yet.")],
+    *,
+    cache: OneCache = None,
+    url: Url = None,
+    name: Name = None,
+    config: Config = None,
+    dry_run: DryRun = False,
+    as_json: Json = False,
+) -> None:
+    """
+    Keep the entries of a grid in a folder.
+
+    While programs use it; also of a grid or a server that others run. DIR is there when the backup is whole.
+    Interrupted, the same command begins anew.
+    """
+    from cachegrid.cli.operating import bar
+    from cachegrid.cluster.backup import backup as take
+
+    grid = _grid(url, name, config)
+    told: list[BackupPlan] = []
+    begun = time.monotonic()
+
+    def tell(plan: BackupPlan) -> None:
+        told.append(plan)
+        if not as_json:
+            print(_backup_text(plan), flush=True)
+
+    with ending_cleanly(), bar("entries", quiet=as_json or dry_run) as progress:
+        manifest = take(
+            grid.target,
+            Path(folder),
+            grid=grid.name,
+            cache=grid.cache(cache),
+            is_rehearsal=dry_run,
+            tell=tell,
+            progress=progress or (lambda *_: None),
+        )
+    seconds = time.monotonic() - begun
+    if as_json:
+        print(json.dumps(_backup_told(grid, told[0], manifest, seconds), indent=2))
+    elif manifest:
+        print(_kept_text(manifest, folder, seconds))
+
+
+def restore(
+    folder: Annotated[str, typer.Argument(metavar="DIR", help="The folder of a backup.")],
+    *,
+    cache: OneCache = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Where caches have entries: let them be as in the backup.")
+    ] = False,
+    merge: Annotated[
+        bool, typer.Option("--merge", help="Where caches have entries: keep those, and bring back what is missing.")
+    ] = False,
+    resume_times: Annotated[
+        bool, typer.Option("--resume-times", help="Times to live go on where they were when the backup was made.")
+    ] = False,
+    url: Url = None,
+    name: Name = None,
+    config: Config = None,
+    dry_run: DryRun = False,
+    as_json: Json = False,
+) -> None:
+    """
+    Bring the entries of a backup back into a grid.
+
+    Into this one or another, of whatever size. The backup is checked before anything is written. Entries end when they
+    would have ended. The exit code is 1 if not all could be brought back. Interrupted, it may be run again.
+    """
+    from cachegrid.cli.operating import bar
+    from cachegrid.cluster.restore import Mode
+    from cachegrid.cluster.restore import restore as bring
+    from cachegrid.errors import ConfigError
+
+    if replace and merge:
+        raise ConfigError("--merge", True, "left out where --replace is said: they are opposites")
+    mode = Mode.REPLACE if replace else Mode.MERGE if merge else Mode.EMPTY
+    grid = _grid(url, name, config)
+    told: list[RestorePlan] = []
+    begun = time.monotonic()
+
+    def tell(plan: RestorePlan) -> None:
+        told.append(plan)
+        if not as_json:
+            print(_restore_text(plan), flush=True)
+
+    with ending_cleanly(), bar("checking", quiet=as_json or dry_run) as progress:
+        try:
+            done = bring(
+                grid.target,
+                Path(folder),
+                grid=grid.name,
+                cache=grid.cache(cache),
+                mode=mode,
+                secret=grid.secret,
+                goes_on=resume_times,
+                is_rehearsal=dry_run,
+                tell=tell,
+                progress=progress or (lambda *_: None),
+            )
+        except (KeyboardInterrupt, SystemExit):
+            fail("stopped: run it again, it begins anew" if mode is Mode.EMPTY else "stopped: run it again to go on")
+            raise
+    seconds = time.monotonic() - begun
+    if as_json:
+        print(json.dumps(_restore_told(grid, told[0], done, seconds), indent=2))
+    elif done:
+        print(_restored_text(done, seconds))
+    if done and (done.unsigned or done.evicted or done.cleared):
+        raise typer.Exit(Exit.NO)
+
+
+class _Grid(NamedTuple):
+    """The grid that is meant: how to reach it, and what it is called."""
+
+    target: Target
+    name: str
+    url: str
+    secret: bytes | None
+    namespace: str
+
+    def cache(self, name: str | None) -> str | None:
+        """The name of a cache with its namespace."""
+        from cachegrid._core.address import check_name
+
+        return None if name is None else f"{self.namespace}:{check_name('--cache', name)}"
+
+
+def _grid(url: str | None, name: str | None, config: str | None) -> _Grid:
+    """Raises GridNotFound, ConfigError, or Unsupported for what keeps its entries otherwise."""
+    from cachegrid.cli.reach import local_state, said
+    from cachegrid.errors import Unsupported
+    from cachegrid.opening import locate
+
+    settings = said(url, name, config)
+    if settings.url is None:
+        local_state(settings)
+    place = locate(settings)
+    if place.target is None:
+        raise Unsupported(f"entries at {place.url} cannot be kept in a folder, or brought back from one")
+    return _Grid(place.target, place.name, place.url, place.secret, settings.namespace)
+
+
+def _backup_text(plan: BackupPlan) -> str:
+    from cachegrid._core.units import size_text
+    from cachegrid.cli.show import counted
+
+    what = f"cache {plan.cache.partition(':')[2]}" if plan.cache else "all caches"
+    of = f" of grid {plan.grid}" if plan.grid else ""
+    there = f"{counted(plan.owners, 'owner')} with about {counted(plan.entries, 'entry')} in {size_text(plan.bytes)}"
+    return f"keep {what}{of}, which has {there}, in {plan.folder}"
+
+
+def _kept_text(manifest: Manifest, folder: str, seconds: float) -> str:
+    from cachegrid._core.units import size_text
+    from cachegrid.cli.show import counted
+
+    size = size_text(sum(part.size for part in manifest.parts))
+    line = (
+        f"{counted(manifest.entries, 'entry')} of {counted(len(manifest.caches), 'cache')} kept in {folder} "
+        f"({size}) after {seconds:.1f} s"
+    )
+    left_out = [f"{count:,} {what}" for what, count in manifest.left_out.items()]
+    return f"{line}\nnot kept: {', '.join(left_out)}" if left_out else line
+
+
+def _restore_text(plan: RestorePlan) -> str:
+    from cachegrid._core.units import size_text
+    from cachegrid.cli.show import counted
+
+    made = datetime.fromtimestamp(plan.backup.ended / 1000, UTC).astimezone().isoformat(" ", "seconds")
+    into = f"grid {plan.grid}" if plan.grid else "this grid"
+    what = f"{counted(plan.entries, 'entry')} ({size_text(plan.bytes)}) of {counted(len(plan.caches), 'cache')}"
+    lines = [f"bring {what} back into {into}, as of {made}:"]
+    lines += [f"  {cache.name.partition(':')[2]}  {counted(cache.entries, 'entry')}" for cache in plan.caches]
+    if plan.room is not None and plan.bytes > plan.room:
+        lines.append(f"there is room for {size_text(plan.room)}: entries will be evicted, or refused")
+    return "\n".join(lines)
+
+
+def _restored_text(done: Restored, seconds: float) -> str:
+    from cachegrid.cli.show import counted
+
+    lines = [f"{counted(done.restored, 'entry')} restored after {seconds:.1f} s"]
+    told = {
+        "were there already, and stayed": done.kept,
+        "not: their time was over": done.passed,
+        "not: they are signed with a secret that is not this grid's (see the setting secret)": done.unsigned,
+        "were evicted meanwhile: the grid is too small": done.evicted,
+    }
+    lines += [f"{count:,} {what}" for what, count in told.items() if count]
+    lines += [f"cache {name.partition(':')[2]} was cleared meanwhile, and so it is empty" for name in done.cleared]
+    return "\n".join(lines)
+
+
+def _backup_told(grid: _Grid, plan: BackupPlan, manifest: Manifest | None, seconds: float) -> dict[str, Any]:
+    told: dict[str, Any] = {
+        "name": grid.name,
+        "url": grid.url,
+        "folder": str(plan.folder),
+        "dry_run": manifest is None,
+        "planned": {"owners": plan.owners, "entries": plan.entries, "memory_bytes": plan.bytes},
+    }
+    if manifest is None:
+        return told
+    size = sum(part.size for part in manifest.parts)
+    return told | {
+        "entries": manifest.entries,
+        "bytes": manifest.bytes,
+        "file_bytes": size,
+        "caches": [_cache_told(cache) for cache in manifest.caches],
+        "left_out": manifest.left_out,
+        "seconds": round(seconds, 3),
+    }
+
+
+def _restore_told(grid: _Grid, plan: RestorePlan, done: Restored | None, seconds: float) -> dict[str, Any]:
+    told: dict[str, Any] = {
+        "name": grid.name,
+        "url": grid.url,
+        "folder": str(plan.folder),
+        "dry_run": done is None,
+        "mode": plan.mode.value,
+        "made": datetime.fromtimestamp(plan.backup.ended / 1000, UTC).isoformat(),
+        "caches": [_cache_told(cache) for cache in plan.caches],
+        "entries": plan.entries,
+        "bytes": plan.bytes,
+        "room_bytes": plan.room,
+    }
+    if done is None:
+        return told
+    return told | {
+        "restored": done.restored,
+        "kept": done.kept,
+        "passed": done.passed,
+        "unsigned": done.unsigned,
+        "evicted": done.evicted,
+        "cleared": [name.partition(":")[2] for name in done.cleared],
+        "seconds": round(seconds, 3),
+    }
+
+
+def _cache_told(cache: CacheTold) -> dict[str, Any]:
+    return {"cache": cache.name.partition(":")[2], "entries": cache.entries, "bytes": cache.bytes}

@@ -1,0 +1,221 @@
+"""The entries of a grid, taken into a folder while programs use them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from cachegrid._core.address import prefix_of
+from cachegrid.cluster.backup_engine import KeepingEngine, opened
+from cachegrid.cluster.backup_files import MANIFEST, CacheTold, Manifest, Record, Writer, write_manifest
+from cachegrid.cluster.backup_places import Home, home_of
+from cachegrid.engines.valkey.target import Target
+from cachegrid.errors import ConfigError, GridError
+
+__all__ = ["UNFINISHED", "BackupPlan", "Progress", "backup", "plan_backup"]
+
+Progress = Callable[[str, int, int], None]  # what is done, how far it is, and how far it will come
+
+UNFINISHED: Final = ".unfinished"  # what the folder's name ends with until it is a backup
+NOTES: Final = b"cg!"  # what engines note beside entries
+STRANGE, OTHERS, ORPHANS = "of another type", "not of cachegrid", "of no cache"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackupPlan:
+    """What is about to be kept: entries as the owners count them, and the memory that they take."""
+
+    grid: str
+    folder: Path
+    cache: str | None  # with its namespace; None: all
+    owners: int
+    entries: int
+    bytes: int
+
+
+def plan_backup(engine: KeepingEngine, folder: Path, *, grid: str, cache: str | None) -> BackupPlan:
+    """What a backup would keep, about. Raises ConfigError or GridError for such a folder as cannot be used."""
+    _check_free(folder)
+    owners = [member for member in engine.members() if member.role == "owner" and member.up]
+    return BackupPlan(
+        grid=grid,
+        folder=folder,
+        cache=cache,
+        owners=len(owners),
+        entries=sum(owner.entries for owner in owners),
+        bytes=sum(owner.memory_bytes for owner in owners),
+    )
+
+
+def backup(
+    target: Target,
+    folder: Path,
+    *,
+    grid: str = "",
+    cache: str | None = None,
+    is_rehearsal: bool = False,
+    tell: Callable[[BackupPlan], None] = lambda _: None,
+    progress: Progress = lambda *_: None,
+) -> Manifest | None:
+    """
+    Keep all entries of a grid, or those of one cache (`namespace:cache`), in a folder that is not there yet.
+
+    The folder is there when all of it is: until then its name ends with `.unfinished`, and a backup that is begun again
+    begins anew. Entries are kept as they are when they are come to. Returns None for a rehearsal. Raises ConfigError or
+    GridError for a folder that cannot be used, EngineError, or OSError.
+    """
+    folder = folder.absolute()
+    with closing(opened(target)) as engine:
+        plan = plan_backup(engine, folder, grid=grid, cache=cache)
+        tell(plan)
+        if is_rehearsal:
+            return None
+        with _draft(folder) as draft:
+            manifest = _Taking(engine, draft, plan, progress).all()
+            write_manifest(draft, manifest)
+            draft.rename(folder)
+            _sync(folder.parent)
+    return manifest
+
+
+class _Taking:
+    """One backup under way."""
+
+    def __init__(self, engine: KeepingEngine, draft: Path, plan: BackupPlan, progress: Progress) -> None:
+        self._engine, self._plan, self._progress = engine, plan, progress
+        self._writer = Writer(draft)
+        self._epochs: dict[str, int | None] = {}  # as they were when their cache was first met
+        self._homes: dict[bytes, Home] = {}  # by prefix
+        self._counts: dict[Home, list[int]] = {}  # entries, bytes
+        self._left_out = dict.fromkeys((STRANGE, OTHERS, ORPHANS), 0)
+        self._done = 0
+
+    def all(self) -> Manifest:
+        """Take everything, and tell what was taken."""
+        begun = _now()
+        server = next((member.version for member in self._engine.members() if member.up), "")
+        try:
+            prefix = f"{self._plan.cache}:".encode() if self._plan.cache else b""
+            for page in self._engine.walk(prefix):
+                self._take(page)
+            parts = self._writer.close()
+        finally:
+            self._writer.abandon()
+        # Now, and not at the beginning: what was cleared while this went on was cleared.
+        epochs = self._engine.known_epochs(sorted(self._epochs)) if self._epochs else {}
+        alive = {name: epoch for name, epoch in epochs.items() if epoch is not None}
+        from cachegrid import __version__
+
+        return Manifest(
+            version=__version__,
+            grid=self._plan.grid,
+            server=server,
+            begun=begun,
+            ended=_now(),
+            epochs=alive,
+            caches=tuple(self._caches(alive)),
+            parts=parts,
+            left_out={what: count for what, count in self._left_out.items() if count},
+        )
+
+    def _take(self, page: list[bytes]) -> None:
+        now = _now()
+        for seen in self._engine.read(self._ours(page)):
+            if seen is None:
+                self._left_out[STRANGE] += 1
+                continue
+            end = 0 if seen.left is None else now + seen.left
+            self._writer.add(Record(seen.address, seen.frame, end))
+            counts = self._counts[self._homes[prefix_of(seen.address)]]
+            counts[0] += 1
+            counts[1] += len(seen.address) + len(seen.frame)
+        self._done += len(page)
+        self._progress("entries", self._done, max(self._plan.entries, self._done))
+
+    def _ours(self, page: list[bytes]) -> list[bytes]:
+        """The addresses of entries that may be alive."""
+        prefixes = {address: prefix_of(address) for address in page}
+        self._meet({prefix: address for address, prefix in prefixes.items() if prefix not in self._homes})
+        ours: list[bytes] = []
+        for address, prefix in prefixes.items():
+            home = self._homes.get(prefix)
+            if home is None:
+                self._left_out[OTHERS] += not address.startswith(NOTES)
+            elif any(self._epochs[name] is None for name in home.names):
+                self._left_out[ORPHANS] += 1
+            elif home.may_be_alive(self._epochs):
+                ours.append(address)
+        return ours
+
+    def _meet(self, strangers: Mapping[bytes, bytes]) -> None:
+        """Learn the caches of prefixes that were not met before, and their epochs; `strangers` have an address each."""
+        found = {prefix: known[1] for prefix, address in strangers.items() if (known := home_of(address))}
+        names = {name for home in found.values() for name in home.names} - self._epochs.keys()
+        if names:
+            self._epochs |= self._engine.known_epochs(sorted(names))
+        for prefix, home in found.items():
+            self._homes[prefix] = home
+            self._counts[home] = [0, 0]
+
+    def _caches(self, alive: Mapping[str, int]) -> Iterator[CacheTold]:
+        """What was taken of each cache, by name, and is alive."""
+        told: dict[str, list[int]] = {}
+        for home, (entries, size) in self._counts.items():
+            if home.is_alive(alive) and entries:
+                sums = told.setdefault(home.cache, [0, 0])
+                sums[0] += entries
+                sums[1] += size
+        for name, (entries, size) in sorted(told.items()):
+            yield CacheTold(name=name, epoch=alive[name], entries=entries, bytes=size)
+
+
+@contextmanager
+def _draft(folder: Path) -> Iterator[Path]:
+    """The folder to write into, empty, and this process's alone; removed if the block ends in an error."""
+    import fcntl
+
+    draft = folder.with_name(folder.name + UNFINISHED)
+    draft.mkdir(mode=0o700, exist_ok=True)
+    lock = os.open(draft, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise GridError(f"another backup is being written to {draft}") from None
+        for left in draft.iterdir():  # by a backup that was killed
+            left.unlink()
+        try:
+            yield draft
+        except BaseException:
+            shutil.rmtree(draft, ignore_errors=True)
+            raise
+    finally:
+        os.close(lock)
+
+
+def _check_free(folder: Path) -> None:
+    if (folder / MANIFEST).exists():
+        raise GridError(f"{folder} holds a backup already: name a folder that is not there yet")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ConfigError("DIR", str(folder), "a folder that is not there yet, or is empty")
+    if not folder.parent.is_dir():
+        raise ConfigError("DIR", str(folder), f"in a folder that is there; {folder.parent} is not")
+
+
+def _sync(folder: Path) -> None:
+    """Let the disk know of what was renamed in a folder."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000

@@ -1,0 +1,291 @@
+"""The entries of a backup, brought back into a grid, this one or another, while programs use it."""
+
+from __future__ import annotations
+
+import enum
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from cachegrid._core.address import prefix_of
+from cachegrid.cluster.backup import Progress
+from cachegrid.cluster.backup_engine import MANY, KeepingEngine, opened
+from cachegrid.cluster.backup_files import CacheTold, Manifest, check, read_manifest, records
+from cachegrid.cluster.backup_places import Moved, Mover, home_of
+from cachegrid.engines.valkey.target import Target
+from cachegrid.errors import ConfigError, GridError
+
+__all__ = ["Mode", "RestorePlan", "Restored", "restore"]
+
+PAGE: Final = 1_000
+LEASE: Final = b"restore"  # two at a time would make a muddle
+LEASE_MS: Final = 60_000
+RENEW: Final = 15.0  # seconds
+CATCH_UP: Final = 10.0  # seconds in which replicas may get what was restored
+BEHIND: Final = 64 << 10  # bytes of lag that other programs' writes may make at any time
+PAUSE: Final = 0.02
+
+
+class Mode(enum.StrEnum):
+    """What is done where caches have entries already."""
+
+    EMPTY = "empty"  # it is refused
+    REPLACE = "replace"  # they are as they were in the backup afterwards, all at once
+    MERGE = "merge"  # what is there stays; what is not comes back
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestorePlan:
+    """What is about to be brought back."""
+
+    grid: str
+    folder: Path
+    mode: Mode
+    backup: Manifest
+    caches: tuple[CacheTold, ...]
+    room: int | None  # bytes of memory that the owners have left; None where there is no limit
+
+    @property
+    def entries(self) -> int:
+        """How many entries."""
+        return sum(cache.entries for cache in self.caches)
+
+    @property
+    def bytes(self) -> int:
+        """The bytes of their addresses and frames; in memory they take more."""
+        return sum(cache.bytes for cache in self.caches)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restored:
+    """What became of a restore; each number counts entries."""
+
+    restored: int
+    kept: int  # those that were there already, and stayed
+    passed: int  # their time was over
+    unsigned: int  # signed with a secret that is not known here
+    evicted: int  # evicted meanwhile, of whichever cache: there was not enough memory
+    cleared: tuple[str, ...]  # caches that somebody cleared meanwhile, and that are empty
+
+
+def restore(
+    target: Target,
+    folder: Path,
+    *,
+    grid: str = "",
+    cache: str | None = None,
+    mode: Mode = Mode.EMPTY,
+    secret: bytes | None = None,
+    goes_on: bool = False,
+    is_rehearsal: bool = False,
+    tell: Callable[[RestorePlan], None] = lambda _: None,
+    progress: Progress = lambda *_: None,
+) -> Restored | None:
+    """
+    Bring back the entries of a backup, or those of one cache of it (`namespace:cache`), at new epochs of their caches.
+
+    Entries end when they would have ended, or with `goes_on` as much later as the backup is old. All of a cache is
+    seen at once, when the last of its entries is there, except with `Mode.MERGE`. Interrupted, it may be run
+    again. Returns None for a rehearsal. Raises GridError for a backup that is damaged, or where caches have entries and
+    `mode` does not say what to do, ConfigError for a cache that it has not, or EngineError.
+    """
+    folder = folder.absolute()
+    manifest = read_manifest(folder)
+    chosen = _chosen(manifest, cache)
+    size = sum(part.size for part in manifest.parts)
+    with closing(opened(target)) as engine:
+        room = _room(engine)
+        plan = RestorePlan(grid=grid, folder=folder, mode=mode, backup=manifest, caches=chosen, room=room)
+        tell(plan)
+        read = 0
+
+        def count(step: int) -> None:
+            nonlocal read
+            read += step
+            progress("checking", read, size)
+
+        check(folder, manifest.parts, count)
+        if is_rehearsal:
+            _refuse_occupied(engine, plan)
+            return None
+        with _alone(engine) as renew:
+            return _Bringing(engine, plan, progress, renew, secret=secret, goes_on=goes_on).all()
+
+
+class _Bringing:
+    """One restore under way."""
+
+    def __init__(
+        self,
+        engine: KeepingEngine,
+        plan: RestorePlan,
+        progress: Progress,
+        renew: Callable[[], None],
+        *,
+        secret: bytes | None,
+        goes_on: bool,
+    ) -> None:
+        self._engine, self._plan, self._progress, self._renew = engine, plan, progress, renew
+        self._secret = secret
+        self._shift = _now() - plan.backup.ended if goes_on else 0
+        self._written = 0
+
+    def all(self) -> Restored:
+        """Bring everything, let it be seen, and tell what became of it."""
+        engine, plan = self._engine, self._plan
+        has_dead = _refuse_occupied(engine, plan)
+        evicted = engine.evicted()
+        found = self._epochs()
+        move = Mover(plan.backup.epochs, found, secret=self._secret, shift=self._shift)
+        for page in self._pages(move):
+            self._written += engine.put(page, only_new=plan.mode is Mode.MERGE)
+            self._renew()
+        cleared = [] if plan.mode is Mode.MERGE else self._show(found)
+        taken = sum(move.taken.values())
+        if has_dead or plan.mode is Mode.REPLACE:
+            self._sweep(found)
+        _catch_up(engine)
+        return Restored(
+            restored=self._written,
+            kept=taken - self._written,
+            passed=move.passed,
+            unsigned=move.unsigned,
+            evicted=engine.evicted() - evicted,
+            cleared=tuple(cleared),
+        )
+
+    def _epochs(self) -> dict[str, int]:
+        """At which epochs entries are written: of caches that nobody has come to yet, or the ones of now."""
+        known = self._plan.backup.epochs
+        wanted = {cache.name for cache in self._plan.caches}
+        names = [name for name in known if name.partition("/")[0] in wanted]
+        now = {name: self._engine.epoch(name.encode()) for name in names}
+        if self._plan.mode is Mode.MERGE:
+            return now
+        # Later than all that were ever made here, so that nothing is there: not even of a restore that was cut short.
+        # What is inside a cache is at an epoch of both, and so where nothing is, too.
+        later = _now()
+        return {name: epoch if "/" in name else max(epoch, known[name], later) + 1 for name, epoch in now.items()}
+
+    def _pages(self, move: Mover) -> Iterator[list[Moved]]:
+        """Entries as they are to be stored, as many at a time as fit into memory."""
+        page: list[Moved] = []
+        size = done = 0
+        total = sum(part.entries for part in self._plan.backup.parts)
+        for block in (block for part in self._plan.backup.parts for block in records(self._plan.folder, part)):
+            now = _now()
+            for record in block:
+                entry = move(record, now)
+                if entry is None:
+                    continue
+                page.append(entry)
+                size += len(entry.frame)
+                if len(page) >= PAGE or size >= MANY:
+                    yield page
+                    page, size = [], 0
+            done += len(block)
+            self._progress("entries", done, total)
+        if page:
+            yield page
+
+    def _show(self, found: dict[str, int]) -> list[str]:
+        """Let caches be seen as they were restored; those that were cleared since are not, and are told."""
+        lost = [name for name, epoch in found.items() if "/" in name and self._engine.epoch(name.encode()) != epoch]
+        for name, epoch in found.items():
+            if "/" not in name and self._engine.lift_epoch(name, epoch) != epoch:
+                lost.append(name)
+        return sorted(lost)
+
+    def _sweep(self, found: dict[str, int]) -> None:
+        """Free the memory of what is out of reach now."""
+        wanted = {name for name in found if "/" not in name}
+        for page in self._engine.walk(_common(wanted)):
+            dead = [address for address in page if _is_before(address, found)]
+            if dead:
+                self._engine.drop_many(dead)
+            self._renew()
+
+
+def _refuse_occupied(engine: KeepingEngine, plan: RestorePlan) -> bool:
+    """GridError if a cache has entries and nothing is said of them; whether entries of earlier epochs were seen."""
+    if plan.mode is not Mode.EMPTY:
+        return False
+    wanted = {cache.name for cache in plan.caches}
+    names = [name for name in plan.backup.epochs if name.partition("/")[0] in wanted]
+    epochs = {name: epoch or 0 for name, epoch in engine.known_epochs(names).items()} if names else {}
+    has_dead = False
+    for page in engine.walk(_common(wanted)):
+        for home in (known[1] for address in page if (known := home_of(address))):
+            if home.cache in wanted and home.epochs[0] == epochs.get(home.cache):
+                raise GridError(
+                    f"cache {home.cache.partition(':')[2]!r} has entries in this grid: --replace lets it be as in the "
+                    "backup, --merge brings back what it lacks, and --cache takes another one"
+                )
+            has_dead = has_dead or home.cache in wanted
+    return has_dead
+
+
+def _chosen(manifest: Manifest, cache: str | None) -> tuple[CacheTold, ...]:
+    if cache is None:
+        return manifest.caches
+    found = tuple(each for each in manifest.caches if each.name == cache)
+    if not found:
+        there = ", ".join(each.name.partition(":")[2] for each in manifest.caches) or "none"
+        raise ConfigError("--cache", cache.partition(":")[2], f"one that the backup has entries of: {there}")
+    return found
+
+
+def _common(names: Iterable[str]) -> bytes:
+    """What the addresses of all these caches begin with."""
+    first, *others = names or [""]
+    return b"" if others or not first else f"{first}:".encode()
+
+
+def _is_before(address: bytes, epochs: dict[str, int]) -> bool:
+    """Whether an entry is of an earlier epoch of one of these caches than the one given."""
+    known = home_of(address) if prefix_of(address) else None
+    return known is not None and known[1].epochs[0] < epochs.get(known[1].cache, 0)
+
+
+def _room(engine: KeepingEngine) -> int | None:
+    owners = [member for member in engine.members() if member.role == "owner" and member.up]
+    if not all(owner.memory_limit_bytes for owner in owners):
+        return None
+    return sum(max(owner.memory_limit_bytes - owner.memory_bytes, 0) for owner in owners)
+
+
+@contextmanager
+def _alone(engine: KeepingEngine) -> Iterator[Callable[[], None]]:
+    """Be the only restore of a grid; what is yielded is to be called every few seconds. Raises GridError."""
+    token, renewed = os.urandom(16), time.monotonic()
+    if engine.acquire(LEASE, token, LEASE_MS) is None:
+        raise GridError(f"another restore is at work in this grid, or was until {LEASE_MS // 1000} s ago")
+
+    def renew() -> None:
+        nonlocal renewed
+        if time.monotonic() - renewed > RENEW:
+            renewed = time.monotonic()
+            engine.renew(LEASE, token, LEASE_MS)
+
+    try:
+        yield renew
+    finally:
+        engine.release(LEASE, token)
+
+
+def _catch_up(engine: KeepingEngine) -> None:
+    """Give replicas the time to have what was restored: until each of them was close behind once."""
+    give_up = time.monotonic() + CATCH_UP
+    late = {member.id for member in engine.members() if member.role == "replica" and member.up}
+    while late and time.monotonic() < give_up:
+        late &= {member.id for member in engine.members() if not member.link_up or member.lag_bytes > BEHIND}
+        if late:
+            time.sleep(PAUSE)
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000
