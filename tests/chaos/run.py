@@ -111,6 +111,8 @@ def run(
         stage.health.wait_well()
         history = used(stage, inject, orders_for(grid.url, plan, folder, persist=persist))
         history.final = final(grid.url, history)
+        if keep:
+            _keep_logs(grid, folder)
     return Report(name, history.faults, judge(history), stage.notes, folder if keep else None)
 
 
@@ -164,6 +166,13 @@ def final(url: str, history: History) -> dict[str, int]:
             values = cache.get_many(part)
             found |= {key: number_of(key, values.get(key)) for key in part}
     return found
+
+
+def _keep_logs(grid: LoopbackGrid, folder: Path) -> None:
+    """What the members wrote, and at which of their times the clock of the record began."""
+    (folder / "clock").write_text(f"{time.time() - time.monotonic()}\n")
+    for member in grid.state.members:
+        (folder / f"{member.port}.log").write_bytes(member.log.read_bytes())
 
 
 @contextmanager
