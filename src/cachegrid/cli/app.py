@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cachegrid.cli import entries, grids, keeping, operate, rebalance
+from cachegrid.cli import entries, grids, hosts, keeping, operate, rebalance
 from cachegrid.cli.exits import EPILOG, Command, Exit, fail
 from cachegrid.cli.options import Json
 
@@ -152,6 +152,7 @@ for function in (
     *(operate.add, operate.remove, operate.replace, rebalance.rebalance),
     *(operate.failover, operate.restart, operate.heal),
     *(keeping.backup, keeping.restore),
+    *(hosts.token, hosts.join),
     *(demo, bench, version),
 ):
     app.command(function.__name__.strip("_"), cls=Command)(function)

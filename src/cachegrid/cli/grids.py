@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,14 +12,27 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cachegrid.cli.exits import Exit, ending_cleanly, fail
-from cachegrid.cli.options import BasePort, Config, Json, Members, Memory, Name, Persist, Replicas, Server, Url
+from cachegrid.cli.options import (
+    BasePort,
+    Config,
+    Host,
+    Json,
+    Members,
+    Memory,
+    Name,
+    Persist,
+    Plaintext,
+    Replicas,
+    Server,
+    Url,
+)
 
 if TYPE_CHECKING:
     from cachegrid.cli.starting import Started
     from cachegrid.cluster import GridState
     from cachegrid.engines.facts import MemberFacts
 
-__all__ = ["down", "status", "up", "url"]
+__all__ = ["down", "progress_shown", "status", "tell", "up", "url"]
 
 
 def up(
@@ -30,6 +43,8 @@ def up(
     name: Name = None,
     persist: Persist = False,
     base_port: BasePort = None,
+    host: Host = None,
+    plaintext: Plaintext = False,
     server: Server = None,
     config: Config = None,
     as_json: Json = False,
@@ -38,7 +53,8 @@ def up(
     Start a grid on this host.
 
     It outlives this command. Of one that runs already, only dead members are started again; one that --persist kept
-    on disk comes back with its entries.
+    on disk comes back with its entries. With --host other hosts can join it (see `token` and `join`), and
+    --members, --replicas and --memory are the part of this host.
     """
     from cachegrid._core.units import bytes_of
     from cachegrid.cli.starting import shape_for, started
@@ -47,18 +63,18 @@ def up(
 
     chosen = load_settings(None, name, config).name or DEFAULT_NAME
     limit = None if memory is None else bytes_of("--memory", memory)
-    begin = partial(start, chosen, memory=limit, **shape_for(chosen, members, replicas, persist=persist))
-    with ending_cleanly(), _progress(quiet=as_json) as progress:
+    shape = shape_for(chosen, members, replicas, persist=persist, is_spread=host is not None)
+    begin = partial(start, chosen, memory=limit, host=host, plaintext=plaintext, **shape)
+    with ending_cleanly(), progress_shown(quiet=as_json) as progress:
         done = started(chosen, partial(begin, base_port=base_port, server=server, progress=progress))
-    _tell(done, as_json=as_json)
+    tell(done, as_json=as_json)
 
 
-def _tell(done: Started, *, as_json: bool) -> None:
+def tell(done: Started, *, as_json: bool) -> None:
     """What `up` came to, and the grid as it is now."""
     from cachegrid.cli import show
-    from cachegrid.cluster import members as look
 
-    name, url, facts = done.state.name, done.state.url, look(done.state)
+    name, url, facts = done.state.name, done.state.url, _look(done.state)
     if as_json:
         _print_json(_told(name, url, facts) | done.told)
     else:
@@ -185,14 +201,27 @@ def _looked_at(
 ) -> tuple[str, str, list[MemberFacts], GridState | None]:
     """The name, the URL and the members of the grid that is meant; of one on this host, what is written down of it."""
     from cachegrid.cli.reach import local_state, reached, said
-    from cachegrid.cluster import members as look
 
     settings = said(url, name, config)
     if settings.url is None:
         state = local_state(settings)
-        return state.name, state.url, look(state), state
+        return state.name, state.url, _look(state), state
     with reached(url, name, config) as grid:
         return grid.name, grid.url, grid.members(), None
+
+
+def _look(state: GridState) -> list[MemberFacts]:
+    """The facts of all members of a grid, on other hosts too."""
+    from cachegrid.cluster import members as look
+    from cachegrid.config import Settings
+    from cachegrid.errors import EngineError
+
+    if state.spread:
+        from cachegrid import connect
+
+        with suppress(EngineError), connect(config=Settings(name=state.name)) as grid:
+            return grid.members()
+    return look(state)
 
 
 def _told(name: str, url: str, members: list[MemberFacts]) -> dict[str, Any]:
@@ -211,7 +240,7 @@ def _print_json(told: object) -> None:
 
 
 @contextmanager
-def _progress(*, quiet: bool) -> Iterator[Callable[[str, int, int], None] | None]:
+def progress_shown(*, quiet: bool) -> Iterator[Callable[[str, int, int], None] | None]:
     """How far the start is, on a terminal."""
     from cachegrid.cli import show
 

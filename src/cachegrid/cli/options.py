@@ -12,6 +12,7 @@ __all__ = [
     "BasePort",
     "CacheName",
     "Config",
+    "Host",
     "Json",
     "KeyKind",
     "KeyText",
@@ -19,6 +20,7 @@ __all__ = [
     "Memory",
     "Name",
     "Persist",
+    "Plaintext",
     "Replicas",
     "Server",
     "Url",
@@ -59,6 +61,13 @@ Memory: TypeAlias = Annotated[
 Persist: TypeAlias = Annotated[bool, typer.Option("--persist", help="Keep entries on disk, through down and up.")]
 BasePort: TypeAlias = Annotated[
     int | None, typer.Option(metavar="PORT", help="The first of consecutive ports; else free ones are found.")
+]
+Host: TypeAlias = Annotated[
+    str | None,
+    typer.Option(metavar="ADDRESS", help="Of this host, at which others reach it; without, none does."),
+]
+Plaintext: TypeAlias = Annotated[
+    bool, typer.Option("--plaintext", help="Passwords and entries may travel between hosts without TLS.")
 ]
 Server: TypeAlias = Annotated[
     str | None, typer.Option(metavar="PROGRAM", help="The valkey-server or redis-server to run. [CACHEGRID_SERVER]")

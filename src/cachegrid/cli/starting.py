@@ -50,11 +50,17 @@ class Started:
         return f"is up {after}" + ("; the one before it had died, and its entries are lost" if self.was_lost else "")
 
 
-def shape_for(name: str, members: int | None, replicas: int | None, *, persist: bool) -> dict[str, Any]:
-    """The shape of a grid to start: what was said, else as it is if it was kept on disk, else that of a new one."""
+def shape_for(
+    name: str, members: int | None, replicas: int | None, *, persist: bool, is_spread: bool = False
+) -> dict[str, Any]:
+    """
+    The shape of a grid to start: what was said, else as it is if it was kept on disk, else that of a new one.
+
+    One that other hosts can join has one owner on each, if nothing else is said; what is there of it is kept, too.
+    """
     state = _there(name)
-    is_kept = state is not None and state.persist and state.stage is not Stage.STARTING
-    shape = state.shape if state is not None and is_kept else Shape()
+    is_kept = state is not None and (state.persist or state.spread) and state.stage is not Stage.STARTING
+    shape = state.shape if state is not None and is_kept else Shape(owners=1 if is_spread else 3)
     return {
         "owners": shape.owners if members is None else members,
         "replicas": shape.replicas if replicas is None else replicas,

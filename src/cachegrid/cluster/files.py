@@ -8,7 +8,7 @@ import signal
 from collections.abc import Mapping
 from pathlib import Path
 
-from cachegrid.cluster.plan import GridPlan, conf_beside, conf_text, nodes_text
+from cachegrid.cluster.plan import GridPlan, MemberPlan, conf_beside, conf_text, nodes_text
 from cachegrid.cluster.processes import send_signal, wait_gone
 from cachegrid.cluster.server import ServerProgram
 from cachegrid.cluster.state import GridState, MemberState, save
@@ -18,12 +18,21 @@ __all__ = [
     "has_entries",
     "own_nodes",
     "put_nodes_aside",
+    "shared_settings",
     "sweep",
+    "write_first",
     "write_new",
     "write_nodes",
     "write_one_more",
 ]
 
+# What is a member's own in its settings file.
+OF_ONE = frozenset(
+    (
+        *("bind", "port", "cluster-port", "cluster-announce-ip", "dir", "logfile", "pidfile"),
+        *("requirepass", "masterauth", "maxmemory", "repl-backlog-size"),
+    )
+)
 DATA = "appendonlydir"
 NODES, ASIDE = "nodes.conf", "nodes.aside"
 
@@ -44,6 +53,7 @@ def write_new(
             tls=state.tls,
             node_timeout_ms=node_timeout_ms,
             settings=settings,
+            announce=state.spread,
         )
         _write(member.conf, conf)
         _write(member.log, "")
@@ -57,6 +67,30 @@ def write_one_more(state: GridState, member: MemberState) -> None:
     where = {"port": member.port, "bus_port": member.bus_port}
     _write(member.conf, conf_beside(model.conf.read_text(), member.folder, **where, tls=state.tls is not None))
     _write(member.log, "")
+    _write_alone(member)
+
+
+def write_first(state: GridState, plan: MemberPlan, member: MemberState, settings: Mapping[str, str]) -> None:
+    """
+    Write the same for the first member that joins a grid of other hosts from here.
+
+    `settings` are lines of theirs, as they are in a settings file.
+    """
+    member.folder.mkdir(mode=0o700)
+    conf = conf_text(plan, state.shape, member.folder, password=state.password, tls=state.tls, announce=True)
+    lines = dict(line.split(" ", 1) for line in conf.splitlines()) | dict(settings)
+    _write(member.conf, "".join(f"{name} {value}\n" for name, value in lines.items()))
+    _write(member.log, "")
+    _write_alone(member)
+
+
+def shared_settings(conf: str) -> dict[str, str]:
+    """What has to be the same for all members of a grid, of one's settings file: not where it is, nor its secrets."""
+    lines = dict(line.split(" ", 1) for line in conf.splitlines() if line.strip())
+    return {name: value for name, value in lines.items() if name not in OF_ONE and not name.startswith("tls-")}
+
+
+def _write_alone(member: MemberState) -> None:
     address = f"{member.host}:{member.port}@{member.bus_port}"
     alone = f"{member.id} {address} myself,master - 0 0 0 connected\nvars currentEpoch 0 lastVoteEpoch 0\n"
     _write(member.folder / NODES, alone)

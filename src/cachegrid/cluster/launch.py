@@ -111,6 +111,17 @@ class Launch:
             self._wait_for(member, self._is_whole)
             self._progress("members agree", done, len(self._state.members))
 
+    def wait_back(self, patience: float) -> None:
+        """
+        Wait until all members of this host are back in their grid, but no longer than `patience` seconds.
+
+        They may not come so far while other hosts are away. Raises StartFailed for one that ended.
+        """
+        end = min(self._deadline, time.monotonic() + patience)
+        for member in self._state.members:
+            while not self._holds(member, self._is_whole) and (time.monotonic() < end or self._is_loading(member)):
+                time.sleep(PAUSE * 10)
+
     def _take_over(self, plan: GridPlan) -> None:
         for owner in plan.owners:
             # One that takes over before it has seen its grid as `ok` would be held back like any new owner.
@@ -186,7 +197,8 @@ class Launch:
     def _is_whole(self, admin: Admin) -> bool:
         facts = dict(line.split(":", 1) for line in admin.text("CLUSTER", "INFO").splitlines() if ":" in line)
         slots, known = int(facts["cluster_slots_ok"]), int(facts["cluster_known_nodes"])
-        if facts["cluster_state"] != "ok" or slots < self._slots or known != len(self._state.members):
+        strange = known < len(self._state.members) if self._state.spread else known != len(self._state.members)
+        if facts["cluster_state"] != "ok" or slots < self._slots or strange:
             self._seen = f"to it the grid is {facts['cluster_state']}, {slots:,} of {SLOTS:,} slots have a living owner"
             return False
         role = admin.facts("replication")

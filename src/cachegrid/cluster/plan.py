@@ -193,10 +193,16 @@ def conf_text(
     tls: MemberTls | None = None,
     node_timeout_ms: int = 1000,
     settings: Mapping[str, str] | None = None,
+    announce: bool = False,
 ) -> str:
-    """The server's settings file; `settings` come last and so win over ours."""
+    """
+    The server's settings file; `settings` come last and so win over ours.
+
+    With `announce` it tells other hosts its address, and does not guess.
+    """
     lines = {
         **_where(member, folder, tls),
+        **({"cluster-announce-ip": member.host} if announce else {}),
         **_cluster(node_timeout_ms),
         **_memory(shape),
         "requirepass": quoted(password),

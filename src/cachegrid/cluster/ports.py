@@ -10,8 +10,19 @@ from pathlib import Path
 
 from cachegrid.errors import ConfigError, StartFailed
 
-__all__ = ["checked_host", "free_pairs", "is_free", "next_pairs", "pairs_from", "refuse_taken", "user_of"]
+__all__ = [
+    "LOOPBACK",
+    "checked_host",
+    "free_pairs",
+    "is_free",
+    "is_loopback",
+    "next_pairs",
+    "pairs_from",
+    "refuse_taken",
+    "user_of",
+]
 
+LOOPBACK = "127.0.0.1"
 # Below the ports that systems give to outgoing connections: those come and go, and a restarted member would
 # find its port taken.
 LOWEST, HIGHEST = 20000, 32000
@@ -19,15 +30,27 @@ BUS_OFFSET = 10000  # where servers put the bus by default, as long as it is a p
 LAST_PORT = 65535
 
 
-def checked_host(host: str) -> str:
-    """The address, if members can listen there: an IP address of this host."""
+def checked_host(host: str, *, is_safe: bool = True) -> str:
+    """
+    The address, if members can listen there: an IP address of this host.
+
+    One that other hosts can reach only if it `is_safe` that they do.
+    """
     try:
         named = not ipaddress.ip_address(host).is_unspecified  # members tell it to each other and to clients
     except ValueError:
         named = False
     if not named or not is_free(host, 0):  # 0: any port would do
         raise ConfigError("host", host, "an IP address of this host, such as 127.0.0.1")
+    if not is_safe and not is_loopback(host):
+        want = "loopback, or with --tls (see `cachegrid tls`): others reach it; --plaintext does without encryption"
+        raise ConfigError("host", host, want)
     return host
+
+
+def is_loopback(host: str) -> bool:
+    """Whether that address is reached from its own host alone."""
+    return ipaddress.ip_address(host).is_loopback
 
 
 def free_pairs(

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from cachegrid.cluster.admin import connect_to
 from cachegrid.cluster.agreement import introduce
+from cachegrid.cluster.contacts import Contact, Contacts
 from cachegrid.cluster.files import drop_nodes_aside, put_nodes_aside, write_nodes
 from cachegrid.cluster.launch import Launch, Progress
 from cachegrid.cluster.layout import read_back
@@ -25,6 +26,7 @@ from cachegrid.errors import EngineError, ServerRefused
 
 __all__ = ["heal", "resume"]
 
+BACK, BACK_ALONE = 20.0, 3.0  # seconds for members to be back in a grid: of one that answers, and of one that is away
 READS_WHEN_DOWN = "cluster-allow-reads-when-down"
 SPEAKING, SILENT = f"{READS_WHEN_DOWN} yes\n", f"{READS_WHEN_DOWN} no\n"
 
@@ -34,13 +36,18 @@ def heal(state: GridState, *, timeout: float, progress: Progress | None = None, 
     Start the dead members of a grid again; they rejoin it, or join it, and what their replicas hold is not lost.
 
     A member that comes back empty while the others still take it for an owner would have its replicas
-    copy nothing over what they have. So they replace it first. With `is_full=False` slots may be without an owner.
+    copy nothing over what they have. So they replace it first. With `is_full=False` slots may be without an owner. Of a
+    grid that has members on other hosts, those may be away: then it is as whole as it can be.
     """
     # One whose starter was killed may run, and nobody has written down its process.
     state = replace(state, members=tuple(replace(member, pid=pid_of(member) or member.pid) for member in state.members))
     dead = [member for member in state.members if not pid_of(member)]
+    grid = _seen_from(state) if state.spread else None
     for member in dead:
-        _replace_owner(state, member)
+        if grid:
+            _replace_elsewhere(grid, member)
+        else:
+            _replace_owner(state, member)
     wait_gone((member.pid, member.conf) for member in dead)
     refuse_taken([(member.host, port) for member in dead for port in (member.port, member.bus_port)])
     with (
@@ -48,8 +55,13 @@ def heal(state: GridState, *, timeout: float, progress: Progress | None = None, 
         Launch(state, deadline=time.monotonic() + timeout, progress=progress) as launch,
     ):
         launch.start(dead, "restarted")
-        introduce(launch.state, timeout)
-        launch.wait_whole(is_full=is_full)
+        if state.spread:
+            own = {member.id for member in state.members}
+            is_seen = grid and all(one.is_up or one.id in own for one in grid.members.values())
+            launch.wait_back(BACK if is_seen else BACK_ALONE)
+        else:
+            introduce(launch.state, timeout)
+            launch.wait_whole(is_full=is_full)
         save(launch.state)
         return launch.state
 
@@ -112,6 +124,28 @@ def _replace_owner(state: GridState, dead: MemberState) -> None:
     if followers:
         _, best = max(followers, key=lambda pair: pair[0])
         with connect_to(state, best) as admin, suppress(ServerRefused):  # refused: it has just been elected
+            admin.run("CLUSTER", "FAILOVER", "TAKEOVER")
+
+
+def _seen_from(state: GridState) -> Contacts | None:
+    """The members of a grid across hosts, as far as any answers."""
+    try:
+        return Contacts.of_state(state)
+    except EngineError:
+        return None
+
+
+def _replace_elsewhere(grid: Contacts, dead: MemberState) -> None:
+    """As `_replace_owner`, for replicas on whichever host."""
+    lost = grid.members.get(dead.id)
+    if lost is None or not lost.is_owner or not lost.slots:
+        return
+    offsets: dict[int, Contact] = {}
+    for one in (one for one in grid.replicas if one.follows == dead.id and one.is_up):
+        with suppress(EngineError), grid.open(one) as admin:
+            offsets[int(admin.facts("replication").get("slave_repl_offset", "0"))] = one
+    if offsets:
+        with suppress(ServerRefused), grid.open(offsets[max(offsets)]) as admin:
             admin.run("CLUSTER", "FAILOVER", "TAKEOVER")
 
 

@@ -14,7 +14,7 @@ from cachegrid.cluster.identity import Identity, forget, recall, remember
 from cachegrid.cluster.launch import Launch, PortTaken, Progress
 from cachegrid.cluster.lock import locked
 from cachegrid.cluster.plan import GridPlan, MemberPlan, MemberTls, Shape
-from cachegrid.cluster.ports import checked_host
+from cachegrid.cluster.ports import LOOPBACK, checked_host, is_loopback
 from cachegrid.cluster.presence import find, pid_of
 from cachegrid.cluster.processes import wait_gone
 from cachegrid.cluster.revival import heal, resume
@@ -56,9 +56,10 @@ def start(  # noqa: PLR0913 - settings, each with a default of its own
     replicas: int = 1,
     memory: int | None = None,
     persist: bool = False,
-    host: str = "127.0.0.1",
+    host: str | None = None,
     base_port: int | None = None,
     tls: MemberTls | None = None,
+    plaintext: bool = False,
     server: Path | str | None = None,
     root: Path | None = None,
     settings: Mapping[str, str] | None = None,
@@ -70,10 +71,14 @@ def start(  # noqa: PLR0913 - settings, each with a default of its own
     Start a grid that outlives this process, and return when it serves; `replicas` is per owner, `memory` is bytes.
 
     Without `memory` a new grid may take a quarter of this host's, or container's, memory; 0 is no limit. One that
-    runs in this shape is returned as it is, with its dead members restarted; one in another shape, with other
-    ports, TLS files or another server raises `GridRunning`. One that was kept on disk is resumed. If anything fails
-    nothing is left behind, and `StartFailed` says what the server said; `ServerMissing` and `Unsupported` mean that no
-    server program can be used.
+    runs in this shape is returned as it is, with its dead members restarted; one in another shape, with another host,
+    other ports, TLS files or another server raises `GridRunning`. One that was kept on disk is resumed. If anything
+    fails nothing is left behind, and `StartFailed` says what the server said; `ServerMissing` and `Unsupported` mean
+    that no server program can be used.
+
+    `host` is the address of this host that members listen at, beside loopback: without, they are reached from this host
+    alone. At one that is not loopback other hosts may join, and the shape is the part of this host; there `tls` has to
+    be, or `plaintext` says that passwords and entries may travel as they are.
     """
     shape = Shape(owners=owners, replicas=replicas, memory=memory or None, persist=persist)
     wish = Wish(
@@ -81,7 +86,7 @@ def start(  # noqa: PLR0913 - settings, each with a default of its own
         root=(root or state_root()).absolute(),
         shape=shape,
         is_memory_said=memory is not None,
-        host=checked_host(host),
+        host=None if host is None else checked_host(host, is_safe=tls is not None or plaintext),
         base_port=base_port,
         tls=_checked(tls),
         server=server,
@@ -130,6 +135,12 @@ def _start_locked(wish: Wish) -> GridState:
         _clear(folder)
         return _start_new(wish)
     _refuse_other(wish, state)
+    if state.spread:
+        from cachegrid.cluster.joining import back_again  # what only grids across hosts need
+        from cachegrid.cluster.operation import Way
+
+        way = Way(timeout=wish.timeout)
+        return back_again(state, replace(way, progress=wish.progress) if wish.progress else way)
     alive = [member for member in state.members if pid_of(member)]
     if state.stage is Stage.RESUMING:  # whoever resumed it has not come to an end
         end_members(state, alive)
@@ -157,7 +168,7 @@ def _known(wish: Wish) -> GridState | None:
             f"grid {wish.name!r} in {wish.root} was started on host {state.machine!r}, and may be running there: "
             f"name another state folder in CACHEGRID_STATE, or, if that host is gone, {REMOVE}"
         )
-    is_there = state.persist or any(pid_of(member) for member in state.members)
+    is_there = state.persist or state.spread or any(pid_of(member) for member in state.members)
     return state if is_there else None
 
 
@@ -238,6 +249,7 @@ def _new_state(wish: Wish, plan: GridPlan, program: ServerProgram, before: Ident
         machine=machine_name(),
         tls=wish.tls,
         stage=Stage.STARTING,
+        spread=not is_loopback(wish.host or LOOPBACK),
     )
 
 

@@ -9,6 +9,7 @@ import re
 import socket
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from urllib.parse import quote
 
 from cachegrid.cluster.plan import MemberTls, Shape
 from cachegrid.config import DEFAULT_NAME
+from cachegrid.engines.valkey.facts import read_rows
+from cachegrid.engines.valkey.slots import Endpoint
 from cachegrid.errors import ConfigError, GridError
 
 __all__ = [
@@ -34,6 +37,8 @@ __all__ = [
 ]
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,62}")
+NODES = "nodes.conf"  # what a member writes down of the grid
+PHANTOM_PORT = 1  # of members that never are: see `plan.nodes_text`
 FORMAT = 1
 CLEAR = "`cachegrid down --purge` removes it"
 
@@ -101,6 +106,8 @@ class GridState:
     machine: str  # the host name it was started on: process ids mean nothing elsewhere
     tls: MemberTls | None = None
     stage: Stage = Stage.READY
+    spread: bool = False  # it may have members on other hosts: what is written down here is the part of this one
+    peers: tuple[str, ...] = ()  # the addresses of those, by what the members of this host have last known
 
     def member(self, index: int) -> MemberState:
         """
@@ -127,8 +134,14 @@ class GridState:
     def options(self) -> str:
         """What to say to `cachegrid up` for this very grid; the memory limit that it has needs no saying."""
         name = "" if self.name == DEFAULT_NAME else f"--name {self.name} "
+        host = f"--host {self.host} " if self.spread else ""
         persist = " --persist" if self.persist else ""
-        return f"{name}--members {self.shape.owners} --replicas {self.shape.replicas}{persist}"
+        return f"{name}{host}--members {self.shape.owners} --replicas {self.shape.replicas}{persist}"
+
+    @property
+    def host(self) -> str:
+        """The address of this host that its members listen at."""
+        return self.members[0].host
 
     @property
     def memory(self) -> int | None:
@@ -148,7 +161,7 @@ class GridState:
 
     def _url(self, user: str, query: str) -> str:
         scheme = "valkeys" if self.tls else "valkey"
-        addresses = ",".join(member.address for member in self.members)
+        addresses = ",".join([*(member.address for member in self.members), *self.peers])
         return f"{scheme}://{user}{addresses}{'?' if query else ''}{query}"
 
 
@@ -195,7 +208,7 @@ def save(state: GridState) -> None:
     """
     facts = asdict(state)
     hidden = {"password": facts.pop("password"), "secret": facts.pop("secret").hex()}
-    del facts["folder"], facts["name"]
+    del facts["folder"], facts["name"], facts["peers"]  # those the members write down themselves
     facts["stage"] = state.stage.value
     for member in facts["members"]:
         del member["folder"]
@@ -249,11 +262,12 @@ def write_atomically(path: Path, text: str, *, durable: bool) -> None:
 
 def _from_json(facts: dict[str, Any], hidden: dict[str, Any], folder: Path) -> GridState:
     tls = facts["tls"]
+    members, spread = _members(facts["members"], folder), bool(facts.get("spread", False))
     return GridState(
         name=folder.name,
         folder=folder,
         shape=Shape(**facts["shape"]),
-        members=_members(facts["members"], folder),
+        members=members,
         password=hidden["password"],
         secret=bytes.fromhex(hidden["secret"]),
         server=Path(facts["server"]),
@@ -262,7 +276,25 @@ def _from_json(facts: dict[str, Any], hidden: dict[str, Any], folder: Path) -> G
         machine=facts["machine"],
         tls=MemberTls(**{key: Path(value) for key, value in tls.items()}) if tls else None,
         stage=Stage(facts["stage"]),
+        spread=spread,
+        peers=_peers(members) if spread else (),
     )
+
+
+def _peers(members: tuple[MemberState, ...]) -> tuple[str, ...]:
+    """The members on other hosts that those of this one know: whoever was lost last comes last."""
+    own, found = {member.id for member in members}, dict[str, bool]()
+    for member in members:
+        with suppress(OSError, ValueError, IndexError):  # not there, or torn: the others have it, too
+            lines = (member.folder / NODES).read_text().splitlines()
+            rows = read_rows(line for line in lines if not line.startswith("vars ")).values()
+            there = [
+                row
+                for row in rows
+                if row.id not in own and row.port > PHANTOM_PORT and not row.flags & {"noaddr", "handshake"}
+            ]
+            found |= {str(Endpoint(row.host, row.port)): "fail" in row.flags for row in there}
+    return tuple(sorted(found, key=lambda address: found[address]))
 
 
 def _members(rows: Iterable[dict[str, Any]], folder: Path) -> tuple[MemberState, ...]:

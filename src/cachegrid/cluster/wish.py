@@ -11,7 +11,7 @@ from cachegrid.cluster.identity import Identity
 from cachegrid.cluster.launch import Progress
 from cachegrid.cluster.memory import default_memory, memory_there
 from cachegrid.cluster.plan import GridPlan, MemberTls, Shape, lay_out
-from cachegrid.cluster.ports import free_pairs, is_free, pairs_from
+from cachegrid.cluster.ports import LOOPBACK, free_pairs, is_free, pairs_from
 from cachegrid.cluster.server import find_server
 from cachegrid.cluster.state import GridState
 
@@ -28,7 +28,7 @@ class Wish:
     root: Path
     shape: Shape | None  # None: whatever is there, else one member
     is_memory_said: bool = False  # else a limit is chosen for a new grid
-    host: str = "127.0.0.1"
+    host: str | None = None  # None: as it is in a grid that is there, else loopback
     base_port: int | None = None
     tls: MemberTls | None = None
     server: Path | str | None = None
@@ -45,24 +45,26 @@ class Wish:
 
     def new_plan(self, before: Identity | None) -> GridPlan:
         """A new grid as it is wished for, on ports that are free now: those of the one before, as far as they are."""
-        shape = self.shape or ONE_MEMBER
+        shape, host = self.shape or ONE_MEMBER, self.host or LOOPBACK
         if not self.is_memory_said:
             shape = replace(shape, memory=default_memory(shape, memory_there()))
         if self.base_port is None:
             kept = self._kept_ports(before)[: shape.members]
             taken = [port for pair in kept for port in pair]
-            ports = kept + free_pairs(shape.members - len(kept), self.host, but=taken)
+            ports = kept + free_pairs(shape.members - len(kept), host, but=taken)
         else:
-            ports = pairs_from(self.base_port, shape.members, self.host)
-        return lay_out(shape, self.host, ports, lambda: secrets.token_hex(20))
+            ports = pairs_from(self.base_port, shape.members, host)
+        return lay_out(shape, host, ports, lambda: secrets.token_hex(20))
 
     def _kept_ports(self, before: Identity | None) -> list[tuple[int, int]]:
-        if before is None or before.host != self.host:
+        if before is None or before.host != (self.host or LOOPBACK):
             return []
-        return [pair for pair in before.ports if all(is_free(self.host, port) for port in pair)]
+        return [pair for pair in before.ports if all(is_free(before.host, port) for port in pair)]
 
     def ignored(self, state: GridState, *, is_running: bool) -> Iterator[str]:
         """What was asked for, besides the shape, and is otherwise in the grid that is there."""
+        if self.host is not None and self.host != state.host:
+            yield f"its members are at {state.host}, and not at {self.host}"
         ports = [member.port for member in state.members]
         if self.base_port is not None and ports != list(range(self.base_port, self.base_port + len(ports))):
             yield f"its ports are {_in_short(ports)}, and not {self.base_port} and following"

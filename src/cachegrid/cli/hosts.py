@@ -1,0 +1,111 @@
+"""Grids across hosts: token, join."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cachegrid.cli.exits import ending_cleanly
+from cachegrid.cli.options import BasePort, Config, Json, Memory, Name, Server
+
+if TYPE_CHECKING:
+    from cachegrid.engines.valkey.slots import Endpoint
+
+__all__ = ["join", "token"]
+
+TOKEN = "CACHEGRID_TOKEN"  # noqa: S105 - the name of it
+HOUR = "1h"
+
+
+def token(
+    *,
+    ends: Annotated[str, typer.Option("--for", metavar="TIME", help='How long it is good, such as "10m".')] = HOUR,
+    name: Name = None,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """
+    Print a token with which other hosts can join a grid of this host.
+
+    Whoever has it can have the grid, until it ends. It is of the member whose address is printed with it.
+    """
+    from cachegrid._core.units import seconds_of
+    from cachegrid.cli.operate import _name
+    from cachegrid.cluster.tokens import issue
+
+    where, made = issue(_name(name, config), ends=seconds_of("--for", ends))
+    if as_json:
+        import json
+
+        print(json.dumps({"address": where, "token": made, "ends": time.time() + seconds_of("--for", ends)}))
+        return
+    sys.stderr.write(f"on the other host: cachegrid join {where}, which asks for this (good for {ends}):\n")
+    print(made)
+
+
+def join(
+    where: Annotated[str, typer.Argument(metavar="ADDRESS:PORT", help="The member that the token is of.")],
+    *,
+    token_file: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help=f"The token; - for standard input. Else ${TOKEN}, else asked for."),
+    ] = None,
+    host: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Of this host, for the others. [the one it reaches them from]")
+    ] = None,
+    members: Annotated[int, typer.Option(metavar="N", help="How many owners this host gets.")] = 1,
+    replicas: Annotated[int, typer.Option(metavar="N", help="How many replicas for each; they copy other hosts.")] = 1,
+    memory: Memory = None,
+    base_port: BasePort = None,
+    server: Server = None,
+    as_json: Json = False,
+) -> None:
+    """
+    Let this host be part of a grid that runs on others.
+
+    Members are started here, replicas are put on hosts other than their owners', and slots move until every owner has
+    as many as the others, while programs use the grid. Run again, it goes on.
+    """
+    from cachegrid._core.units import bytes_of
+    from cachegrid.cli.grids import progress_shown, tell
+    from cachegrid.cli.starting import Started
+    from cachegrid.cluster.joining import Part
+    from cachegrid.cluster.joining import join as begin
+    from cachegrid.cluster.operation import Way
+
+    limit = None if memory is None else bytes_of("--memory", memory)
+    part = Part(owners=members, replicas=replicas, memory=limit, host=host, base_port=base_port, server=server)
+    said, begun = _token(token_file), time.monotonic()
+    with ending_cleanly(), progress_shown(quiet=as_json) as progress:
+        state = begin(_endpoint(where), said, part, way=Way(progress=progress or (lambda *_: None)))
+    tell(Started(state=state, seconds=time.monotonic() - begun, was_up=False), as_json=as_json)
+
+
+def _token(file: str | None) -> str:
+    """The token, from where it is in no command line that others could see."""
+    from pathlib import Path
+
+    from cachegrid.errors import ConfigError
+
+    if file == "-":
+        return sys.stdin.readline()
+    if file is not None:
+        try:
+            return Path(file).read_text()
+        except (OSError, ValueError) as error:
+            raise ConfigError("--token-file", file, f"a file that can be read ({error})") from error
+    if said := os.environ.get(TOKEN):
+        return said
+    import getpass
+
+    return getpass.getpass("token: ")
+
+
+def _endpoint(text: str) -> Endpoint:
+    from cachegrid.engines.valkey import url
+
+    return url.parse(f"valkey://{text}", timeout=1.0).seeds[0]

@@ -1,0 +1,251 @@
+"""A grid across hosts, as one of them arranges it: new members meet the others, and get their parts of it."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+
+from cachegrid.cluster.agreement import PASSING, wait_until
+from cachegrid.cluster.balance import moves, places
+from cachegrid.cluster.contacts import Contact, Contacts
+from cachegrid.cluster.moving import carry_out
+from cachegrid.cluster.moving import settled as half_moved_settled
+from cachegrid.cluster.operation import Way
+from cachegrid.cluster.spreading import next_takeover
+from cachegrid.cluster.state import GridState, MemberState, Phase, save
+from cachegrid.cluster.view import node_rows
+from cachegrid.engines.valkey.facts import NodeRow
+from cachegrid.engines.valkey.slots import slot_of
+from cachegrid.errors import EngineError, EngineTimeout, GridError, ServerRefused
+
+__all__ = ["acquaint", "arrange", "forget_on_all", "hosts_of", "spread_owners"]
+
+MEET_AGAIN = 2.0  # seconds until a member that is still not known is told of again
+ASK_AGAIN = 6.0  # seconds: a server gives a takeover up after five
+LOCK = b"cg!hosts"  # who arranges the grid: one host at a time
+LOCK_ENDS = 300.0  # seconds after which a host that died with it is waited for no longer
+LOCK_LOOK = 0.2
+RELEASE = "the host that began it has five minutes; then try again"
+
+
+def hosts_of(grid: Contacts) -> dict[str, list[Contact]]:
+    """The members of each host, by its address."""
+    found: dict[str, list[Contact]] = {}
+    for member in sorted(grid.members.values(), key=lambda member: member.endpoint):
+        found.setdefault(member.endpoint.host, []).append(member)
+    return found
+
+
+def acquaint(state: GridState, timeout: float) -> None:
+    """
+    Let the members of this host that join meet all others; on return everybody who lives knows everybody.
+
+    Raises EngineTimeout, naming who does not hear whom, and the ports that must not be barred.
+    """
+    coming = [member for member in state.members if member.phase is Phase.JOINING]
+    told_at = -MEET_AGAIN
+
+    def missing() -> str:
+        nonlocal told_at
+        grid = Contacts.of_state(state)
+        seen = _views(grid)
+        if _strangers(seen) and time.monotonic() - told_at > MEET_AGAIN:
+            told_at = time.monotonic()
+            _introduce(grid, seen, coming)
+        return next((f"{grid.of(one)} does not hear {grid.of(other)}" for one, other in _strangers(seen)), "")
+
+    try:
+        wait_until(missing, timeout)
+    except EngineTimeout as error:
+        ports = ", ".join(f"{member.port} and {member.bus_port}" for member in coming)
+        raise EngineTimeout(
+            f"{error}: members talk on two ports each, and neither may be barred by a firewall, in both directions; "
+            f"those of {state.host} are {ports}"
+        ) from error
+
+
+def arrange(state: GridState, way: Way) -> GridState:
+    """
+    Give this host's members their parts: replicas of owners elsewhere, and as many slots as other owners have.
+
+    Replicas of other hosts go elsewhere where that keeps copies apart. Interrupted, the same call goes on. Raises
+    GridError while another host does the same, or an EngineError.
+    """
+    with _alone(state, way) as there:
+        grid = half_moved_settled(there)
+        _place(state, grid, way)
+        grid = grid.again()
+        carry_out(grid, moves(grid.owned, list(_takers(state, grid))), progress=way.progress)
+        spread_owners(grid.again(), way)
+    here = (replace(m, phase=Phase.HERE) if m.phase is Phase.JOINING else m for m in state.members)
+    state = replace(state, members=tuple(here))
+    save(state)
+    return state
+
+
+def spread_owners(grid: Contacts, way: Way) -> None:
+    """
+    Let replicas take over from owners, without losing a write, until no host has more owners than it has to have.
+
+    Where most owners are on one host the grid does not outlive it. Raises an EngineError.
+    """
+    while heir := next_takeover(*_by_host(grid)):
+        _take_over(grid, heir, way)
+        grid = grid.again()
+
+
+def forget_on_all(grid: Contacts, gone: list[str]) -> None:
+    """Let all members that answer forget those of these ids: for a minute nobody can bring them back by hearsay."""
+    for member in (member for member in grid.members.values() if member.is_up and member.id not in gone):
+        with suppress(EngineError), grid.open(member) as admin:
+            known = node_rows(admin)
+            for other in gone:
+                if other in known:
+                    admin.run("CLUSTER", "FORGET", other)
+
+
+def _views(grid: Contacts) -> dict[str, Mapping[str, NodeRow]]:
+    """How each member that answers sees the grid, by its id."""
+    found: dict[str, Mapping[str, NodeRow]] = {}
+    for member in (member for member in grid.members.values() if member.is_up):
+        with suppress(EngineError), grid.open(member) as admin:
+            found[member.id] = node_rows(admin)
+    return found
+
+
+def _strangers(seen: Mapping[str, Mapping[str, NodeRow]]) -> list[tuple[str, str]]:
+    """The pairs of which the first does not know the second."""
+    known = {one: {row.id for row in rows.values() if not row.flags & PASSING} for one, rows in seen.items()}
+    return [(one, other) for one in seen for other in seen if other not in known[one]]
+
+
+def _introduce(grid: Contacts, seen: Mapping[str, Mapping[str, NodeRow]], coming: list[MemberState]) -> None:
+    """Let one that was there before ask in those who come; the others hear of them from it."""
+    new = {member.id for member in coming}
+    host = next((member for member in seen if member not in new), None)
+    if host is None:
+        raise GridError("no member of the grid answers that could let others in")
+    with grid.open(host) as admin:
+        for member in coming:
+            admin.run("CLUSTER", "MEET", member.host, member.port, member.bus_port)
+
+
+def _place(state: GridState, grid: Contacts, way: Way) -> None:
+    """Let every replica follow an owner on another host, as far as there is one; newcomers first."""
+    new = {member.id for member in state.members if member.phase is Phase.JOINING and member.role == "replica"}
+    owners = {owner.id: owner.endpoint.host for owner in grid.owners if owner.id in set(_takers(state, grid))}
+    follows = {one.id: (one.endpoint.host, one.follows) for one in grid.replicas if one.is_up}
+    comers: dict[str, tuple[str, str | None]] = {
+        one.id: (one.endpoint.host, None) for one in grid.owners if one.id in new and not one.slots
+    }
+    wanted = max(state.shape.replicas, 1)
+    wished = places(owners, {**follows, **comers}, wanted)
+    left = {one: owner for one, owner in wished.items() if one in comers or follows[one][1] != owner}
+    count = Counter(owner for _, owner in follows.values())
+    for done in range(1, len(left) + 1):
+        # Whoever leaves an owner alone waits for others to come to it.
+        one = max(left, key=lambda one: (one in comers, count[follows[one][1]] if one in follows else 0, one))
+        owner = left.pop(one)
+        _let_follow(grid, one, owner, way)
+        count[owner] += 1
+        if one in follows:
+            count[follows[one][1]] -= 1
+        way.progress("replicas placed", done, done + len(left))
+
+
+def _takers(state: GridState, grid: Contacts) -> Iterator[str]:
+    """The ids of those that shall own slots: who does, and this host's new owners; others' empty ones are theirs."""
+    own = {member.id: member for member in state.members}
+    for owner in grid.owners:
+        member = own.get(owner.id)
+        if member is None or member.phase is Phase.HERE:
+            if owner.slots:
+                yield owner.id
+        elif member.phase is Phase.JOINING and member.role == "owner":
+            yield owner.id
+
+
+def _let_follow(grid: Contacts, one: str, owner: str, way: Way) -> None:
+    def missing() -> str:
+        with grid.open(one) as admin:
+            mine = node_rows(admin)[one]
+            if mine.owner_id != owner:
+                with suppress(ServerRefused):  # it has not heard yet that this one is an owner
+                    admin.run("CLUSTER", "REPLICATE", owner)
+            elif admin.facts("replication").get("master_link_status") == "up":
+                return ""
+        return f"{grid.of(one)} does not follow {grid.of(owner)}"
+
+    wait_until(missing, way.timeout)
+
+
+def _by_host(grid: Contacts) -> tuple[dict[str, str], dict[str, tuple[str, str]]]:
+    """The hosts of owners by id, and of replicas their hosts and owners; who does not answer is left out."""
+    owners = {one.id: one.endpoint.host for one in grid.owners if one.is_up and one.slots}
+    followers = (one for one in grid.replicas if one.is_up and one.follows in owners)
+    return owners, {one.id: (one.endpoint.host, one.follows) for one in followers}
+
+
+def _take_over(grid: Contacts, heir: str, way: Way) -> None:
+    """Let a replica take over as planned: its owner lets writes wait until it has them all, and then follows it."""
+    before = grid.of(heir).follows
+    asked_at = -ASK_AGAIN
+
+    def missing() -> str:
+        nonlocal asked_at
+        now = grid.again()
+        if now.of(heir).is_owner:
+            return "" if now.of(before).follows == heir else f"{now.of(before)} does not follow {now.of(heir)} yet"
+        if time.monotonic() - asked_at > ASK_AGAIN:
+            with suppress(ServerRefused), grid.open(heir, timeout=2.0) as admin:  # refused: its link is made anew
+                admin.run("CLUSTER", "FAILOVER")
+                asked_at = time.monotonic()
+        return f"{now.of(heir)} has not taken over"
+
+    wait_until(missing, way.timeout)
+    way.progress("handed over", 1, 1)
+
+
+@contextmanager
+def _alone(state: GridState, way: Way) -> Iterator[Contacts]:
+    """The members of the grid, for no other host to arrange meanwhile. Raises GridError if one does for too long."""
+    mine = f"{state.host} {secrets.token_hex(4)}".encode()
+    end = time.monotonic() + way.timeout
+    while (holder := _hold(state, mine)) != mine:
+        if time.monotonic() > end:
+            who = holder.split()[0].decode()
+            raise GridError(f"host {who} is changing grid {state.name!r}: {RELEASE}")
+        time.sleep(LOCK_LOOK)
+    try:
+        yield Contacts.of_state(state)
+    finally:
+        with suppress(EngineError):
+            _release(Contacts.of_state(state), mine)
+
+
+def _hold(state: GridState, mine: bytes) -> bytes:
+    """Who holds the lock now: we, if nobody did."""
+    grid = Contacts.of_state(state)
+    with grid.open(_keeper(grid)) as admin:
+        admin.run("SET", LOCK, mine, "NX", "PX", int(LOCK_ENDS * 1000))
+        found = admin.run("GET", LOCK)
+    return found if isinstance(found, bytes) else b"? ?"
+
+
+def _release(grid: Contacts, mine: bytes) -> None:
+    with grid.open(_keeper(grid)) as admin:
+        if admin.run("GET", LOCK) == mine:
+            admin.run("DEL", LOCK)
+
+
+def _keeper(grid: Contacts) -> Contact:
+    """The owner of the lock's slot."""
+    slot = slot_of(LOCK)
+    owner = next((one for one in grid.owners if any(slot in span for span in one.slots)), None)
+    if owner is None or not owner.is_up:
+        raise GridError("the grid is not whole: hosts that are away have to come back first, or be removed")
+    return owner

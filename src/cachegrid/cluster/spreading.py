@@ -1,0 +1,56 @@
+"""Which replica shall take over so that owners are spread over hosts: decided from plain values."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Iterator, Mapping
+
+__all__ = ["next_takeover"]
+
+
+def next_takeover(owners: Mapping[str, str], replicas: Mapping[str, tuple[str, str]]) -> str | None:
+    """
+    The replica that shall take over next; None where owners are spread over hosts as evenly as replicas allow.
+
+    `owners` are hosts by id, `replicas` their host and the owner that they follow. Repeated with what is then true, it
+    comes to an end, after as few takeovers as possible. The same question has the same answer.
+
+    >>> next_takeover({"a": "h1", "b": "h1", "c": "h2"}, {"x": ("h2", "a"), "y": ("h3", "b")})
+    'y'
+    >>> next_takeover({"a": "h1", "b": "h2", "c": "h3"}, {"x": ("h2", "a")}) is None
+    True
+    """
+    count = Counter(dict.fromkeys((*owners.values(), *(host for host, _ in replicas.values())), 0))
+    count.update(owners.values())
+    for most in sorted(count, key=lambda host: (-count[host], host)):
+        if heir := _first_of_chain(most, count, owners, replicas):
+            return heir
+    return None
+
+
+def _first_of_chain(
+    most: str, count: Counter[str], owners: Mapping[str, str], replicas: Mapping[str, tuple[str, str]]
+) -> str | None:
+    """
+    The takeover that begins the shortest chain from a host to one with at least two owners fewer.
+
+    It is the chain's last one that is named: after each, what is left is a shorter chain, and no host is worse off.
+    """
+    seen, left = {most}, deque([most])
+    while left:
+        giver = left.popleft()
+        for heir, taker in _heirs(giver, owners, replicas):
+            if taker in seen:
+                continue
+            seen.add(taker)
+            left.append(taker)
+            if count[taker] <= count[most] - 2:
+                return heir
+    return None
+
+
+def _heirs(giver: str, owners: Mapping[str, str], replicas: Mapping[str, tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    """The replicas on other hosts that could take over from owners on that one, each with its host."""
+    for replica, (host, owner) in sorted(replicas.items()):
+        if owners.get(owner) == giver and host != giver:
+            yield replica, host

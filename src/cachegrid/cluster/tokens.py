@@ -1,0 +1,217 @@
+"""What lets another host join: a token that ends by itself, and what the grid tells whoever shows it."""
+
+from __future__ import annotations
+
+import base64
+import json
+import secrets
+import socket
+import ssl
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import Self
+
+from cachegrid.cluster.admin import Admin, connect_to
+from cachegrid.cluster.agreement import rows_seen
+from cachegrid.cluster.files import shared_settings
+from cachegrid.cluster.presence import find
+from cachegrid.cluster.state import GridState, MemberState
+from cachegrid.engines.valkey.slots import Endpoint, slot_of
+from cachegrid.errors import (
+    AccessDenied,
+    ConfigError,
+    EngineError,
+    EngineTimeout,
+    GridError,
+    GridNotFound,
+    ServerRefused,
+    Unreachable,
+)
+
+__all__ = ["Invitation", "Token", "accept", "invite", "issue"]
+
+MARK = "cgjoin1_"  # what a token is known by, and its form
+USER, KEY = "cachegrid-join-", "cg!join:"
+KEPT = 16  # of the largest range of an owner, the first one of so many parts
+PATIENCE = 5.0  # seconds for each answer of a member far away
+AGAIN = "`cachegrid token` on that host makes another"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Token:
+    """What is carried to the other host: with whom to speak, and a password for one thing, which is gone in a while."""
+
+    name: str  # of its user and key, at the member that it is of
+    password: str = field(repr=False)
+    ca: str = ""  # PEM, so that the joining host is not deceived by who else may answer; empty without TLS
+
+    @property
+    def text(self) -> str:
+        """As it is shown and read."""
+        return MARK + base64.urlsafe_b64encode(json.dumps(asdict(self)).encode()).decode().rstrip("=")
+
+    @classmethod
+    def of(cls, text: str) -> Self:
+        """The token that was printed so. Raises ConfigError for anything else, which is not repeated."""
+        body = text.strip().removeprefix(MARK)
+        try:
+            facts = json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
+            return cls(name=str(facts["name"]), password=str(facts["password"]), ca=str(facts["ca"]))
+        except (ValueError, KeyError, TypeError):
+            raise ConfigError("the token", "...", "one that `cachegrid token` has printed, all of it") from None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Invitation:
+    """What a host has to know of a grid to be part of it."""
+
+    grid: str
+    password: str = field(repr=False)
+    secret: str = field(repr=False)  # hex
+    version: str  # of the server program, such as "Valkey 9.1.2"
+    persist: bool
+    settings: Mapping[str, str]  # lines that all members have
+    members: tuple[str, ...]  # addresses
+    tls: Mapping[str, str] | None = field(default=None, repr=False)  # what is in the files of `MemberTls`
+
+    @classmethod
+    def of(cls, state: GridState, tls: Mapping[str, str] | None) -> Self:
+        """That of a grid, for another host with those files."""
+        return cls(
+            grid=state.name,
+            password=state.password,
+            secret=state.secret.hex(),
+            version=state.version,
+            persist=state.persist,
+            settings=shared_settings(state.members[0].conf.read_text()),
+            members=(*(member.address for member in state.members), *state.peers),
+            tls=tls,
+        )
+
+
+def issue(name: str = "default", *, ends: float = 3600.0, root: Path | None = None) -> tuple[str, str]:
+    """
+    The address of a member of this host, and a token that is good there for `ends` seconds, as text.
+
+    Raises GridNotFound, GridError for a grid that no other host can reach, or an EngineError.
+    """
+    state = find(name, root=root)
+    if state is None:
+        raise GridNotFound(
+            f"there is no grid {name!r} that runs on this host; start it with: cachegrid up --host ADDRESS"
+        )
+    if not state.spread:
+        raise GridError(
+            f"grid {name!r} is reached from this host alone: one that others can join is started with "
+            "`cachegrid up --host ADDRESS`"
+        )
+    owner, token = invite(state, ends=ends)
+    return owner.address, token.text
+
+
+def invite(state: GridState, *, ends: float, tls: Mapping[str, str] | None = None) -> tuple[MemberState, Token]:
+    """
+    A token for other hosts, good for `ends` seconds at the one member that it is given out by.
+
+    That keeps the invitation for so long, and a user who may read that and do nothing else; where the member ends the
+    token ends, too. Raises GridError where no member of this host owns slots, or an EngineError.
+    """
+    rows = rows_seen(state)
+    owner = next((one for one in state.members if one.id in rows and rows[one.id].slots), None)
+    if owner is None:
+        raise GridError(f"no member of {state.host} owns a part of grid {state.name!r}: ask another host for a token")
+    name = _name_in(rows[owner.id].slots)
+    token = Token(name=name, password=secrets.token_urlsafe(24), ca=(tls or {}).get("ca", ""))
+    invitation = json.dumps(asdict(Invitation.of(state, tls)))
+    with connect_to(state, owner) as admin:
+        _drop_ended(admin)
+        admin.run("SET", KEY + name, invitation, "PX", int(ends * 1000))
+        admin.run("ACL", "SETUSER", USER + name, "reset", "on", f">{token.password}", f"~{KEY}{name}", "+get")
+    return owner, token
+
+
+def accept(where: Endpoint, token: Token) -> tuple[Invitation, str]:
+    """
+    What the member there tells whoever has the token, and the address of this host that it is reached from.
+
+    Raises AccessDenied for a token that has ended, or is of another member; Unreachable or EngineTimeout.
+    """
+    sock = _connected(where, token)
+    own = str(sock.getsockname()[0])
+    with Admin(sock, str(where)) as admin:
+        try:
+            admin.run("AUTH", USER + token.name, token.password)
+            told = _told(admin, KEY + token.name)
+        except AccessDenied as error:
+            raise AccessDenied(
+                f"{where} does not know the token: it is of another member, or that was restarted; {AGAIN}",
+                where=str(where),
+            ) from error
+    if not isinstance(told, bytes):
+        raise AccessDenied(f"the token has ended: {AGAIN}", where=str(where))
+    facts = json.loads(told)
+    return Invitation(**facts | {"members": tuple(facts["members"])}), own
+
+
+def _told(admin: Admin, key: str) -> object:
+    try:
+        return admin.run("GET", key)
+    except ServerRefused:  # that part of the grid has moved to another member
+        return None
+
+
+def _name_in(slots: tuple[range, ...]) -> str:
+    """
+    A name whose key is in one of these slots, so that the member has it itself.
+
+    It is one that it is last to give away: of its largest range, hosts that join take the end.
+    """
+    largest = max(slots, key=len)
+    kept = largest[: max(len(largest) // KEPT, 1)]
+    stem = secrets.token_hex(4)
+    names = (f"{stem}{number}" for number in count())
+    return next(name for name in names if slot_of((KEY + name).encode()) in kept)
+
+
+def _drop_ended(admin: Admin) -> None:
+    """Remove the users of tokens that have ended."""
+    users = admin.run("ACL", "USERS")
+    names = [user.decode() for user in users if isinstance(user, bytes)] if isinstance(users, list) else []
+    for user in (name for name in names if name.startswith(USER)):
+        with suppress(ServerRefused):  # its slot has another owner now: it is of no more use, and does no harm
+            if not admin.run("EXISTS", KEY + user.removeprefix(USER)):
+                admin.run("ACL", "DELUSER", user)
+
+
+def _connected(where: Endpoint, token: Token) -> socket.socket:
+    sock: socket.socket | None = None
+    begun = time.monotonic()
+    try:
+        sock = socket.create_connection(where, PATIENCE)
+        return _secured(sock, where, token)
+    except BaseException as error:
+        if sock is not None:
+            sock.close()
+        if isinstance(error, OSError):
+            raise _trouble(where, error, time.monotonic() - begun) from error
+        raise
+
+
+def _secured(sock: socket.socket, where: Endpoint, token: Token) -> socket.socket:
+    if not token.ca:
+        return sock
+    context = ssl.create_default_context(cadata=token.ca)
+    return context.wrap_socket(sock, server_hostname=where.host)
+
+
+def _trouble(where: Endpoint, error: OSError, seconds: float) -> EngineError:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return Unreachable(f"{where} is not who the token is of: {error.verify_message}", where=str(where))
+    if isinstance(error, TimeoutError):
+        hint = "is the address right, does a firewall bar the port"
+        return EngineTimeout(f"{where} does not answer after {seconds:.0f} s: {hint}?", where=str(where))
+    return Unreachable(f"{where} cannot be reached ({error}): is the grid up there, is it that port?", where=str(where))
