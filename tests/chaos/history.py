@@ -1,4 +1,4 @@
-"""What happened in a run: every call, every hold of a lock, and the fault. Times are seconds of one clock of the host."""
+"""What happened in a run: every call, every hold of a lock, and the fault. Times are seconds of one clock."""
 
 from __future__ import annotations
 

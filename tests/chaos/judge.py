@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Final
 
-from tests.chaos.history import DONE, NOTHING, READS, Call, Fault, History, Hold
+from tests.chaos.history import ADDED_BEFORE, DONE, NOTHING, READS, Call, Fault, History, Hold
 
 __all__ = ["Verdict", "judge"]
 
@@ -33,7 +33,6 @@ COUNTS: Final = frozenset({"incr", "change"})
 NOT_DURABLE: Final = "NotDurable"
 # After these a count is as it was.
 REFUSED: Final = frozenset({"Unreachable", "GridFull", "WritesRefused", "AccessDenied", "ServerRefused", "NotANumber"})
-ADDED_BEFORE: Final = -2  # the number of an `add` of a fresh key that was told that there is one
 WARM: Final = 1.0  # seconds at the beginning that are no measure of anything
 
 

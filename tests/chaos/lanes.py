@@ -6,12 +6,12 @@ import random
 import threading
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from cachegrid.errors import CacheError
-from tests.chaos.history import DONE, NOTHING, Call, History, Hold
+from tests.chaos.history import ADDED_BEFORE, DONE, NOTHING, Call, History, Hold
 
 __all__ = ["Grid", "Lane", "Mix", "lanes_of", "number_of", "value_of"]
 
@@ -34,8 +34,8 @@ class Grid(Protocol):
     def cache(self, kept: str) -> Any:
         """The cache, whose writes wait for what `kept` says."""
 
-    def lock(self, kept: str, key: str) -> tuple[Any, Any]:
-        """A lock: as it is, and as it is awaited."""
+    def lock(self, kept: str, key: str) -> Any:
+        """A lock of that cache."""
 
     def load(self, key: str, loaded: list[str]) -> Awaitable[Any]:
         """What is loaded for a key; `loaded` has the key then if this call loaded it."""
@@ -49,6 +49,7 @@ class Mix:
     kept: tuple[str, ...] = ("memory", "replicated")
     reads: int = 3  # lanes
     writes: int = 2  # lanes, for each durability
+    tag: str = ""  # what all keys begin with
 
     def writers(self, process: str) -> list[tuple[int, str]]:
         """The lanes that write, and how sure."""
@@ -142,10 +143,10 @@ async def _read(lane: Lane) -> None:
     number, kept = lane.chance.choice(who.mix.writers(process))
     cache = who.grid.cache("memory")
     if dice < 0.1:
-        keys = [_register(process, number, at) for at in lane.chance.sample(range(REGISTERS), BATCH)]
-        await lane.call("get_many", keys, kept, cache.get_many(keys), lambda key, found: _found(key, (found or {}).get(key)))
+        keys = [_register(who.mix.tag, process, number, at) for at in lane.chance.sample(range(REGISTERS), BATCH)]
+        await lane.call("get_many", keys, kept, cache.get_many(keys), _found_among)
         return
-    key = _register(process, number, lane.chance.randrange(REGISTERS))
+    key = _register(who.mix.tag, process, number, lane.chance.randrange(REGISTERS))
     await lane.call("get", [key], kept, cache.get(key), _found)
 
 
@@ -153,26 +154,35 @@ def _found(key: str, value: object) -> int:
     return number_of(key, value)
 
 
+def _found_among(key: str, found: Mapping[str, object] | None) -> int:
+    return number_of(key, found.get(key) if found else None)
+
+
+def _added(_: str, is_new: object) -> int:
+    return ADDED_BEFORE if is_new is False else 1
+
+
 def _writing(kept: str) -> Callable[[Lane], Awaitable[None]]:
     async def write(lane: Lane) -> None:
-        process, dice, cache = lane.who.process, lane.chance.random(), lane.who.grid.cache(kept)
+        who, dice, cache = lane.who, lane.chance.random(), lane.who.grid.cache(kept)
+        process, tag = who.process, who.mix.tag
         lane.next_number += 1
         number = lane.next_number
         if dice < 0.6 and kept != "disk":
-            key = _register(process, lane.number, lane.chance.randrange(REGISTERS))
+            key = _register(tag, process, lane.number, lane.chance.randrange(REGISTERS))
             await lane.call("set", [key], kept, cache.set(key, value_of(key, number)), lambda *_: number)
         elif dice < 0.75:
-            key = f"log:{process}:{lane.number}:{number}"
-            await lane.call("add", [key], kept, cache.add(key, value_of(key, 1)), lambda _, did: -2 if did is False else 1)
+            key = f"{tag}log:{process}:{lane.number}:{number}"
+            await lane.call("add", [key], kept, cache.add(key, value_of(key, 1)), _added)
         elif dice < 0.9:
-            key = f"log:{process}:{lane.number}:{number}"
+            key = f"{tag}log:{process}:{lane.number}:{number}"
             await lane.call("set", [key], kept, cache.set(key, value_of(key, 1)), lambda *_: 1)
             lane.written.append(key)
         elif dice < 0.95 and lane.written:
             key = lane.chance.choice(lane.written)
             await lane.call("get", [key], kept, cache.get(key), _found)
         else:
-            keys = [f"log:{process}:{lane.number}:{number}:{at}" for at in range(BATCH)]
+            keys = [f"{tag}log:{process}:{lane.number}:{number}:{at}" for at in range(BATCH)]
             values = {key: value_of(key, 1) for key in keys}
             await lane.call("set_many", keys, kept, cache.set_many(values), lambda *_: 1)
 
@@ -181,12 +191,12 @@ def _writing(kept: str) -> Callable[[Lane], Awaitable[None]]:
 
 def _sharing(kept: str) -> Callable[[Lane], Awaitable[None]]:
     async def share(lane: Lane) -> None:
-        cache, at = lane.who.grid.cache(kept), lane.chance.randrange(SHARED)
+        cache, at, tag = lane.who.grid.cache(kept), lane.chance.randrange(SHARED), lane.who.mix.tag
         if lane.chance.random() < 0.7:
-            key = f"count:{kept}:{at}"
+            key = f"{tag}count:{kept}:{at}"
             await lane.call("incr", [key], kept, cache.incr(key, 1), lambda _, told: told or NOTHING)
             return
-        key = f"change:{kept}:{at}"
+        key = f"{tag}change:{kept}:{at}"
         await lane.call("change", [key], kept, _changed(lane, cache, key), lambda _, told: told or NOTHING)
 
     return share
@@ -204,7 +214,7 @@ async def _changed(lane: Lane, cache: Any, key: str) -> int:
 def _locking(kept: str) -> Callable[[Lane], Awaitable[None]]:
     async def lock(lane: Lane) -> None:
         who, key = lane.who, f"lock:{kept}:{lane.chance.randrange(LOCKS)}"
-        made, lock = who.grid.lock(kept, key)
+        lock = who.grid.lock(kept, key)
         outcome, loss, began = DONE, DONE, time.monotonic()
         try:
             fence = await lock.acquire()
@@ -241,8 +251,8 @@ async def _load(lane: Lane) -> None:
     lane.who.history.calls.append(Call(lane.who.process, lane.number, op, key, number, began, ended, outcome, "memory"))
 
 
-def _register(process: str, lane: int, at: int) -> str:
-    return f"register:{process}:{lane}:{at}"
+def _register(tag: str, process: str, lane: int, at: int) -> str:
+    return f"{tag}register:{process}:{lane}:{at}"
 
 
 def _name_of(error: Exception) -> str:

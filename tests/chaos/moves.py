@@ -8,11 +8,11 @@ from cachegrid.cluster import Way, add, remove
 from cachegrid.cluster.balance import Move, moves
 from cachegrid.cluster.contacts import Contacts
 from cachegrid.cluster.migration import jobs
-from cachegrid.cluster.moving import carry_out, owned, settled
+from cachegrid.cluster.moving import FAST, carry_out, owned, settled
 from tests.chaos.history import Fault
 from tests.chaos.run import GRID, Stage
 
-__all__ = ["add_two", "move_cancelled", "rebalanced", "remove_two"]
+__all__ = ["add_two", "move_cancelled", "rebalanced", "remove_two", "unbalance"]
 
 ANSWER = 10.0  # seconds for a migration that was cancelled to be over
 
@@ -34,7 +34,7 @@ def remove_two(stage: Stage) -> list[Fault]:
 
 
 def rebalanced(stage: Stage) -> list[Fault]:
-    """An owner has lost its slots to the others, and gets its share again; the first half is done before."""
+    """An owner that has none gets its share of the slots."""
     began = time.monotonic()
     grid = Contacts.of_state(stage.grid.state)
     slots = owned(grid)
@@ -44,15 +44,13 @@ def rebalanced(stage: Stage) -> list[Fault]:
 
 def unbalance(stage: Stage) -> None:
     """Let one owner have none, as fast as it goes."""
-    from cachegrid.cluster.moving import FAST
-
     grid = Contacts.of_state(stage.grid.state)
     slots = owned(grid)
     carry_out(grid, moves(slots, sorted(slots)[1:]), pace=FAST)
 
 
 def move_cancelled(stage: Stage) -> list[Fault]:
-    """Servers are made to give up a move of many entries half-way, and a slot is left half-moved as by a dead program."""
+    """Servers are made to give up a move half-way, and a slot is left half-moved as by a program that died."""
     began = time.monotonic()
     grid = Contacts.of_state(stage.grid.state)
     source, target, *_ = (owner for owner in grid.owners if owner.slots)

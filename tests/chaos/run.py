@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +21,7 @@ from tests.chaos.worker import CACHE, Orders
 from tests.crew.crew import Crew
 from tests.crew.health import Health
 
-__all__ = ["Plan", "Report", "Stage", "run"]
+__all__ = ["GRID", "Plan", "Report", "Stage", "fill", "final", "kept_in", "observed", "orders_for", "run", "used"]
 
 NAMESPACE: Final = "chaos"
 GRID: Final = "chaos"
@@ -90,7 +90,6 @@ class Report:
     faults: list[Fault]
     verdict: Verdict
     notes: list[str]
-    kept: Path | None = None
 
 
 def run(
@@ -101,40 +100,58 @@ def run(
     persist: bool = False,
     entries: int = 0,
     keep: Path | None = None,
-    root: Callable[[], str] | None = None,
 ) -> Report:
     """Start a grid of three owners and three replicas, use it, inject the fault, and judge what was seen."""
-    with LoopbackGrid(persist=persist, name=GRID) as grid, _folder(keep, name) as folder:
+    with LoopbackGrid(persist=persist, name=GRID) as grid, kept_in(keep, name) as folder:
         stage = Stage(grid, plan, random.Random(f"{plan.seed} {name}"))
         if entries:
             fill(grid.url, entries)
-        stage.health.wait_well()
-        history = used(stage, inject, orders_for(grid.url, plan, folder, persist=persist))
-        history.final = final(grid.url, history)
-        if keep:
-            _keep_logs(grid, folder)
-    return Report(name, history.faults, judge(history), stage.notes, folder if keep else None)
+        return observed(name, stage, inject, folder, persist=persist)
 
 
-def used(stage: Stage, inject: Inject, orders: Sequence[Orders], before: Sequence[Sequence[str]] | None = None) -> History:
-    """Let processes use the grid while the fault is injected; what they saw."""
-    history = History()
-    with Crew("tests.chaos.worker", orders, before=before) as crew:
+def observed(name: str, stage: Stage, inject: Inject, folder: Path, *, persist: bool = False) -> Report:
+    """Use a grid that is there, inject the fault, and judge what was seen."""
+    stage.health.wait_well()
+    seen = used(stage, inject, {NAMESPACE: orders_for(stage.grid.url, stage.plan, folder, persist=persist)})
+    history = seen[NAMESPACE]
+    history.final = final(stage.grid.url, history)
+    _keep_logs(stage.grid, folder)
+    return Report(name, history.faults, judge(history), stage.notes)
+
+
+def used(
+    stage: Stage,
+    inject: Inject,
+    groups: Mapping[str, Sequence[Orders]],
+    before: Mapping[str, Sequence[str]] | None = None,
+) -> dict[str, History]:
+    """
+    Let groups of processes use the grid, each on entries of its own, while the fault is injected; what each saw.
+
+    `before` is what comes before the commands of each group's processes.
+    """
+    orders = [order for group in groups.values() for order in group]
+    wrapped = [(before or {}).get(order.namespace, ()) for order in orders]
+    with Crew("tests.chaos.worker", orders, before=wrapped) as crew:
         time.sleep(stage.plan.before)
-        history.faults = inject(stage)
+        faults = inject(stage)
         time.sleep(stage.plan.after)
-        for file in crew.finish():
-            history.add(load(file))
-    return history
+        crew.finish()
+    seen = {name: History(faults=faults) for name in groups}
+    for order in orders:
+        seen[order.namespace].add(load(Path(order.file)))
+    return seen
 
 
-def orders_for(url: str, plan: Plan, folder: Path, *, persist: bool) -> list[Orders]:
-    """What each process is to do."""
-    names = tuple(f"{'async' if at % 2 else 'sync'}{at}" for at in range(plan.processes))
+def orders_for(
+    url: str, plan: Plan, folder: Path, *, persist: bool = False, namespace: str = NAMESPACE, tag: str = ""
+) -> list[Orders]:
+    """What each process of a group is to do; with `tag`, to entries of one slot."""
+    names = tuple(f"{namespace}-{'async' if at % 2 else 'sync'}{at}" for at in range(plan.processes))
     return [
         Orders(
             url=url,
-            namespace=NAMESPACE,
+            namespace=namespace,
             process=name,
             others=names,
             file=str(folder / f"{name}.json"),
@@ -142,6 +159,7 @@ def orders_for(url: str, plan: Plan, folder: Path, *, persist: bool) -> list[Ord
             is_async=at % 2 == 1,
             rate=plan.rate / plan.processes,
             kept=("memory", "replicated", *(["disk"] if persist else [])),
+            tag=tag,
         )
         for at, name in enumerate(names)
     ]
@@ -155,11 +173,11 @@ def fill(url: str, entries: int) -> None:
             cache.set_many({f"{at}": VALUE for at in range(first, min(first + 5000, entries))})
 
 
-def final(url: str, history: History) -> dict[str, int]:
+def final(url: str, history: History, namespace: str = NAMESPACE) -> dict[str, int]:
     """What is there of all that was written."""
     keys = sorted({call.key for call in history.calls if not call.key.startswith("load:")})
     found: dict[str, int] = {}
-    with cachegrid.connect(url, config={"namespace": NAMESPACE}) as grid:
+    with cachegrid.connect(url, config={"namespace": namespace}) as grid:
         cache = grid.cache(CACHE)
         for first in range(0, len(keys), SWEEP):
             part = keys[first : first + SWEEP]
@@ -176,7 +194,8 @@ def _keep_logs(grid: LoopbackGrid, folder: Path) -> None:
 
 
 @contextmanager
-def _folder(keep: Path | None, name: str) -> Iterator[Path]:
+def kept_in(keep: Path | None, name: str) -> Iterator[Path]:
+    """A folder for what is recorded: inside `keep`, or one that is removed."""
     if keep is None:
         with tempfile.TemporaryDirectory() as made:
             yield Path(made)

@@ -36,6 +36,7 @@ class Orders:
     is_async: bool
     rate: float
     kept: tuple[str, ...]
+    tag: str = ""  # what all keys begin with; in braces, all are of one slot
 
     def line(self) -> str:
         """As the process takes them."""
@@ -53,7 +54,7 @@ def _who(orders: Orders, grid: Any, sleep: Any) -> Who:
         process=orders.process,
         others=orders.others,
         seed=orders.seed,
-        mix=Mix(rate=orders.rate, kept=orders.kept),
+        mix=Mix(rate=orders.rate, kept=orders.kept, tag=orders.tag),
         grid=grid,
         sleep=sleep,
         history=History(),
@@ -68,9 +69,8 @@ class _AsyncGrid:
     def cache(self, kept: str) -> Any:
         return self._cache.with_durability(kept)
 
-    def lock(self, kept: str, key: str) -> tuple[Any, Any]:
-        made = self.cache(kept).lock(key, lease=LEASE, wait=WAIT)
-        return made, made
+    def lock(self, kept: str, key: str) -> Any:
+        return self.cache(kept).lock(key, lease=LEASE, wait=WAIT)
 
     def load(self, key: str, loaded: list[str]) -> Awaitable[Any]:
         async def loader() -> str:
@@ -92,9 +92,8 @@ class _SyncGrid:
             self._awaited[kept] = Awaited(self._cache.with_durability(kept))
         return self._awaited[kept]
 
-    def lock(self, kept: str, key: str) -> tuple[Any, Any]:
-        made = self._cache.with_durability(kept).lock(key, lease=LEASE, wait=WAIT)
-        return made, Awaited(made)
+    def lock(self, kept: str, key: str) -> Any:
+        return Awaited(self._cache.with_durability(kept).lock(key, lease=LEASE, wait=WAIT))
 
     def load(self, key: str, loaded: list[str]) -> Awaitable[Any]:
         def loader() -> str:
