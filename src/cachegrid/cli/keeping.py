@@ -6,7 +6,7 @@ import json
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,10 +15,10 @@ from cachegrid.cli.options import Config, Json, Name, Url
 from cachegrid.cli.rebalance import DryRun
 
 if TYPE_CHECKING:
+    from cachegrid.cli.reached_target import Meant
     from cachegrid.cluster.backup import BackupPlan
     from cachegrid.cluster.backup_files import CacheTold, Manifest
     from cachegrid.cluster.restore import Restored, RestorePlan
-    from cachegrid.engines.valkey.target import Target
 
 __all__ = ["backup", "restore"]
 
@@ -42,9 +42,10 @@ def backup(
     Interrupted, the same command begins anew.
     """
     from cachegrid.cli.operating import bar
+    from cachegrid.cli.reached_target import grid_meant
     from cachegrid.cluster.backup import backup as take
 
-    grid = _grid(url, name, config)
+    grid = grid_meant(url, name, config)
     told: list[BackupPlan] = []
     begun = time.monotonic()
 
@@ -96,6 +97,7 @@ def restore(
     would have ended. The exit code is 1 if not all could be brought back. Interrupted, it may be run again.
     """
     from cachegrid.cli.operating import bar
+    from cachegrid.cli.reached_target import grid_meant
     from cachegrid.cluster.restore import Mode
     from cachegrid.cluster.restore import restore as bring
     from cachegrid.errors import ConfigError
@@ -103,7 +105,7 @@ def restore(
     if replace and merge:
         raise ConfigError("--merge", True, "left out where --replace is said: they are opposites")
     mode = Mode.REPLACE if replace else Mode.MERGE if merge else Mode.EMPTY
-    grid = _grid(url, name, config)
+    grid = grid_meant(url, name, config)
     told: list[RestorePlan] = []
     begun = time.monotonic()
 
@@ -136,37 +138,6 @@ def restore(
         print(_restored_text(done, seconds))
     if done and (done.unsigned or done.evicted or done.cleared):
         raise typer.Exit(Exit.NO)
-
-
-class _Grid(NamedTuple):
-    """The grid that is meant: how to reach it, and what it is called."""
-
-    target: Target
-    name: str
-    url: str
-    secret: bytes | None
-    namespace: str
-
-    def cache(self, name: str | None) -> str | None:
-        """The name of a cache with its namespace."""
-        from cachegrid._core.address import check_name
-
-        return None if name is None else f"{self.namespace}:{check_name('--cache', name)}"
-
-
-def _grid(url: str | None, name: str | None, config: str | None) -> _Grid:
-    """Raises GridNotFound, ConfigError, or Unsupported for what keeps its entries otherwise."""
-    from cachegrid.cli.reach import local_state, said
-    from cachegrid.errors import Unsupported
-    from cachegrid.opening import locate
-
-    settings = said(url, name, config)
-    if settings.url is None:
-        local_state(settings)
-    place = locate(settings)
-    if place.target is None:
-        raise Unsupported(f"entries at {place.url} cannot be kept in a folder, or brought back from one")
-    return _Grid(place.target, place.name, place.url, place.secret, settings.namespace)
 
 
 def _backup_text(plan: BackupPlan) -> str:
@@ -221,7 +192,7 @@ def _restored_text(done: Restored, seconds: float) -> str:
     return "\n".join(lines)
 
 
-def _backup_told(grid: _Grid, plan: BackupPlan, manifest: Manifest | None, seconds: float) -> dict[str, Any]:
+def _backup_told(grid: Meant, plan: BackupPlan, manifest: Manifest | None, seconds: float) -> dict[str, Any]:
     told: dict[str, Any] = {
         "name": grid.name,
         "url": grid.url,
@@ -242,7 +213,7 @@ def _backup_told(grid: _Grid, plan: BackupPlan, manifest: Manifest | None, secon
     }
 
 
-def _restore_told(grid: _Grid, plan: RestorePlan, done: Restored | None, seconds: float) -> dict[str, Any]:
+def _restore_told(grid: Meant, plan: RestorePlan, done: Restored | None, seconds: float) -> dict[str, Any]:
     told: dict[str, Any] = {
         "name": grid.name,
         "url": grid.url,

@@ -194,23 +194,27 @@ def _slot_owners(views: Iterable[Mapping[str, NodeRow]]) -> dict[str, list[int]]
     return owned
 
 
-def open_admin(target: Target, endpoint: Endpoint, *, timeout: float = PATIENCE) -> Admin:
-    """A connection to what listens there, with the user and password of `target`; raises as `connect_to` does."""
+def open_admin(target: Target, endpoint: Endpoint, *, timeout: float = PATIENCE, clustered: bool = True) -> Admin:
+    """
+    A connection to what listens there, with the user and password of `target`; raises as `connect_to` does.
+
+    What is no cluster is refused with Unsupported, unless `clustered` says that this does not matter.
+    """
     with held_back():  # an interrupt would leave a connection that nobody closes
         admin = Admin(_opened(target, endpoint, timeout), str(endpoint))
         try:
-            _greet(admin, target, endpoint)
+            _greet(admin, target, endpoint, clustered=clustered)
         except BaseException:
             admin.close()
             raise
     return admin
 
 
-def _greet(admin: Admin, target: Target, endpoint: Endpoint) -> None:
+def _greet(admin: Admin, target: Target, endpoint: Endpoint, *, clustered: bool) -> None:
     if target.password is not None or target.username:
         user = [target.username] if target.username else []
         admin.run("AUTH", *user, target.password or "")
-    if "cluster_enabled:1" not in admin.text("INFO", "cluster"):
+    if clustered and "cluster_enabled:1" not in admin.text("INFO", "cluster"):
         raise Unsupported(f"{endpoint} is no cluster: it has no slots that could move", where=str(endpoint))
 
 
