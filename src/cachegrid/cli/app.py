@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cachegrid.cli import entries, grids, hosts, keeping, operate, rebalance
+from cachegrid.cli import doctor, entries, grids, hosts, keeping, operate, rebalance
 from cachegrid.cli.exits import EPILOG, Command, Exit, fail
 from cachegrid.cli.options import Json
 
@@ -151,7 +151,7 @@ for function in (
     *(entries.get, entries.set_, entries.delete, entries.keys, entries.clear, entries.stats),
     *(operate.add, operate.remove, operate.replace, rebalance.rebalance),
     *(operate.failover, operate.restart, operate.heal),
-    *(keeping.backup, keeping.restore),
+    *(keeping.backup, keeping.restore, doctor.doctor),
     *(hosts.token, hosts.join),
     *(demo, bench, version),
 ):
