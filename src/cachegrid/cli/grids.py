@@ -94,7 +94,8 @@ def down(
     """
     Stop a grid on this host.
 
-    Its ports and its password are kept, so that programs go on when it is started again.
+    Its ports and its password are kept, so that programs go on when it is started again. Of a grid that is on other
+    hosts, too, only the members of this one are stopped, their owners handing over first; see also `leave`.
     """
     from cachegrid.cli.reach import name_to_stop
     from cachegrid.cluster import stop
@@ -117,13 +118,24 @@ def down(
     if as_json:
         _print_json({"stopped": stopped})
     else:
-        left = set(names(state_root()))  # of these the folder is there still
-        kept = ", and its entries are kept on disk"
-        ends = {each: "stopped" if each in there else "forgotten" for each in stopped}
-        lines = [f"grid {each} is {end}{kept * (each in left)}" for each, end in ends.items()]
-        print("\n".join(lines) or "no grid is there")
+        ends = {each: _kept_of(each) if each in there else "forgotten" for each in stopped}
+        print("\n".join(f"grid {each} is {end}" for each, end in ends.items()) or "no grid is there")
     if failed:
         raise typer.Exit(Exit.REFUSED)
+
+
+def _kept_of(name: str) -> str:
+    """What has become of a grid that was stopped."""
+    from cachegrid.cluster.state import load, state_root
+    from cachegrid.errors import GridError
+
+    state = None
+    with suppress(GridError):  # what cannot be read is kept, too
+        state = load(state_root(), name)
+        if state is None:
+            return "stopped"
+    kept = ", and its entries are kept on disk" if state is None or state.persist else ""
+    return f"stopped on this host{kept}" if state and state.spread else f"stopped{kept}"
 
 
 def status(

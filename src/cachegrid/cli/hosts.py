@@ -1,21 +1,25 @@
-"""Grids across hosts: token, join."""
+"""Grids across hosts: token, join, leave."""
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cachegrid.cli.exits import ending_cleanly
 from cachegrid.cli.options import BasePort, Config, Json, Memory, Name, Server
+from cachegrid.cli.rebalance import DryRun
 
 if TYPE_CHECKING:
+    from cachegrid.cluster.operation import Operation
     from cachegrid.engines.valkey.slots import Endpoint
 
-__all__ = ["join", "token"]
+__all__ = ["join", "leave", "token"]
 
 TOKEN = "CACHEGRID_TOKEN"  # noqa: S105 - the name of it
 HOUR = "1h"
@@ -39,8 +43,6 @@ def token(
 
     where, made = issue(_name(name, config), ends=seconds_of("--for", ends))
     if as_json:
-        import json
-
         print(json.dumps({"address": where, "token": made, "ends": time.time() + seconds_of("--for", ends)}))
         return
     sys.stderr.write(f"on the other host: cachegrid join {where}, which asks for this (good for {ends}):\n")
@@ -83,6 +85,41 @@ def join(
     with ending_cleanly(), progress_shown(quiet=as_json) as progress:
         state = begin(_endpoint(where), said, part, way=Way(progress=progress or (lambda *_: None)))
     tell(Started(state=state, seconds=time.monotonic() - begun, was_up=False), as_json=as_json)
+
+
+def leave(
+    address: Annotated[
+        str | None, typer.Argument(metavar="[ADDRESS]", help="Another host, which is lost: it is forgotten.")
+    ] = None,
+    *,
+    name: Name = None,
+    config: Config = None,
+    dry_run: DryRun = False,
+    as_json: Json = False,
+) -> None:
+    """
+    Take this host out of a grid that goes on elsewhere.
+
+    Its slots go to owners on other hosts while programs use them, replicas there copy others, and then its members end.
+    Stopped, it goes on when it is run again.
+    """
+    from cachegrid.cli.operate import _carried_out, _show
+    from cachegrid.cli.operating import bar
+    from cachegrid.cli.reach import said
+    from cachegrid.cluster.leaving import leave as begin
+    from cachegrid.cluster.operation import Way
+    from cachegrid.config import DEFAULT_NAME
+
+    chosen, told = said(None, name, config).name or DEFAULT_NAME, list["Operation"]()
+    with ending_cleanly(), bar(chosen, quiet=as_json or dry_run) as progress:
+        tell_of = partial(_show, told, quiet=as_json)
+        way = Way(is_rehearsal=dry_run, tell=tell_of, progress=progress or (lambda *_: None))
+        state = _carried_out(partial(begin, chosen, address), way, told)
+    gone = address or state.host
+    if as_json:
+        print(json.dumps({"name": chosen, "host": gone, "dry_run": dry_run, "steps": list(told[0].steps)}))
+    elif not dry_run:
+        print(f"{gone} is no host of grid {chosen} any more")
 
 
 def _token(file: str | None) -> str:

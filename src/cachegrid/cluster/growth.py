@@ -40,6 +40,10 @@ def add(name: str = "default", count: int = 1, *, root: Path | None = None, way:
         raise ConfigError("count", count, "1 or more")
     way = way or Way()
     with operating(name, root, way) as there:
+        if there.spread:
+            from cachegrid.cluster.hostwise import grown_here  # what only grids across hosts need
+
+            return grown_here(there, count, way)
         state = settled(there)
         grown, new = _planned(state, count)
         way.tell(_told(state, grown, new))

@@ -22,13 +22,25 @@ from cachegrid.engines.valkey.facts import NodeRow
 from cachegrid.engines.valkey.slots import slot_of
 from cachegrid.errors import EngineError, EngineTimeout, GridError, ServerRefused
 
-__all__ = ["acquaint", "arrange", "forget_on_all", "hosts_of", "spread_owners"]
+__all__ = [
+    "acquaint",
+    "alone",
+    "arrange",
+    "followed_elsewhere",
+    "forget_on_all",
+    "hosts_of",
+    "is_uneven",
+    "place",
+    "spread_owners",
+    "take_over",
+]
 
 MEET_AGAIN = 2.0  # seconds until a member that is still not known is told of again
 ASK_AGAIN = 6.0  # seconds: a server gives a takeover up after five
 LOCK = b"cg!hosts"  # who arranges the grid: one host at a time
 LOCK_ENDS = 300.0  # seconds after which a host that died with it is waited for no longer
 LOCK_LOOK = 0.2
+NOBODY = b"unknown 0"
 RELEASE = "the host that began it has five minutes; then try again"
 
 
@@ -75,9 +87,9 @@ def arrange(state: GridState, way: Way) -> GridState:
     Replicas of other hosts go elsewhere where that keeps copies apart. Interrupted, the same call goes on. Raises
     GridError while another host does the same, or an EngineError.
     """
-    with _alone(state, way) as there:
+    with alone(state, way) as there:
         grid = half_moved_settled(there)
-        _place(state, grid, way)
+        place(grid, list(_takers(state, grid)), state, way)
         grid = grid.again()
         carry_out(grid, moves(grid.owned, list(_takers(state, grid))), progress=way.progress)
         spread_owners(grid.again(), way)
@@ -87,6 +99,21 @@ def arrange(state: GridState, way: Way) -> GridState:
     return state
 
 
+def is_uneven(grid: Contacts) -> bool:
+    """Whether a host has more owners than it has to have."""
+    return next_takeover(*_by_host(grid)) is not None
+
+
+def followed_elsewhere(grid: Contacts, owner: Contact) -> Contact | None:
+    """A replica of an owner, on another host than that, which has all that it was sent; None if there is none."""
+    for one in grid.replicas:
+        if one.follows == owner.id and one.is_up and one.endpoint.host != owner.endpoint.host:
+            with suppress(EngineError), grid.open(one) as admin:
+                if admin.facts("replication").get("master_link_status") == "up":
+                    return one
+    return None
+
+
 def spread_owners(grid: Contacts, way: Way) -> None:
     """
     Let replicas take over from owners, without losing a write, until no host has more owners than it has to have.
@@ -94,7 +121,7 @@ def spread_owners(grid: Contacts, way: Way) -> None:
     Where most owners are on one host the grid does not outlive it. Raises an EngineError.
     """
     while heir := next_takeover(*_by_host(grid)):
-        _take_over(grid, heir, way)
+        take_over(grid, heir, way)
         grid = grid.again()
 
 
@@ -134,16 +161,22 @@ def _introduce(grid: Contacts, seen: Mapping[str, Mapping[str, NodeRow]], coming
             admin.run("CLUSTER", "MEET", member.host, member.port, member.bus_port)
 
 
-def _place(state: GridState, grid: Contacts, way: Way) -> None:
-    """Let every replica follow an owner on another host, as far as there is one; newcomers first."""
+def place(grid: Contacts, owners: list[str], state: GridState, way: Way) -> None:
+    """
+    Let every replica follow one of these owners, on another host as far as there is one; newcomers of this host first.
+
+    Raises EngineTimeout for one that does not come to follow.
+    """
     new = {member.id for member in state.members if member.phase is Phase.JOINING and member.role == "replica"}
-    owners = {owner.id: owner.endpoint.host for owner in grid.owners if owner.id in set(_takers(state, grid))}
-    follows = {one.id: (one.endpoint.host, one.follows) for one in grid.replicas if one.is_up}
+    gone = {member.id for member in state.members if member.phase is Phase.LEAVING}
+    host_of = {owner: grid.of(owner).endpoint.host for owner in owners}
+    there = (one for one in grid.replicas if one.is_up and one.id not in gone)
+    follows = {one.id: (one.endpoint.host, one.follows) for one in there}
     comers: dict[str, tuple[str, str | None]] = {
         one.id: (one.endpoint.host, None) for one in grid.owners if one.id in new and not one.slots
     }
     wanted = max(state.shape.replicas, 1)
-    wished = places(owners, {**follows, **comers}, wanted)
+    wished = places(host_of, {**follows, **comers}, wanted)
     left = {one: owner for one, owner in wished.items() if one in comers or follows[one][1] != owner}
     count = Counter(owner for _, owner in follows.values())
     for done in range(1, len(left) + 1):
@@ -190,7 +223,7 @@ def _by_host(grid: Contacts) -> tuple[dict[str, str], dict[str, tuple[str, str]]
     return owners, {one.id: (one.endpoint.host, one.follows) for one in followers}
 
 
-def _take_over(grid: Contacts, heir: str, way: Way) -> None:
+def take_over(grid: Contacts, heir: str, way: Way) -> None:
     """Let a replica take over as planned: its owner lets writes wait until it has them all, and then follows it."""
     before = grid.of(heir).follows
     asked_at = -ASK_AGAIN
@@ -211,7 +244,7 @@ def _take_over(grid: Contacts, heir: str, way: Way) -> None:
 
 
 @contextmanager
-def _alone(state: GridState, way: Way) -> Iterator[Contacts]:
+def alone(state: GridState, way: Way) -> Iterator[Contacts]:
     """The members of the grid, for no other host to arrange meanwhile. Raises GridError if one does for too long."""
     mine = f"{state.host} {secrets.token_hex(4)}".encode()
     end = time.monotonic() + way.timeout
@@ -230,10 +263,11 @@ def _alone(state: GridState, way: Way) -> Iterator[Contacts]:
 def _hold(state: GridState, mine: bytes) -> bytes:
     """Who holds the lock now: we, if nobody did."""
     grid = Contacts.of_state(state)
-    with grid.open(_keeper(grid)) as admin:
+    with suppress(ServerRefused), grid.open(_keeper(grid)) as admin:  # refused: it has just come to own the slot
         admin.run("SET", LOCK, mine, "NX", "PX", int(LOCK_ENDS * 1000))
         found = admin.run("GET", LOCK)
-    return found if isinstance(found, bytes) else b"? ?"
+        return found if isinstance(found, bytes) else NOBODY
+    return NOBODY
 
 
 def _release(grid: Contacts, mine: bytes) -> None:

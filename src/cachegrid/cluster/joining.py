@@ -14,7 +14,7 @@ from pathlib import Path
 
 from cachegrid.cluster.contacts import Contacts
 from cachegrid.cluster.files import write_first, write_one_more
-from cachegrid.cluster.hosts import acquaint, arrange, forget_on_all
+from cachegrid.cluster.hosts import acquaint, arrange, forget_on_all, is_uneven
 from cachegrid.cluster.identity import forget
 from cachegrid.cluster.interrupts import held_back
 from cachegrid.cluster.launch import Launch
@@ -94,26 +94,23 @@ def back_again(state: GridState, way: Way) -> GridState:
 
     While other hosts are away it is as whole as it can be. Raises StartFailed, or an EngineError.
     """
-    is_whole_here = all(pid_of(member) for member in state.members)
-    if not is_whole_here:
+    if not all(pid_of(member) for member in state.members):
         state = heal(state, timeout=way.timeout, progress=way.progress)
-    is_new = any(member.phase is Phase.JOINING for member in state.members)
-    if is_whole_here and not is_new:
-        return state
-    if is_new:
+    if any(member.phase is Phase.JOINING for member in state.members):
         acquaint(state, MEETING)
         return arrange(state, way)
-    if state.peers and _are_all_here(state):
-        with suppress(EngineError):  # it serves; where owners are is for later then
-            return arrange(state, way)
+    if state.peers and _may_be_arranged(state):
+        return arrange(state, way)
     return state
 
 
-def _are_all_here(state: GridState) -> bool:
+def _may_be_arranged(state: GridState) -> bool:
+    """Whether all members are here, and owners are not spread as they could be: a failover has come between."""
     try:
-        return all(member.is_up for member in Contacts.of_state(state).members.values())
+        grid = Contacts.of_state(state)
     except EngineError:
         return False
+    return all(member.is_up for member in grid.members.values()) and is_uneven(grid)
 
 
 def _started(invitation: Invitation, part: Part, own: str, root: Path, way: Way) -> GridState:

@@ -17,7 +17,7 @@ from cachegrid.cluster.admin import Admin, Loading, connect_to
 from cachegrid.cluster.interrupts import held_back
 from cachegrid.cluster.plan import GridPlan
 from cachegrid.cluster.processes import is_gone, send_signal, spawn, wait_gone
-from cachegrid.cluster.state import GridState, MemberState
+from cachegrid.cluster.state import GridState, MemberState, Phase
 from cachegrid.engines.valkey.slots import SLOTS, slot_of
 from cachegrid.errors import EngineError, ServerRefused, StartFailed
 
@@ -118,7 +118,7 @@ class Launch:
         They may not come so far while other hosts are away. Raises StartFailed for one that ended.
         """
         end = min(self._deadline, time.monotonic() + patience)
-        for member in self._state.members:
+        for member in (member for member in self._state.members if member.phase is Phase.HERE):
             while not self._holds(member, self._is_whole) and (time.monotonic() < end or self._is_loading(member)):
                 time.sleep(PAUSE * 10)
 
@@ -197,7 +197,7 @@ class Launch:
     def _is_whole(self, admin: Admin) -> bool:
         facts = dict(line.split(":", 1) for line in admin.text("CLUSTER", "INFO").splitlines() if ":" in line)
         slots, known = int(facts["cluster_slots_ok"]), int(facts["cluster_known_nodes"])
-        strange = known < len(self._state.members) if self._state.spread else known != len(self._state.members)
+        strange = not self._state.spread and known != len(self._state.members)
         if facts["cluster_state"] != "ok" or slots < self._slots or strange:
             self._seen = f"to it the grid is {facts['cluster_state']}, {slots:,} of {SLOTS:,} slots have a living owner"
             return False

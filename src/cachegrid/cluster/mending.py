@@ -33,6 +33,10 @@ def heal(name: str = "default", *, assign: bool = False, root: Path | None = Non
     """
     way = way or Way()
     with operating(name, root, way) as there:
+        if there.spread:
+            from cachegrid.cluster.hostwise import mended_here  # what only grids across hosts need
+
+            return mended_here(there, way)
         rows = rows_seen(there)
         state = _with_missing(_with_gone(there, rows), rows)
         way.tell(_told(there, state, rows, assign=assign))
@@ -53,6 +57,8 @@ def lost_slots(state: GridState) -> list[range]:
 
 def _lost(state: GridState, rows: Mapping[str, NodeRow]) -> list[range]:
     there = {member.id for member in state.members if pid_of(member) or (member.folder / "nodes.conf").exists()}
+    if state.spread:  # whether those of other hosts come back is not seen from here
+        there |= set(rows)
     held = (row.slots for row in rows.values() if row.id in there and row.is_owner)
     return spans({*range(SLOTS)} - {slot for slots in held for span in slots for slot in span})
 

@@ -63,7 +63,7 @@ def _job(row: list[object]) -> Job:
         name=told["name"],
         is_export=told["operation"].upper() == "EXPORT",
         slots=told["slot_ranges"],
-        target=told["target_node"],
+        target=told.get("target_node", ""),  # a replica that took over does not know it of those before
         state=told["state"],
         message=told.get("message", ""),
     )

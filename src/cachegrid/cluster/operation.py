@@ -13,9 +13,9 @@ from cachegrid.cluster.lock import locked
 from cachegrid.cluster.plan import Shape
 from cachegrid.cluster.presence import find
 from cachegrid.cluster.state import GridState, MemberState, Phase, checked_name, state_root
-from cachegrid.errors import ConfigError, GridNotFound
+from cachegrid.errors import ConfigError, GridError, GridNotFound
 
-__all__ = ["Operation", "Way", "member_named", "memory_text", "operating", "unfinished"]
+__all__ = ["Operation", "Way", "member_named", "memory_text", "operating", "refuse_spread", "unfinished"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +44,12 @@ def operating(name: str, root: Path | None, way: Way) -> Iterator[GridState]:
     _running(name, root)  # before a lock is made of what is none
     with locked(root, checked_name(name), timeout=way.timeout):
         yield _running(name, root)
+
+
+def refuse_spread(state: GridState, instead: str) -> None:
+    """Raise GridError for a grid with members on other hosts, which an operation does not see; `instead` is a hint."""
+    if state.spread:
+        raise GridError(f"grid {state.name!r} is on several hosts: {instead}")
 
 
 def member_named(state: GridState, text: str) -> MemberState:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from cachegrid.cluster.agreement import rows_seen
 from cachegrid.cluster.growth import bring_in, newcomer
-from cachegrid.cluster.operation import Operation, Way, member_named, operating
+from cachegrid.cluster.operation import Operation, Way, member_named, operating, refuse_spread
 from cachegrid.cluster.ports import next_pairs
 from cachegrid.cluster.presence import pid_of
 from cachegrid.cluster.shrinking import leaver, let_go
@@ -30,6 +30,7 @@ def replace(name: str = "default", member: str = "", *, root: Path | None = None
     """
     way = way or Way()
     with operating(name, root, way) as there:
+        refuse_spread(there, "`cachegrid leave` takes this one out of it, and `cachegrid join` brings it in afresh")
         old, rows = member_named(there, member), rows_seen(there)
         _refuse_others(there, old)
         owner = _copied(there, old, rows)

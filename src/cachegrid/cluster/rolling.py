@@ -10,7 +10,7 @@ from pathlib import Path
 from cachegrid.cluster.admin import connect_to
 from cachegrid.cluster.agreement import agree
 from cachegrid.cluster.launch import Launch
-from cachegrid.cluster.operation import Operation, Way, operating
+from cachegrid.cluster.operation import Operation, Way, operating, refuse_spread
 from cachegrid.cluster.presence import pid_of
 from cachegrid.cluster.processes import wait_gone
 from cachegrid.cluster.revival import heal
@@ -44,6 +44,7 @@ def restart(
     way = way or Way()
     program = find_server(server) if server is not None else None
     with operating(name, root, way) as there:
+        refuse_spread(there, "`cachegrid down` and `cachegrid up` on one after the other do it; owners hand over first")
         if program:
             _refuse_older(there, program)
         due = [member for member in there.members if not program or not _runs(there, member, program)]

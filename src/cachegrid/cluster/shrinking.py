@@ -14,7 +14,7 @@ from cachegrid.cluster.balance import moves
 from cachegrid.cluster.contacts import Contacts
 from cachegrid.cluster.moving import carry_out
 from cachegrid.cluster.moving import settled as half_moved_settled
-from cachegrid.cluster.operation import Operation, Way, member_named, memory_text, operating
+from cachegrid.cluster.operation import Operation, Way, member_named, memory_text, operating, refuse_spread
 from cachegrid.cluster.plan import Shape
 from cachegrid.cluster.presence import pid_of
 from cachegrid.cluster.revival import heal
@@ -41,6 +41,7 @@ def remove(
     """
     way = way or Way()
     with operating(name, root, way) as there:
+        refuse_spread(there, "`cachegrid leave` takes all members of one out of it")
         state, rows = there, rows_seen(there)
         leaving = _leaving(state, member_named(state, member), rows, force=force)
         if not force:

@@ -28,7 +28,9 @@ def stop(name: str = "default", *, purge: bool = False, root: Path | None = None
     End every member of a grid and wait until they are gone; every process that uses the grid loses it.
 
     A grid that is not kept on disk leaves only what programs know it by, its ports and secrets: they go on when one of
-    that name is started again. One that is keeps its folder, from which `start` resumes it. `purge` leaves neither.
+    that name is started again. One that is keeps its folder, from which `start` resumes it. `purge` leaves neither. Of
+    a grid that is on other hosts, too, only the members of this one end, their owners handing over first, and it stays
+    known here.
     Raises `GridNotFound` if there is nothing of that name.
     """
     root = root or state_root()
@@ -53,8 +55,12 @@ def _stop_locked(name: str, folder: Path, *, purge: bool) -> None:
         return
     if state.machine != machine_name() and not purge:
         raise GridError(f"grid {name!r} was started on host {state.machine!r}: stop it there; {PURGE} here")
+    if state.spread and state.ready:
+        from cachegrid.cluster.leaving import hand_over  # what only grids across hosts need
+
+        hand_over(state)
     end_members(state, state.members)
-    if purge or not state.persist or state.stage is Stage.STARTING:
+    if purge or not (state.persist or state.spread) or state.stage is Stage.STARTING:
         if state.ready and not purge:
             remember(state)
         sweep(folder)

@@ -1,0 +1,85 @@
+"""What operators do with a grid across hosts, from one of them: it grows here, is mended, or hands over."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from cachegrid.cluster.contacts import Contacts
+from cachegrid.cluster.files import write_one_more
+from cachegrid.cluster.growth import newcomer
+from cachegrid.cluster.hosts import followed_elsewhere, is_uneven, take_over
+from cachegrid.cluster.joining import back_again
+from cachegrid.cluster.operation import Operation, Way
+from cachegrid.cluster.ports import next_pairs
+from cachegrid.cluster.presence import pid_of
+from cachegrid.cluster.state import GridState, Phase, save
+from cachegrid.errors import GridError
+
+__all__ = ["failed_over", "grown_here", "mended_here"]
+
+
+def grown_here(state: GridState, count: int, way: Way) -> GridState:
+    """
+    The grid with so many more owners on this host, and as many replicas for each as its owners have.
+
+    Owners that an earlier call has begun count. Raises StartFailed, or an EngineError.
+    """
+    begun = sum(member.phase is Phase.JOINING and member.role == "owner" for member in state.members)
+    after = _with_more(state, max(count - begun, 0))
+    new = [member.address for member in after.members if member not in state.members]
+    steps = [f"start {', '.join(new)} on this host"] if new else []
+    steps.append("give new owners as many slots as the others have, and replicas owners on other hosts")
+    way.tell(Operation(grid=state.name, steps=tuple(steps), shape=after.shape))
+    if way.is_rehearsal:
+        return state
+    for member in after.members:
+        if member.phase is Phase.JOINING and not member.conf.exists():
+            write_one_more(after, member)
+    save(after)
+    return back_again(after, way)
+
+
+def mended_here(state: GridState, way: Way) -> GridState:
+    """The grid with this host's dead members started again, and with owners and copies on hosts of their own again."""
+    steps: list[str] = []
+    if dead := [member.address for member in state.members if not pid_of(member)]:
+        steps.append(f"start members of this host again that do not run: {', '.join(dead)}")
+    if any(member.phase is Phase.JOINING for member in state.members):
+        steps.append("go on with members that were begun before")
+    grid = Contacts.of_state(state)
+    away = sorted({one.endpoint.host for one in grid.members.values() if not one.is_up} - {state.host})
+    if away:
+        steps.append(f"leave it at that, as these hosts are away: {', '.join(away)}")
+    elif dead or is_uneven(grid):
+        steps.append("let replicas take over until owners are spread over the hosts")
+    way.tell(Operation(grid=state.name, steps=tuple(steps), shape=state.shape))
+    return state if way.is_rehearsal or not steps else back_again(state, way)
+
+
+def failed_over(state: GridState, member: str, way: Way) -> GridState:
+    """The grid after an owner, on whichever host, handed over to a replica; on another host, if there is one."""
+    grid = Contacts.of_state(state)
+    chosen = grid.named(member)
+    heir = chosen
+    if chosen.is_owner:
+        others = [one for one in grid.replicas if one.follows == chosen.id and one.is_up]
+        found = followed_elsewhere(grid, chosen) or next(iter(others), None)
+        if found is None:
+            raise GridError(f"owner {chosen} has no replica that could take over")
+        heir = found
+    step = f"let {heir} take over from {grid.of(heir.follows)}, which follows it then"
+    way.tell(Operation(grid=state.name, steps=(step,), shape=state.shape))
+    if not way.is_rehearsal:
+        take_over(grid, heir.id, way)
+    return state
+
+
+def _with_more(state: GridState, owners: int) -> GridState:
+    """The grid with so many new owners here, and the replicas that those bring."""
+    roles = ["owner"] * owners + ["replica"] * (owners * state.shape.replicas)
+    pairs = [(member.port, member.bus_port) for member in state.members]
+    ports = next_pairs(pairs, len(roles), state.host) if roles else []
+    grown = replace(state, shape=state.shape.with_owners(state.shape.owners + owners))
+    for role, pair in zip(roles, ports, strict=True):
+        grown = replace(grown, members=(*grown.members, replace(newcomer(grown, pair, None), role=role)))
+    return grown

@@ -1,0 +1,136 @@
+"""A host leaves a grid that goes on elsewhere: for a while, with all that it has, or because it is lost."""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+from cachegrid.cluster.balance import moves
+from cachegrid.cluster.contacts import Contact, Contacts
+from cachegrid.cluster.hosts import alone, followed_elsewhere, forget_on_all, hosts_of, place, take_over
+from cachegrid.cluster.interrupts import held_back
+from cachegrid.cluster.lock import locked
+from cachegrid.cluster.moving import carry_out
+from cachegrid.cluster.moving import settled as half_moved_settled
+from cachegrid.cluster.operation import Operation, Way
+from cachegrid.cluster.plan import counted
+from cachegrid.cluster.shutdown import end_members
+from cachegrid.cluster.state import GridState, Phase, checked_name, load, save, state_root
+from cachegrid.errors import ConfigError, EngineError, GridError, GridNotFound
+
+__all__ = ["hand_over", "leave"]
+
+HANDING = 10.0  # seconds for owners to hand over before their host goes away
+
+
+def hand_over(state: GridState) -> None:
+    """
+    Let replicas on other hosts take over from this host's owners, as far as there are any, without losing a write.
+
+    What cannot be handed over is taken over later by those who notice that it is gone.
+    """
+    way = Way(timeout=HANDING)
+    with suppress(EngineError, GridError):
+        grid = Contacts.of_state(state)
+        for owner in [one for one in grid.owners if one.endpoint.host == state.host and one.slots and one.is_up]:
+            if heir := followed_elsewhere(grid, owner):
+                take_over(grid, heir.id, way)
+                grid = grid.again()
+
+
+def leave(
+    name: str = "default", address: str | None = None, *, root: Path | None = None, way: Way | None = None
+) -> GridState:
+    """
+    Take this host out of its grid: its slots go to the others' owners, while programs use them; then its members end.
+
+    With the `address` of another host, which does not answer and is not to come back, that one is forgotten.
+    Interrupted, the same call goes on. Returns the grid as it was here. Raises GridNotFound, GridError where the grid
+    needs the host, ConfigError for an address that is none of the grid, or an EngineError.
+    """
+    way, root = way or Way(), (root or state_root()).absolute()
+    with locked(root, checked_name(name), timeout=way.timeout):
+        state = load(root, name)
+        if state is None or not state.ready or not state.spread:
+            raise GridNotFound(f"there is no grid {name!r} on this host that is on others, too")
+        grid = Contacts.of_state(state)
+        if address not in {None, state.host}:
+            return _forgotten(state, grid, str(address), way)
+        return _left(state, grid, way)
+
+
+def _left(state: GridState, grid: Contacts, way: Way) -> GridState:
+    own = {member.id for member in state.members}
+    others = [one for one in grid.owners if one.slots and one.is_up and one.id not in own]
+    mine = [one for one in grid.owners if one.slots and one.id in own]
+    if not others:
+        raise GridError(f"{state.host} is the last host of grid {state.name!r}: `cachegrid down` ends the grid")
+    if dead := [str(one) for one in mine if not one.is_up]:
+        raise GridError(f"{dead[0]} does not run, and has slots to give away: `cachegrid up` starts it again")
+    way.tell(Operation(grid=state.name, steps=tuple(_steps(state, mine)), shape=state.shape))
+    if way.is_rehearsal:
+        return state
+    leaving = tuple(replace(member, phase=Phase.LEAVING) for member in state.members)
+    state = replace(state, members=leaving)
+    save(state)  # whoever comes after us knows who is about to go
+    with alone(state, way) as there:
+        grid = half_moved_settled(there)
+        _keep_roles(grid, own)
+        # To owners elsewhere alone; between those, nothing moves that need not.
+        carry_out(grid, moves(grid.owned, [one.id for one in others]), progress=way.progress)
+        grid = grid.again()
+        place(grid, [one.id for one in others], state, way)
+    _refuse_needed(grid.again(), own)
+    with held_back():
+        end_members(state, state.members)
+        forget_on_all(_without(grid, own), sorted(own))
+        shutil.rmtree(state.folder, ignore_errors=True)
+    return state
+
+
+def _steps(state: GridState, mine: list[Contact]) -> list[str]:
+    given = sum(len(span) for one in mine for span in one.slots)
+    steps = [f"move {given:,} of 16,384 slots to owners on other hosts"] if given else []
+    return [*steps, f"end {counted(len(state.members), 'member')} of {state.host}, and let all others forget them"]
+
+
+def _keep_roles(grid: Contacts, own: set[str]) -> None:
+    """Let owners that leave stay owners though they own nothing in the end: they would forget that they are giving."""
+    for owner in (one for one in grid.owners if one.id in own and one.is_up):
+        with grid.open(owner) as admin:
+            admin.run("CONFIG", "SET", "cluster-allow-replica-migration", "no")
+
+
+def _refuse_needed(grid: Contacts, own: set[str]) -> None:
+    needed = next((one for one in grid.owners if one.id in own and one.slots), None)
+    if needed:
+        raise GridError(f"{needed} owns slots again, and must stay: try again")
+
+
+def _forgotten(state: GridState, grid: Contacts, address: str, way: Way) -> GridState:
+    there = hosts_of(grid)
+    if address not in there:
+        raise ConfigError("ADDRESS", address, f"that of a host of grid {state.name!r}: {', '.join(sorted(there))}")
+    lost = there[address]
+    if alive := [str(one) for one in lost if one.is_up]:
+        raise GridError(f"{alive[0]} answers: say `cachegrid leave` on that host")
+    if needed := [str(one) for one in lost if one.slots]:
+        raise GridError(
+            f"nobody has taken over from {needed[0]}: what it owned comes back when that host does; `cachegrid heal "
+            "--assign` gives its slots to others, without what was in them"
+        )
+    step = f"let all members forget {counted(len(lost), 'member')} of {address}"
+    way.tell(Operation(grid=state.name, steps=(step,), shape=state.shape))
+    if way.is_rehearsal:
+        return state
+    with alone(state, way) as now:
+        forget_on_all(now, [one.id for one in lost])
+        rest = _without(now.again(), {one.id for one in lost})
+        place(rest, [one.id for one in rest.owners if one.slots and one.is_up], state, way)
+    return state
+
+
+def _without(grid: Contacts, gone: set[str]) -> Contacts:
+    return replace(grid, members={one: member for one, member in grid.members.items() if one not in gone})
