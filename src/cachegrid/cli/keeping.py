@@ -58,7 +58,7 @@ def backup(
         manifest = take(
             grid.target,
             Path(folder),
-            grid=grid.name,
+            grid=grid.name or grid.url,
             cache=grid.cache(cache),
             is_rehearsal=dry_run,
             tell=tell,
@@ -119,7 +119,7 @@ def restore(
             done = bring(
                 grid.target,
                 Path(folder),
-                grid=grid.name,
+                grid=grid.name or grid.url,
                 cache=grid.cache(cache),
                 mode=mode,
                 secret=grid.secret,
@@ -145,9 +145,8 @@ def _backup_text(plan: BackupPlan) -> str:
     from cachegrid.cli.show import counted
 
     what = f"cache {plan.cache.partition(':')[2]}" if plan.cache else "all caches"
-    of = f" of grid {plan.grid}" if plan.grid else ""
     there = f"{counted(plan.owners, 'owner')} with about {counted(plan.entries, 'entry')} in {size_text(plan.bytes)}"
-    return f"keep {what}{of}, which has {there}, in {plan.folder}"
+    return f"keep {what} of {plan.grid}, which has {there}, in {plan.folder}"
 
 
 def _kept_text(manifest: Manifest, folder: str, seconds: float) -> str:
@@ -168,9 +167,8 @@ def _restore_text(plan: RestorePlan) -> str:
     from cachegrid.cli.show import counted
 
     made = datetime.fromtimestamp(plan.backup.ended / 1000, UTC).astimezone().isoformat(" ", "seconds")
-    into = f"grid {plan.grid}" if plan.grid else "this grid"
     what = f"{counted(plan.entries, 'entry')} ({size_text(plan.bytes)}) of {counted(len(plan.caches), 'cache')}"
-    lines = [f"bring {what} back into {into}, as of {made}:"]
+    lines = [f"bring {what} back into {plan.grid}, as of {made}:"]
     lines += [f"  {cache.name.partition(':')[2]}  {counted(cache.entries, 'entry')}" for cache in plan.caches]
     if plan.room is not None and plan.bytes > plan.room:
         lines.append(f"there is room for {size_text(plan.room)}: entries will be evicted, or refused")

@@ -6,12 +6,12 @@ import json
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
 from cachegrid.cli.exits import Exit, ending_cleanly, fail
-from cachegrid.cli.options import Config, Json, Name, Server
+from cachegrid.cli.options import Config, Json, Name, Server, Url
 from cachegrid.cli.rebalance import DryRun
 
 if TYPE_CHECKING:
@@ -19,12 +19,24 @@ if TYPE_CHECKING:
 
 __all__ = ["add", "failover", "heal", "remove", "replace", "restart"]
 
+# Named only to be refused with a better word than that nobody knows it.
+NoUrl: TypeAlias = Annotated[str | None, typer.Option("--url", hidden=True)]
+# What to do instead where others start and end the members.
+ELSEWHERE = {
+    "add": "start members there, let them join (CLUSTER MEET, CLUSTER REPLICATE), then: cachegrid rebalance --url ...",
+    "remove": "whoever runs it takes its slots away and ends it",
+    "replace": "let a fresh replica follow the owner there, then: cachegrid failover --url ... of that replica",
+    "heal": "start dead members there; cachegrid doctor --url ... says what is wrong",
+    "restart": "restart its replicas there; before an owner: cachegrid failover --url ...",
+}
+
 Member = Annotated[str, typer.Argument(metavar="MEMBER", help="host:port as status shows it, or the port, or the id.")]
 
 
 def add(
     *,
     count: Annotated[int, typer.Option(min=1, help="How many owners.")] = 1,
+    url: NoUrl = None,
     name: Name = None,
     config: Config = None,
     dry_run: DryRun = False,
@@ -38,7 +50,7 @@ def add(
     """
     from cachegrid.cluster import add as begin
 
-    chosen = _name(name, config)
+    chosen = _name("add", name, config, url)
     _operate(chosen, partial(begin, chosen, count), "has grown", dry_run=dry_run, as_json=as_json)
 
 
@@ -48,6 +60,7 @@ def remove(
     force: Annotated[
         bool, typer.Option("--force", help="Though an owner then lacks a replica, or the others lack memory.")
     ] = False,
+    url: NoUrl = None,
     name: Name = None,
     config: Config = None,
     dry_run: DryRun = False,
@@ -61,27 +74,45 @@ def remove(
     """
     from cachegrid.cluster import remove as begin
 
-    chosen = _name(name, config)
+    chosen = _name("remove", name, config, url)
     act = partial(begin, chosen, member, force=force)
     _operate(chosen, act, "has shrunk", dry_run=dry_run, as_json=as_json)
 
 
 def failover(
-    member: Member, *, name: Name = None, config: Config = None, dry_run: DryRun = False, as_json: Json = False
+    member: Member,
+    *,
+    url: Url = None,
+    name: Name = None,
+    config: Config = None,
+    dry_run: DryRun = False,
+    as_json: Json = False,
 ) -> None:
     """
     Let an owner hand over to its replica.
 
-    No write is lost: they wait until the replica has them all. Said of a replica, it takes over from its owner.
+    No write is lost: they wait until the replica has them all. Said of a replica, it takes over from its owner. With
+    --url also in a grid that others run.
     """
+    if _is_foreign(url, name, config):
+        from cachegrid.cli.handing import failover_elsewhere
+
+        failover_elsewhere(member, url, name, config, dry_run=dry_run, as_json=as_json)
+        return
     from cachegrid.cluster import failover as begin
 
-    chosen = _name(name, config)
+    chosen = _name("failover", name, config, url)
     _operate(chosen, partial(begin, chosen, member), "has handed over", dry_run=dry_run, as_json=as_json)
 
 
 def replace(
-    member: Member, *, name: Name = None, config: Config = None, dry_run: DryRun = False, as_json: Json = False
+    member: Member,
+    *,
+    url: NoUrl = None,
+    name: Name = None,
+    config: Config = None,
+    dry_run: DryRun = False,
+    as_json: Json = False,
 ) -> None:
     """
     Put a fresh member in the place of one of a grid of this host.
@@ -91,7 +122,7 @@ def replace(
     """
     from cachegrid.cluster import replace as begin
 
-    chosen = _name(name, config)
+    chosen = _name("replace", name, config, url)
     _operate(chosen, partial(begin, chosen, member), "has a fresh member", dry_run=dry_run, as_json=as_json)
 
 
@@ -100,6 +131,7 @@ def heal(
     assign: Annotated[
         bool, typer.Option("--assign", help="Give slots without an owner to owners; what was in them is lost.")
     ] = False,
+    url: NoUrl = None,
     name: Name = None,
     config: Config = None,
     dry_run: DryRun = False,
@@ -114,7 +146,7 @@ def heal(
     from cachegrid.cluster import heal as begin
     from cachegrid.cluster import lost_slots
 
-    chosen = _name(name, config)
+    chosen = _name("heal", name, config, url)
     state = _operate(chosen, partial(begin, chosen, assign=assign), "is healed", dry_run=dry_run, as_json=as_json)
     if not dry_run and (lost := sum(map(len, lost_slots(state)))):
         fail(f"{lost:,} slots have no owner: --assign gives them to owners, without what was in them")
@@ -126,6 +158,7 @@ def restart(
     rolling: Annotated[bool, typer.Option("--rolling", help="One member after the other; has to be said.")] = False,
     server: Server = None,
     force: Annotated[bool, typer.Option("--force", help="Owners without a replica, too.")] = False,
+    url: NoUrl = None,
     name: Name = None,
     config: Config = None,
     dry_run: DryRun = False,
@@ -144,23 +177,35 @@ def restart(
         raise ConfigError(
             "--rolling", "", "said: down and up restart all at once, and keep entries only with --persist"
         )
-    chosen = _name(name, config)
+    chosen = _name("restart", name, config, url)
     act = partial(begin, chosen, server=server, force=force)
     _operate(chosen, act, "is restarted", dry_run=dry_run, as_json=as_json)
 
 
-def _name(name: str | None, config: str | None) -> str:
+def _is_foreign(url: str | None, name: str | None, config: str | None) -> bool:
+    """Whether a grid is meant that is only known by its URL."""
+    from cachegrid.cli.reach import said
+    from cachegrid.engines.valkey.url import SCHEMES, grid_in
+
+    settings = said(url, name, config)
+    return settings.url is not None and not (
+        settings.url.partition("://")[0] in SCHEMES and grid_in(settings.url) is not None
+    )
+
+
+def _name(command: str, name: str | None, config: str | None, url: str | None) -> str:
     """The name of the grid of this host that is meant. Raises GridNotFound, or Unsupported for another."""
     from cachegrid.cli.reach import local_state, said
-    from cachegrid.engines.valkey.url import SCHEMES, grid_in
+    from cachegrid.engines.valkey.url import grid_in
     from cachegrid.errors import Unsupported
 
-    settings = said(None, name, config)
+    settings = said(url, name, config)
     if settings.url is not None:
-        here = grid_in(settings.url) if settings.url.partition("://")[0] in SCHEMES else None
-        if here is None:
-            raise Unsupported("members are started and ended on their own host: name a grid of this one with --name")
-        settings = said(None, here, config)
+        if _is_foreign(url, name, config):
+            raise Unsupported(
+                f"{command} works on grids of this host, not on one known by its URL: {ELSEWHERE[command]}"
+            )
+        settings = said(None, grid_in(settings.url), config)
     return local_state(settings).name
 
 

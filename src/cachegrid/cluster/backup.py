@@ -5,16 +5,18 @@ from __future__ import annotations
 import os
 import shutil
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from cachegrid._core.address import prefix_of
-from cachegrid.cluster.backup_engine import KeepingEngine, opened
+from cachegrid.cluster.backup_engine import KeepingEngine, Page, Seen, opened
 from cachegrid.cluster.backup_files import MANIFEST, CacheTold, Manifest, Record, Writer, write_manifest
-from cachegrid.cluster.backup_places import Home, home_of
+from cachegrid.cluster.backup_places import Home, Homes
 from cachegrid.engines.valkey.target import Target
 from cachegrid.errors import ConfigError, GridError
 
@@ -23,6 +25,7 @@ __all__ = ["UNFINISHED", "BackupPlan", "Progress", "backup", "plan_backup"]
 Progress = Callable[[str, int, int], None]  # what is done, how far it is, and how far it will come
 
 UNFINISHED: Final = ".unfinished"  # what the folder's name ends with until it is a backup
+AHEAD: Final = 3  # pages of a thousand entries that are read while another one is written
 NOTES: Final = b"cg!"  # what engines note beside entries
 STRANGE, OTHERS, ORPHANS = "of another type", "not of cachegrid", "of no cache"
 
@@ -84,6 +87,13 @@ def backup(
     return manifest
 
 
+class _Read(NamedTuple):
+    """Entries as their owners had them, and when they were asked, in ms."""
+
+    begun: int
+    page: Page
+
+
 class _Taking:
     """One backup under way."""
 
@@ -91,8 +101,11 @@ class _Taking:
         self._engine, self._plan, self._progress = engine, plan, progress
         self._writer = Writer(draft)
         self._epochs: dict[str, int | None] = {}  # as they were when their cache was first met
-        self._homes: dict[bytes, Home] = {}  # by prefix
-        self._counts: dict[Home, list[int]] = {}  # entries, bytes
+        self._homes = Homes()
+        self._met: set[Home] = set()
+        self._alive: set[Home] = set()  # those that may be, of the ones that were met
+        self._orphans: set[Home] = set()  # those without an epoch
+        self._counts: dict[bytes, list[int]] = {}  # by prefix: entries, bytes
         self._left_out = dict.fromkeys((STRANGE, OTHERS, ORPHANS), 0)
         self._done = 0
 
@@ -102,8 +115,7 @@ class _Taking:
         server = next((member.version for member in self._engine.members() if member.up), "")
         try:
             prefix = f"{self._plan.cache}:".encode() if self._plan.cache else b""
-            for page in self._engine.walk(prefix):
-                self._take(page)
+            self._walk(prefix)
             parts = self._writer.close()
         finally:
             self._writer.abandon()
@@ -124,49 +136,73 @@ class _Taking:
             left_out={what: count for what, count in self._left_out.items() if count},
         )
 
-    def _take(self, page: list[bytes]) -> None:
-        now = _now()
-        for seen in self._engine.read(self._ours(page)):
-            if seen is None:
-                self._left_out[STRANGE] += 1
-                continue
-            end = 0 if seen.left is None else now + seen.left
-            self._writer.add(Record(seen.address, seen.frame, end))
-            counts = self._counts[self._homes[prefix_of(seen.address)]]
-            counts[0] += 1
-            counts[1] += len(seen.address) + len(seen.frame)
-        self._done += len(page)
+    def _walk(self, prefix: bytes) -> None:
+        """Go through all addresses; while owners look for some, others are on their way, and others are written."""
+        under_way: deque[Future[_Read]] = deque()
+        with ThreadPoolExecutor(AHEAD) as pool:
+            for page in self._engine.walk(prefix):
+                ours = self._ours(page)
+                self._done += len(page)
+                under_way.append(pool.submit(self._read, ours))
+                if len(under_way) > AHEAD:
+                    self._write(under_way.popleft().result())
+            while under_way:
+                self._write(under_way.popleft().result())
+
+    def _read(self, addresses: list[bytes]) -> _Read:
+        return _Read(_now(), self._engine.read(addresses))
+
+    def _write(self, read: _Read) -> None:
+        """Write a page of entries; large ones are read only now."""
+        begun, (entries, large, strange) = read
+        self._left_out[STRANGE] += strange
+        for seen in entries:
+            self._add(seen, begun)
+        begun = _now()
+        for seen in self._engine.read_large(large):
+            self._add(seen, begun)
         self._progress("entries", self._done, max(self._plan.entries, self._done))
+
+    def _add(self, seen: Seen, now: int) -> None:
+        end = 0 if seen.left is None else now + seen.left
+        self._writer.add(Record(seen.address, seen.frame, end))
+        counts = self._counts[prefix_of(seen.address)]
+        counts[0] += 1
+        counts[1] += len(seen.address) + len(seen.frame)
 
     def _ours(self, page: list[bytes]) -> list[bytes]:
         """The addresses of entries that may be alive."""
-        prefixes = {address: prefix_of(address) for address in page}
-        self._meet({prefix: address for address, prefix in prefixes.items() if prefix not in self._homes})
+        homes = {address: self._homes.of(address) for address in page}
+        self._meet({home for home in homes.values() if home})
         ours: list[bytes] = []
-        for address, prefix in prefixes.items():
-            home = self._homes.get(prefix)
+        for address, home in homes.items():
             if home is None:
                 self._left_out[OTHERS] += not address.startswith(NOTES)
-            elif any(self._epochs[name] is None for name in home.names):
-                self._left_out[ORPHANS] += 1
-            elif home.may_be_alive(self._epochs):
+            elif home in self._alive:
                 ours.append(address)
+            elif home in self._orphans:
+                self._left_out[ORPHANS] += 1
         return ours
 
-    def _meet(self, strangers: Mapping[bytes, bytes]) -> None:
-        """Learn the caches of prefixes that were not met before, and their epochs; `strangers` have an address each."""
-        found = {prefix: known[1] for prefix, address in strangers.items() if (known := home_of(address))}
-        names = {name for home in found.values() for name in home.names} - self._epochs.keys()
+    def _meet(self, homes: set[Home]) -> None:
+        """Learn of caches that were not met before whether they are alive: cleared ones are not worth the trip."""
+        new = homes - self._met
+        names = {name for home in new for name in home.names} - self._epochs.keys()
         if names:
             self._epochs |= self._engine.known_epochs(sorted(names))
-        for prefix, home in found.items():
-            self._homes[prefix] = home
-            self._counts[home] = [0, 0]
+        for home in new:
+            if any(self._epochs[name] is None for name in home.names):
+                self._orphans.add(home)
+            elif home.may_be_alive(self._epochs):
+                self._alive.add(home)
+                self._counts[home.prefix(home.epochs)] = [0, 0]
+        self._met |= new
 
     def _caches(self, alive: Mapping[str, int]) -> Iterator[CacheTold]:
         """What was taken of each cache, by name, and is alive."""
         told: dict[str, list[int]] = {}
-        for home, (entries, size) in self._counts.items():
+        for home in self._alive:
+            entries, size = self._counts[home.prefix(home.epochs)]
             if home.is_alive(alive) and entries:
                 sums = told.setdefault(home.cache, [0, 0])
                 sums[0] += entries

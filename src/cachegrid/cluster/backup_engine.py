@@ -14,9 +14,10 @@ from cachegrid.engines.valkey.replies import epoch_in, int_in
 from cachegrid.engines.valkey.target import Target
 from cachegrid.engines.valkey.trouble import Effect, LinkError
 
-__all__ = ["KeepingEngine", "Seen", "opened"]
+__all__ = ["MANY", "KeepingEngine", "Page", "Seen", "opened"]
 
 SMALL: Final = 16 << 10  # bytes of values that are sent along at once; a thousand of them are read in one trip
+LARGEST: Final = 1 << 40  # bytes: more than any value has
 MANY: Final = 8 << 20  # bytes that are read, or written, in one trip
 
 # An entry and what is left of it, in one step. Of a large one its size, so that the asker takes few of them at a time.
@@ -48,24 +49,38 @@ class Seen(NamedTuple):
     left: int | None
 
 
+class Page(NamedTuple):
+    """What was found at some addresses: entries, the addresses and sizes of large ones, and how many are no strings."""
+
+    entries: list[Seen]
+    large: list[tuple[bytes, int]]
+    strange: int
+
+
 class KeepingEngine(SyncValkeyEngine):
     """The engine, with what a backup and a restore need."""
 
-    def read(self, addresses: Sequence[bytes]) -> Iterator[Seen | None]:
-        """
-        What is at addresses, with what is left of it; None for what is no string.
-
-        What is not there any more is left out. However large entries are, little of them is in memory at a time.
-        """
-        large: list[tuple[bytes, int]] = []
+    def read(self, addresses: Sequence[bytes]) -> Page:
+        """What is at addresses, with what is left of it, but for what is large, and for what is no longer there."""
+        page = Page([], [], 0)
+        strange = 0
         for address, answer in zip(addresses, self._read(addresses, SMALL), strict=True):
-            if isinstance(answer, int):
-                large.append((address, answer))
-            else:
-                yield from _seen(address, answer)
+            match answer:
+                case [int(left), bytes(frame)]:
+                    page.entries.append(Seen(address, frame, left_of(left)))
+                case int(size):
+                    page.large.append((address, size))
+                case bytes():
+                    strange += 1
+        return page._replace(strange=strange)
+
+    def read_large(self, large: Sequence[tuple[bytes, int]]) -> Iterator[Seen]:
+        """What is at addresses of known sizes; however many that are, little of it is in memory at a time."""
         for page in _pages(large):
-            for address, answer in zip(page, self._read(page, 1 << 40), strict=True):
-                yield from _seen(address, answer)
+            for address, answer in zip(page, self._read(page, LARGEST), strict=True):
+                match answer:
+                    case [int(left), bytes(frame)]:
+                        yield Seen(address, frame, left_of(left))
 
     def known_epochs(self, names: Sequence[str]) -> dict[str, int | None]:
         """The epochs that names have; none is made for one that has none."""
@@ -114,14 +129,6 @@ def opened(target: Target) -> KeepingEngine:
         engine.close()
         raise
     return engine
-
-
-def _seen(address: bytes, answer: object) -> Iterator[Seen | None]:
-    match answer:
-        case [int(left), bytes(frame)]:
-            yield Seen(address, frame, left_of(left))
-        case bytes():
-            yield None
 
 
 def _pages(entries: Sequence[tuple[bytes, int]]) -> Iterator[list[bytes]]:

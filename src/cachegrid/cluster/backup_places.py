@@ -12,13 +12,15 @@ from cachegrid.cluster.backup_files import Record
 from cachegrid.codecs.signature import MAC_SIZE, Signer
 from cachegrid.errors import FrameError
 
-__all__ = ["Home", "Moved", "Mover", "home_of", "is_signed", "later"]
+__all__ = ["Home", "Homes", "Moved", "Mover", "home_of", "is_signed", "later"]
 
 _HOME: Final = re.compile(
     rb"(?P<space>[A-Za-z0-9_][A-Za-z0-9_.-]*):(?P<cache>[A-Za-z0-9_][A-Za-z0-9_.-]*):(?P<epoch>[0-9a-z]{1,11}):"
     rb"(?:/:(?P<inner>[^:]+):(?P<within>[0-9a-z]{1,11}):)?"
 )
+MOST: Final = 100_000  # prefixes that are remembered
 _KINDS: Final = frozenset(b"$%#(")  # what a key begins with
+_FLAGS: Final = 9  # the byte of a frame that holds its flags
 _CREATED: Final = slice(2, 8)  # of a frame: when it was made
 
 
@@ -67,7 +69,28 @@ def home_of(address: bytes) -> tuple[bytes, Home] | None:
     if found["inner"] is not None:
         names.append(f"{names[0]}/{found['inner'].decode(errors='replace')}")
         epochs.append(int(found["within"], 36))
-    return prefix, Home(tuple(names), tuple(epochs))
+    home = Home(tuple(names), tuple(epochs))
+    # Epochs can be written in more ways than one, and only ours is an address.
+    return (prefix, home) if home.prefix(epochs) == prefix else None
+
+
+class Homes:
+    """The caches of many addresses: what addresses of one prefix have in common is looked at once."""
+
+    def __init__(self) -> None:
+        self._known: dict[bytes, Home | None] = {}
+
+    def of(self, address: bytes) -> Home | None:
+        """The cache of an address; None for what is no address of an entry."""
+        prefix = prefix_of(address)
+        try:
+            return self._known[prefix]
+        except KeyError:
+            known = home_of(address)
+            if len(self._known) > MOST:  # what others keep on a server may look alike, and be without end
+                self._known.clear()
+            home = self._known[prefix] = known[1] if known else None
+            return home
 
 
 class Moved(NamedTuple):
@@ -126,16 +149,18 @@ class Mover:
         return place
 
     def _frame(self, record: Record, address: bytes, cache: str) -> bytes | None:
-        signed = is_signed(record.frame)
         raw = later(record.frame, self._shift) if self._shift else record.frame
-        if not signed or (raw is record.frame and address == record.address):
+        if not is_signed(raw) or (raw is record.frame and address == record.address):
             return raw
         if self._secret is None:
             return None
         signer = self._signers.get(cache) or self._signers.setdefault(
             cache, Signer(self._secret, cache.partition(":")[2])
         )
-        start = frames.unpack(raw).start
+        try:
+            start = frames.unpack(raw).start
+        except FrameError:  # nobody could read it where it was, either
+            return None
         end = start + MAC_SIZE
         # Signed anew is only what was signed with this very secret: else whoever can write to the folder could
         # have anything signed.
@@ -146,12 +171,7 @@ class Mover:
 
 def is_signed(raw: bytes) -> bool:
     """Whether a stored entry is a frame with a signature."""
-    if frames.is_int(raw):
-        return False
-    try:
-        return bool(frames.unpack(raw).flags & frames.SIGNED)
-    except FrameError:
-        return False
+    return len(raw) >= frames.HEADER_SIZE and raw[0] == frames.MAGIC and bool(raw[_FLAGS] & frames.SIGNED)
 
 
 def later(raw: bytes, by: int) -> bytes:

@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from cachegrid._core.address import prefix_of
 from cachegrid.cluster.backup import Progress
 from cachegrid.cluster.backup_engine import MANY, KeepingEngine, opened
 from cachegrid.cluster.backup_files import CacheTold, Manifest, check, read_manifest, records
-from cachegrid.cluster.backup_places import Moved, Mover, home_of
+from cachegrid.cluster.backup_places import Homes, Moved, Mover
 from cachegrid.engines.valkey.target import Target
 from cachegrid.errors import ConfigError, GridError
 
@@ -202,9 +201,11 @@ class _Bringing:
 
     def _sweep(self, found: dict[str, int]) -> None:
         """Free the memory of what is out of reach now."""
-        wanted = {name for name in found if "/" not in name}
-        for page in self._engine.walk(_common(wanted)):
-            dead = [address for address in page if _is_before(address, found)]
+        homes = Homes()
+        for page in self._engine.walk(_common({name for name in found if "/" not in name})):
+            dead = [
+                address for address in page if (home := homes.of(address)) and home.epochs[0] < found.get(home.cache, 0)
+            ]
             if dead:
                 self._engine.drop_many(dead)
             self._renew()
@@ -217,9 +218,9 @@ def _refuse_occupied(engine: KeepingEngine, plan: RestorePlan) -> bool:
     wanted = {cache.name for cache in plan.caches}
     names = [name for name in plan.backup.epochs if name.partition("/")[0] in wanted]
     epochs = {name: epoch or 0 for name, epoch in engine.known_epochs(names).items()} if names else {}
-    has_dead = False
+    has_dead, homes = False, Homes()
     for page in engine.walk(_common(wanted)):
-        for home in (known[1] for address in page if (known := home_of(address))):
+        for home in sorted({home for address in page if (home := homes.of(address))}):
             if home.cache in wanted and home.epochs[0] == epochs.get(home.cache):
                 raise GridError(
                     f"cache {home.cache.partition(':')[2]!r} has entries in this grid: --replace lets it be as in the "
@@ -243,12 +244,6 @@ def _common(names: Iterable[str]) -> bytes:
     """What the addresses of all these caches begin with."""
     first, *others = names or [""]
     return b"" if others or not first else f"{first}:".encode()
-
-
-def _is_before(address: bytes, epochs: dict[str, int]) -> bool:
-    """Whether an entry is of an earlier epoch of one of these caches than the one given."""
-    known = home_of(address) if prefix_of(address) else None
-    return known is not None and known[1].epochs[0] < epochs.get(known[1].cache, 0)
 
 
 def _room(engine: KeepingEngine) -> int | None:

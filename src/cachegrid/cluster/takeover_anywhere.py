@@ -1,0 +1,86 @@
+"""A replica takes over from its owner in a grid that somebody else runs: planned, and without losing a write."""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+
+from cachegrid.cluster.agreement import wait_until
+from cachegrid.cluster.contacts import Contact, Contacts
+from cachegrid.cluster.view import node_rows
+from cachegrid.errors import EngineError, GridError, ServerRefused
+
+__all__ = ["failover_at", "failover_pair"]
+
+ASK_AGAIN = 6.0  # seconds: a server gives a takeover up after five
+
+
+def failover_pair(contacts: Contacts, member: str) -> tuple[Contact, Contact]:
+    """
+    Who would take over, and from whom, where an owner shall hand over or a replica take over.
+
+    Of several replicas it is the one that has most of its owner's writes. Raises ConfigError for what names no member,
+    and GridError where nobody could take over.
+    """
+    chosen = contacts.named(member)
+    owner = chosen if chosen.is_owner else contacts.members.get(chosen.follows)
+    if owner is None or not owner.is_up:
+        raise GridError(f"the owner of {chosen} does not answer: others decide who takes its place")
+    able = [replica for replica in contacts.replicas if replica.follows == owner.id and chosen in {owner, replica}]
+    offsets = {replica.id: _offset(contacts, replica) for replica in able}
+    linked = [replica for replica in able if offsets[replica.id] >= 0]
+    if not linked:
+        raise GridError(f"owner {owner} has no replica that follows it and could take over")
+    return max(linked, key=lambda replica: offsets[replica.id]), owner
+
+
+def failover_at(contacts: Contacts, heir: Contact, owner: Contact, *, timeout: float = 60.0) -> Contacts:
+    """
+    Let a replica take over, and return, with the members as they are then, when all that answer take it for the owner.
+
+    The owner lets writes wait until the replica has them all, and so none is lost. Raises an EngineError, such as
+    EngineTimeout.
+    """
+    asked_at = -ASK_AGAIN
+
+    def not_taken() -> str:
+        nonlocal asked_at
+        with contacts.open(heir) as admin:
+            if node_rows(admin)[heir.id].is_owner:
+                return ""
+            if time.monotonic() - asked_at > ASK_AGAIN:
+                with suppress(ServerRefused):  # its link to the owner is being made anew
+                    admin.run("CLUSTER", "FAILOVER")
+                    asked_at = time.monotonic()
+        return f"{heir} has not taken over"
+
+    wait_until(not_taken, timeout)
+    wait_until(lambda: _unknowing(contacts, heir, owner), timeout)
+    return contacts.again()
+
+
+def _unknowing(contacts: Contacts, heir: Contact, owner: Contact) -> str:
+    """Who does not know yet that the one took over from the other."""
+    for member in contacts.members.values():
+        if not member.is_up:
+            continue
+        try:
+            with contacts.open(member) as admin:
+                rows = node_rows(admin)
+        except EngineError:
+            continue  # it has gone meanwhile
+        if heir.id not in rows or not rows[heir.id].is_owner or not rows[heir.id].slots:
+            return f"{member} does not take {heir} for the owner"
+        if owner.id in rows and rows[owner.id].slots:
+            return f"{member} takes {owner} for an owner still"
+    return ""
+
+
+def _offset(contacts: Contacts, replica: Contact) -> int:
+    """How far a replica is in the stream of its owner's writes; -1 if it does not follow it at the moment."""
+    try:
+        with contacts.open(replica) as admin:
+            facts = admin.facts("replication")
+    except EngineError:
+        return -1
+    return int(facts.get("slave_repl_offset", -1)) if facts.get("master_link_status") == "up" else -1
