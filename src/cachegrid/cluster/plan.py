@@ -270,7 +270,7 @@ def _cluster(node_timeout_ms: int) -> dict[str, str]:
         "repl-diskless-sync": "yes",
         "repl-diskless-sync-delay": "0",  # else every replica waits 5 s for others to join it
         "repl-diskless-load": "on-empty-db",  # else it goes through a file, and a timer of 1 s
-        "replica-ignore-disk-write-errors": "yes",  # else a disk without room ends every replica, in the middle of a write
+        "replica-ignore-disk-write-errors": "yes",  # else a disk without room ends every replica
     }
 
 
