@@ -19,7 +19,7 @@ _HOME: Final = re.compile(
     rb"(?:/:(?P<inner>[^:]+):(?P<within>[0-9a-z]{1,11}):)?"
 )
 MOST: Final = 100_000  # prefixes that are remembered
-_KINDS: Final = frozenset(b"$%#(")  # what a key begins with
+_KINDS: Final = frozenset({b"$", b"%", b"#", b"("})  # what a key begins with
 _FLAGS: Final = 9  # the byte of a frame that holds its flags
 _CREATED: Final = slice(2, 8)  # of a frame: when it was made
 
@@ -60,7 +60,7 @@ def home_of(address: bytes) -> tuple[bytes, Home] | None:
     (('cg:prices', 'cg:prices/rates'), None)
     """
     prefix = prefix_of(address)
-    if not prefix or address[len(prefix)] not in _KINDS:
+    if not prefix or address[len(prefix) : len(prefix) + 1] not in _KINDS:
         return None
     found = _HOME.fullmatch(prefix)
     if found is None:

@@ -1,0 +1,227 @@
+"""Each check finds what it is for, in the members that have it, and nothing in a grid that is well."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from cachegrid.cluster import doctor_members, doctor_settings
+from cachegrid.cluster.doctor import CHECKS, findings, is_well
+from cachegrid.cluster.doctor_facts import Badness, Examined, Finding, HostReport, MemberReport
+
+GIB = 1 << 30
+SPANS = (range(5_461), range(5_461, 10_923), range(10_923, 16_384))
+VIEW = {
+    **{f"o{number}": ("", (SPANS[number],)) for number in range(3)},
+    **{f"r{number}": (f"o{number}", ()) for number in range(3)},
+}
+INFO = {
+    "valkey_version": "9.1.2",
+    "redis_version": "7.2.4",
+    "used_memory": "10000000",
+    "maxmemory": str(GIB),
+    "total_system_memory": str(8 * GIB),
+    "maxclients": "10000",
+    "connected_clients": "9",
+    "master_repl_offset": "1000",
+    "slave_repl_offset": "1000",
+    "aof_enabled": "0",
+}
+SETTINGS = {"maxmemory-policy": "volatile-lru", "cluster-node-timeout": "1000"}
+
+
+def member(id_: str) -> MemberReport:
+    """One that is well, on a host of its own: owner `o0` and replica `r0` are copies of each other."""
+    number, is_owner = int(id_[1]), id_[0] == "o"
+    host = f"10.0.0.{number + 1 if is_owner else (number + 1) % 3 + 1}"
+    return MemberReport(
+        address=f"{host}:{7000 + number + 3 * (not is_owner)}",
+        host=host,
+        id=id_,
+        is_owner=is_owner,
+        follows="" if is_owner else f"o{number}",
+        slots=(SPANS[number],) if is_owner else (),
+        info=INFO,
+        settings=SETTINGS,
+        health={"cluster_state": "ok"},
+        view=VIEW,
+        skew=0.001,
+        blur=0.001,
+        starts=1,
+    )
+
+
+WELL = Examined(
+    name="a",
+    url="valkeys://10.0.0.1:7000",
+    members=tuple(member(f"{kind}{number}") for kind in "or" for number in range(3)),
+    host=HostReport(memory=8 * GIB, overcommit=1, huge_pages="madvise", fsync=0.001, disk_free=0.5),
+    here=("10.0.0.1:7000", "10.0.0.1:7005"),
+    replicas=1,
+    password=43,
+    is_secured=True,
+)
+
+
+def changed(grid: Examined, id_: str, **changes: Any) -> Examined:
+    """A grid with another member of that id."""
+    return replace(grid, members=tuple(replace(one, **changes) if one.id == id_ else one for one in grid.members))
+
+
+def with_info(id_: str, facts: Mapping[str, str]) -> Examined:
+    """A grid in which a member tells otherwise in INFO; in which all do, without an id."""
+    grid = WELL
+    for one in grid.members:
+        if id_ in {one.id, ""}:
+            grid = changed(grid, one.id, info={**INFO, **facts})
+    return grid
+
+
+def with_settings(id_: str, facts: Mapping[str, str]) -> Examined:
+    """A grid in which a member has other settings."""
+    return changed(WELL, id_, settings={**SETTINGS, **facts})
+
+
+def of_host(**changes: Any) -> Examined:
+    """A grid whose host is another."""
+    assert WELL.host is not None
+    return replace(WELL, host=replace(WELL.host, **changes))
+
+
+ALONE = replace(WELL, members=tuple(one for one in WELL.members if one.is_owner), host=None, replicas=None)
+ONE_HOST = replace(WELL, members=tuple(replace(one, host="127.0.0.1") for one in WELL.members))
+PROBLEM, WARNING, NOTE = Badness
+
+BROKEN: list[tuple[str, Badness, Examined, str]] = [
+    ("dead-member", PROBLEM, changed(WELL, "r1", silence="cannot be reached"), "10.0.0.3:7004"),
+    ("lost-slots", PROBLEM, changed(WELL, "o1", slots=(range(5_461, 10_922),)), ""),
+    ("cut-off", PROBLEM, changed(WELL, "o1", health={"cluster_state": "fail"}), "10.0.0.2:7001"),
+    ("disagreement", WARNING, changed(WELL, "r2", view={**VIEW, "o0": ("o1", ())}), "10.0.0.1:7005"),
+    ("half-moved", WARNING, changed(WELL, "o0", half_moved=1), "10.0.0.1:7000"),
+    ("unfinished", WARNING, replace(WELL, unfinished=("leaving: x; go on with: cachegrid remove x",)), ""),
+    ("no-replica", WARNING, changed(WELL, "r0", follows="o1"), "10.0.0.1:7000"),
+    ("no-replica", NOTE, ALONE, "10.0.0.1:7000"),
+    ("unlinked-replica", WARNING, with_info("r0", {"master_link_status": "down"}), "10.0.0.2:7003"),
+    ("lagging-replica", WARNING, with_info("o0", {"master_repl_offset": "99999999"}), "10.0.0.2:7003"),
+    ("one-host", NOTE, ONE_HOST, ""),
+    ("copies-together", WARNING, changed(WELL, "r0", host="10.0.0.1"), "10.0.0.1:7000"),
+    ("clock-skew", WARNING, changed(WELL, "o2", skew=-1.5), "10.0.0.3:7002"),
+    ("clock-skew", PROBLEM, changed(WELL, "o2", skew=90.0), "10.0.0.3:7002"),
+    ("memory", WARNING, with_info("o0", {"used_memory": str(GIB - 1)}), "10.0.0.1:7000"),
+    ("restarts", WARNING, changed(WELL, "o0", starts=3), "10.0.0.1:7000"),
+    ("connections", WARNING, with_info("o0", {"connected_clients": "9000"}), "10.0.0.1:7000"),
+    ("unsaved", PROBLEM, with_info("o0", {"aof_last_write_status": "err"}), "10.0.0.1:7000"),
+    ("eviction-policy", PROBLEM, with_settings("o0", {"maxmemory-policy": "allkeys-lru"}), "10.0.0.1:7000"),
+    ("no-eviction", NOTE, with_settings("o0", {"maxmemory-policy": "noeviction"}), "10.0.0.1:7000"),
+    ("no-limit", NOTE, with_info("o0", {"maxmemory": "0"}), "10.0.0.1:7000"),
+    ("too-large-limit", PROBLEM, with_info("o1", {"maxmemory": str(9 * GIB)}), "10.0.0.2"),
+    ("too-large-limit", WARNING, with_info("o1", {"maxmemory": str(6 * GIB)}), "10.0.0.2"),
+    ("too-large-limit", PROBLEM, of_host(memory=GIB), "10.0.0.1"),
+    ("mixed-versions", WARNING, with_info("o0", {"valkey_version": "9.0.1"}), ""),
+    ("old-server", NOTE, with_info("", {"valkey_version": "8.1.0"}), "10.0.0.1:7000"),
+    ("node-timeout", WARNING, with_settings("o0", {"cluster-node-timeout": "15000"}), ""),
+    ("not-on-disk", PROBLEM, replace(WELL, on_disk=True), "10.0.0.1:7000"),
+    ("slow-disk", WARNING, with_info("o0", {"aof_delayed_fsync": "7"}), "10.0.0.1:7000"),
+    ("slow-fork", WARNING, with_info("o0", {"latest_fork_usec": "900000"}), "10.0.0.1:7000"),
+    ("overcommit", NOTE, of_host(overcommit=0), ""),
+    ("huge-pages", NOTE, of_host(huge_pages="always"), ""),
+    ("slow-fsync", NOTE, of_host(fsync=0.1), ""),
+    ("disk-full", NOTE, of_host(disk_free=0.01), ""),
+    ("loose-files", PROBLEM, of_host(loose=("/state/a/secrets.json",)), "/state/a/secrets.json"),
+    ("password", PROBLEM, replace(WELL, password=0), "10.0.0.1"),
+    ("password", WARNING, replace(WELL, password=8), "10.0.0.1"),
+    ("no-tls", NOTE, replace(WELL, is_secured=False), "10.0.0.1"),
+    ("settings-unknown", NOTE, changed(WELL, "o0", settings=None), "10.0.0.1:7000"),
+]
+
+
+def found(check: str, grid: Examined) -> list[Finding]:
+    """What was found of one kind."""
+    return [each for each in findings(grid) if each.check == check]
+
+
+def test_a_grid_that_is_well_has_no_findings() -> None:
+    """None at all, of any check."""
+    assert [] == findings(WELL)
+    assert is_well([])
+
+
+@pytest.mark.parametrize(
+    ("check", "badness", "grid", "where"), BROKEN, ids=[f"{check}-{badness}" for check, badness, _, _ in BROKEN]
+)
+def test_what_is_wrong_is_found_and_where(check: str, badness: Badness, grid: Examined, where: str) -> None:
+    """With how bad it is, and a word on what to do."""
+    each, *others = found(check, grid)
+    assert (badness, []) == (each.badness, others)
+    assert each.advice
+    assert not where or where in each.where
+    assert (badness is NOTE) is is_well([each])
+
+
+def test_every_check_is_shown_to_find_something() -> None:
+    """And there is none that nobody runs."""
+    told = {check for check, *_ in BROKEN}
+    for check in CHECKS:
+        assert any(each.check in told for *_, grid, _ in BROKEN for each in check(grid)), check.__name__
+    assert len(CHECKS) == len({*doctor_members.CHECKS, *doctor_settings.CHECKS})
+
+
+def test_the_worst_comes_first() -> None:
+    """Whatever was looked at first."""
+    grid = replace(of_host(overcommit=0, loose=("x",)), unfinished=("leaving: x; go on",))
+    assert [PROBLEM, WARNING, NOTE] == [each.badness for each in findings(grid)]
+
+
+def test_what_hurts_only_with_entries_on_disk_is_worse_there() -> None:
+    """Members copy themselves to write them."""
+    on_disk = {one.id: {**INFO, "aof_enabled": "1"} for one in WELL.members}
+    grid = replace(of_host(overcommit=0, huge_pages="always", fsync=1.0, disk_free=0.0), on_disk=True)
+    for id_, info in on_disk.items():
+        grid = changed(grid, id_, info=info)
+    assert {WARNING} == {each.badness for each in findings(grid)}
+
+
+def test_a_full_member_that_evicts_nothing_is_a_problem() -> None:
+    """It is about to refuse writes."""
+    grid = changed(
+        WELL,
+        "o0",
+        info={**INFO, "used_memory": str(GIB)},
+        settings={**SETTINGS, "maxmemory-policy": "noeviction"},
+    )
+    assert [PROBLEM] == [each.badness for each in found("memory", grid)]
+
+
+def test_an_old_redis_cannot_say_what_is_on_disk() -> None:
+    """A newer one can, and moves slots one key at a time."""
+    old = {name: value for name, value in INFO.items() if name != "valkey_version"}
+    for version, badness in (("7.0.15", WARNING), ("7.2.4", NOTE)):
+        grid = WELL
+        for one in WELL.members:
+            grid = changed(grid, one.id, info={**old, "redis_version": version})
+        assert [badness] == [each.badness for each in found("old-server", grid)]
+
+
+def test_a_clock_that_may_only_seem_to_be_wrong_is_not_told_of() -> None:
+    """A member that answers late is not judged by when it did."""
+    assert [] == findings(changed(WELL, "o0", skew=3.0, blur=2.5))
+
+
+def test_a_dead_owner_is_told_of_once() -> None:
+    """What it would have said, nobody knows."""
+    dead = changed(
+        WELL, "o0", silence="does not answer", info={}, settings=None, health={}, view={}, skew=None, starts=0
+    )
+    assert ["dead-member"] == [each.check for each in findings(dead)]
+
+
+def test_one_server_is_no_cluster_and_needs_no_slots() -> None:
+    """It is told that it has no replica, unless it has."""
+    alone = MemberReport(address="127.0.0.1:6379", host="127.0.0.1", info=INFO, settings=SETTINGS)
+    grid = Examined(name="", url="valkey://127.0.0.1", members=(alone,), is_cluster=False, password=0)
+    assert [("no-replica", NOTE)] == [(each.check, each.badness) for each in findings(grid)]
+    copied = replace(grid, members=(replace(alone, info={**INFO, "connected_slaves": "1"}),))
+    assert [] == findings(copied)
