@@ -5,6 +5,7 @@
 #   make fast     the tests that start no server, in under a minute
 #   make check    lint, format, types, layers, generated code, pins: what needs no test run
 #   make bench    measure cachegrid beside other clients
+#   make chaos    hurt grids that are used, and judge what their users saw     make chaos ARGS="--only kill"
 #   make colour   write the sync flow from the async one
 #   make fix      let ruff put right what it can
 #   make pin      resolve constraints.txt anew
@@ -16,7 +17,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install --constraint constraints.txt
 
-.PHONY: demo test fast check lint format types layers twins stray pins bench colour fix pin changelog clean env
+.PHONY: demo test fast check lint format types layers twins stray pins bench chaos colour fix pin changelog clean env
 .DEFAULT_GOAL := test
 
 demo: $(VENV)/demo.stamp
@@ -30,6 +31,9 @@ fast: env
 
 bench: env
 	@$(BIN)/cachegrid bench $(ARGS)
+
+chaos: env
+	@$(BIN)/python -m tests.chaos $(ARGS)
 
 check: lint format types layers twins stray pins
 

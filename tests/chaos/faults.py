@@ -8,7 +8,17 @@ from cachegrid.cluster import Way, restart
 from tests.chaos.history import Fault
 from tests.chaos.run import GRID, Stage
 
-__all__ = ["kill_all", "kill_any", "kill_owner", "kill_owner_and_replica", "pause_owner", "restart_rolling"]
+__all__ = [
+    "kill_all",
+    "kill_any",
+    "kill_owner",
+    "kill_owner_and_replica",
+    "kill_with_blind_replica",
+    "pause_owner",
+    "restart_rolling",
+]
+
+BLIND = 0.6  # seconds: less than what others take for death
 
 
 def kill_owner(stage: Stage) -> list[Fault]:
@@ -54,6 +64,25 @@ def kill_all(stage: Stage) -> list[Fault]:
     return [Fault(name="kill all", began=began, served=stage.served(), whole=stage.whole(), help_at=help_at)]
 
 
+def kill_with_blind_replica(stage: Stage) -> list[Fault]:
+    """An owner is killed whose replica has stood still for a moment, and so lacks what was written meanwhile."""
+    victim = stage.owner()
+    replica = stage.health.replica_of(victim)
+    stage.grid.pause(replica)
+    try:
+        # Else it would find what it missed in its socket when it goes on, and know all that its owner did.
+        with stage.grid.admin(victim) as admin:
+            admin.run("CLIENT", "KILL", "TYPE", "replica")
+        time.sleep(BLIND)
+        began = time.monotonic()
+        stage.grid.kill(victim)
+    finally:
+        stage.grid.resume(replica)
+    served = stage.served()
+    help_at = stage.heal()
+    return [Fault(name="blind", began=began, served=served, whole=stage.whole(), help_at=help_at)]
+
+
 def pause_owner(stage: Stage) -> list[Fault]:
     """An owner stands still, is replaced, and goes on."""
     victim = stage.owner()
@@ -64,7 +93,6 @@ def pause_owner(stage: Stage) -> list[Fault]:
         time.sleep(max(0.0, began + stage.plan.pause - time.monotonic()))
     finally:
         stage.grid.resume(victim)
-    stage.notes.append("whole: counted from when it goes on")
     return [Fault(name="pause", began=began, served=served, whole=stage.whole())]
 
 

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
-__all__ = ["DONE", "NOTHING", "READS", "Call", "Fault", "History", "Hold", "load", "save"]
+__all__ = ["ADDED_BEFORE", "DONE", "NOTHING", "READS", "Call", "Fault", "History", "Hold", "load", "save"]
 
 NOTHING = 0  # the number of what is not there, and of a change whose number nobody was told
+ADDED_BEFORE = -2  # the number of an `add` of a fresh key that was told that there is one
 DONE = "done"  # the outcome of a call that came back without an error
 READS = frozenset({"get", "get_many", "hit"})  # what is done; all other calls write
 

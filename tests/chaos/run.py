@@ -112,9 +112,10 @@ def run(
 def observed(name: str, stage: Stage, inject: Inject, folder: Path, *, persist: bool = False) -> Report:
     """Use a grid that is there, inject the fault, and judge what was seen."""
     stage.health.wait_well()
-    seen = used(stage, inject, {NAMESPACE: orders_for(stage.grid.url, stage.plan, folder, persist=persist)})
-    history = seen[NAMESPACE]
-    history.final = final(stage.grid.url, history)
+    mine = f"{NAMESPACE}-{time.monotonic_ns()}"  # what is there of an earlier run is nobody's business
+    orders = orders_for(stage.grid.url, stage.plan, folder, persist=persist, namespace=mine)
+    history = used(stage, inject, {mine: orders})[mine]
+    history.final = final(stage.grid.url, history, mine)
     _keep_logs(stage.grid, folder)
     return Report(name, history.faults, judge(history), stage.notes)
 
@@ -144,10 +145,17 @@ def used(
 
 
 def orders_for(
-    url: str, plan: Plan, folder: Path, *, persist: bool = False, namespace: str = NAMESPACE, tag: str = ""
+    url: str,
+    plan: Plan,
+    folder: Path,
+    *,
+    persist: bool = False,
+    namespace: str = NAMESPACE,
+    side: str = "",
+    tag: str = "",
 ) -> list[Orders]:
     """What each process of a group is to do; with `tag`, to entries of one slot."""
-    names = tuple(f"{namespace}-{'async' if at % 2 else 'sync'}{at}" for at in range(plan.processes))
+    names = tuple(f"{side}{'async' if at % 2 else 'sync'}{at}" for at in range(plan.processes))
     return [
         Orders(
             url=url,
