@@ -224,6 +224,7 @@ def _draft(folder: Path) -> Iterator[Path]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise GridError(f"another backup is being written to {draft}") from None
+        draft.chmod(0o700)  # if it was there
         for left in draft.iterdir():  # by a backup that was killed
             left.unlink()
         try:

@@ -1,0 +1,445 @@
+"""Entries of real grids are kept in a folder and come back, whatever happens meanwhile, or it is said what did not."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import tracemalloc
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import cachegrid
+from cachegrid.cluster.backup import UNFINISHED, backup
+from cachegrid.cluster.backup_files import MANIFEST, Manifest
+from cachegrid.cluster.balance import Move
+from cachegrid.cluster.contacts import Contacts
+from cachegrid.cluster.moving import carry_out
+from cachegrid.cluster.restore import LEASE, LEASE_MS, Mode, Restored, restore
+from cachegrid.engines.valkey.target import Target
+from cachegrid.engines.valkey.url import parse
+from cachegrid.errors import ConfigError, GridError
+from cachegrid.testing.loopback import LoopbackGrid
+from tests.engines import servers
+
+pytestmark = [pytest.mark.grid, pytest.mark.slow]
+
+SECRET = "s" * 32
+MANY = 4_000  # entries: some pages of each owner
+
+
+@pytest.fixture(scope="module")
+def members() -> Iterator[LoopbackGrid]:
+    """Two owners, which all tests share that do them no harm."""
+    with LoopbackGrid(owners=2, replicas=0) as grid:
+        yield grid
+
+
+@pytest.fixture
+def grid(members: LoopbackGrid) -> Iterator[Any]:
+    """A connection to them, without entries; each test's folder is its own."""
+    with cachegrid.connect(members.url, secret=SECRET) as grid:
+        yield grid
+    for index in range(2):
+        with members.admin(index) as admin:
+            admin.run("FLUSHALL")
+
+
+@pytest.fixture
+def target(members: LoopbackGrid) -> Target:
+    """The way to them."""
+    return parse(members.url, timeout=5.0)
+
+
+def kept(target: Target, folder: Path, **how: Any) -> Manifest:
+    """A backup."""
+    manifest = backup(target, folder, **how)
+    assert manifest is not None
+    return manifest
+
+
+def brought(target: Target, folder: Path, **how: Any) -> Restored:
+    """A restore."""
+    done = restore(target, folder, **how)
+    assert done is not None
+    return done
+
+
+def once(act: Callable[[], None], what: str = "entries") -> Callable[[str, int, int], None]:
+    """A progress that does something, the first time that it is told of some."""
+    left = [act]
+
+    def progress(told: str, done: int, total: int) -> None:
+        if told == what and left:
+            left.pop()()
+
+    return progress
+
+
+def raising(error: type[BaseException]) -> Callable[[], None]:
+    """What interrupts whoever is told how far he is."""
+
+    def act() -> None:
+        raise error
+
+    return act
+
+
+def keys_in(members: LoopbackGrid) -> int:
+    """How many keys the owners have, of whatever kind."""
+    return sum(index_keys(members, index) for index in range(2))
+
+
+def index_keys(members: LoopbackGrid, index: int) -> int:
+    """How many keys a member has."""
+    with members.admin(index) as admin:
+        found = admin.run("DBSIZE")
+    assert isinstance(found, int)
+    return found
+
+
+def test_entries_come_back_into_a_grid_of_another_size(grid: Any, target: Target, tmp_path: Path) -> None:
+    """With their times and counts, signed and large ones, results of functions; what was cleared does not."""
+    calls: list[int] = []
+
+    def double(number: int) -> int:
+        calls.append(number)
+        return number * 2
+
+    with LoopbackGrid() as source, cachegrid.connect(source.url, secret=SECRET) as before:
+        prices = before.cache("prices")
+        prices.set_many({f"sku-{number}": number / 4 for number in range(MANY)}, ttl=600)
+        prices["ever"], prices["count"] = {"a": (1, 2)}, 41
+        prices.set("idle", 1, idle=300)
+        before.cache("signed", codec="pickle")["set"] = {1, 2}
+        before.cache("large")["bytes"] = os.urandom(3_000_000)
+        cleared = before.cache("cleared")
+        cleared["dead"] = 1
+        cleared.clear()
+        cleared["alive"] = 1
+        assert 8 == before.cache("functions").cached()(double)(4)
+        large = before.cache("large")["bytes"]
+        manifest = kept(parse(source.url, timeout=5.0), tmp_path / "b")
+    assert {"cg:cleared": 1, "cg:functions": 1, "cg:large": 1, "cg:prices": MANY + 3, "cg:signed": 1} == {
+        cache.name: cache.entries for cache in manifest.caches
+    }
+    after = grid.cache("prices")
+    assert None is after.get("ever")  # somebody looks already
+    done = brought(target, tmp_path / "b", secret=SECRET.encode())
+    assert Restored(restored=manifest.entries, kept=0, passed=0, unsigned=0, evicted=0, cleared=()) == done
+    assert {f"sku-{number}": number / 4 for number in range(MANY)} == after.get_many(
+        [f"sku-{number}" for number in range(MANY)]
+    )
+    assert ({"a": (1, 2)}, None) == (after["ever"], after.entry("ever").expires)
+    assert 0 < (after.entry("sku-1").expires - after.entry("sku-1").created).total_seconds() < 601
+    assert 300 == after.entry("idle").idle.total_seconds()
+    assert 42 == after.incr("count")
+    assert {1, 2} == grid.cache("signed", codec="pickle")["set"]
+    assert large == grid.cache("large")["bytes"]
+    assert (None, 1) == (grid.cache("cleared").get("dead"), grid.cache("cleared").get("alive"))
+    assert 8 == grid.cache("functions").cached()(double)(4)
+    assert [4] == calls
+
+
+@pytest.mark.parametrize("what", ["an owner is killed", "slots move"])
+def test_nothing_that_is_there_all_the_while_is_missed(what: str, grid: Any, target: Target, tmp_path: Path) -> None:
+    """While programs write, and whatever becomes of the members."""
+    still = {number: f"value {number}" for number in range(MANY)}
+    with LoopbackGrid() as source, cachegrid.connect(source.url) as before:
+        before.cache("still").set_many(still)
+
+        def kill() -> None:
+            source.kill(0)
+
+        def move() -> None:
+            last, first = source.state.members[2].id, source.state.members[0].id
+            start = Contacts.of_state(source.state).of(last).slots[0].start
+            carry_out(source.state, [Move(last, first, (range(start, start + 1_000),))])
+
+        with writing(source.url):
+            kept(parse(source.url, timeout=10.0), tmp_path / "b", progress=once(kill if "killed" in what else move))
+    brought(target, tmp_path / "b")
+    assert still == grid.cache("still").get_many(range(MANY))
+
+
+@contextlib.contextmanager
+def writing(url: str) -> Iterator[None]:
+    """Let another thread write all the while."""
+    over = threading.Event()
+    errors: list[Exception] = []
+
+    def work() -> None:
+        try:
+            with cachegrid.connect(url) as grid:
+                changing, turn = grid.cache("changing"), 0
+                while not over.is_set():
+                    changing.set(turn % 500, turn)
+                    turn += 1
+        except Exception as error:  # noqa: BLE001 - told by the test, in its own thread
+            errors.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+    assert [] == errors
+
+
+def test_one_server_of_another_kind_can_have_them(tmp_path: Path) -> None:
+    """From Valkey to Redis, and back."""
+    redis = servers.redis()
+    with servers.Server() as first, servers.Server(redis) as second, servers.Server() as third:
+        with cachegrid.connect(first.url()) as grid:
+            grid.cache("prices").set_many({number: number for number in range(2_000)}, ttl=600)
+            grid.cache("prices")["text"] = "ever"
+        for number, (one, other) in enumerate(((first, second), (second, third))):
+            assert 2_001 == kept(parse(one.url(), timeout=5.0), tmp_path / str(number)).entries
+            assert 2_001 == brought(parse(other.url(), timeout=5.0), tmp_path / str(number)).restored
+        with cachegrid.connect(third.url()) as grid:
+            assert {number: number for number in range(2_000)} == grid.cache("prices").get_many(range(2_000))
+            assert "ever" == grid.cache("prices")["text"]
+
+
+def test_caches_with_entries_are_left_alone_unless_it_is_said_what_to_do(
+    grid: Any, target: Target, tmp_path: Path
+) -> None:
+    """Replaced, they are as they were; merged, what is there stays. Others are not touched."""
+    prices, others = grid.cache("prices"), grid.cache("others")
+    prices.set_many({"a": 1, "b": 2})
+    kept(target, tmp_path / "b")
+    del prices["a"]
+    prices["b"] = prices["c"] = others["x"] = 3
+    with pytest.raises(GridError, match="cache 'prices' has entries"):
+        restore(target, tmp_path / "b")
+    with pytest.raises(GridError, match="cache 'prices' has entries"):
+        restore(target, tmp_path / "b", is_rehearsal=True)
+    merged = brought(target, tmp_path / "b", mode=Mode.MERGE)
+    assert (1, 1) == (merged.restored, merged.kept)
+    assert {"a": 1, "b": 3, "c": 3} == prices.get_many(["a", "b", "c"])
+    assert 2 == brought(target, tmp_path / "b", mode=Mode.REPLACE).restored
+    assert {"a": 1, "b": 2} == prices.get_many(["a", "b", "c"])
+    assert 3 == others["x"]
+
+
+def test_what_was_replaced_takes_no_memory(grid: Any, target: Target, tmp_path: Path, members: LoopbackGrid) -> None:
+    """Nor does what a restore had written that was interrupted, once there was another."""
+    prices = grid.cache("prices")
+    prices.set_many(dict.fromkeys(range(MANY), "x"))
+    kept(target, tmp_path / "b")
+    before = keys_in(members)
+    with pytest.raises(KeyboardInterrupt):
+        restore(target, tmp_path / "b", mode=Mode.REPLACE, progress=once(raising(KeyboardInterrupt)))
+    assert keys_in(members) >= before
+    assert MANY == brought(target, tmp_path / "b", mode=Mode.REPLACE).restored
+    assert before + 1 == keys_in(members)  # the fencing number of the restore itself is remembered for a while
+    assert MANY == len(prices.get_many(range(MANY)))
+
+
+def test_a_restore_is_seen_when_all_of_it_is_there(grid: Any, target: Target, tmp_path: Path) -> None:
+    """Until then programs see what was there before, and go on with it."""
+    prices = grid.cache("prices")
+    prices.set_many(dict.fromkeys(range(MANY), "old"))
+    kept(target, tmp_path / "b")
+    prices.set_many(dict.fromkeys(range(MANY), "new"))
+    seen: list[object] = []
+    brought(target, tmp_path / "b", mode=Mode.REPLACE, progress=once(lambda: seen.append(prices[1])))
+    assert ["new", "old"] == [*seen, prices[1]]
+
+
+def test_near_copies_see_what_was_restored(grid: Any, target: Target, tmp_path: Path, members: LoopbackGrid) -> None:
+    """In this process and in others, from the moment that the restore returns."""
+    grid.cache("prices")["a"] = "old"
+    kept(target, tmp_path / "b")
+    with cachegrid.connect(members.url) as other:
+        near = other.cache("prices", near=True)
+        near["a"] = "new"
+        assert ["new"] * 3 == [near["a"] for _ in range(3)]
+        brought(target, tmp_path / "b", mode=Mode.REPLACE)
+        assert "old" == near["a"]
+
+
+def test_one_cache_alone(grid: Any, target: Target, tmp_path: Path) -> None:
+    """Kept alone, or brought back alone; one that the backup has not is refused."""
+    grid.cache("a")["x"] = grid.cache("b")["x"] = 1
+    assert ["cg:a"] == [cache.name for cache in kept(target, tmp_path / "one", cache="cg:a").caches]
+    kept(target, tmp_path / "all")
+    grid.cache("a").clear()
+    grid.cache("b").clear()
+    brought(target, tmp_path / "all", cache="cg:b")
+    assert (None, 1) == (grid.cache("a").get("x"), grid.cache("b").get("x"))
+    with pytest.raises(ConfigError, match="one that the backup has entries of: a, b"):
+        restore(target, tmp_path / "all", cache="cg:c")
+
+
+def test_what_is_cleared_meanwhile_is_cleared(grid: Any, target: Target, tmp_path: Path) -> None:
+    """During a backup it is not in it; during a restore that is said."""
+    prices, others = grid.cache("prices"), grid.cache("others")
+    prices.set_many(dict.fromkeys(range(MANY), "x"))
+    others["x"] = 1
+    manifest = kept(target, tmp_path / "cleared", progress=once(prices.clear))
+    assert ["cg:others"] == [cache.name for cache in manifest.caches]
+    prices.set_many(dict.fromkeys(range(MANY), "x"))
+    kept(target, tmp_path / "b")
+    done = brought(target, tmp_path / "b", mode=Mode.REPLACE, progress=once(prices.clear))
+    assert ("cg:prices",) == done.cleared
+    assert (None, 1) == (prices.get(1), others["x"])
+
+
+def test_times_end_when_they_would_have_or_go_on(grid: Any, target: Target, tmp_path: Path) -> None:
+    """What has ended by the time of a restore does not come back, unless times go on where they were."""
+    prices = grid.cache("prices")
+    prices.set_many({"short": 1, "long": 2}, ttl=600)
+    prices.set("short", 1, ttl=0.2)
+    prices["ever"] = 3
+    kept(target, tmp_path / "b")
+    waiting(lambda: "short" not in prices)
+    done = brought(target, tmp_path / "b", mode=Mode.REPLACE)
+    assert (2, 1) == (done.restored, done.passed)
+    assert {"long": 2, "ever": 3} == prices.get_many(["short", "long", "ever"])
+    assert 3 == brought(target, tmp_path / "b", mode=Mode.REPLACE, goes_on=True).restored
+    assert 2 == prices["long"]
+
+
+def waiting(condition: Callable[[], bool]) -> None:
+    """Wait until it holds."""
+    for _ in range(2_000):
+        if condition():
+            return
+        threading.Event().wait(0.005)
+    raise AssertionError("it never came")
+
+
+def test_what_is_not_ours_is_told_and_not_kept(grid: Any, target: Target, tmp_path: Path) -> None:
+    """Keys of other programs, other types in the place of entries, and caches that have lost their epoch."""
+    prices = grid.cache("prices")
+    prices["a"] = 1
+    with servers_of(target) as run:
+        run("SET", "user:7", "name")
+        run("RPUSH", "cg:prices:" + base36(target, "prices") + ":$list", "1")
+        run("SET", "cg:unknown:1:$a", "5")
+    manifest = kept(target, tmp_path / "b")
+    assert {"of another type": 1, "not of cachegrid": 1, "of no cache": 1} == manifest.left_out
+    assert 1 == manifest.entries
+
+
+@contextlib.contextmanager
+def servers_of(target: Target) -> Iterator[Callable[..., object]]:
+    """Commands to whichever owner has the key."""
+    from cachegrid.engines.valkey.slots import slot_of
+
+    contacts = Contacts.of_target(target)
+
+    def run(command: str, key: str, *words: str) -> object:
+        slot = slot_of(key.encode())
+        owner = next(owner for owner in contacts.owners if any(slot in span for span in owner.slots))
+        with contacts.open(owner) as admin:
+            return admin.run(command, key, *words)
+
+    yield run
+
+
+def base36(target: Target, cache: str) -> str:
+    """The epoch of a cache, as it is in addresses."""
+    from cachegrid._core.address import Space
+
+    with servers_of(target) as run:
+        epoch = run("GET", f"cg!epoch:{{cg:{cache}}}")
+    assert isinstance(epoch, bytes)
+    return Space("cg", [cache], [int(epoch)], doubt=0).prefix.decode().split(":")[2]
+
+
+def test_a_backup_is_whole_or_not_there(grid: Any, target: Target, tmp_path: Path) -> None:
+    """Interrupted it leaves nothing; killed it leaves what is no backup, and the next one begins anew."""
+    grid.cache("prices").set_many(dict.fromkeys(range(MANY), "x"))
+    with pytest.raises(KeyboardInterrupt):
+        backup(target, tmp_path / "b", progress=once(raising(KeyboardInterrupt)))
+    assert [] == list(tmp_path.iterdir())
+    left = tmp_path / f"b{UNFINISHED}"
+    left.mkdir()
+    (left / "entries-00001").write_bytes(b"half")
+    with pytest.raises(GridError, match="did not come to its end"):
+        restore(target, left)
+    assert MANY == kept(target, tmp_path / "b").entries
+    assert [tmp_path / "b"] == list(tmp_path.iterdir())
+    assert {0o700} == {(tmp_path / "b").stat().st_mode & 0o777}
+
+
+def test_a_folder_that_is_in_use_is_refused(grid: Any, target: Target, tmp_path: Path) -> None:
+    """A backup is never overwritten, nor is what else there is."""
+    kept(target, tmp_path / "b")
+    with pytest.raises(GridError, match="holds a backup already"):
+        backup(target, tmp_path / "b")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "file").touch()
+    with pytest.raises(ConfigError, match="a folder that is not there yet, or is empty"):
+        backup(target, tmp_path / "other")
+    with pytest.raises(ConfigError, match="in a folder that is there"):
+        backup(target, tmp_path / "none" / "b")
+
+
+def test_two_at_a_time_are_refused(grid: Any, target: Target, tmp_path: Path) -> None:
+    """Backups into one folder, and restores into one grid; afterwards there may be another."""
+    grid.cache("prices").set_many(dict.fromkeys(range(MANY), "x"))
+    refused: list[str] = []
+
+    def again(act: Callable[[], object]) -> Callable[[], None]:
+        def run() -> None:
+            with pytest.raises(GridError) as caught:
+                act()
+            refused.append(str(caught.value))
+
+        return run
+
+    kept(target, tmp_path / "b", progress=once(again(lambda: backup(target, tmp_path / "b"))))
+    how = {"mode": Mode.REPLACE}
+    second = again(lambda: brought(target, tmp_path / "b", **how))
+    brought(target, tmp_path / "b", **how, progress=once(second))
+    assert ["another backup is being", "another restore is at w"] == [text[:23] for text in refused]
+    assert MANY == brought(target, tmp_path / "b", **how).restored
+    assert LEASE_MS >= 30_000, LEASE  # longer than any of its steps
+
+
+def test_a_damaged_backup_writes_nothing(grid: Any, target: Target, tmp_path: Path, members: LoopbackGrid) -> None:
+    """Nor does one that is cut short: that is found before."""
+    grid.cache("prices").set_many(dict.fromkeys(range(MANY), "x"))
+    kept(target, tmp_path / "b")
+    grid.cache("prices").clear()
+    grid.settle()
+    before = keys_in(members)
+    part = next(path for path in (tmp_path / "b").iterdir() if path.name != MANIFEST)
+    part.write_bytes(part.read_bytes()[:-1])
+    with pytest.raises(GridError, match="nothing was restored"):
+        restore(target, tmp_path / "b")
+    assert before == keys_in(members)
+
+
+def test_large_entries_are_not_all_in_memory(grid: Any, target: Target, tmp_path: Path) -> None:
+    """Neither while they are kept nor while they are brought back."""
+    large = grid.cache("large")
+    for number in range(40):
+        large[number] = os.urandom(1 << 20)
+    last = large[39]
+    tracemalloc.start()
+    try:
+        kept(target, tmp_path / "b")
+        brought(target, tmp_path / "b", mode=Mode.REPLACE)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 36 << 20
+    assert last == large[39]
+
+
+def test_what_was_signed_with_another_secret_is_told(grid: Any, target: Target, tmp_path: Path) -> None:
+    """It could not be read there; with its own secret it can."""
+    grid.cache("signed", codec="pickle")["a"] = {1}
+    kept(target, tmp_path / "b")
+    for secret, unsigned in ((b"o" * 32, 1), (None, 1), (SECRET.encode(), 0)):
+        assert unsigned == brought(target, tmp_path / "b", mode=Mode.REPLACE, secret=secret).unsigned
+    assert {1} == grid.cache("signed", codec="pickle")["a"]
