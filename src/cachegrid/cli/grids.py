@@ -24,6 +24,7 @@ from cachegrid.cli.options import (
     Plaintext,
     Replicas,
     Server,
+    Tls,
     Url,
 )
 
@@ -44,6 +45,7 @@ def up(
     persist: Persist = False,
     base_port: BasePort = None,
     host: Host = None,
+    tls: Tls = None,
     plaintext: Plaintext = False,
     server: Server = None,
     config: Config = None,
@@ -57,14 +59,14 @@ def up(
     --members, --replicas and --memory are the part of this host.
     """
     from cachegrid._core.units import bytes_of
-    from cachegrid.cli.starting import shape_for, started
+    from cachegrid.cli.starting import shape_for, started, tls_for
     from cachegrid.cluster import start
     from cachegrid.config import DEFAULT_NAME, load_settings
 
     chosen = load_settings(None, name, config).name or DEFAULT_NAME
     limit = None if memory is None else bytes_of("--memory", memory)
     shape = shape_for(chosen, members, replicas, persist=persist, is_spread=host is not None)
-    begin = partial(start, chosen, memory=limit, host=host, plaintext=plaintext, **shape)
+    begin = partial(start, chosen, memory=limit, host=host, tls=tls_for(host, tls), plaintext=plaintext, **shape)
     with ending_cleanly(), progress_shown(quiet=as_json) as progress:
         done = started(chosen, partial(begin, base_port=base_port, server=server, progress=progress))
     tell(done, as_json=as_json)

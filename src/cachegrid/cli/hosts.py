@@ -1,4 +1,4 @@
-"""Grids across hosts: token, join, leave."""
+"""Grids across hosts: token, join, leave, and the certificates that go with them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import sys
 import time
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from cachegrid.cluster.operation import Operation
     from cachegrid.engines.valkey.slots import Endpoint
 
-__all__ = ["join", "leave", "token"]
+__all__ = ["join", "leave", "tls", "token"]
 
 TOKEN = "CACHEGRID_TOKEN"  # noqa: S105 - the name of it
 HOUR = "1h"
@@ -27,7 +28,10 @@ HOUR = "1h"
 
 def token(
     *,
-    ends: Annotated[str, typer.Option("--for", metavar="TIME", help='How long it is good, such as "10m".')] = HOUR,
+    host: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Of the host that is to join; with TLS it has to be said.")
+    ] = None,
+    lasts: Annotated[str, typer.Option(metavar="TIME", help='How long it is good, such as "10m".')] = HOUR,
     name: Name = None,
     config: Config = None,
     as_json: Json = False,
@@ -35,18 +39,46 @@ def token(
     """
     Print a token with which other hosts can join a grid of this host.
 
-    Whoever has it can have the grid, until it ends. It is of the member whose address is printed with it.
+    Whoever has it can have the grid, until it ends. It is of the member whose address is printed with it. With TLS the
+    other host gets its certificate so: see `cachegrid tls`.
     """
     from cachegrid._core.units import seconds_of
-    from cachegrid.cli.operate import _name
+    from cachegrid.cli.reach import local_state, said
     from cachegrid.cluster.tokens import issue
 
-    where, made = issue(_name(name, config), ends=seconds_of("--for", ends))
+    ends = seconds_of("--lasts", lasts)
+    where, made = issue(local_state(said(None, name, config)).name, host=host, ends=ends)
     if as_json:
-        print(json.dumps({"address": where, "token": made, "ends": time.time() + seconds_of("--for", ends)}))
+        print(json.dumps({"address": where, "token": made, "ends": time.time() + ends}))
         return
-    sys.stderr.write(f"on the other host: cachegrid join {where}, which asks for this (good for {ends}):\n")
+    sys.stderr.write(f"on the other host: cachegrid join {where}, which asks for this (good for {lasts}):\n")
     print(made)
+
+
+def tls(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where the files are, or are to be.")],
+    addresses: Annotated[
+        list[str] | None, typer.Argument(metavar="[ADDRESS]...", help="The IP address of each host.")
+    ] = None,
+    *,
+    days: Annotated[int, typer.Option(min=1, metavar="N", help="How long hosts' certificates are good.")] = 825,
+    as_json: Json = False,
+) -> None:
+    """
+    Make certificates for the hosts of a grid, for `up --tls DIR`.
+
+    The authority in DIR is made once. Keep ca.key there, on one host alone: it can make more, and `token` does so.
+    """
+    from cachegrid.cluster.certificates import LOOPBACKS, authority, certify
+
+    made = [folder / name for name in ("ca.pem", "ca.key")] if authority(folder) else []
+    for address in addresses or []:
+        files = certify(folder, address, *LOOPBACKS, names=["localhost"], days=days)
+        made += [files.cert, files.key]
+    if as_json:
+        print(json.dumps({"made": [str(path) for path in made]}))
+    else:
+        print("\n".join(map(str, made)) or f"the authority in {folder} is there already")
 
 
 def join(
@@ -103,7 +135,6 @@ def leave(
     Its slots go to owners on other hosts while programs use them, replicas there copy others, and then its members end.
     Stopped, it goes on when it is run again.
     """
-    from cachegrid.cli.operate import _carried_out, _show
     from cachegrid.cli.operating import bar
     from cachegrid.cli.reach import said
     from cachegrid.cluster.leaving import leave as begin
@@ -112,9 +143,9 @@ def leave(
 
     chosen, told = said(None, name, config).name or DEFAULT_NAME, list["Operation"]()
     with ending_cleanly(), bar(chosen, quiet=as_json or dry_run) as progress:
-        tell_of = partial(_show, told, quiet=as_json)
-        way = Way(is_rehearsal=dry_run, tell=tell_of, progress=progress or (lambda *_: None))
-        state = _carried_out(partial(begin, chosen, address), way, told)
+        shown = partial(_show, told, quiet=as_json)
+        way = Way(is_rehearsal=dry_run, tell=shown, progress=progress or (lambda *_: None))
+        state = begin(chosen, address, way=way)
     gone = address or state.host
     if as_json:
         print(json.dumps({"name": chosen, "host": gone, "dry_run": dry_run, "steps": list(told[0].steps)}))
@@ -122,10 +153,15 @@ def leave(
         print(f"{gone} is no host of grid {chosen} any more")
 
 
+def _show(told: list[Operation], operation: Operation, *, quiet: bool) -> None:
+    told.append(operation)
+    if not quiet:
+        steps = [f"  {number}. {step}" for number, step in enumerate(operation.steps, 1)]
+        print("\n".join([f"grid {operation.grid}:", *steps]), flush=True)
+
+
 def _token(file: str | None) -> str:
     """The token, from where it is in no command line that others could see."""
-    from pathlib import Path
-
     from cachegrid.errors import ConfigError
 
     if file == "-":

@@ -23,6 +23,7 @@ __all__ = [
     "Plaintext",
     "Replicas",
     "Server",
+    "Tls",
     "Url",
 ]
 
@@ -65,6 +66,10 @@ BasePort: TypeAlias = Annotated[
 Host: TypeAlias = Annotated[
     str | None,
     typer.Option(metavar="ADDRESS", help="Of this host, at which others reach it; without, none does."),
+]
+Tls: TypeAlias = Annotated[
+    str | None,
+    typer.Option(metavar="DIR", help="Speak TLS, with the certificates that `cachegrid tls` made in this folder."),
 ]
 Plaintext: TypeAlias = Annotated[
     bool, typer.Option("--plaintext", help="Passwords and entries may travel between hosts without TLS.")

@@ -5,15 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from cachegrid.cluster import find
-from cachegrid.cluster.plan import Shape
+from cachegrid.cluster.plan import MemberTls, Shape
 from cachegrid.cluster.presence import pid_of
 from cachegrid.cluster.state import GridState, Stage, load, state_root
 from cachegrid.errors import GridError
 
-__all__ = ["Started", "shape_for", "started"]
+__all__ = ["Started", "shape_for", "started", "tls_for"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +67,21 @@ def shape_for(
         "replicas": shape.replicas if replicas is None else replicas,
         "persist": persist or shape.persist,
     }
+
+
+def tls_for(host: str | None, folder: str | None) -> MemberTls | None:
+    """The files of this host in a folder of certificates. Raises ConfigError, saying how to make them."""
+    if folder is None:
+        return None
+    from cachegrid.cluster.certificates import files_in
+    from cachegrid.cluster.ports import LOOPBACK
+    from cachegrid.errors import ConfigError
+
+    files = files_in(Path(folder), host or LOOPBACK)
+    if not all(path.is_file() for path in (files.ca, files.cert, files.key)):
+        want = f"a folder with {files.ca.name}, {files.cert.name} and {files.key.name}"
+        raise ConfigError("--tls", folder, f"{want}, which this makes: cachegrid tls {folder} {host or LOOPBACK}")
+    return files
 
 
 def started(name: str, begin: Callable[[], GridState]) -> Started:

@@ -42,7 +42,7 @@ from cachegrid.cluster.state import (
 )
 from cachegrid.cluster.tokens import Invitation, Token, accept
 from cachegrid.engines.valkey.slots import Endpoint
-from cachegrid.errors import EngineError, GridRunning, StartFailed, Unsupported
+from cachegrid.errors import ConfigError, EngineError, GridRunning, StartFailed, Unsupported
 
 __all__ = ["Part", "back_again", "join"]
 
@@ -164,6 +164,10 @@ def _planned(
     invitation: Invitation, part: Part, own: str, program: ServerProgram, root: Path
 ) -> tuple[GridState, GridPlan]:
     host = checked_host(part.host or own)
+    if invitation.host not in {"", host}:
+        raise ConfigError(
+            "host", host, f"{invitation.host}, for which the token was made (say --host, or make another)"
+        )
     shape = Shape(owners=part.owners, replicas=part.replicas, memory=part.memory or None, persist=invitation.persist)
     if part.memory is None:
         shape = replace(shape, memory=default_memory(shape, memory_there()))

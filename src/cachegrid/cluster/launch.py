@@ -31,6 +31,7 @@ LOADING_GRACE = 10.0  # seconds that a member gets once its data is loaded, howe
 TOO_LITTLE_DISK = 1 << 20  # bytes: a server that cannot even write its log has no more
 NUDGE_AFTER, NUDGE_AGAIN = 0.02, 1.5  # seconds until a replica that copies nothing is made to ask again
 TAKEN = ("address already in use", "failed listening on port")
+NO_TLS = "failed finding tls support"
 REASON_LINES, REASON_WINDOW = 4, 12  # of the log: how many are told, of how many at its end
 ORDINARY = re.compile(r"\d+:[A-Z] .{20,24} [*.-] ")
 
@@ -255,6 +256,8 @@ def _failure(state: GridState, member: MemberState, what: str) -> StartFailed:
     is_full = shutil.disk_usage(state.folder).free < TOO_LITTLE_DISK
     full = f": the disk of {state.folder} is full" if is_full else ""
     said = f"; its log ends: {reason}" if reason else ""
+    if state.tls and NO_TLS in reason.lower():
+        said = f": {state.server} speaks no TLS; name one that does in CACHEGRID_SERVER, such as Debian's redis-server"
     return kind(f"member {member.address} of grid {state.name!r} {what}{full}{said}")
 
 

@@ -17,6 +17,7 @@ from typing import Self
 
 from cachegrid.cluster.admin import Admin, connect_to
 from cachegrid.cluster.agreement import rows_seen
+from cachegrid.cluster.certificates import LOOPBACKS, certify, files_in
 from cachegrid.cluster.files import shared_settings
 from cachegrid.cluster.presence import find
 from cachegrid.cluster.state import GridState, MemberState
@@ -75,12 +76,13 @@ class Invitation:
     version: str  # of the server program, such as "Valkey 9.1.2"
     persist: bool
     settings: Mapping[str, str]  # lines that all members have
+    host: str  # the one that it is for; empty: any
     members: tuple[str, ...]  # addresses
     tls: Mapping[str, str] | None = field(default=None, repr=False)  # what is in the files of `MemberTls`
 
     @classmethod
-    def of(cls, state: GridState, tls: Mapping[str, str] | None) -> Self:
-        """That of a grid, for another host with those files."""
+    def of(cls, state: GridState, host: str, tls: Mapping[str, str] | None) -> Self:
+        """That of a grid, for the host of that address, with those files; for any without."""
         return cls(
             grid=state.name,
             password=state.password,
@@ -88,16 +90,21 @@ class Invitation:
             version=state.version,
             persist=state.persist,
             settings=shared_settings(state.members[0].conf.read_text()),
+            host=host,
             members=(*(member.address for member in state.members), *state.peers),
             tls=tls,
         )
 
 
-def issue(name: str = "default", *, ends: float = 3600.0, root: Path | None = None) -> tuple[str, str]:
+def issue(
+    name: str = "default", *, host: str | None = None, ends: float = 3600.0, root: Path | None = None
+) -> tuple[str, str]:
     """
     The address of a member of this host, and a token that is good there for `ends` seconds, as text.
 
-    Raises GridNotFound, GridError for a grid that no other host can reach, or an EngineError.
+    With TLS it is for the one `host` of that address, and gives it a certificate: that in the folder of this host's
+    own, else one that is made with the authority's key there. Raises GridNotFound, GridError for a grid that no other
+    host can reach, ConfigError where there is no certificate, or an EngineError.
     """
     state = find(name, root=root)
     if state is None:
@@ -109,11 +116,24 @@ def issue(name: str = "default", *, ends: float = 3600.0, root: Path | None = No
             f"grid {name!r} is reached from this host alone: one that others can join is started with "
             "`cachegrid up --host ADDRESS`"
         )
-    owner, token = invite(state, ends=ends)
+    owner, token = invite(state, host=host or "", ends=ends, tls=_certificate(state, host) if state.tls else None)
     return owner.address, token.text
 
 
-def invite(state: GridState, *, ends: float, tls: Mapping[str, str] | None = None) -> tuple[MemberState, Token]:
+def _certificate(state: GridState, host: str | None) -> dict[str, str]:
+    """What is in the files of another host."""
+    if state.tls is None or host is None:
+        raise ConfigError("--host", "", "said, with TLS: the address of the host that is to join, for its certificate")
+    folder = state.tls.ca.parent
+    files = files_in(folder, host)
+    if not files.cert.exists() or not files.key.exists():
+        files = certify(folder, host, *LOOPBACKS, names=["localhost"])
+    return {"ca": state.tls.ca.read_text(), "cert": files.cert.read_text(), "key": files.key.read_text()}
+
+
+def invite(
+    state: GridState, *, host: str = "", ends: float, tls: Mapping[str, str] | None = None
+) -> tuple[MemberState, Token]:
     """
     A token for other hosts, good for `ends` seconds at the one member that it is given out by.
 
@@ -126,7 +146,7 @@ def invite(state: GridState, *, ends: float, tls: Mapping[str, str] | None = Non
         raise GridError(f"no member of {state.host} owns a part of grid {state.name!r}: ask another host for a token")
     name = _name_in(rows[owner.id].slots)
     token = Token(name=name, password=secrets.token_urlsafe(24), ca=(tls or {}).get("ca", ""))
-    invitation = json.dumps(asdict(Invitation.of(state, tls)))
+    invitation = json.dumps(asdict(Invitation.of(state, host, tls)))
     with connect_to(state, owner) as admin:
         _drop_ended(admin)
         admin.run("SET", KEY + name, invitation, "PX", int(ends * 1000))
@@ -210,7 +230,8 @@ def _secured(sock: socket.socket, where: Endpoint, token: Token) -> socket.socke
 
 def _trouble(where: Endpoint, error: OSError, seconds: float) -> EngineError:
     if isinstance(error, ssl.SSLCertVerificationError):
-        return Unreachable(f"{where} is not who the token is of: {error.verify_message}", where=str(where))
+        hint = "; are the clocks of both hosts right?" if "valid" in error.verify_message else ""
+        return Unreachable(f"{where} is not who the token is of: {error.verify_message}{hint}", where=str(where))
     if isinstance(error, TimeoutError):
         hint = "is the address right, does a firewall bar the port"
         return EngineTimeout(f"{where} does not answer after {seconds:.0f} s: {hint}?", where=str(where))
