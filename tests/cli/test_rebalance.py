@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -17,6 +18,7 @@ from cachegrid.cluster.balance import Move
 from cachegrid.cluster.contacts import Contacts
 from cachegrid.cluster.handover import half_moved
 from cachegrid.cluster.moving import carry_out, owned
+from cachegrid.cluster.state import Phase, save
 from cachegrid.testing.loopback import LoopbackGrid
 from tests.cli.command import PROGRAM, Done, cachegrid, environment
 from tests.engines import servers
@@ -174,6 +176,19 @@ def test_an_owner_that_was_replaced_is_in_nobodys_way() -> None:
         assert (Exit.DONE, MOVED) == (done.code, done.told["moved"])
         assert dead not in {move["to"] for move in done.told["moves"]}
         assert [0, 5461, 5461, 5462] == sizes(grid)
+
+
+def test_who_is_leaving_gets_no_slots_back(grid: LoopbackGrid) -> None:
+    """It is said how to go on, and nothing moves; also where only the plan was asked for."""
+    leaver = grid.state.members[2]
+    left = tuple(replace(one, phase=Phase.LEAVING) if one == leaver else one for one in grid.state.members)
+    save(replace(grid.state, members=left))
+    before = owned(grid.state)
+    for options in ([], ["--dry-run"]):
+        done = rebalance(grid, *options)
+        assert (Exit.REFUSED, "") == (done.code, done.out)
+        assert f"{leaver.address} is leaving: end that first, with `cachegrid remove {leaver.address}`" in done.err
+    assert before == owned(grid.state)
 
 
 def test_what_has_no_slots_is_refused() -> None:

@@ -139,12 +139,24 @@ def _planned(grid: Operated, *, changes: bool) -> _Plan:
     from cachegrid.cluster.handover import half_moved
     from cachegrid.cluster.moving import entries_per_slot, settled
 
+    _check_leavers(grid)
     contacts = settled(grid.contacts) if changes else grid.contacts
     _check_owners(contacts)
     plan = moves(contacts.owned, [owner.id for owner in contacts.owners if owner.is_up])
     share = {source: entries_per_slot(contacts, source) for source in {move.source for move in plan}}
     entries = [round(share[move.source] * move.size) for move in plan]
     return _Plan(contacts, plan, entries, 0 if changes else len({half.slot for half in half_moved(contacts)}))
+
+
+def _check_leavers(grid: Operated) -> None:
+    """Raise GridError while a member leaves: it would be given slots back."""
+    from cachegrid.cluster.state import Phase, load
+    from cachegrid.errors import GridError
+
+    state = grid.state and load(grid.state.folder.parent, grid.state.name)  # as it is since others have been waited for
+    leaving = [member.address for member in state.members if member.phase is Phase.LEAVING] if state else []
+    if leaving:
+        raise GridError(f"{leaving[0]} is leaving: end that first, with `cachegrid remove {leaving[0]}`")
 
 
 def _check_owners(contacts: Contacts) -> None:
