@@ -45,7 +45,7 @@ def test_a_grid_grows_hands_over_restarts_and_shrinks() -> None:
     assert 0 == here("up", "--members", "2", "--replicas", "1").code
     owner = addresses()[0]
     assert f"take over from {owner}" in here("failover", owner).out
-    restarted = here("restart", "--rolling", "--json")
+    restarted = here("restart", "--rolling", "--fast", "--json")
     assert (0, "") == (restarted.code, restarted.err)
     assert (4, False) == (len(restarted.told["steps"]), restarted.told["dry_run"])
     shrunk = here("remove", owner.rpartition(":")[2], "--json")  # an owner again

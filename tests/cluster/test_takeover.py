@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 import signal
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from cachegrid.cluster import Operation, Way, failover, find, restart
+from cachegrid.cluster import Operation, Way, failover, find, restart, rolling
 from cachegrid.cluster.presence import pid_of
 from cachegrid.cluster.processes import send_signal
 from cachegrid.errors import EngineTimeout, GridError, Unsupported
@@ -36,7 +37,7 @@ def test_members_are_handed_over_and_restarted_under_load() -> None:
             assert ["replica", "owner", "owner", "owner", "replica", "replica"] == roles(grid)
             failover("loopback", before.member(0).address, root=grid.root)  # a replica, by now: back again
             assert ["owner"] * 3 + ["replica"] * 3 == roles(grid)
-            restart("loopback", root=grid.root)
+            restart("loopback", root=grid.root, fast=True)
         assert ([], []) == (user.report.failed, user.report.lost)
         after = grid.reread()
         assert [] == [member for member in before.members if member.pid in {one.pid for one in after.members}]
@@ -53,7 +54,7 @@ def test_another_server_is_put_in(tmp_path: Path) -> None:
     with LoopbackGrid(owners=1) as grid:
         newer = tmp_path / "valkey-server"
         shutil.copy(grid.state.server, newer)
-        restart("loopback", server=newer, root=grid.root)
+        restart("loopback", server=newer, root=grid.root, fast=True)
         after = grid.reread()
         assert newer == after.server
         assert {str(newer)} == {_executable(grid, member.index) for member in after.members}
@@ -86,14 +87,32 @@ def test_who_has_no_replica_is_not_touched() -> None:
     with LoopbackGrid(owners=1, replicas=0) as grid:
         owner = grid.state.member(0)
         with pytest.raises(GridError, match=r"has no replica .* its entries are lost; `--force`"):
-            restart("loopback", root=grid.root)
+            restart("loopback", root=grid.root, fast=True)
         assert pid_of(grid.state.member(0)) == grid.state.member(0).pid
         restart("loopback", root=grid.root, force=True, way=Way(tell=told.append, is_rehearsal=True))
         assert pid_of(grid.state.member(0)) == grid.state.member(0).pid
-        restart("loopback", root=grid.root, force=True)
+        restart("loopback", root=grid.root, force=True, fast=True)
         assert (f"nobody can take over: restart {owner.address}",) == told[0].steps
         assert owner.pid != grid.reread().member(0).pid
         assert [16384] == [facts.slots for facts in grid.members()]
+
+
+def test_a_restart_takes_a_rest_after_each_member_but_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Six times as long as it took, and ten seconds at most.
+    """
+    rests: list[float] = []
+    monkeypatch.setattr(rolling, "sleep", rests.append)
+    clock = itertools.count(step=0.5)
+    with LoopbackGrid(owners=1, replicas=2) as grid:
+        monkeypatch.setattr(rolling, "now", lambda: next(clock))
+        restart("loopback", root=grid.root)
+        assert [3.0, 3.0] == rests
+        monkeypatch.setattr(rolling, "now", lambda: next(clock) * 10)
+        restart("loopback", root=grid.root)
+        assert [3.0, 3.0, 10.0, 10.0] == rests
+        restart("loopback", root=grid.root, fast=True)
+        assert [0.0, 0.0] == rests[4:]
 
 
 def test_an_owner_that_stands_still_is_not_waited_for() -> None:

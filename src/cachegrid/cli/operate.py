@@ -158,6 +158,9 @@ def restart(
     rolling: Annotated[bool, typer.Option("--rolling", help="One member after the other; has to be said.")] = False,
     server: Server = None,
     force: Annotated[bool, typer.Option("--force", help="Owners without a replica, too.")] = False,
+    fast: Annotated[
+        bool, typer.Option("--fast", help="Without rests: sooner done, and programs wait more often.")
+    ] = False,
     url: NoUrl = None,
     name: Name = None,
     config: Config = None,
@@ -178,7 +181,7 @@ def restart(
             "--rolling", "", "said: down and up restart all at once, and keep entries only with --persist"
         )
     chosen = _name("restart", name, config, url)
-    act = partial(begin, chosen, server=server, force=force)
+    act = partial(begin, chosen, server=server, force=force, fast=fast)
     _operate(chosen, act, "is restarted", dry_run=dry_run, as_json=as_json)
 
 

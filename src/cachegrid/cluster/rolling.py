@@ -6,6 +6,8 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from time import monotonic as now
+from time import sleep
 
 from cachegrid.cluster.admin import connect_to
 from cachegrid.cluster.agreement import agree
@@ -23,23 +25,27 @@ from cachegrid.errors import EngineError, GridError, Unsupported
 
 __all__ = ["restart"]
 
+REST, LONGEST_REST = 6.0, 10.0  # after a member: times as long as its restart took, and seconds
+
 
 def restart(
     name: str = "default",
     *,
     server: Path | str | None = None,
     force: bool = False,
+    fast: bool = False,
     root: Path | None = None,
     way: Way | None = None,
 ) -> GridState:
     """
     Start all members of a grid anew, one at a time: every replica first, then each owner once it has handed over.
 
-    So its part of the entries is never without an owner, and no write is lost. With `server` members run that program
-    from then on, and those that do already are left as they are: run again, it goes on. An owner without a replica has
-    nobody to hand over to: then GridError is raised, unless `force` says to restart it all the same, which loses its
-    entries where they are not kept on disk. Raises Unsupported for a server older than the one that runs, and else as
-    `heal` does.
+    So its part of the entries is never without an owner, and no write is lost. While a member restarts some calls wait,
+    and so a rest follows, six times as long and 10 s at most, unless it is to be `fast`. With `server` members run that
+    program from then on, and those that do already are left as they are: run again, it goes on. An owner without a
+    replica has nobody to hand over to: then GridError is raised, unless `force` says to restart it all the same, which
+    loses its entries where they are not kept on disk. Raises Unsupported for a server older than the one that runs, and
+    else as `heal` does.
     """
     way = way or Way()
     program = find_server(server) if server is not None else None
@@ -57,18 +63,23 @@ def restart(
             )
         if way.is_rehearsal:
             return there
-        return _rolled(there, due, program, way)
+        return _rolled(there, due, program, way, rest=0.0 if fast else REST)
 
 
-def _rolled(state: GridState, due: list[MemberState], program: ServerProgram | None, way: Way) -> GridState:
+def _rolled(
+    state: GridState, due: list[MemberState], program: ServerProgram | None, way: Way, *, rest: float
+) -> GridState:
     if program:
         state = replace(state, server=program.path, version=f"{program.kind} {program.version}")
         save(state)
     if not all(pid_of(member) for member in state.members):
         state = heal(state, timeout=way.timeout, progress=way.progress)
     for done, index in enumerate(_in_order(state, due), 1):
+        begun = now()
         state = _one_anew(state, index, way)
         way.progress("restarted", done, len(due))
+        if done < len(due):
+            sleep(min(rest * (now() - begun), LONGEST_REST))
     return state
 
 
