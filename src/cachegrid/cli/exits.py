@@ -41,7 +41,7 @@ Exit codes:
   0    done
   1    the answer is no: no such entry, a grid that is not whole, a demo that failed
   2    the command line, a setting, a key or a value cannot be used
-  3    no grid is there, or it cannot be reached in time
+  3    no grid is there, or it cannot be reached, or have a write safe, in time
   4    the grid refuses: wrong password, full, too old, another shape, value too large
   5    it cannot be started: no server program, a port in use, a missing package
   70   an error in cachegrid itself
@@ -53,7 +53,10 @@ Exit codes:
 _CODES: Final = (
     (errors.EntryNotFound, Exit.NO),
     ((errors.ConfigError, errors.KeyRefused, errors.ValueRefused), Exit.USAGE),
-    ((errors.GridNotFound, errors.Unreachable, errors.EngineTimeout, errors.OutcomeUnknown), Exit.NO_GRID),
+    (
+        (errors.GridNotFound, errors.Unreachable, errors.EngineTimeout, errors.OutcomeUnknown, errors.NotDurable),
+        Exit.NO_GRID,
+    ),
     ((errors.ServerMissing, errors.StartFailed), Exit.NOT_STARTED),
     (errors.CacheError, Exit.REFUSED),
     (KeyboardInterrupt, Exit.INTERRUPTED),
