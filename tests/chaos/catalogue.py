@@ -27,10 +27,10 @@ class Row:
     missing: Callable[[], str] = lambda: ""
 
 
-def _plain(inject: Inject, *, persist: bool = False, entries: bool = False) -> Run:
+def _plain(inject: Inject, *, replicas: int = 1, persist: bool = False, entries: bool = False) -> Run:
     def go(name: str, plan: Plan, keep: Path | None) -> list[Report]:
         count = plan.entries if entries else 0
-        return [run(name, inject, plan, persist=persist, entries=count, keep=keep)]
+        return [run(name, inject, plan, replicas=replicas, persist=persist, entries=count, keep=keep)]
 
     return go
 
@@ -47,7 +47,7 @@ def _killed_often(name: str, plan: Plan, keep: Path | None) -> list[Report]:
 LARGE: Final[dict[str, tuple[str, Inject]]] = {
     "add": ("two owners with a replica each are added", moves.add_two),
     "remove": ("two owners and their replicas are removed", moves.remove_two),
-    "rebalance": ("slots are shared out anew to an owner that had none", moves.rebalanced),
+    "rebalance": ("slots are shared out anew to an owner that had hardly any", moves.rebalanced),
     "restart": ("rolling restart", faults.restart_rolling),
 }
 
@@ -68,6 +68,7 @@ def _in_turn(name: str, plan: Plan, keep: Path | None) -> list[Report]:
 
 ROWS: Final[dict[str, Row]] = {
     "kill": Row("SIGKILL of an owner", _plain(faults.kill_owner)),
+    "kill of many": Row("SIGKILL of an owner that has two replicas", _plain(faults.kill_owner, replicas=2)),
     "kill two": Row("SIGKILL of an owner and of a replica of another", _plain(faults.kill_owner_and_replica)),
     "kill all": Row("SIGKILL of all members, without `--persist`", _plain(faults.kill_all)),
     "kill all kept": Row("SIGKILL of all members, with `--persist`", _plain(faults.kill_all, persist=True)),

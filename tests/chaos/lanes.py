@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
-from cachegrid.errors import CacheError
+from cachegrid.errors import CacheError, ServerRefused
 from tests.chaos.history import ADDED_BEFORE, DONE, NOTHING, Call, History, Hold
 
 __all__ = ["Grid", "Lane", "Mix", "lanes_of", "number_of", "value_of"]
@@ -256,5 +256,8 @@ def _register(tag: str, process: str, lane: int, at: int) -> str:
 
 
 def _name_of(error: Exception) -> str:
+    """By what an error is counted: its class, and what the server said where it has no class of its own."""
     name = type(error).__name__
-    return name if isinstance(error, CacheError) else f"!{name}: {error}"
+    if type(error) is ServerRefused:
+        return f"{name}: {str(error)[:60]}"
+    return name if isinstance(error, CacheError) else f"!{name}: {str(error)[:60]}"

@@ -97,12 +97,13 @@ def run(
     inject: Inject,
     plan: Plan,
     *,
+    replicas: int = 1,
     persist: bool = False,
     entries: int = 0,
     keep: Path | None = None,
 ) -> Report:
-    """Start a grid of three owners and three replicas, use it, inject the fault, and judge what was seen."""
-    with LoopbackGrid(persist=persist, name=GRID) as grid, kept_in(keep, name) as folder:
+    """Start a grid of three owners, use it, inject the fault, and judge what was seen; `replicas` is per owner."""
+    with LoopbackGrid(replicas=replicas, persist=persist, name=GRID) as grid, kept_in(keep, name) as folder:
         stage = Stage(grid, plan, random.Random(f"{plan.seed} {name}"))
         if entries:
             fill(grid.url, entries)

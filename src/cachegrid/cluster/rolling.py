@@ -25,7 +25,7 @@ from cachegrid.errors import EngineError, GridError, Unsupported
 
 __all__ = ["restart"]
 
-REST, LONGEST_REST = 6.0, 10.0  # after a member: times as long as its restart took, and seconds
+REST, LONGEST_REST = 20.0, 30.0  # after a member: times as long as its restart took, and seconds
 
 
 def restart(
@@ -41,7 +41,7 @@ def restart(
     Start all members of a grid anew, one at a time: every replica first, then each owner once it has handed over.
 
     So its part of the entries is never without an owner, and no write is lost. While a member restarts some calls wait,
-    and so a rest follows, six times as long and 10 s at most, unless it is to be `fast`. With `server` members run that
+    and so a rest follows, twenty times as long and 30 s at most, unless it is to be `fast`. With `server` members run that
     program from then on, and those that do already are left as they are: run again, it goes on. An owner without a
     replica has nobody to hand over to: then GridError is raised, unless `force` says to restart it all the same, which
     loses its entries where they are not kept on disk. Raises Unsupported for a server older than the one that runs, and
