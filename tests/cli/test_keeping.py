@@ -260,7 +260,7 @@ def test_what_starts_and_ends_members_is_refused_elsewhere(words: list[str]) -> 
     """It is said what to do instead."""
     done = here(*words, "--url", "valkey://127.0.0.1:1")
     assert Exit.REFUSED == done.code
-    assert f"{words[0]} works on grids of this host, not on one known by its URL: " in done.err
+    assert f"{words[0]} works on grids of this host (--name), not on one known by its URL: " in done.err
 
 
 def test_a_write_that_is_not_safe_in_time_has_the_code_of_what_is_late() -> None:

@@ -206,7 +206,7 @@ def _name(command: str, name: str | None, config: str | None, url: str | None) -
     if settings.url is not None:
         if _is_foreign(url, name, config):
             raise Unsupported(
-                f"{command} works on grids of this host, not on one known by its URL: {ELSEWHERE[command]}"
+                f"{command} works on grids of this host (--name), not on one known by its URL: {ELSEWHERE[command]}"
             )
         settings = said(None, grid_in(settings.url), config)
     return local_state(settings).name
