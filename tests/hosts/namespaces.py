@@ -74,11 +74,20 @@ class Host:
         self._started.append(started)
         return started
 
-    def bury(self) -> None:
-        """Let go of the commands that were started, which have been killed."""
+    def kill_all(self) -> None:
+        """Kill all that runs in this host, as a loss of power would, and wait until it is gone."""
+        end = time.monotonic() + DYING
+        while left := self.processes():
+            if time.monotonic() > end:
+                raise RuntimeError(f"these processes do not leave {self.namespace}: {left}")
+            for pid in left:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            time.sleep(0.005)
         for started in self._started:
             with started:  # closes what it said, and waits for its end
                 pass
+        self._started.clear()
 
     def processes(self) -> list[int]:
         """The ids of all processes that run in this host."""
@@ -165,23 +174,10 @@ def _make(made: Network) -> None:
 def _remove(made: Network) -> None:
     there = {line.split()[0] for line in _run(["ip", "netns", "list"]).splitlines()}
     for host in (host for host in made.hosts if host.namespace in there):
-        _kill_all(host)
+        host.kill_all()
         _run(["ip", "netns", "del", host.namespace])
     if made.switch in there:
         _run(["ip", "netns", "del", made.switch])
-
-
-def _kill_all(host: Host) -> None:
-    """A namespace lives as long as a process is in it: kill each, and wait until all are gone."""
-    end = time.monotonic() + DYING
-    while left := host.processes():
-        if time.monotonic() > end:
-            raise RuntimeError(f"these processes do not leave {host.namespace}: {left}")
-        for pid in left:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        time.sleep(0.005)
-    host.bury()
 
 
 def _batch(namespace: str, lines: Sequence[str]) -> None:

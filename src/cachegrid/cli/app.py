@@ -152,7 +152,7 @@ for function in (
     *(operate.add, operate.remove, operate.replace, rebalance.rebalance),
     *(operate.failover, operate.restart, operate.heal),
     *(keeping.backup, keeping.restore, doctor.doctor),
-    *(hosts.token, hosts.join, hosts.leave, hosts.tls),
+    *(hosts.token, hosts.join, hosts.leave, hosts.tls, hosts.systemd),
     *(demo, bench, version),
 ):
     app.command(function.__name__.strip("_"), cls=Command)(function)

@@ -167,11 +167,19 @@ def status(
         out.print(f"grid [bold]{known or where}[/]: {show.summary(facts)}", soft_wrap=True)
         out.print(show.members_table(facts, out.width))
         if state and not all(member.up for member in facts):
-            out.print(f"start dead members again with: cachegrid up {state.options}", soft_wrap=True)
+            out.print(_again(state, facts), soft_wrap=True)
         for line in begun:
             out.print(line, soft_wrap=True)
     if check and not whole:
         raise typer.Exit(Exit.NO)
+
+
+def _again(state: GridState, facts: list[MemberFacts]) -> str:
+    """How dead members are started again, and where."""
+    away = sorted({member.host for member in facts if not member.up and state.spread} - {state.host})
+    if away:
+        return f"start dead members again on {', '.join(away)} with: cachegrid up"
+    return f"start dead members again with: cachegrid up {state.options}"
 
 
 def url(

@@ -1,4 +1,4 @@
-"""Grids across hosts: token, join, leave, and the certificates that go with them."""
+"""Grids across hosts: token, join, leave, certificates and units."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from cachegrid.cluster.operation import Operation
     from cachegrid.engines.valkey.slots import Endpoint
 
-__all__ = ["join", "leave", "tls", "token"]
+__all__ = ["join", "leave", "systemd", "tls", "token"]
 
 TOKEN = "CACHEGRID_TOKEN"  # noqa: S105 - the name of it
 HOUR = "1h"
@@ -79,6 +79,45 @@ def tls(
         print(json.dumps({"made": [str(path) for path in made]}))
     else:
         print("\n".join(map(str, made)) or f"the authority in {folder} is there already")
+
+
+def systemd(
+    *,
+    folder: Annotated[
+        str | None, typer.Option("--dir", metavar="DIR", help="Write the files there, such as /etc/systemd/system.")
+    ] = None,
+    user: Annotated[bool, typer.Option("--user", help="For `systemctl --user`.")] = False,
+    name: Name = None,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """
+    Print systemd units for a grid of this host.
+
+    They start it with the host, start members again that died, and take it down in order: see docs/deploy.md.
+    """
+    from cachegrid.cli.reach import local_state, said
+    from cachegrid.cluster.systemd import units
+
+    made = units(local_state(said(None, name, config)), for_user=user)
+    if folder is not None:
+        _write(Path(folder), made)
+    if as_json:
+        print(json.dumps({"units": made}))
+    elif folder is not None:
+        print("\n".join(str(Path(folder) / each) for each in made))
+    else:
+        print("\n".join(f"# {each}\n{text}" for each, text in made.items()), end="")
+
+
+def _write(folder: Path, made: dict[str, str]) -> None:
+    from cachegrid.errors import ConfigError
+
+    try:
+        for each, text in made.items():
+            (folder / each).write_text(text)
+    except OSError as error:
+        raise ConfigError("--dir", str(folder), f"a folder that can be written to ({error.strerror})") from error
 
 
 def join(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 
@@ -26,6 +26,7 @@ __all__ = [
     "acquaint",
     "alone",
     "arrange",
+    "by_host",
     "followed_elsewhere",
     "forget_on_all",
     "hosts_of",
@@ -101,7 +102,7 @@ def arrange(state: GridState, way: Way) -> GridState:
 
 def is_uneven(grid: Contacts) -> bool:
     """Whether a host has more owners than it has to have."""
-    return next_takeover(*_by_host(grid)) is not None
+    return next_takeover(*by_host(grid)) is not None
 
 
 def followed_elsewhere(grid: Contacts, owner: Contact) -> Contact | None:
@@ -120,7 +121,7 @@ def spread_owners(grid: Contacts, way: Way) -> None:
 
     Where most owners are on one host the grid does not outlive it. Raises an EngineError.
     """
-    while heir := next_takeover(*_by_host(grid)):
+    while heir := next_takeover(*by_host(grid)):
         take_over(grid, heir, way)
         grid = grid.again()
 
@@ -161,13 +162,16 @@ def _introduce(grid: Contacts, seen: Mapping[str, Mapping[str, NodeRow]], coming
             admin.run("CLUSTER", "MEET", member.host, member.port, member.bus_port)
 
 
-def place(grid: Contacts, owners: list[str], state: GridState, way: Way) -> None:
+def place(grid: Contacts, owners: list[str], state: GridState, way: Way, *, fresh: Collection[str] = ()) -> None:
     """
-    Let every replica follow one of these owners, on another host as far as there is one; newcomers of this host first.
+    Let every replica follow one of these owners, on another host as far as there is one.
 
-    Raises EngineTimeout for one that does not come to follow.
+    First come those that are to be replicas and are not: newcomers of this host, and the `fresh` ones, which own
+    nothing. Raises EngineTimeout for one that does not come to follow.
     """
-    new = {member.id for member in state.members if member.phase is Phase.JOINING and member.role == "replica"}
+    new = {member.id for member in state.members if member.phase is Phase.JOINING and member.role == "replica"} | {
+        *fresh
+    }
     gone = {member.id for member in state.members if member.phase is Phase.LEAVING}
     host_of = {owner: grid.of(owner).endpoint.host for owner in owners}
     there = (one for one in grid.replicas if one.is_up and one.id not in gone)
@@ -216,7 +220,7 @@ def _let_follow(grid: Contacts, one: str, owner: str, way: Way) -> None:
     wait_until(missing, way.timeout)
 
 
-def _by_host(grid: Contacts) -> tuple[dict[str, str], dict[str, tuple[str, str]]]:
+def by_host(grid: Contacts) -> tuple[dict[str, str], dict[str, tuple[str, str]]]:
     """The hosts of owners by id, and of replicas their hosts and owners; who does not answer is left out."""
     owners = {one.id: one.endpoint.host for one in grid.owners if one.is_up and one.slots}
     followers = (one for one in grid.replicas if one.is_up and one.follows in owners)

@@ -9,7 +9,16 @@ from pathlib import Path
 
 from cachegrid.cluster.balance import moves
 from cachegrid.cluster.contacts import Contact, Contacts
-from cachegrid.cluster.hosts import alone, followed_elsewhere, forget_on_all, hosts_of, place, take_over
+from cachegrid.cluster.hosts import (
+    alone,
+    by_host,
+    followed_elsewhere,
+    forget_on_all,
+    hosts_of,
+    place,
+    spread_owners,
+    take_over,
+)
 from cachegrid.cluster.interrupts import held_back
 from cachegrid.cluster.lock import locked
 from cachegrid.cluster.moving import carry_out
@@ -17,6 +26,7 @@ from cachegrid.cluster.moving import settled as half_moved_settled
 from cachegrid.cluster.operation import Operation, Way
 from cachegrid.cluster.plan import counted
 from cachegrid.cluster.shutdown import end_members
+from cachegrid.cluster.spreading import surplus_owners
 from cachegrid.cluster.state import GridState, Phase, checked_name, load, save, state_root
 from cachegrid.errors import ConfigError, EngineError, GridError, GridNotFound
 
@@ -121,14 +131,23 @@ def _forgotten(state: GridState, grid: Contacts, address: str, way: Way) -> Grid
             f"nobody has taken over from {needed[0]}: what it owned comes back when that host does; `cachegrid heal "
             "--assign` gives its slots to others, without what was in them"
         )
-    step = f"let all members forget {counted(len(lost), 'member')} of {address}"
-    way.tell(Operation(grid=state.name, steps=(step,), shape=state.shape))
+    rest = _without(grid, {one.id for one in lost})
+    surplus = surplus_owners(*by_host(rest), len(rest.members) // (1 + state.shape.replicas))
+    steps = [f"let all members forget {counted(len(lost), 'member')} of {address}"]
+    if surplus:
+        named = ", ".join(str(rest.of(one)) for one in surplus)
+        steps.append(f"let {named} give their slots to the other owners, and copy one: else some have no replica")
+    way.tell(Operation(grid=state.name, steps=tuple(steps), shape=state.shape))
     if way.is_rehearsal:
         return state
     with alone(state, way) as now:
         forget_on_all(now, [one.id for one in lost])
-        rest = _without(now.again(), {one.id for one in lost})
-        place(rest, [one.id for one in rest.owners if one.slots and one.is_up], state, way)
+        rest = half_moved_settled(_without(now, {one.id for one in lost}))
+        staying = [one.id for one in rest.owners if one.slots and one.is_up and one.id not in surplus]
+        if surplus:
+            carry_out(rest, moves(rest.owned, staying), progress=way.progress)
+        place(rest.again(), staying, state, way, fresh=surplus)
+        spread_owners(rest.again(), way)
     return state
 
 

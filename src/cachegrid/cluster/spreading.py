@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping
 
-__all__ = ["next_takeover"]
+__all__ = ["next_takeover", "surplus_owners"]
 
 
 def next_takeover(owners: Mapping[str, str], replicas: Mapping[str, tuple[str, str]]) -> str | None:
@@ -26,6 +26,25 @@ def next_takeover(owners: Mapping[str, str], replicas: Mapping[str, tuple[str, s
         if heir := _first_of_chain(most, count, owners, replicas):
             return heir
     return None
+
+
+def surplus_owners(owners: Mapping[str, str], replicas: Mapping[str, tuple[str, str]], wanted: int) -> tuple[str, ...]:
+    """
+    The owners that are to be replicas where there are more than `wanted`: those on hosts that have most.
+
+    Of a host's owners they are such without a replica, as after a failover.
+
+    >>> surplus_owners({"a": "h1", "b": "h1", "c": "h2"}, {"x": ("h2", "a")}, wanted=2)
+    ('b',)
+    """
+    left, found = dict(sorted(owners.items())), list[str]()
+    copied = {owner for _, owner in replicas.values()}
+    while len(left) > max(wanted, 1):
+        count = Counter(left.values())
+        one = max(left, key=lambda owner: (count[left[owner]], owner not in copied, owner))
+        found.append(one)
+        del left[one]
+    return tuple(found)
 
 
 def _first_of_chain(

@@ -134,9 +134,8 @@ class GridState:
     def options(self) -> str:
         """What to say to `cachegrid up` for this very grid; the memory limit that it has needs no saying."""
         name = "" if self.name == DEFAULT_NAME else f"--name {self.name} "
-        host = f"--host {self.host} " if self.spread else ""
         persist = " --persist" if self.persist else ""
-        return f"{name}{host}--members {self.shape.owners} --replicas {self.shape.replicas}{persist}"
+        return f"{name}--members {self.shape.owners} --replicas {self.shape.replicas}{persist}"
 
     @property
     def host(self) -> str:
