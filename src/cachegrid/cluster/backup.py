@@ -71,7 +71,7 @@ def backup(
 
     The folder is there when all of it is: until then its name ends with `.unfinished`, and a backup that is begun again
     begins anew. Entries are kept as they are when they are come to. Returns None for a rehearsal. Raises ConfigError or
-    GridError for a folder that cannot be used, EngineError, or OSError.
+    GridError for a folder that cannot be used or written, or EngineError.
     """
     folder = folder.absolute()
     with closing(opened(target)) as engine:
@@ -79,11 +79,14 @@ def backup(
         tell(plan)
         if is_rehearsal:
             return None
-        with _draft(folder) as draft:
-            manifest = _Taking(engine, draft, plan, progress).all()
-            write_manifest(draft, manifest)
-            draft.rename(folder)
-            _sync(folder.parent)
+        try:
+            with _draft(folder) as draft:
+                manifest = _Taking(engine, draft, plan, progress).all()
+                write_manifest(draft, manifest)
+                draft.rename(folder)
+                _sync(folder.parent)
+        except OSError as error:
+            raise GridError(f"{folder} cannot be written: {error.strerror or error}; nothing is left of it") from error
     return manifest
 
 

@@ -103,10 +103,17 @@ class KeepingEngine(SyncValkeyEngine):
 
     def evicted(self) -> int:
         """How many entries the owners have evicted since they were started; those that do not answer count none."""
+        return sum(int(facts.get("evicted_keys", 0)) for facts in self._told_by_owners(b"stats"))
+
+    def lives(self) -> frozenset[str]:
+        """The owners, each by a word that it has until it ends: another one has taken its place, or it came back."""
+        self.members()  # learns who they are
+        return frozenset(facts.get("run_id", "") for facts in self._told_by_owners(b"server"))
+
+    def _told_by_owners(self, section: bytes) -> list[Mapping[str, str]]:
         links = [link for link, _ in self._routing.owned()]
-        answers = self._all_at_once([(link, pack(b"INFO", b"stats"), 1) for link in links])
-        said = [_facts(answer[0]) for answer in answers if not isinstance(answer, LinkError)]
-        return sum(int(facts.get("evicted_keys", 0)) for facts in said)
+        answers = self._all_at_once([(link, pack(b"INFO", section), 1) for link in links])
+        return [{} if isinstance(answer, LinkError) else _facts(answer[0]) for answer in answers]
 
     def _read(self, addresses: Sequence[bytes], limit: int) -> list[object]:
         most = b"%d" % limit

@@ -22,8 +22,9 @@ __all__ = ["Mode", "RestorePlan", "Restored", "restore"]
 
 PAGE: Final = 1_000
 LEASE: Final = b"restore"  # two at a time would make a muddle
-LEASE_MS: Final = 60_000
-RENEW: Final = 15.0  # seconds
+LEASE_MS: Final = 30_000
+RENEW: Final = 8.0  # seconds
+PASSES: Final = 5
 CATCH_UP: Final = 10.0  # seconds in which replicas may get what was restored
 BEHIND: Final = 64 << 10  # bytes of lag that other programs' writes may make at any time
 PAUSE: Final = 0.02
@@ -139,10 +140,7 @@ class _Bringing:
         has_dead = _refuse_occupied(engine, plan)
         evicted = engine.evicted()
         found = self._epochs()
-        move = Mover(plan.backup.epochs, found, secret=self._secret, shift=self._shift)
-        for page in self._pages(move):
-            self._written += engine.put(page, only_new=plan.mode is Mode.MERGE)
-            self._renew()
+        move = self._put_all(found)
         cleared = [] if plan.mode is Mode.MERGE else self._show(found)
         taken = sum(move.taken.values())
         if has_dead or plan.mode is Mode.REPLACE:
@@ -156,6 +154,31 @@ class _Bringing:
             evicted=engine.evicted() - evicted,
             cleared=tuple(cleared),
         )
+
+    def _put_all(self, found: dict[str, int]) -> Mover:
+        """Write all entries, and once more what may have been lost with an owner before its replica had it."""
+        lives, first = self._engine.lives(), self._mover(found)
+        self._written = self._put(first, only_new=self._plan.mode is Mode.MERGE)
+        _catch_up(self._engine)
+        for _ in range(PASSES):
+            before, lives = lives, self._engine.lives()
+            if before == lives:
+                return first
+            self._put(self._mover(found), only_new=True)
+            _catch_up(self._engine)
+        raise GridError(
+            "owners are replaced again and again: cachegrid doctor says more; nothing was shown to programs"
+        )
+
+    def _mover(self, found: dict[str, int]) -> Mover:
+        return Mover(self._plan.backup.epochs, found, secret=self._secret, shift=self._shift)
+
+    def _put(self, move: Mover, *, only_new: bool) -> int:
+        stored = 0
+        for page in self._pages(move):
+            stored += self._engine.put(page, only_new=only_new)
+            self._renew()
+        return stored
 
     def _epochs(self) -> dict[str, int]:
         """At which epochs entries are written: of caches that nobody has come to yet, or the ones of now."""
