@@ -16,6 +16,7 @@ import argparse
 import json
 import random
 import sys
+import traceback
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -32,26 +33,35 @@ def main(words: Sequence[str] | None = None) -> int:
     """Run as the arguments say; 1 if something was found that must not be."""
     asked = _parser().parse_args(words)
     plan = Plan(seed=asked.seed, rate=asked.rate, kills=asked.kills, entries=asked.entries, before=asked.before)
-    names = asked.only or (SHORT if asked.short else list(ROWS))
     reports: list[Report] = []
     lacking: dict[str, str] = {}
-    for name in names:
+    broken: dict[str, str] = {}
+    for name in asked.only or (SHORT if asked.short else list(ROWS)):
         if lack := ROWS[name].missing():
             lacking[name] = lack
             continue
         print(f"{name}: {ROWS[name].text} ...", file=sys.stderr, flush=True)  # noqa: T201
-        for report in ROWS[name].run(name, plan, asked.keep):
-            reports.append(report)
-            if asked.json:
-                print(json.dumps(facts(report)), flush=True)  # noqa: T201
-    text = lines(reports, lacking, plan)
+        try:
+            reports += _told(ROWS[name].run(name, plan, asked.keep), as_json=asked.json)
+        except Exception as error:  # noqa: BLE001 - a grid that does not come back is told of, too, beside the others
+            traceback.print_exc()
+            broken[name] = f"{type(error).__name__}: {error}"
+    text = lines(reports, lacking, broken, plan)
     if not asked.json:
         print(*text, sep="\n")  # noqa: T201
     if asked.write:
         write(asked.write, text)
-    bad = [line for report in reports for line in must_not(report)]
+    bad = [f"{name}: {said}" for name, said in broken.items()]
+    bad += [line for report in reports for line in must_not(report)]
     print(*bad, sep="\n", file=sys.stderr, end="\n" if bad else "")  # noqa: T201
     return 1 if bad else 0
+
+
+def _told(reports: list[Report], *, as_json: bool) -> list[Report]:
+    for report in reports:
+        if as_json:
+            print(json.dumps(facts(report)), flush=True)  # noqa: T201
+    return reports
 
 
 def must_not(report: Report) -> Iterator[str]:

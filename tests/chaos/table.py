@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -31,13 +32,22 @@ HEAD: Final = (
 )
 
 
-def lines(reports: Sequence[Report], lacking: Mapping[str, str], plan: Plan) -> list[str]:
-    """The table, and what is to be said beside it; `lacking` are faults that this machine does not allow, and why."""
+def lines(reports: Sequence[Report], lacking: Mapping[str, str], broken: Mapping[str, str], plan: Plan) -> list[str]:
+    """
+    The table, and what is to be said beside it.
+
+    `lacking` are faults that this machine does not allow, and why; `broken` those whose run did not come to its end.
+    """
     rows = [HEAD, tuple("---:" if at else "---" for at in range(len(HEAD))), *(_row(report) for report in reports)]
     said = [f"- {TEXTS[report.name]}: {'; '.join(notes)}." for report in reports if (notes := _notes(report))]
     lack = [f"- {TEXTS[name]}: not run, for this machine does not allow it ({why})." for name, why in lacking.items()]
-    head = f"{plan.rate:,.0f} calls a second of {plan.processes} processes; seed {plan.seed}."
-    return [head, "", *(f"| {' | '.join(row)} |" for row in rows), "", *said, *lack]
+    ends = [f"- {TEXTS[name]}: the run did not come to its end ({why})." for name, why in broken.items()]
+    load = f"{os.getloadavg()[2]:.1f} programs at a time had use for its {os.cpu_count()} processors"
+    head = (
+        f"{plan.rate:,.0f} calls a second of {plan.processes} processes, seed {plan.seed}, on a machine where in the last "
+        f"quarter of an hour {load}."
+    )
+    return [head, "", *(f"| {' | '.join(row)} |" for row in rows), "", *said, *lack, *ends]
 
 
 def write(page: Path, text: Sequence[str]) -> None:

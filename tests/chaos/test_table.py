@@ -26,12 +26,13 @@ def test_the_table_has_a_row_for_each_fault_and_says_what_was_not_run() -> None:
     With what failed, by its error.
     """
     found = report(calls=17410, acknowledged=Counter(memory=5), read_stall=0.0775, failed=Counter(EngineTimeout=2))
-    said = lines([found], {"slow network": "no netem"}, Plan(seed=7))
+    said = lines([found], {"slow network": "no netem"}, {"pause": "TimeoutError: x"}, Plan(seed=7))
     row = next(line for line in said if line.startswith("| SIGKILL"))
     assert ["17,410", "2", "0", "78 ms, 0.0 ms"] == [cell.strip() for cell in row.split("|")[2:6]]
     assert ["0, -, -", "0, 0", "0", "1.5 s", "3.0 s"] == [cell.strip() for cell in row.split("|")[8:13]]
     assert "- SIGKILL of an owner: failed were 2 EngineTimeout." in said
     assert any("not run" in line and "no netem" in line for line in said)
+    assert any("did not come to its end (TimeoutError: x)" in line for line in said)
 
 
 def test_a_page_gets_the_table_between_its_marks(tmp_path: Path) -> None:
