@@ -44,8 +44,8 @@ def lines(reports: Sequence[Report], lacking: Mapping[str, str], broken: Mapping
     ends = [f"- {TEXTS[name]}: the run did not come to its end ({why})." for name, why in broken.items()]
     load = f"{os.getloadavg()[2]:.1f} programs at a time had use for its {os.cpu_count()} processors"
     head = (
-        f"{plan.rate:,.0f} calls a second of {plan.processes} processes, seed {plan.seed}, on a machine where in the last "
-        f"quarter of an hour {load}."
+        f"{plan.rate:,.0f} calls a second of {plan.processes} processes, seed {plan.seed}, on a machine where lately"
+        f" {load}."
     )
     return [head, "", *(f"| {' | '.join(row)} |" for row in rows), "", *said, *lack, *ends]
 
