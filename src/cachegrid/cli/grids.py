@@ -15,6 +15,7 @@ from cachegrid.cli.exits import Exit, ending_cleanly, fail
 from cachegrid.cli.options import (
     BasePort,
     Config,
+    Fsync,
     Host,
     Json,
     Members,
@@ -26,6 +27,7 @@ from cachegrid.cli.options import (
     Server,
     Tls,
     Url,
+    WhenFull,
 )
 
 if TYPE_CHECKING:
@@ -43,6 +45,8 @@ def up(
     memory: Memory = None,
     name: Name = None,
     persist: Persist = False,
+    fsync: Fsync = None,
+    when_full: WhenFull = None,
     base_port: BasePort = None,
     host: Host = None,
     tls: Tls = None,
@@ -65,7 +69,9 @@ def up(
 
     chosen = load_settings(None, name, config).name or DEFAULT_NAME
     limit = None if memory is None else bytes_of("--memory", memory)
-    shape = shape_for(chosen, members, replicas, persist=persist, is_spread=host is not None)
+    shape = shape_for(
+        chosen, members, replicas, persist=persist, fsync=fsync, when_full=when_full, is_spread=host is not None
+    )
     begin = partial(start, chosen, memory=limit, host=host, tls=tls_for(host, tls), plaintext=plaintext, **shape)
     with ending_cleanly(), progress_shown(quiet=as_json) as progress:
         done = started(chosen, partial(begin, base_port=base_port, server=server, progress=progress))

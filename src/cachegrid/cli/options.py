@@ -12,6 +12,7 @@ __all__ = [
     "BasePort",
     "CacheName",
     "Config",
+    "Fsync",
     "Host",
     "Json",
     "KeyKind",
@@ -25,6 +26,7 @@ __all__ = [
     "Server",
     "Tls",
     "Url",
+    "WhenFull",
 ]
 
 Url: TypeAlias = Annotated[
@@ -60,6 +62,14 @@ Memory: TypeAlias = Annotated[
     ),
 ]
 Persist: TypeAlias = Annotated[bool, typer.Option("--persist", help="Keep entries on disk, through down and up.")]
+Fsync: TypeAlias = Annotated[
+    str | None,
+    typer.Option(metavar="WHEN", help='With --persist: each "write" is on disk before its answer, or each "second".'),
+]
+WhenFull: TypeAlias = Annotated[
+    str | None,
+    typer.Option(metavar="HOW", help='"evict" what was not used for longest, or "refuse" more. [evict]'),
+]
 BasePort: TypeAlias = Annotated[
     int | None, typer.Option(metavar="PORT", help="The first of consecutive ports; else free ones are found.")
 ]

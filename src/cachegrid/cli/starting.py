@@ -52,7 +52,14 @@ class Started:
 
 
 def shape_for(
-    name: str, members: int | None, replicas: int | None, *, persist: bool, is_spread: bool = False
+    name: str,
+    members: int | None,
+    replicas: int | None,
+    *,
+    persist: bool,
+    fsync: str | None = None,
+    when_full: str | None = None,
+    is_spread: bool = False,
 ) -> dict[str, Any]:
     """
     The shape of a grid to start: what was said, else as it is if it was kept on disk, else that of a new one.
@@ -66,6 +73,8 @@ def shape_for(
         "owners": shape.owners if members is None else members,
         "replicas": shape.replicas if replicas is None else replicas,
         "persist": persist or shape.persist,
+        "fsync": fsync or shape.fsync,
+        "when_full": when_full or shape.when_full,
     }
 
 

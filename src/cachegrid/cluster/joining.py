@@ -47,7 +47,7 @@ from cachegrid.errors import ConfigError, EngineError, GridRunning, StartFailed,
 __all__ = ["Part", "back_again", "join"]
 
 TOUCH = 1.0  # seconds for a connection to a port of another host
-MEETING = 15.0  # seconds until members that do not hear each other are taken to be barred
+MEETING = 8.0  # seconds until members that do not hear each other are taken to be barred
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,7 +168,14 @@ def _planned(
         raise ConfigError(
             "host", host, f"{invitation.host}, for which the token was made (say --host, or make another)"
         )
-    shape = Shape(owners=part.owners, replicas=part.replicas, memory=part.memory or None, persist=invitation.persist)
+    shape = Shape(
+        owners=part.owners,
+        replicas=part.replicas,
+        memory=part.memory or None,
+        persist=invitation.persist,
+        fsync=invitation.fsync,
+        when_full=invitation.when_full,
+    )
     if part.memory is None:
         shape = replace(shape, memory=default_memory(shape, memory_there()))
     free = free_pairs(shape.members, host) if part.base_port is None else None

@@ -28,6 +28,9 @@ __all__ = [
 MOST_MEMBERS = 1000
 LEAST_MEMORY = 8 << 20  # bytes per owner: an empty server already takes 3 MB of them
 MIB = 1 << 20
+FSYNC = {"second": "everysec", "write": "always"}
+# Only what has an end is evicted: an epoch has none, and a cache whose epoch is lost is empty for everybody.
+WHEN_FULL = {"evict": "volatile-lru", "refuse": "noeviction"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,9 +59,17 @@ class Shape:
     replicas: int = 1  # of each owner
     memory: int | None = None  # bytes of the whole grid, split over its owners; None: no limit
     persist: bool = False
+    fsync: str = "second"  # when what is kept is on disk: each "write", before its answer, or each "second"
+    when_full: str = "evict"  # what was not used for longest goes; or "refuse" more
 
     def __post_init__(self) -> None:
         """Refuse what no grid can be."""
+        if self.fsync not in FSYNC:
+            raise ConfigError("fsync", self.fsync, " or ".join(FSYNC))
+        if self.fsync == "write" and not self.persist:
+            raise ConfigError("fsync", self.fsync, "said with persist: nothing else is written to disk")
+        if self.when_full not in WHEN_FULL:
+            raise ConfigError("when_full", self.when_full, " or ".join(WHEN_FULL))
         if self.owners < 1:
             raise ConfigError("members", self.owners, "1 or more")
         if self.replicas < 0:
@@ -84,7 +95,10 @@ class Shape:
         """In words, as messages and people need it."""
         words = [counted(self.owners, "owner"), f"{counted(self.replicas, 'replica')} each"]
         words.append("no memory limit" if self.memory is None else f"{size_text(self.memory)} of memory")
-        return ", ".join([*words, "kept on disk" if self.persist else "not kept on disk"])
+        if self.when_full == "refuse" and self.memory is not None:
+            words.append("refusing more when full")
+        kept = "kept on disk with each write" if self.fsync == "write" else "kept on disk"
+        return ", ".join([*words, kept if self.persist else "not kept on disk"])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,6 +222,7 @@ def conf_text(
         "requirepass": quoted(password),
         "masterauth": quoted(password),  # the name that Redis and Valkey both know
         "appendonly": "yes" if shape.persist else "no",
+        **({"appendfsync": FSYNC[shape.fsync]} if shape.persist else {}),
         "save": '""',
         **{name: quoted(value) for name, value in (settings or {}).items()},
     }
@@ -280,8 +295,7 @@ def _memory(shape: Shape) -> dict[str, str]:
     each = shape.memory // shape.owners
     # The backlog counts as used memory: a small owner must not spend most of it there.
     backlog = max(MIB, min(10 * MIB, each // 16))
-    # Only what has an end is evicted: an epoch has none, and a cache whose epoch is lost is empty for everybody.
-    return {"maxmemory": str(each), "maxmemory-policy": "volatile-lru", "repl-backlog-size": str(backlog)}
+    return {"maxmemory": str(each), "maxmemory-policy": WHEN_FULL[shape.when_full], "repl-backlog-size": str(backlog)}
 
 
 def _line(member: MemberPlan, state: str, shards: bool) -> str:  # noqa: FBT001 - private, and read beside its callers

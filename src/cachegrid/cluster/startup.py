@@ -56,6 +56,8 @@ def start(  # noqa: PLR0913 - settings, each with a default of its own
     replicas: int = 1,
     memory: int | None = None,
     persist: bool = False,
+    fsync: str = "second",
+    when_full: str = "evict",
     host: str | None = None,
     base_port: int | None = None,
     tls: MemberTls | None = None,
@@ -76,11 +78,16 @@ def start(  # noqa: PLR0913 - settings, each with a default of its own
     fails nothing is left behind, and `StartFailed` says what the server said; `ServerMissing` and `Unsupported` mean
     that no server program can be used.
 
+    With `persist` entries are kept on disk, as of a second ago, or with `fsync="write"` each write before its answer. A
+    full member evicts what was not used for longest, or, with `when_full="refuse"`, raises `GridFull` for more.
+
     `host` is the address of this host that members listen at, beside loopback: without, they are reached from this host
     alone. At one that is not loopback other hosts may join, and the shape is the part of this host; there `tls` has to
     be, or `plaintext` says that passwords and entries may travel as they are.
     """
-    shape = Shape(owners=owners, replicas=replicas, memory=memory or None, persist=persist)
+    shape = Shape(
+        owners=owners, replicas=replicas, memory=memory or None, persist=persist, fsync=fsync, when_full=when_full
+    )
     wish = Wish(
         name=checked_name(name),
         root=(root or state_root()).absolute(),

@@ -135,6 +135,8 @@ class GridState:
         """What to say to `cachegrid up` for this very grid; the memory limit that it has needs no saying."""
         name = "" if self.name == DEFAULT_NAME else f"--name {self.name} "
         persist = " --persist" if self.persist else ""
+        persist += " --fsync write" if self.shape.fsync == "write" else ""
+        persist += " --when-full refuse" if self.shape.when_full == "refuse" else ""
         return f"{name}--members {self.shape.owners} --replicas {self.shape.replicas}{persist}"
 
     @property

@@ -75,6 +75,8 @@ class Invitation:
     secret: str = field(repr=False)  # hex
     version: str  # of the server program, such as "Valkey 9.1.2"
     persist: bool
+    fsync: str
+    when_full: str
     settings: Mapping[str, str]  # lines that all members have
     host: str  # the one that it is for; empty: any
     members: tuple[str, ...]  # addresses
@@ -89,6 +91,8 @@ class Invitation:
             secret=state.secret.hex(),
             version=state.version,
             persist=state.persist,
+            fsync=state.shape.fsync,
+            when_full=state.shape.when_full,
             settings=shared_settings(state.members[0].conf.read_text()),
             host=host,
             members=(*(member.address for member in state.members), *state.peers),

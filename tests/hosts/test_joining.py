@@ -1,0 +1,99 @@
+"""What keeps a host from joining is told in time, with what to do, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.hosts.grids import Hosted, wait_for
+from tests.hosts.namespaces import missing, network
+
+pytestmark = pytest.mark.grid
+
+
+@pytest.fixture(scope="module")
+def hosted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hosted]:
+    """A grid on the first of two hosts."""
+    if lack := missing():
+        pytest.skip(f"hosts of their own are needed: {lack}")
+    with network(2) as net:
+        made = Hosted(net, tmp_path_factory.mktemp("hosts"))
+        made.run(net.hosts[0], "up", "--host", net.hosts[0].address, "--plaintext", "--memory", "64MB")
+        yield made
+
+
+def refusal(hosted: Hosted, where: str, token: str, *words: str) -> tuple[int, str]:
+    """How the second host is refused; nothing of the grid is on it then."""
+    second = hosted.net.hosts[1]
+    done = hosted.tried(second, "join", where, "--token-file", "-", *words, stdin=token)
+    assert not [path for path in Path(hosted.environ(second)["CACHEGRID_STATE"]).glob("*") if path.is_dir()]
+    assert [] == second.processes()
+    return done.returncode, done.stderr
+
+
+def test_other_hosts_reach_a_grid_only_where_that_was_said(hosted: Hosted) -> None:
+    """
+    Without TLS it has to be said, and a grid on loopback gives out no token.
+    """
+    second = hosted.net.hosts[1]
+    refused = hosted.tried(second, "up", "--host", second.address)
+    assert 2 == refused.returncode
+    assert re.search("--tls .* --plaintext does without encryption", refused.stderr)
+    hosted.run(second, "up", "--name", "own", "--members", "1", "--replicas", "0")
+    refused = hosted.tried(second, "token", "--name", "own")
+    assert (4, True) == (refused.returncode, "cachegrid up --host ADDRESS" in refused.stderr)
+    hosted.run(second, "down", "--name", "own", "--purge")
+
+
+def test_a_token_is_good_for_its_time_at_its_member(hosted: Hosted) -> None:
+    """
+    Another one, half of it, and one that has ended are refused; none of them is repeated.
+    """
+    first, _ = hosted.net.hosts
+    where, token = hosted.token(first)
+    assert "token" not in first.run("sh", "-c", "cat /proc/[0-9]*/cmdline | tr '\\0' ' '").stdout.replace("token-", "")
+    assert (2, True) == tuple_of(refusal(hosted, where, token[: len(token) // 2]), "has printed, all of it")
+    other = next(one for one in hosted.members(first) if f"{one['host']}:{one['port']}" != where)
+    refused = refusal(hosted, f"{other['host']}:{other['port']}", token)
+    assert (4, True) == tuple_of(refused, "does not know the token")
+    assert token not in refused[1]
+    _, short = hosted.token(first, "--lasts", "1ms")
+    wait_for(lambda: tuple_of(refusal(hosted, where, short), "the token has ended") == (4, True), "its end")
+
+
+def test_what_a_firewall_bars_is_named(hosted: Hosted) -> None:
+    """
+    The address that does not answer; and, where members do not hear each other, the ports of the host that joins.
+    """
+    first, second = hosted.net.hosts
+    where, token = hosted.token(first)
+    hosted.net.shut(first, int(where.rpartition(":")[2]))
+    assert (3, True) == tuple_of(refusal(hosted, where, token), "does a firewall bar the port?")
+    hosted.net.heal()
+    hosted.net.shut(second, 17001, 17002)
+    code, said = refusal(hosted, where, token, "--base-port", "7001")
+    hosted.net.heal()
+    assert 3 == code
+    assert re.search(r"does not hear .* firewall.* those of 10\.77\.0\.2 are 7001 and 17001, 7002 and 17002", said)
+    assert [first.address] * 2 == [one["host"] for one in hosted.members(first)]
+
+
+def test_another_grid_of_that_name_is_not_touched(hosted: Hosted) -> None:
+    """
+    It may have been started by a program that found none.
+    """
+    first, second = hosted.net.hosts
+    where, token = hosted.token(first)
+    hosted.run(second, "up", "--members", "1", "--replicas", "0")
+    refused = hosted.tried(second, "join", where, "--token-file", "-", stdin=token)
+    assert (4, True) == (refused.returncode, "another grid 'default' is on this host" in refused.stderr)
+    assert 1 == len(json.loads(hosted.run(second, "status", "--json"))["members"])
+    hosted.run(second, "down", "--purge")
+
+
+def tuple_of(refused: tuple[int, str], said: str) -> tuple[int, bool]:
+    return refused[0], said in refused[1]
