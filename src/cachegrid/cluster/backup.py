@@ -25,7 +25,7 @@ __all__ = ["UNFINISHED", "BackupPlan", "Progress", "backup", "plan_backup"]
 Progress = Callable[[str, int, int], None]  # what is done, how far it is, and how far it will come
 
 UNFINISHED: Final = ".unfinished"  # what the folder's name ends with until it is a backup
-AHEAD: Final = 3  # pages of a thousand entries that are read while another one is written
+AHEAD: Final = 1  # pages of a thousand entries that are read while another one is written; more is no faster
 NOTES: Final = b"cg!"  # what engines note beside entries
 STRANGE, OTHERS, ORPHANS = "of another type", "not of cachegrid", "of no cache"
 
