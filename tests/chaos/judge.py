@@ -32,17 +32,8 @@ STORES: Final = frozenset({"set", "add", "set_many"})
 COUNTS: Final = frozenset({"incr", "change"})
 NOT_DURABLE: Final = "NotDurable"
 # After these a count is as it was.
-REFUSED: Final = frozenset(
-    {
-        "Unreachable",
-        "CircuitOpen",
-        "Overloaded",
-        "GridFull",
-        "WritesRefused",
-        "AccessDenied",
-        "ServerRefused",
-        "NotANumber",
-    }
+REFUSED: Final = frozenset({"Unreachable", "CircuitOpen", "Overloaded", "AccessDenied", "NotANumber"}) | frozenset(
+    {"GridFull", "WritesRefused", "ServerRefused"}
 )
 WARM: Final = 1.0  # seconds at the beginning that are no measure of anything
 
