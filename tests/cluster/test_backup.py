@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import threading
 import tracemalloc
 from collections.abc import Callable, Iterator
@@ -21,7 +22,7 @@ from cachegrid.cluster.moving import carry_out
 from cachegrid.cluster.restore import Mode, Restored, restore
 from cachegrid.engines.valkey.target import Target
 from cachegrid.engines.valkey.url import parse
-from cachegrid.errors import ConfigError, GridError
+from cachegrid.errors import AccessDenied, ConfigError, GridError
 from cachegrid.testing.loopback import LoopbackGrid
 from tests.engines import servers
 
@@ -459,6 +460,37 @@ def test_large_entries_are_not_all_in_memory(grid: Any, target: Target, tmp_path
         tracemalloc.stop()
     assert peak < 36 << 20
     assert last == large[39]
+
+
+def test_who_may_do_what_programs_do_may_keep_a_grid(grid: Any, members: LoopbackGrid, tmp_path: Path) -> None:
+    """And where a right is missing that is an error, and never an empty backup."""
+    page = Path(__file__).parents[2] / "docs" / "access.md"
+    found = re.search(r"ACL SETUSER app .*?(?=```)", page.read_text(), re.DOTALL)
+    assert found
+    everywhere(members, *found[0].split())
+    hosts = ",".join(member.address for member in members.state.members)
+    app = parse(f"valkey://app:s%40crt@{hosts}", timeout=5.0)
+    try:
+        grid.cache("prices").set_many(dict.fromkeys(range(500), 1))
+        grid.cache("prices")["large"] = "x" * 100_000
+        assert 501 == kept(app, tmp_path / "b").entries
+        assert 501 == brought(app, tmp_path / "b", mode=Mode.REPLACE).restored
+        assert dict.fromkeys(range(500), 1) == grid.cache("prices").get_many(range(500))
+        for right in ("getrange", "pttl", "get", "evalsha"):
+            everywhere(members, "ACL", "SETUSER", "app", f"-{right}")
+            with pytest.raises(AccessDenied):
+                backup(app, tmp_path / "other")
+            everywhere(members, "ACL", "SETUSER", "app", f"+{right}")
+        assert [tmp_path / "b"] == list(tmp_path.iterdir())
+    finally:
+        everywhere(members, "ACL", "DELUSER", "app")
+
+
+def everywhere(members: LoopbackGrid, *words: str) -> None:
+    """Tell all members the same."""
+    for member in members.state.members:
+        with members.admin(member.index) as admin:
+            admin.run(*words)
 
 
 def test_what_was_signed_with_another_secret_is_told(grid: Any, target: Target, tmp_path: Path) -> None:

@@ -22,12 +22,16 @@ LARGEST: Final = 1 << 40  # bytes: more than any value has
 MANY: Final = 8 << 20  # bytes that are read, or written, in one trip
 
 # An entry and what is left of it, in one step. Of a large one its size, so that the asker takes few of them at a time.
-# KEYS[1]: the address. ARGV: what is large.
+# KEYS[1]: the address. ARGV: what is large. Nothing is asked of a member that programs do not ask of it: a user that
+# may do what they do can keep a grid.
 READ: Final = script("""
-local size = redis.pcall('STRLEN', KEYS[1])
-if type(size) == 'table' then return 'strange' end
-if size > tonumber(ARGV[1]) then return size end
+local beyond = redis.pcall('GETRANGE', KEYS[1], ARGV[1], ARGV[1])
+if type(beyond) == 'table' then
+  if string.find(beyond.err, 'WRONGTYPE', 1, true) then return 'strange' end
+  return beyond
+end
 local frame = redis.call('GET', KEYS[1])
+if beyond ~= '' then return #frame end
 if not frame then return false end
 return {redis.call('PTTL', KEYS[1]), frame}
 """)
