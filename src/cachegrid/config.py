@@ -45,6 +45,7 @@ _SHORTEST_SECRET: Final = 16
 _SMALLEST_ROOM: Final = 16 << 10  # bytes of all near copies
 _SHORTEST_STALENESS: Final = 0.01  # seconds; owners are asked for a proof four times in it
 _DURABILITIES: Final = ("memory", "replicated", "disk")
+_CHOICES: Final = {"stale_reads": ("failover", "never"), "on_outage": ("raise", "load"), "on_full": ("raise", "skip")}
 _VARIABLES: Final = ("url", "name", "namespace", "timeout", "secret", "ca", "cert", "key")
 
 
@@ -95,6 +96,9 @@ class CachePolicy:
     durability: str = "memory"  # what a write waits for: memory, replicated or disk
     replicas: int | None = None  # how many replicas shall have applied it; "replicated" is 1
     near: NearPolicy | Mapping[str, Any] | bool | None = None  # whether copies are kept in this process, and how
+    stale_reads: str = "failover"  # a replica answers while the owner is away; or never
+    on_outage: str = "raise"  # while the grid cannot answer; or load: loaders and cached functions run, nothing is kept
+    on_full: str = "raise"  # where a member has no room for a value; or skip: it is not stored
 
     def __post_init__(self) -> None:
         for name in ("ttl", "idle"):
@@ -107,6 +111,9 @@ class CachePolicy:
             bytes_of("compress", self.compress)
         if self.codec not in ("plain", "json", "raw", "pickle"):
             raise ConfigError("codec", self.codec, "plain, json, raw or pickle")
+        for name, known in _CHOICES.items():
+            if getattr(self, name) not in known:
+                raise ConfigError(name, getattr(self, name), " or ".join(known))
         self._check_durability()
         object.__setattr__(self, "near", _near_from(self.near))
 
@@ -169,6 +176,7 @@ class CachePolicy:
         return (
             self.codec,
             self.waits_for,
+            *[getattr(self, name) for name in _CHOICES],
             self.near and self.near.meant(),  # type: ignore[union-attr] # it was made one when it was set
             *[None if time is None else milliseconds("time", time) for time in times],
             *[None if size is None else bytes_of("size", size) for size in sizes],
@@ -238,6 +246,9 @@ class PolicySaid(TypedDict, total=False):
     durability: str
     replicas: int | None
     near: NearPolicy | Mapping[str, Any] | bool | None
+    stale_reads: str
+    on_outage: str
+    on_full: str
 
 
 class SettingsSaid(TypedDict, total=False):

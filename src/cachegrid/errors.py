@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 __all__ = [
     "AccessDenied",
     "CacheError",
+    "CircuitOpen",
     "ConfigError",
     "EngineError",
     "EngineTimeout",
@@ -24,6 +25,7 @@ __all__ = [
     "NotANumber",
     "NotDurable",
     "OutcomeUnknown",
+    "Overloaded",
     "ServerMissing",
     "ServerRefused",
     "StartFailed",
@@ -129,6 +131,18 @@ class EngineTimeout(EngineError):
     """The deadline passed without an answer."""
 
     retryable = True
+
+
+class CircuitOpen(Unreachable):
+    """
+    A member has not answered for longer than calls may take: it is not asked, for a second or a few.
+
+    One call tries now and then, and as soon as that is answered all go on. Nothing was sent.
+    """
+
+
+class Overloaded(EngineTimeout):
+    """As many calls as may wait for one member did, until the deadline passed; nothing was sent."""
 
 
 class OutcomeUnknown(EngineError):

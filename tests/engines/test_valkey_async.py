@@ -11,9 +11,10 @@ from typing import cast
 import pytest
 
 from cachegrid.engines.valkey._aio.engine import AsyncValkeyEngine
-from cachegrid.engines.valkey._aio.link import _Wire
+from cachegrid.engines.valkey._aio.wire import AsyncWire
 from cachegrid.engines.valkey.slots import Endpoint
-from cachegrid.engines.valkey.trouble import Silence
+from cachegrid.engines.valkey.target import Target
+from cachegrid.engines.valkey.trouble import LinkError, Silence, Slow
 from cachegrid.engines.valkey.url import parse
 from cachegrid.errors import EngineError, OutcomeUnknown
 from cachegrid.testing.loopback import LoopbackGrid
@@ -225,9 +226,10 @@ class Still:
 
 
 @pytest.fixture
-async def wire() -> _Wire:
+async def wire() -> AsyncWire:
     """A connection on a transport that stands still, and a request on its way."""
-    wire = _Wire(Endpoint("127.0.0.1", 1), 1.0, lambda: None, Silence(1.0))
+    endpoint = Endpoint("127.0.0.1", 1)
+    wire = AsyncWire(endpoint, Target(seeds=(endpoint,)), Silence(1.0), lambda: None)
     wire.loop = wire._transport = still = Still()  # type: ignore[assignment]
     wire.send(bytes(1000))
     still.soon()
@@ -235,7 +237,7 @@ async def wire() -> _Wire:
     return wire
 
 
-async def test_a_member_that_takes_what_is_sent_is_alive(wire: _Wire) -> None:
+async def test_a_member_that_takes_what_is_sent_is_alive(wire: AsyncWire) -> None:
     """
     While a member takes more of what is sent it is waited for, and for so long again once it takes no more.
     """
@@ -253,29 +255,83 @@ async def test_a_member_that_takes_what_is_sent_is_alive(wire: _Wire) -> None:
     still.unsent = 0
     still.pass_on()
     assert not still.is_closed
-    still.pass_on()
-    assert still.is_closed
+    taken = still.now
+    while not still.is_closed:
+        still.pass_on()
+    assert 1.0 == pytest.approx(still.now - taken, abs=0.01)
 
 
-async def test_a_member_that_takes_nothing_is_left(wire: _Wire) -> None:
+async def test_a_member_that_takes_nothing_is_left(wire: AsyncWire) -> None:
     """
-    A member that neither takes nor answers anything for as long as one answer may take is left.
+    A member that neither takes nor answers anything is slow after a moment, and left when no answer may take longer.
+    """
+    still, slowed = cast("Still", wire.loop), list[float]()
+    wire.slowed = lambda: slowed.append(still.now)
+    asked = wire.send(b"GET")
+    still.pass_on()
+    assert ([0.1], True, False) == (slowed, wire.is_slow, still.is_closed)
+    with pytest.raises(Slow) as caught:
+        await asked
+    while not still.is_closed:
+        still.pass_on()
+    assert 1.0 == pytest.approx(still.now, abs=0.01)
+    assert still.is_closed
+    with pytest.raises(LinkError, match="no answer in time"):
+        await caught.value.rest.finish()
+
+
+async def test_an_answer_after_a_moment_is_for_who_still_waits(wire: AsyncWire) -> None:
+    """
+    What comes late is told to who went on waiting, and goes past who did not; the next answers are for whom they are.
     """
     still = cast("Still", wire.loop)
+    first, left = wire.send(b"GET 1"), wire.send(b"GET 2")
     still.pass_on()
-    assert 1.0 == still.now
-    assert still.is_closed
+    for asked in (first, left):
+        with pytest.raises(Slow):
+            await asked
+    rest = first.exception().rest  # type: ignore[union-attr]
+    behind = wire.send(b"GET 3")
+    wire.data_received(b"+0\r\n+1\r\n+2\r\n+3\r\n")
+    assert [b"1"] == await rest.finish()
+    assert b"3" == await behind
+    assert not wire.is_slow
 
 
-async def test_time_in_which_the_loop_stood_still_does_not_count(wire: _Wire) -> None:
+async def test_more_than_a_member_may_owe_waits_outside() -> None:
+    """
+    When as many answers are owed as may be, there is no room until half of them have come.
+    """
+    endpoint = Endpoint("127.0.0.1", 1)
+    wire = AsyncWire(endpoint, Target(seeds=(endpoint,), waiting=4), Silence(1.0), lambda: None)
+    wire.loop = wire._transport = Still()  # type: ignore[assignment]
+    for _ in range(4):
+        assert not wire.is_full
+        wire.send(b"GET")
+    assert wire.is_full
+    waiting = asyncio.create_task(wire.room())
+    wire.data_received(b"+1\r\n")
+    await asyncio.sleep(0)
+    assert (True, False) == (wire.is_full, waiting.done())
+    wire.data_received(b"+2\r\n")
+    await waiting
+    assert not wire.is_full
+
+
+async def test_time_in_which_the_loop_stood_still_does_not_count(wire: AsyncWire) -> None:
     """
     When it was this process that was held up, the member gets its time anew.
     """
     still = cast("Still", wire.loop)
     still.pass_on(late=0.5)
     assert not still.is_closed
-    still.pass_on()
-    assert 2.5 == still.now
+    assert not wire.is_slow
+    while not wire.is_slow:
+        still.pass_on()
+    assert 0.7 == pytest.approx(still.now, abs=0.01)
+    while not still.is_closed:
+        still.pass_on()
+    assert 1.6 == pytest.approx(still.now, abs=0.01)
     assert still.is_closed
 
 

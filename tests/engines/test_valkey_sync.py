@@ -118,7 +118,7 @@ def test_an_interrupted_batch_leaves_no_connection_behind(grid: LoopbackGrid) ->
         first = grid.owner_of(addresses[0])
         grid.pause(first)
         try:
-            timer = threading.Timer(0.1, signal.pthread_kill, [threading.get_ident(), signal.SIGUSR1])
+            timer = threading.Timer(0.05, signal.pthread_kill, [threading.get_ident(), signal.SIGUSR1])
             timer.start()
             with pytest.raises(Interrupted):
                 engine.fetch_many(addresses)
@@ -189,7 +189,7 @@ def test_without_pollrdhup_a_connection_is_looked_at(
     """
     Where the system does not tell the end of a connection from a bell, both are told apart, with TLS and without.
     """
-    monkeypatch.setattr("cachegrid.engines.valkey._sio.link._HUNG_UP", 0)
+    monkeypatch.setattr("cachegrid.engines.valkey._sio.wire._HUNG_UP", 0)
     files = make_certificates(tmp_path_factory.mktemp("tls"))
     settings = {"tls-ca-cert-file": files.ca, "tls-cert-file": files.cert, "tls-key-file": files.key}
     with Server(redis(), settings) as server:

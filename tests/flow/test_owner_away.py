@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 import cachegrid
+from cachegrid.errors import CircuitOpen, EngineTimeout, OutcomeUnknown
 from cachegrid.testing.loopback import LoopbackGrid
 
 pytestmark = [pytest.mark.grid, pytest.mark.slow]
@@ -35,3 +36,38 @@ def test_a_replica_tells_what_its_owner_cannot(policy: dict[str, str]) -> None:
         assert -7 == prices["sku-7"]
         assert -7 == late.cache("prices", **policy)["sku-7"]
         assert 20 == len(late.cache("prices", **policy).get_many([f"sku-{number}" for number in range(25)]))
+
+
+def test_a_cache_may_want_its_owner_or_nobody() -> None:
+    """
+    With `stale_reads="never"` a replica is not asked; nor is it by what decides something, in whatever cache.
+    """
+    with (
+        LoopbackGrid(owners=1, replicas=1, settings=NO_FAILOVER) as grid,
+        cachegrid.connect(grid.url, timeout=1) as connected,
+    ):
+        prices, stock = connected.cache("prices"), connected.cache("stock", stale_reads="never")
+        for cache in (prices, stock):
+            cache["sku-7"] = 7
+            cache.clear()  # returns when the replica has what was stored before
+            cache["sku-7"] = 7
+        lock = prices.lock("sku-7", lease="1m")
+        lock.acquire()
+        grid.wait_for(lambda: {member.lag_bytes for member in grid.members()} == {0})
+        grid.pause(0)
+        try:
+            assert 7 == prices["sku-7"]
+            assert 7 == prices.entry("sku-7").value
+            for call in (
+                lambda: stock["sku-7"],
+                lambda: stock.get_many(["sku-7"]),
+                lambda: stock.entry("sku-7"),
+                lambda: prices.update("sku-7", lambda value: value + 1),
+                lambda: prices.incr("sku-7"),
+                lambda: prices.get_or_load("sku-8", dict),
+                lock.check,
+            ):
+                with pytest.raises((EngineTimeout, CircuitOpen, OutcomeUnknown)):
+                    call()
+        finally:
+            grid.resume(0)

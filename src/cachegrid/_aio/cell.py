@@ -24,6 +24,7 @@ from cachegrid._core.stats import Counters
 from cachegrid._core.units import Duration, Span, bytes_of, milliseconds, seconds_of
 from cachegrid.codecs import compose
 from cachegrid.config import CachePolicy
+from cachegrid.engines._aio.protocol import AsyncSureReads
 from cachegrid.engines.ages import AGES
 from cachegrid.errors import ConfigError, EngineError, FrameError, NotDurable
 from cachegrid.near.nearby import cleared, seen, wrote
@@ -76,7 +77,8 @@ class AsyncCell:
         self._idle = self._ends_by_policy.idle
         self._lease = milliseconds("lease", policy.lease)
         self._wait = seconds_of("wait", policy.wait)
-        self._engine = self._writer = UNOPENED
+        # For reading, for writing, for reads that decide something, and the one that the hub has opened.
+        self._engine = self._writer = self._sure = self._home = UNOPENED
         self._sweeper: AsyncWork | None = None
         self._closures: dict[str, dict[str, str]] = {}  # what functions that are kept here were made with, by label
         self._twins: dict[Durability, Any] = {}  # of a cache, the same with another durability
@@ -102,10 +104,9 @@ class AsyncCell:
 
     async def _settle(self) -> Space:
         """The space at epochs that can be trusted; opens the grid at the first call."""
+        if self._home is not self._hub.engine or self._hub.opened is None:
+            self._bind(await self._hub.open())
         engine = self._engine
-        if engine is not self._hub.engine or self._hub.opened is None:
-            engine = await self._hub.open()
-            self._bind(engine)
         # Noted before the epochs are read: whatever is raised from here on changes it.
         doubt = engine.doubt
         space = self._space
@@ -145,12 +146,19 @@ class AsyncCell:
             self._use(self._hub.engine)
 
     def _use(self, engine: AsyncAbleEngine) -> None:
-        writer = engine
+        writer = sure = engine
         if engine not in (UNOPENED, CLOSED):  # which have nothing to write with
             # Others of this process may keep near copies of what is written here.
             writer = cast("AsyncAbleEngine", AsyncTelling(self._lasting(engine), wrote))
-        self._writer = writer  # first: who finds the engine here writes
-        self._engine = engine
+            sure = self._owners_only(engine)
+        self._writer, self._sure = writer, sure  # first: who finds the engine here uses them
+        self._engine = sure if self.policy.stale_reads == "never" else engine
+        self._home = engine
+
+    def _owners_only(self, engine: AsyncAbleEngine) -> AsyncAbleEngine:
+        """The engine for reads that only owners answer."""
+        raw = engine if self._hub.opened is None else self._hub.opened.engine
+        return able(raw.sure_reads(), self._hub.lacking) if isinstance(raw, AsyncSureReads) else engine
 
     def _lasting(self, engine: AsyncAbleEngine) -> AsyncAbleEngine:
         """The engine as the writes of this cache need it. Raises Unsupported where it cannot be had."""
@@ -225,10 +233,11 @@ class AsyncCell:
             await self._engine.fetch_idle(address, AGES)  # an idle time of its own: it starts anew
         return value
 
-    async def _fetch(self, address: bytes) -> bytes | None:
+    async def _fetch(self, address: bytes, engine: AsyncAbleEngine | None = None) -> bytes | None:
+        engine = engine or self._engine
         if self._idle is None:
-            return await self._engine.fetch(address)
-        return await self._engine.fetch_idle(address, self._idle)
+            return await engine.fetch(address)
+        return await engine.fetch_idle(address, self._idle)
 
     async def _read_many(self, keys: list[Key]) -> dict[Key, Any]:
         """The values of those entries that are there; what one member has sent is decoded while others work."""

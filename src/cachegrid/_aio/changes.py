@@ -152,7 +152,7 @@ class AsyncChanges(AsyncCell):
 
         async def act(space: Space) -> _Found | None:
             address = space.address(key)
-            found = await self._engine.inspect(address)
+            found = await self._sure.inspect(address)
             self._saw(address, found and found[0])
             try:
                 return None if found is None else _Found(*self._pipeline.thaw_entry(address, found[0]))
@@ -190,7 +190,7 @@ class AsyncChanges(AsyncCell):
 
         async def act(space: Space) -> bool:
             address = space.address(key)
-            raw = await self._engine.fetch(address)
+            raw = await self._sure.fetch(address)
             if raw is None or self._is_sound(address, raw):
                 return False
             try:

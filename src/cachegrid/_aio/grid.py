@@ -15,7 +15,8 @@ from cachegrid._core.address import Key, check_name
 from cachegrid._core.stats import CacheStats
 from cachegrid._core.units import Duration, milliseconds, patience_of
 from cachegrid.config import CachePolicy, Settings, policy_said
-from cachegrid.engines.facts import MemberFacts
+from cachegrid.engines._aio.protocol import AsyncPaths
+from cachegrid.engines.facts import MemberFacts, PathFacts
 from cachegrid.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -93,6 +94,15 @@ class AsyncGrid(AsyncGridFace):
     def stats(self) -> dict[str, CacheStats]:
         """What this process counted on each cache that it opened."""
         return {name: cache.stats() for name, cache in self._caches.items()}
+
+    def paths(self) -> list[PathFacts]:
+        """
+        How this process gets on with each owner: whether its circuit is open, and how many requests are under way.
+
+        Empty until it is connected, and for grids that live in this process.
+        """
+        engine = None if self._hub.opened is None else self._hub.opened.engine
+        return engine.paths() if isinstance(engine, AsyncPaths) else []
 
     @property
     def name(self) -> str:

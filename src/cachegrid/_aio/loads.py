@@ -95,7 +95,7 @@ class AsyncLoads(AsyncChanges):
 
     async def _look(self, load: _Load) -> bytes | None:
         """Ask the grid. What cannot be read counts as nothing."""
-        frame = await self._fetch(load.address)
+        frame = await self._fetch(load.address, self._sure)  # whether to load is decided by it
         self._saw(load.address, frame)
         if frame is not None:
             try:

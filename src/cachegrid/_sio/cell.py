@@ -25,6 +25,7 @@ from cachegrid._sio.lock import SyncGridLock
 from cachegrid._sio.telling import SyncTelling
 from cachegrid.codecs import compose
 from cachegrid.config import CachePolicy
+from cachegrid.engines._sio.protocol import SyncSureReads
 from cachegrid.engines.ages import AGES
 from cachegrid.errors import ConfigError, EngineError, FrameError, NotDurable
 from cachegrid.near.nearby import cleared, seen, wrote
@@ -77,7 +78,8 @@ class SyncCell:
         self._idle = self._ends_by_policy.idle
         self._lease = milliseconds("lease", policy.lease)
         self._wait = seconds_of("wait", policy.wait)
-        self._engine = self._writer = UNOPENED
+        # For reading, for writing, for reads that decide something, and the one that the hub has opened.
+        self._engine = self._writer = self._sure = self._home = UNOPENED
         self._sweeper: SyncWork | None = None
         self._closures: dict[str, dict[str, str]] = {}  # what functions that are kept here were made with, by label
         self._twins: dict[Durability, Any] = {}  # of a cache, the same with another durability
@@ -103,10 +105,9 @@ class SyncCell:
 
     def _settle(self) -> Space:
         """The space at epochs that can be trusted; opens the grid at the first call."""
+        if self._home is not self._hub.engine or self._hub.opened is None:
+            self._bind(self._hub.open())
         engine = self._engine
-        if engine is not self._hub.engine or self._hub.opened is None:
-            engine = self._hub.open()
-            self._bind(engine)
         # Noted before the epochs are read: whatever is raised from here on changes it.
         doubt = engine.doubt
         space = self._space
@@ -146,12 +147,19 @@ class SyncCell:
             self._use(self._hub.engine)
 
     def _use(self, engine: SyncAbleEngine) -> None:
-        writer = engine
+        writer = sure = engine
         if engine not in (UNOPENED, CLOSED):  # which have nothing to write with
             # Others of this process may keep near copies of what is written here.
             writer = cast("SyncAbleEngine", SyncTelling(self._lasting(engine), wrote))
-        self._writer = writer  # first: who finds the engine here writes
-        self._engine = engine
+            sure = self._owners_only(engine)
+        self._writer, self._sure = writer, sure  # first: who finds the engine here uses them
+        self._engine = sure if self.policy.stale_reads == "never" else engine
+        self._home = engine
+
+    def _owners_only(self, engine: SyncAbleEngine) -> SyncAbleEngine:
+        """The engine for reads that only owners answer."""
+        raw = engine if self._hub.opened is None else self._hub.opened.engine
+        return able(raw.sure_reads(), self._hub.lacking) if isinstance(raw, SyncSureReads) else engine
 
     def _lasting(self, engine: SyncAbleEngine) -> SyncAbleEngine:
         """The engine as the writes of this cache need it. Raises Unsupported where it cannot be had."""
@@ -226,10 +234,11 @@ class SyncCell:
             self._engine.fetch_idle(address, AGES)  # an idle time of its own: it starts anew
         return value
 
-    def _fetch(self, address: bytes) -> bytes | None:
+    def _fetch(self, address: bytes, engine: SyncAbleEngine | None = None) -> bytes | None:
+        engine = engine or self._engine
         if self._idle is None:
-            return self._engine.fetch(address)
-        return self._engine.fetch_idle(address, self._idle)
+            return engine.fetch(address)
+        return engine.fetch_idle(address, self._idle)
 
     def _read_many(self, keys: list[Key]) -> dict[Key, Any]:
         """The values of those entries that are there; what one member has sent is decoded while others work."""

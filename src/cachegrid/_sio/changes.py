@@ -151,7 +151,7 @@ class SyncChanges(SyncCell):
 
         def act(space: Space) -> _Found | None:
             address = space.address(key)
-            found = self._engine.inspect(address)
+            found = self._sure.inspect(address)
             self._saw(address, found and found[0])
             try:
                 return None if found is None else _Found(*self._pipeline.thaw_entry(address, found[0]))
@@ -189,7 +189,7 @@ class SyncChanges(SyncCell):
 
         def act(space: Space) -> bool:
             address = space.address(key)
-            raw = self._engine.fetch(address)
+            raw = self._sure.fetch(address)
             if raw is None or self._is_sound(address, raw):
                 return False
             try:

@@ -16,7 +16,8 @@ from cachegrid._sio.face import SyncGridFace
 from cachegrid._sio.hub import SyncHub, SyncOpened
 from cachegrid._sio.lock import SyncGridLock
 from cachegrid.config import CachePolicy, Settings, policy_said
-from cachegrid.engines.facts import MemberFacts
+from cachegrid.engines._sio.protocol import SyncPaths
+from cachegrid.engines.facts import MemberFacts, PathFacts
 from cachegrid.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -94,6 +95,15 @@ class SyncGrid(SyncGridFace):
     def stats(self) -> dict[str, CacheStats]:
         """What this process counted on each cache that it opened."""
         return {name: cache.stats() for name, cache in self._caches.items()}
+
+    def paths(self) -> list[PathFacts]:
+        """
+        How this process gets on with each owner: whether its circuit is open, and how many requests are under way.
+
+        Empty until it is connected, and for grids that live in this process.
+        """
+        engine = None if self._hub.opened is None else self._hub.opened.engine
+        return engine.paths() if isinstance(engine, SyncPaths) else []
 
     @property
     def name(self) -> str:

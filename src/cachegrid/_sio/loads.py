@@ -94,7 +94,7 @@ class SyncLoads(SyncChanges):
 
     def _look(self, load: _Load) -> bytes | None:
         """Ask the grid. What cannot be read counts as nothing."""
-        frame = self._fetch(load.address)
+        frame = self._fetch(load.address, self._sure)  # whether to load is decided by it
         self._saw(load.address, frame)
         if frame is not None:
             try:

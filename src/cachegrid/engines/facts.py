@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["MemberFacts"]
+__all__ = ["MemberFacts", "PathFacts"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,3 +27,17 @@ class MemberFacts:
     link_up: bool = True  # of a replica: it follows its owner right now
     hits: int = 0
     misses: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PathFacts:
+    """How this process gets on with one owner, counted since it connected."""
+
+    host: str
+    port: int
+    circuit: str = "closed"  # or "open": not asked for now; or "half-open": the next call tries
+    opened: int = 0  # how often the circuit was opened
+    requests: int = 0  # that were sent
+    denied_retries: int = 0  # that had to wait for others' first
+    waiting: int = 0  # requests under way; in sync code, connections in use
+    is_quiet: bool = False  # it was asked something, and has not answered so far

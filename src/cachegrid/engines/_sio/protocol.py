@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from typing import Protocol, runtime_checkable
 
 from cachegrid._core.durability import Durability
-from cachegrid.engines.facts import MemberFacts
+from cachegrid.engines.facts import MemberFacts, PathFacts
 
 __all__ = [
     "SyncBatches",
@@ -28,6 +28,8 @@ __all__ = [
     "SyncLandings",
     "SyncLeases",
     "SyncMembers",
+    "SyncPaths",
+    "SyncSureReads",
     "SyncTimes",
     "SyncWalks",
 ]
@@ -225,3 +227,22 @@ class SyncMembers(Protocol):
 
     def members(self) -> list[MemberFacts]:
         """Every member, owners first; one that does not answer is listed with `up=False`."""
+
+
+# What an engine has only where there is something to it; without these nothing is missing.
+
+
+@runtime_checkable
+class SyncSureReads(Protocol):
+    """For engines that let others than the owner of an entry answer reads while that one is away."""
+
+    def sure_reads(self) -> SyncEngine:
+        """The same engine, with the same abilities, for reads that wait for the owner. Closed along with it."""
+
+
+@runtime_checkable
+class SyncPaths(Protocol):
+    """For engines that know how they get on with each member; in both colours, since nothing is waited for."""
+
+    def paths(self) -> list[PathFacts]:
+        """How this process gets on with each owner."""

@@ -33,12 +33,15 @@ def dial(endpoint: Endpoint, target: Target, seconds: float) -> socket.socket:
     return sock
 
 
-def wait_at_most(sock: socket.socket, seconds: float) -> None:
-    """Set how long a socket that was dialled waits for one answer."""
+def wait_at_most(sock: socket.socket, seconds: float, *, receive: float | None = None) -> None:
+    """Set how long a socket that was dialled waits to send, and to receive; with TLS there is one time for both."""
     if sock.gettimeout() is not None:
         sock.settimeout(seconds)
         return
     # The kernel's own time-outs: Python's would cost a poll() before each send and receive.
-    limit = struct.pack("ll", int(seconds), int(seconds % 1 * 1e6))
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _interval(seconds))
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _interval(seconds if receive is None else receive))
+
+
+def _interval(seconds: float) -> bytes:
+    return struct.pack("ll", int(seconds), int(seconds % 1 * 1e6))

@@ -68,6 +68,13 @@ class Target:
     tls: TlsFiles | None = None
     timeout: float = 5.0  # the deadline of a call, all its retries included
     patience: float = 1.0  # for one answer, or one connection, before another way is tried
+    connections: int = 64  # to one member that threads may have at a time; in async code there is one
+    waiting: int = 10_000  # requests of tasks that one member may owe an answer to
+
+    @property
+    def moment(self) -> float:
+        """Seconds without a word from an owner after which a replica is asked, where that will do."""
+        return max(self.patience / 10, min(0.05, self.patience / 2))
 
     @cached_property
     def context(self) -> ssl.SSLContext | None:

@@ -12,7 +12,7 @@ import enum
 import os
 import socket
 import ssl
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from libvalkey import ReplyError
 
@@ -20,10 +20,12 @@ from cachegrid.engines.valkey.slots import Endpoint
 from cachegrid.errors import (
     AccessDenied,
     CacheError,
+    CircuitOpen,
     EngineError,
     GridFull,
     NotANumber,
     OutcomeUnknown,
+    Overloaded,
     ServerRefused,
     Unreachable,
     Unsupported,
@@ -36,13 +38,18 @@ __all__ = [
     "CutOff",
     "Effect",
     "LinkError",
+    "Shut",
     "Silence",
+    "Slow",
     "Step",
     "advise",
     "closed_here",
+    "is_strike",
+    "overloaded",
     "pause_before",
     "reason_of",
     "refusal",
+    "shut_out",
 ]
 
 
@@ -79,6 +86,26 @@ class CutOff(LinkError):
 
     def __init__(self, endpoint: Endpoint) -> None:
         super().__init__(endpoint, "is cut off from the other members", sent=True)
+
+
+class Slow(LinkError):
+    """
+    A member has not answered for a moment: there is time to ask another one, and the answer may still come.
+
+    `rest` is the exchange that waits for it, to `finish`, to `leave` or to `abandon`; None where nothing was sent,
+    since what was asked of the member before is not answered yet.
+    """
+
+    def __init__(self, endpoint: Endpoint, rest: Any = None, *, waited: float = 0) -> None:
+        super().__init__(endpoint, "no answer for a moment", sent=rest is not None, waited=waited)
+        self.rest = rest
+
+
+class Shut(LinkError):
+    """A member has not answered for so long that it is not asked: its circuit is open, for so many seconds more."""
+
+    def __init__(self, endpoint: Endpoint, left: float) -> None:
+        super().__init__(endpoint, f"is asked again in {left:.1f} s", sent=False)
 
 
 class Silence:
@@ -217,6 +244,32 @@ def _target(rest: str, asked: Endpoint) -> Endpoint | None:
 def closed_here(endpoint: Endpoint) -> EngineError:
     """The error to raise for a call that finds its engine closed."""
     return EngineError("the grid was closed here; connect again", where=str(endpoint))
+
+
+def is_strike(trouble: Exception) -> bool:
+    """Whether it speaks against the member that was asked: that it is away, or cannot serve."""
+    if isinstance(trouble, ReplyError):
+        word = str(trouble).partition(" ")[0]
+        return word == "LOADING" or _STEPS.get(word) is Step.LEARN
+    return isinstance(trouble, LinkError)
+
+
+def shut_out(trouble: Shut) -> CircuitOpen:
+    """The error to raise for a call to a member whose circuit is open."""
+    return CircuitOpen(
+        f"{trouble.endpoint} has not answered for longer than a call may take, and {trouble.reason}; nothing was sent. "
+        "Look at `cachegrid status`",
+        where=str(trouble.endpoint),
+    )
+
+
+def overloaded(endpoint: Endpoint, taken: str, seconds: float) -> Overloaded:
+    """The error to raise where no more calls may wait for a member."""
+    return Overloaded(
+        f"{taken} to {endpoint} were taken by other calls for {seconds:.3g} s; nothing was sent. Let fewer calls "
+        "run at a time, or look at `cachegrid status` whether that member is slow",
+        where=str(endpoint),
+    )
 
 
 def reason_of(error: Exception) -> str:

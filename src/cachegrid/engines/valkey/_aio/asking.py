@@ -11,12 +11,25 @@ from typing import Final
 
 from libvalkey import ReplyError
 
+from cachegrid.engines.facts import PathFacts
 from cachegrid.engines.valkey._aio.link import AsyncExchange, AsyncLink
 from cachegrid.engines.valkey._aio.routing import AsyncRouting
 from cachegrid.engines.valkey.commands import Script, pack
 from cachegrid.engines.valkey.slots import Endpoint, Routes, slot_of
 from cachegrid.engines.valkey.target import Target
-from cachegrid.engines.valkey.trouble import Advice, CutOff, Effect, LinkError, Step, advise, pause_before
+from cachegrid.engines.valkey.trouble import (
+    Advice,
+    CutOff,
+    Effect,
+    LinkError,
+    Shut,
+    Slow,
+    Step,
+    advise,
+    is_strike,
+    pause_before,
+    shut_out,
+)
 from cachegrid.engines.valkey.watch import Watch
 from cachegrid.errors import EngineTimeout
 from cachegrid.near.copies import Guard
@@ -58,6 +71,10 @@ class AsyncAsking:
         self._watch.forget()
         self._routing.forget()
         self._bell()
+
+    def paths(self) -> list[PathFacts]:
+        """How this process gets on with each owner."""
+        return [link.facts() for link, _ in self._routing.owned()]
 
     # Telling what changes.
 
@@ -156,9 +173,42 @@ class AsyncAsking:
             deadline = self._deadline(trouble)
         if effect is Effect.READ and plain is None:
             plain = request
-        if plain is not None:
+        slot = slot_of(address)
+        if isinstance(trouble, (Slow, Shut)):
+            trouble = await self._outwait(slot, request, plain, link, trouble, deadline)
+        elif plain is not None:
             trouble = await _ask_again(link, request, deadline, trouble)
-        return await self._go_on(slot_of(address), request, effect, link, trouble, source, plain, deadline)
+        return await self._go_on(slot, request, effect, link, trouble, source, plain, deadline)
+
+    async def _outwait(
+        self, slot: int, request: bytes, plain: bytes | None, link: AsyncLink, trouble: Slow | Shut, deadline: float
+    ) -> object:
+        """What a replica answers, where that will do; else what the owner does after all, or the trouble with it."""
+        rest = trouble.rest if isinstance(trouble, Slow) else None
+        if plain is not None:
+            try:
+                reply = await self._from_replica(slot, plain, deadline)
+            except BaseException:
+                if rest is not None:
+                    rest.abandon()
+                raise
+            if not isinstance(reply, Exception):
+                if rest is not None:
+                    rest.leave()
+                return reply
+        owner = self._owners[slot]
+        if owner is not link:  # others have learned meanwhile that it was replaced
+            if rest is not None:
+                rest.abandon()
+            return await answer(owner, request, deadline)
+        if isinstance(trouble, Shut):
+            return trouble
+        if rest is None:
+            return await answer(link, request, deadline)
+        try:
+            return (await rest.finish())[-1]
+        except LinkError as error:
+            return error
 
     async def _go_on(
         self,
@@ -171,15 +221,18 @@ class AsyncAsking:
         plain: bytes | None,
         deadline: float,
     ) -> object:
+        began = deadline - self._target.timeout
+        if link.circuit.is_open:  # this is the one call that tries whether the member is back
+            deadline = min(deadline, time.monotonic() + self._target.patience)
         for attempt in itertools.count():
             if not isinstance(trouble, Exception):
+                _passed(link, attempt)
                 return trouble
-            advice = advise(trouble, effect, link.endpoint)
-            if advice.error is not None:
-                raise advice.error from trouble
+            advice = self._advise(trouble, effect, link, slot)
             if advice.step is Step.STRANGE:
                 return STRANGE
             if time.monotonic() >= deadline:
+                link.circuit.failed(began, time.monotonic())
                 raise _too_late(self._target.timeout, link, trouble) from trouble
             if plain is not None and advice.step in (Step.WAIT, Step.LEARN):
                 reply = await self._from_replica(slot, plain, deadline)
@@ -187,11 +240,26 @@ class AsyncAsking:
                     return reply
             if advice.step is Step.TEACH and source is not None:
                 request = source
-            link = await self._next_link(advice, link, slot, attempt, deadline)
+            last, link = link, await self._next_link(advice, link, slot, attempt, deadline)
+            if advice.step in (Step.WAIT, Step.LEARN) and last is link and not _may_retry(link):
+                continue  # others ask it already, and more would make it worse: after the next pause
             reply = await answer(link, request, deadline, asking=advice.step is Step.ASK)
             if not _is_cut_short(reply, deadline):  # else what was there before tells more
                 trouble = reply
         raise AssertionError  # pragma: no cover - the loop ends by return or raise
+
+    def _advise(self, trouble: Exception, effect: Effect, link: AsyncLink, slot: int) -> Advice:
+        """What to do next, once the member's circuit has been told. Raises what cannot be helped."""
+        if isinstance(trouble, Shut) and self._owners[slot] is link:
+            raise shut_out(trouble) from trouble
+        if is_strike(trouble):
+            waited = trouble.waited if isinstance(trouble, LinkError) else 0
+            link.circuit.struck(time.monotonic() - waited)
+            link.doubt()
+        advice = advise(trouble, effect, link.endpoint)
+        if advice.error is not None:
+            raise advice.error from trouble
+        return advice
 
     async def _next_link(self, advice: Advice, link: AsyncLink, slot: int, attempt: int, deadline: float) -> AsyncLink:
         """Where to go next with a request that met trouble, after the pause that it takes."""
@@ -215,20 +283,26 @@ class AsyncAsking:
             self._bell()  # it was not rung: a connection to it may have missed bells
         return target
 
+    def _has_replicas(self) -> bool:
+        """Whether somebody could be asked in an owner's stead."""
+        return any(self._routing.routes.replicas.values())
+
     async def _from_replica(self, slot: int, request: bytes, deadline: float) -> object:
         """The answer of a replica to a read while the owner is away; an error reply if there is none."""
-        owner = self._owners[slot].endpoint
+        owner, moment = self._owners[slot].endpoint, self._target.moment
         for link in self._routing.replicas_of(slot):
-            reply = await answer(link, request, deadline)
+            reply = await answer(link, request, min(deadline, time.monotonic() + self._target.patience / 2))
             if isinstance(reply, Exception):
                 continue
             if self._routing.is_due(_LOOK_AROUND):  # or who only reads would never hear of the next owner
-                await self._routing.learn(min(deadline, time.monotonic() + self._target.patience), last=owner)
+                await self._routing.learn(min(deadline, time.monotonic() + moment), last=owner)
             return reply
         return ReplyError("MASTERDOWN no replica answers")
 
     async def _recover(self, link: AsyncLink, trouble: Exception, attempt: int, deadline: float) -> None:
         """After trouble with an owner: wait a little and learn who owns what. Raises what cannot be helped."""
+        if isinstance(trouble, Shut):
+            raise shut_out(trouble) from trouble
         advice = advise(trouble, Effect.REPEATABLE, link.endpoint)
         if advice.error is not None:
             raise advice.error from trouble
@@ -292,6 +366,16 @@ async def _ask_again(link: AsyncLink, request: bytes, deadline: float, trouble: 
         if not _is_cut_short(reply, deadline):
             return reply
     return trouble
+
+
+def _passed(link: AsyncLink, attempt: int) -> None:
+    if attempt:
+        link.budget.helped()
+    link.circuit.passed(time.monotonic())
+
+
+def _may_retry(link: AsyncLink) -> bool:
+    return link.budget.may_retry(time.monotonic(), link.calls)
 
 
 def _is_cut_short(trouble: object, deadline: float) -> bool:

@@ -29,6 +29,7 @@ class AsyncValkeyEngine(AsyncPages, AsyncBells, AsyncRounds):
     def __init__(self, target: Target) -> None:
         super().__init__(target)
         self._lasting: dict[Durability, AsyncValkeyEngine] = {}
+        self._sure: AsyncValkeyEngine | None = None
 
     def lasting(self, durability: Durability) -> AsyncValkeyEngine:
         """The engine for writes that wait; the same one for the same durability."""
@@ -38,6 +39,14 @@ class AsyncValkeyEngine(AsyncPages, AsyncBells, AsyncRounds):
             return self
         known = self._lasting.get(durability)
         return known or self._lasting.setdefault(durability, AsyncLasting(self, durability))
+
+    def sure_reads(self) -> AsyncValkeyEngine:
+        """The engine for reads that nobody answers but owners; always the same one."""
+        from cachegrid.engines.valkey._aio.sure import AsyncSure
+
+        if self._sure is None:
+            self._sure = AsyncSure(self)
+        return self._sure
 
     async def aclose(self) -> None:
         """Close every connection."""

@@ -68,6 +68,7 @@ class _Exchange:
             answers, kept = replies[: self._count], replies[self._count :]
             if any(not isinstance(answer, ReplyError) for answer in answers):
                 await self._see_to(kept, is_sure=has_written(answers))
+            self._home.circuit.passed(time.monotonic())
         finally:
             self._exchange.end()
             self._home.put_back(self._link)
@@ -125,9 +126,18 @@ class _Link:
         self._idle: list[AsyncLink] = []
         self._links: list[AsyncLink] = []
         self._is_able = False  # to say what it is asked
+        member = routing.link(endpoint)
+        self.doubt, self.ask_circuit = member.doubt, member.ask_circuit
+        self.circuit, self.budget = member.circuit, member.budget
+
+    @property
+    def calls(self) -> int:
+        """How many requests the member was sent, apart from these."""
+        return self._routing.link(self.endpoint).calls
 
     async def call(self, request: bytes) -> object:
         """One write."""
+        self.ask_circuit()
         return (await (await self._begin(request, 1, self._target.timeout)).finish())[0]
 
     call_once = call
@@ -138,6 +148,7 @@ class _Link:
 
     async def begin(self, request: bytes, count: int) -> _Exchange:
         """Many writes."""
+        self.ask_circuit()
         return await self._begin(request, count, self._target.timeout)
 
     async def _begin(self, request: bytes, count: int, seconds: float, *, between: bytes = b"") -> _Exchange:
@@ -280,6 +291,9 @@ class AsyncLasting(AsyncValkeyEngine):
 
     def lasting(self, durability: Durability) -> AsyncValkeyEngine:
         return self._engine.lasting(durability)
+
+    def sure_reads(self) -> AsyncValkeyEngine:
+        return self._engine.sure_reads()
 
     async def open(self) -> None:
         """Nothing has to be done: the other one is open."""

@@ -32,6 +32,7 @@ class AsyncRouting:
         self._learning = AsyncTurn()
         self._closed = False
         self._learned = 0  # how often
+        self._asked = 0  # how often somebody did
         self._looked = 0.0  # when somebody last asked, in seconds of the monotonic clock
         self._trouble: Exception | None = None  # what kept the last member that was asked from telling
 
@@ -58,6 +59,7 @@ class AsyncRouting:
         async with self._learning.taken(deadline - time.monotonic()) as is_ours:
             if is_ours and self._learned == seen:
                 self._looked = time.monotonic()
+                self._asked += 1
                 routes = await self._ask_around(self._whom_to_ask(first, last), deadline)
                 if routes is not None:
                     self._adopt(routes)
@@ -145,8 +147,8 @@ class AsyncRouting:
     def _whom_to_ask(self, first: Endpoint | None, last: Endpoint | None) -> list[Endpoint]:
         known = list(dict.fromkeys([*self.routes.endpoints(), *self._target.seeds]))
         # A member that was cut off tells old routes: do not ask the same one every time.
-        turn = self._learned % len(known)
-        known = sorted(known[turn:] + known[:turn], key=lambda endpoint: endpoint == last)
+        turn = self._asked % len(known)
+        known = sorted(known[turn:] + known[:turn], key=lambda one: (one == last, self.link(one).is_quiet))
         return known if first is None else list(dict.fromkeys([first, *known]))
 
     async def _ask_around(self, whom: list[Endpoint], deadline: float) -> Routes | None:

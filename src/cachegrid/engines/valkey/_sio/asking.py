@@ -12,12 +12,25 @@ from typing import Final
 
 from libvalkey import ReplyError
 
+from cachegrid.engines.facts import PathFacts
 from cachegrid.engines.valkey._sio.link import SyncExchange, SyncLink
 from cachegrid.engines.valkey._sio.routing import SyncRouting
 from cachegrid.engines.valkey.commands import Script, pack
 from cachegrid.engines.valkey.slots import Endpoint, Routes, slot_of
 from cachegrid.engines.valkey.target import Target
-from cachegrid.engines.valkey.trouble import Advice, CutOff, Effect, LinkError, Step, advise, pause_before
+from cachegrid.engines.valkey.trouble import (
+    Advice,
+    CutOff,
+    Effect,
+    LinkError,
+    Shut,
+    Slow,
+    Step,
+    advise,
+    is_strike,
+    pause_before,
+    shut_out,
+)
 from cachegrid.engines.valkey.watch import Watch
 from cachegrid.errors import EngineTimeout
 from cachegrid.near.copies import Guard
@@ -59,6 +72,10 @@ class SyncAsking:
         self._watch.forget()
         self._routing.forget()
         self._bell()
+
+    def paths(self) -> list[PathFacts]:
+        """How this process gets on with each owner."""
+        return [link.facts() for link, _ in self._routing.owned()]
 
     # Telling what changes.
 
@@ -157,9 +174,42 @@ class SyncAsking:
             deadline = self._deadline(trouble)
         if effect is Effect.READ and plain is None:
             plain = request
-        if plain is not None:
+        slot = slot_of(address)
+        if isinstance(trouble, (Slow, Shut)):
+            trouble = self._outwait(slot, request, plain, link, trouble, deadline)
+        elif plain is not None:
             trouble = _ask_again(link, request, deadline, trouble)
-        return self._go_on(slot_of(address), request, effect, link, trouble, source, plain, deadline)
+        return self._go_on(slot, request, effect, link, trouble, source, plain, deadline)
+
+    def _outwait(
+        self, slot: int, request: bytes, plain: bytes | None, link: SyncLink, trouble: Slow | Shut, deadline: float
+    ) -> object:
+        """What a replica answers, where that will do; else what the owner does after all, or the trouble with it."""
+        rest = trouble.rest if isinstance(trouble, Slow) else None
+        if plain is not None:
+            try:
+                reply = self._from_replica(slot, plain, deadline)
+            except BaseException:
+                if rest is not None:
+                    rest.abandon()
+                raise
+            if not isinstance(reply, Exception):
+                if rest is not None:
+                    rest.leave()
+                return reply
+        owner = self._owners[slot]
+        if owner is not link:  # others have learned meanwhile that it was replaced
+            if rest is not None:
+                rest.abandon()
+            return answer(owner, request, deadline)
+        if isinstance(trouble, Shut):
+            return trouble
+        if rest is None:
+            return answer(link, request, deadline)
+        try:
+            return (rest.finish())[-1]
+        except LinkError as error:
+            return error
 
     def _go_on(
         self,
@@ -172,15 +222,18 @@ class SyncAsking:
         plain: bytes | None,
         deadline: float,
     ) -> object:
+        began = deadline - self._target.timeout
+        if link.circuit.is_open:  # this is the one call that tries whether the member is back
+            deadline = min(deadline, time.monotonic() + self._target.patience)
         for attempt in itertools.count():
             if not isinstance(trouble, Exception):
+                _passed(link, attempt)
                 return trouble
-            advice = advise(trouble, effect, link.endpoint)
-            if advice.error is not None:
-                raise advice.error from trouble
+            advice = self._advise(trouble, effect, link, slot)
             if advice.step is Step.STRANGE:
                 return STRANGE
             if time.monotonic() >= deadline:
+                link.circuit.failed(began, time.monotonic())
                 raise _too_late(self._target.timeout, link, trouble) from trouble
             if plain is not None and advice.step in (Step.WAIT, Step.LEARN):
                 reply = self._from_replica(slot, plain, deadline)
@@ -188,11 +241,26 @@ class SyncAsking:
                     return reply
             if advice.step is Step.TEACH and source is not None:
                 request = source
-            link = self._next_link(advice, link, slot, attempt, deadline)
+            last, link = link, self._next_link(advice, link, slot, attempt, deadline)
+            if advice.step in (Step.WAIT, Step.LEARN) and last is link and not _may_retry(link):
+                continue  # others ask it already, and more would make it worse: after the next pause
             reply = answer(link, request, deadline, asking=advice.step is Step.ASK)
             if not _is_cut_short(reply, deadline):  # else what was there before tells more
                 trouble = reply
         raise AssertionError  # pragma: no cover - the loop ends by return or raise
+
+    def _advise(self, trouble: Exception, effect: Effect, link: SyncLink, slot: int) -> Advice:
+        """What to do next, once the member's circuit has been told. Raises what cannot be helped."""
+        if isinstance(trouble, Shut) and self._owners[slot] is link:
+            raise shut_out(trouble) from trouble
+        if is_strike(trouble):
+            waited = trouble.waited if isinstance(trouble, LinkError) else 0
+            link.circuit.struck(time.monotonic() - waited)
+            link.doubt()
+        advice = advise(trouble, effect, link.endpoint)
+        if advice.error is not None:
+            raise advice.error from trouble
+        return advice
 
     def _next_link(self, advice: Advice, link: SyncLink, slot: int, attempt: int, deadline: float) -> SyncLink:
         """Where to go next with a request that met trouble, after the pause that it takes."""
@@ -216,20 +284,26 @@ class SyncAsking:
             self._bell()  # it was not rung: a connection to it may have missed bells
         return target
 
+    def _has_replicas(self) -> bool:
+        """Whether somebody could be asked in an owner's stead."""
+        return any(self._routing.routes.replicas.values())
+
     def _from_replica(self, slot: int, request: bytes, deadline: float) -> object:
         """The answer of a replica to a read while the owner is away; an error reply if there is none."""
-        owner = self._owners[slot].endpoint
+        owner, moment = self._owners[slot].endpoint, self._target.moment
         for link in self._routing.replicas_of(slot):
-            reply = answer(link, request, deadline)
+            reply = answer(link, request, min(deadline, time.monotonic() + self._target.patience / 2))
             if isinstance(reply, Exception):
                 continue
             if self._routing.is_due(_LOOK_AROUND):  # or who only reads would never hear of the next owner
-                self._routing.learn(min(deadline, time.monotonic() + self._target.patience), last=owner)
+                self._routing.learn(min(deadline, time.monotonic() + moment), last=owner)
             return reply
         return ReplyError("MASTERDOWN no replica answers")
 
     def _recover(self, link: SyncLink, trouble: Exception, attempt: int, deadline: float) -> None:
         """After trouble with an owner: wait a little and learn who owns what. Raises what cannot be helped."""
+        if isinstance(trouble, Shut):
+            raise shut_out(trouble) from trouble
         advice = advise(trouble, Effect.REPEATABLE, link.endpoint)
         if advice.error is not None:
             raise advice.error from trouble
@@ -293,6 +367,16 @@ def _ask_again(link: SyncLink, request: bytes, deadline: float, trouble: object)
         if not _is_cut_short(reply, deadline):
             return reply
     return trouble
+
+
+def _passed(link: SyncLink, attempt: int) -> None:
+    if attempt:
+        link.budget.helped()
+    link.circuit.passed(time.monotonic())
+
+
+def _may_retry(link: SyncLink) -> bool:
+    return link.budget.may_retry(time.monotonic(), link.calls)
 
 
 def _is_cut_short(trouble: object, deadline: float) -> bool:

@@ -30,6 +30,7 @@ class SyncValkeyEngine(SyncPages, SyncBells, SyncRounds):
     def __init__(self, target: Target) -> None:
         super().__init__(target)
         self._lasting: dict[Durability, SyncValkeyEngine] = {}
+        self._sure: SyncValkeyEngine | None = None
 
     def lasting(self, durability: Durability) -> SyncValkeyEngine:
         """The engine for writes that wait; the same one for the same durability."""
@@ -39,6 +40,14 @@ class SyncValkeyEngine(SyncPages, SyncBells, SyncRounds):
             return self
         known = self._lasting.get(durability)
         return known or self._lasting.setdefault(durability, SyncLasting(self, durability))
+
+    def sure_reads(self) -> SyncValkeyEngine:
+        """The engine for reads that nobody answers but owners; always the same one."""
+        from cachegrid.engines.valkey._sio.sure import SyncSure
+
+        if self._sure is None:
+            self._sure = SyncSure(self)
+        return self._sure
 
     def close(self) -> None:
         """Close every connection."""

@@ -69,6 +69,7 @@ class _Exchange:
             answers, kept = replies[: self._count], replies[self._count :]
             if any(not isinstance(answer, ReplyError) for answer in answers):
                 self._see_to(kept, is_sure=has_written(answers))
+            self._home.circuit.passed(time.monotonic())
         finally:
             self._exchange.end()
             self._home.put_back(self._link)
@@ -126,9 +127,18 @@ class _Link:
         self._idle: list[SyncLink] = []
         self._links: list[SyncLink] = []
         self._is_able = False  # to say what it is asked
+        member = routing.link(endpoint)
+        self.doubt, self.ask_circuit = member.doubt, member.ask_circuit
+        self.circuit, self.budget = member.circuit, member.budget
+
+    @property
+    def calls(self) -> int:
+        """How many requests the member was sent, apart from these."""
+        return self._routing.link(self.endpoint).calls
 
     def call(self, request: bytes) -> object:
         """One write."""
+        self.ask_circuit()
         return ((self._begin(request, 1, self._target.timeout)).finish())[0]
 
     call_once = call
@@ -139,6 +149,7 @@ class _Link:
 
     def begin(self, request: bytes, count: int) -> _Exchange:
         """Many writes."""
+        self.ask_circuit()
         return self._begin(request, count, self._target.timeout)
 
     def _begin(self, request: bytes, count: int, seconds: float, *, between: bytes = b"") -> _Exchange:
@@ -281,6 +292,9 @@ class SyncLasting(SyncValkeyEngine):
 
     def lasting(self, durability: Durability) -> SyncValkeyEngine:
         return self._engine.lasting(durability)
+
+    def sure_reads(self) -> SyncValkeyEngine:
+        return self._engine.sure_reads()
 
     def open(self) -> None:
         """Nothing has to be done: the other one is open."""

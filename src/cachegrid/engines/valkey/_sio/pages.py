@@ -15,7 +15,7 @@ from cachegrid.engines.valkey._sio.link import SyncExchange, SyncLink
 from cachegrid.engines.valkey.commands import fetch
 from cachegrid.engines.valkey.replies import unexpected
 from cachegrid.engines.valkey.slots import slots_of
-from cachegrid.engines.valkey.trouble import Effect, LinkError
+from cachegrid.engines.valkey.trouble import Effect, LinkError, Slow
 
 __all__ = ["PAGE", "Batch", "SyncPages"]
 
@@ -68,7 +68,7 @@ class SyncPages(SyncAsking):
             def request(mine: list[int], page: Sequence[bytes] = page) -> bytes:
                 return _fetch_all([page[place] for place in mine])
 
-            for mine, answers in self._exchange(page, request, range(len(page)), troubles):
+            for mine, answers in self._exchange(page, request, range(len(page)), troubles, is_read=True):
                 yield [first + place for place in mine] if first else mine, _frames_in(answers)
             if troubles:
                 batch = Batch(page, [fetch(address) for address in page], Effect.READ)
@@ -126,7 +126,8 @@ class SyncPages(SyncAsking):
         def request(mine: list[int]) -> bytes:
             return b"".join([requests[place] for place in mine])
 
-        for mine, answers in self._exchange(batch.addresses, request, places, troubles):
+        is_read = batch.effect is Effect.READ or batch.plain is not None
+        for mine, answers in self._exchange(batch.addresses, request, places, troubles, is_read=is_read):
             found.update(zip(mine, answers, strict=True))
         return found, troubles
 
@@ -136,6 +137,8 @@ class SyncPages(SyncAsking):
         request: Callable[[list[int]], bytes],
         places: Sequence[int],
         troubles: list[Trouble],
+        *,
+        is_read: bool,
     ) -> Iterator[tuple[list[int], list[object]]]:
         """
         What each owner answers to the requests that are its own, one owner after the other.
@@ -144,17 +147,24 @@ class SyncPages(SyncAsking):
         `troubles` gets what did not come to an answer.
         """
         under_way: deque[tuple[SyncLink, list[int], SyncExchange]] = deque()
+        is_eager = is_read and self._has_replicas()
         try:
             for link, mine in self._by_owner(addresses, places).items():
                 # The next owner's requests are made while the last one works already.
                 try:
-                    under_way.append((link, mine, link.begin(request(mine), len(mine))))
+                    asked, count = request(mine), len(mine)
+                    begun = link.begin(asked, count, is_eager=True) if is_eager else link.begin(asked, count)
+                    under_way.append((link, mine, begun))
                 except LinkError as error:
                     troubles += [Trouble(place, link, error) for place in mine]
             while under_way:
                 link, mine, exchange = under_way.popleft()
                 try:
                     answers = exchange.finish()
+                except Slow:
+                    exchange.leave()  # replicas are asked for all of them
+                    troubles += [Trouble(place, link, Slow(link.endpoint)) for place in mine]
+                    continue
                 except LinkError as error:
                     troubles += [Trouble(place, link, error) for place in mine]
                     continue

@@ -33,6 +33,7 @@ class SyncRouting:
         self._learning = SyncTurn()
         self._closed = False
         self._learned = 0  # how often
+        self._asked = 0  # how often somebody did
         self._looked = 0.0  # when somebody last asked, in seconds of the monotonic clock
         self._trouble: Exception | None = None  # what kept the last member that was asked from telling
 
@@ -59,6 +60,7 @@ class SyncRouting:
         with self._learning.taken(deadline - time.monotonic()) as is_ours:
             if is_ours and self._learned == seen:
                 self._looked = time.monotonic()
+                self._asked += 1
                 routes = self._ask_around(self._whom_to_ask(first, last), deadline)
                 if routes is not None:
                     self._adopt(routes)
@@ -146,8 +148,8 @@ class SyncRouting:
     def _whom_to_ask(self, first: Endpoint | None, last: Endpoint | None) -> list[Endpoint]:
         known = list(dict.fromkeys([*self.routes.endpoints(), *self._target.seeds]))
         # A member that was cut off tells old routes: do not ask the same one every time.
-        turn = self._learned % len(known)
-        known = sorted(known[turn:] + known[:turn], key=lambda endpoint: endpoint == last)
+        turn = self._asked % len(known)
+        known = sorted(known[turn:] + known[:turn], key=lambda one: (one == last, self.link(one).is_quiet))
         return known if first is None else list(dict.fromkeys([first, *known]))
 
     def _ask_around(self, whom: list[Endpoint], deadline: float) -> Routes | None:

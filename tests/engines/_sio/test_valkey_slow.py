@@ -1,0 +1,185 @@
+# Generated from tests/engines/_aio/test_valkey_slow.py by tools/colour.py. Edit that file, then run `make colour`.
+"""Members that stand still for a while: what it costs those who ask them, and nobody else."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import pytest
+
+from cachegrid.engines.valkey._sio.engine import SyncValkeyEngine
+from cachegrid.errors import CircuitOpen, EngineError, EngineTimeout, Overloaded
+from cachegrid.testing._sio.bench import frame_of
+from cachegrid.testing.loopback import LoopbackGrid
+from cachegrid.testing.waits._sio import together
+from cachegrid.waits._sio import aside, sleep
+from tests.engines._sio.opened import hurry, opened
+
+pytestmark = [pytest.mark.grid, pytest.mark.slow]
+
+PATIENCE = 10.0
+# Longer than a test: no replica takes over.
+NO_FAILOVER = {"cluster-node-timeout": "60000"}
+
+
+@pytest.fixture
+def grid() -> Iterator[LoopbackGrid]:
+    with LoopbackGrid(owners=1, replicas=1, settings=NO_FAILOVER) as grid:
+        yield grid
+
+
+@pytest.fixture
+def bare() -> Iterator[LoopbackGrid]:
+    """Two owners without replicas."""
+    with LoopbackGrid(owners=2, replicas=0, settings=NO_FAILOVER) as grid:
+        yield grid
+
+
+def address_of(grid: LoopbackGrid, index: int) -> bytes:
+    """An address that a member owns."""
+    return next(address for number in range(1000) if index == grid.owner_of(address := b"cg:slow:%d" % number))
+
+
+def error_of(act: Callable[[], object]) -> tuple[EngineError, float]:
+    """What a call raises, and after how many seconds."""
+    begun = time.monotonic()
+    with pytest.raises(EngineError) as caught:
+        act()
+    return caught.value, time.monotonic() - begun
+
+
+def once_closed(engine: SyncValkeyEngine, address: bytes) -> None:
+    """Wait until a member is asked again."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            engine.store(address, b"again", None)
+        except (CircuitOpen, EngineTimeout):
+            assert time.monotonic() < deadline
+            sleep(0.01)
+        else:
+            return
+
+
+def test_reads_wait_for_a_moment_once(grid: LoopbackGrid) -> None:
+    """
+    When an owner stands still one read waits for a moment, and all others are answered by its replica at once.
+
+    When it goes on, it is asked again.
+    """
+    address, frame = b"cg:slow", frame_of(b"kept")
+    with opened(grid.url) as engine:
+        engine.store(address, frame, None)
+        engine.raise_epoch(address)  # when it returns, the replica has what was stored before
+        engine.fetch(address)
+        aside(grid.pause, 0)
+        try:
+            begun = time.monotonic()
+            for _ in range(40):
+                assert frame == engine.fetch(address)
+                assert [frame] == engine.fetch_many([address])
+            # Each that waited for the owner would have taken a tenth of a second.
+            assert time.monotonic() - begun < 3
+            assert [True] == [path.is_quiet for path in engine.paths()]
+        finally:
+            aside(grid.resume, 0)
+        engine.store(address, b"new", None)
+        assert b"new" == engine.fetch(address)
+        assert [False] == [path.is_quiet for path in engine.paths()]
+
+
+def test_who_decides_by_what_it_reads_asks_owners_only(grid: LoopbackGrid) -> None:
+    """
+    Sure reads wait for the owner, and say so when it does not answer; they know what the engine knows.
+    """
+    address, frame = b"cg:slow", frame_of(b"kept")
+    with opened(grid.url) as engine:
+        sure = engine.sure_reads()
+        assert sure is engine.sure_reads()
+        engine.store(address, frame, None)
+        engine.raise_epoch(address)
+        assert (engine.doubt, frame) == (sure.doubt, sure.fetch(address))
+        hurry(engine, 0.5)
+        aside(grid.pause, 0)
+        try:
+            assert frame == engine.fetch(address)
+            for read in (
+                partial(sure.fetch, address),
+                partial(sure.inspect, address),
+                partial(sure.fetch_many, [address]),
+                partial(engine.renew, address, b"mine", 100),
+            ):
+                assert isinstance((error_of(read))[0], (EngineTimeout, CircuitOpen))
+            assert frame == engine.fetch(address)
+        finally:
+            aside(grid.resume, 0)
+
+
+def test_a_member_that_stands_still_holds_up_its_own_calls_only(bare: LoopbackGrid) -> None:
+    """
+    When calls to a member failed for long enough its circuit opens: those after them fail at once, and others go on.
+
+    It closes by itself when the member is back.
+    """
+    slow, well = [aside(address_of, bare, index) for index in (0, 1)]
+    with opened(bare.url + "?patience=300ms") as engine:
+        engine.store_many([(slow, b"1", None), (well, b"1", None)])
+        hurry(engine, 1.5, patience=0.3)
+        aside(bare.pause, 0)
+        try:
+            error, _ = error_of(partial(engine.store, slow, b"2", None))
+            assert type(error) is EngineTimeout
+            assert {"closed": 1, "open": 1} == states(engine)
+            begun = time.monotonic()
+            for _ in range(50):
+                assert b"1" == engine.fetch(well)
+                for act in (partial(engine.fetch, slow), partial(engine.add, slow, 1, 0, None)):
+                    # One of them tries the member now and then, and waits for one answer.
+                    assert isinstance((error_of(act))[0], (CircuitOpen, EngineTimeout))
+            assert time.monotonic() - begun < 1.5
+        finally:
+            aside(bare.resume, 0)
+        once_closed(engine, slow)
+        assert {"closed": 2} == states(engine)
+        assert b"again" == engine.fetch(slow)
+
+
+def test_no_more_wait_for_a_member_than_may(bare: LoopbackGrid) -> None:
+    """
+    Calls beyond those that may wait for one member find room within their deadline, or are told that there was none.
+    """
+    slow, well = [aside(address_of, bare, index) for index in (0, 1)]
+    with opened(bare.url) as engine:
+        engine.store_many([(slow, b"1", None), (well, b"1", None)])
+        engine._target.__dict__.update(connections=2, waiting=2, timeout=0.4)
+        for link, _ in engine._routing.owned():  # the async one has noted how many may wait when it connected
+            if hasattr(link, "_wire"):
+                link._wire._most = 2
+        aside(bare.pause, 0)
+        errors: list[EngineError] = []
+
+        def store() -> None:
+            errors.append((error_of(partial(engine.store, slow, b"2", None)))[0])
+
+        def fetch() -> None:
+            assert b"1" == engine.fetch(well)
+
+        try:
+            together(*[store] * 4, fetch)
+        finally:
+            aside(bare.resume, 0)
+        full = [error for error in errors if isinstance(error, Overloaded)]
+        assert 2 <= len(full) < 4  # a connection that is not welcomed counts, too
+        assert "cachegrid status" in str(full[0])
+        assert full[0].where.startswith("127.0.0.1:")
+        engine._target.__dict__.update(timeout=5.0)
+        once_closed(engine, slow)
+        together(*[partial(engine.fetch, slow)] * 20)  # all find room
+
+
+def states(engine: SyncValkeyEngine) -> dict[str, int]:
+    """How many circuits are in which state; one that is about to try counts as open."""
+    found = [path.circuit.replace("half-open", "open") for path in engine.paths()]
+    return {state: found.count(state) for state in sorted(set(found))}
