@@ -16,6 +16,7 @@ import cachegrid as package
 from cachegrid.cli.exits import Exit, code_of
 from cachegrid.cluster.backup import UNFINISHED
 from cachegrid.errors import NotDurable
+from cachegrid.testing.certificates import make_certificates
 from cachegrid.testing.loopback import LoopbackGrid
 from tests.cli.command import PROGRAM, Done, environment, here
 from tests.engines import servers
@@ -222,6 +223,21 @@ def test_the_doctor_finds_what_real_members_have() -> None:
         assert [grid.state.members[0].address] == found["no-replica"]["where"]
         assert "problem" == found["loose-files"]["badness"]
         assert f"problem: {dead.address}: does not answer" in run(grid, "doctor").out
+
+
+def test_a_secured_grid_is_kept_and_examined(tmp_path: Path) -> None:
+    """By its name, with TLS."""
+    with LoopbackGrid(owners=1, server=servers.redis(), tls=make_certificates(tmp_path / "pem")) as grid:
+        with package.connect(f"{grid.url}&verify_host=no") as client:
+            client.cache("prices")["a"] = 1
+        assert 1 == run(grid, "backup", str(tmp_path / "b"), "--json").told["entries"]
+        assert 1 == run(grid, "restore", str(tmp_path / "b"), "--replace", "--json").told["restored"]
+        done = run(grid, "doctor", "--json")
+        assert {"old-server"} == {one["check"] for one in done.told["findings"]} - {
+            "one-host",
+            "overcommit",
+            "huge-pages",
+        }
 
 
 def test_an_owner_of_a_grid_elsewhere_hands_over(grid: LoopbackGrid, prices: package.SyncCache) -> None:
