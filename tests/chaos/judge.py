@@ -59,7 +59,7 @@ class Verdict:
     unfenced: int = 0
     locks_lost: int = 0  # of which their holders were told
     made_up: int = 0
-    p99_before: dict[str, float] = field(default_factory=dict)  # of "read" and "write"
+    p99_apart: dict[str, float] = field(default_factory=dict)  # of "read" and "write", before and after
     p99_during: dict[str, float] = field(default_factory=dict)
 
 
@@ -124,7 +124,7 @@ def _measure(history: History, verdict: Verdict) -> None:
         return
     since, until = history.faults[0].began, history.faults[-1].whole
     first = min(call.began for call in history.calls) + WARM
-    before: dict[str, list[float]] = {"read": [], "write": []}
+    apart: dict[str, list[float]] = {"read": [], "write": []}
     during: dict[str, list[float]] = {"read": [], "write": []}
     stall = {"read": 0.0, "write": 0.0}
     for call in _singly(history.calls):
@@ -134,12 +134,12 @@ def _measure(history: History, verdict: Verdict) -> None:
         # What waits for the disk waits for its clock, and is no measure of the grid.
         if call.kept == "disk" and kind == "write":
             continue
-        if first <= call.began and call.ended < since:
-            before[kind].append(took)
+        if (first <= call.began and call.ended < since) or call.began > until:
+            apart[kind].append(took)
         elif since <= call.ended and call.began <= until:
             during[kind].append(took)
     verdict.read_stall, verdict.write_stall = stall["read"], stall["write"]
-    verdict.p99_before = {kind: _p99(took) for kind, took in before.items()}
+    verdict.p99_apart = {kind: _p99(took) for kind, took in apart.items()}
     verdict.p99_during = {kind: _p99(took) for kind, took in during.items()}
 
 

@@ -109,7 +109,7 @@ def _lost(verdict: Verdict, kept: str) -> str:
 
 
 def _p99(verdict: Verdict, kind: str) -> str:
-    return f"{_ms(verdict.p99_before.get(kind, 0.0))} → {_ms(verdict.p99_during.get(kind, 0.0))}"
+    return f"{_ms(verdict.p99_apart.get(kind, 0.0))} → {_ms(verdict.p99_during.get(kind, 0.0))}"
 
 
 def _ms(seconds: float) -> str:

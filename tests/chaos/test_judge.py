@@ -123,6 +123,15 @@ def test_a_call_of_many_keys_is_one_call() -> None:
     assert (1, {"EngineTimeout": 1}) == (verdict.calls, verdict.failed)
 
 
+def test_usual_times_are_told_apart_from_those_during_the_fault() -> None:
+    """
+    Of all but the first second, in which connections are made.
+    """
+    quick = [read(NOTHING, at, took=0.001) for at in (0.0, 1.5, 2, 16, 17)]
+    verdict = judged(read(NOTHING, 0.1, took=0.9), *quick, read(NOTHING, 10.5, took=0.2), read(NOTHING, 14, took=0.1))
+    assert (0.001, 0.2) == pytest.approx((verdict.p99_apart["read"], verdict.p99_during["read"]))
+
+
 def sum_of(found: Any) -> Any:
     """How much was found, by whatever it is told apart."""
     return sum(found.values()) if isinstance(found, dict) else found
