@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cachegrid.cluster.growth import add
+    from cachegrid.cluster.joining import Part, join
+    from cachegrid.cluster.leaving import leave
     from cachegrid.cluster.mending import heal, lost_slots
     from cachegrid.cluster.operation import Operation, Way
     from cachegrid.cluster.plan import MemberTls, Shape
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from cachegrid.cluster.startup import embedded, start
     from cachegrid.cluster.state import GridState, MemberState
     from cachegrid.cluster.takeover import failover
+    from cachegrid.cluster.tokens import issue
     from cachegrid.cluster.view import members
 
 __all__ = [
@@ -30,6 +33,7 @@ __all__ = [
     "MemberState",
     "MemberTls",
     "Operation",
+    "Part",
     "Shape",
     "Way",
     "add",
@@ -37,7 +41,10 @@ __all__ = [
     "failover",
     "find",
     "heal",
+    "issue",
+    "join",
     "kill",
+    "leave",
     "lost_slots",
     "members",
     "remove",
@@ -55,13 +62,17 @@ _HOMES = {
     "Shape": "plan",
     "MemberTls": "plan",
     "Operation": "operation",
+    "Part": "joining",
     "Way": "operation",
     "add": "growth",
     "embedded": "startup",
     "failover": "takeover",
     "find": "presence",
     "heal": "mending",
+    "issue": "tokens",
+    "join": "joining",
     "kill": "shutdown",
+    "leave": "leaving",
     "lost_slots": "mending",
     "members": "view",
     "remove": "shrinking",

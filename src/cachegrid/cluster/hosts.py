@@ -92,6 +92,7 @@ def arrange(state: GridState, way: Way) -> GridState:
         grid = half_moved_settled(there)
         place(grid, list(_takers(state, grid)), state, way)
         grid = grid.again()
+        wait_until(lambda: _not_ready(state, grid), way.timeout)
         carry_out(grid, moves(grid.owned, list(_takers(state, grid))), progress=way.progress)
         spread_owners(grid.again(), way)
     here = (replace(m, phase=Phase.HERE) if m.phase is Phase.JOINING else m for m in state.members)
@@ -192,6 +193,16 @@ def place(grid: Contacts, owners: list[str], state: GridState, way: Way, *, fres
         if one in follows:
             count[follows[one][1]] -= 1
         way.progress("replicas placed", done, done + len(left))
+
+
+def _not_ready(state: GridState, grid: Contacts) -> str:
+    """Which new owner of this host takes no writes yet: in their first two seconds as an owner servers do not."""
+    new = {member.id for member in state.members if member.phase is Phase.JOINING and member.role == "owner"}
+    for owner in (owner for owner in grid.owners if owner.id in new):
+        with grid.open(owner) as admin:
+            if "cluster_state:ok" not in admin.text("CLUSTER", "INFO"):
+                return f"{owner} takes no writes"
+    return ""
 
 
 def _takers(state: GridState, grid: Contacts) -> Iterator[str]:
