@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from cachegrid._core.durability import Durability
 from cachegrid.cluster import doctor_members, doctor_settings
 from cachegrid.cluster.doctor import CHECKS, findings, is_well
 from cachegrid.cluster.doctor_facts import Badness, Examined, Finding, HostReport, MemberReport
@@ -124,6 +125,8 @@ BROKEN: list[tuple[str, Badness, Examined, str]] = [
     ("old-server", NOTE, with_info("", {"valkey_version": "8.1.0"}), "10.0.0.1:7000"),
     ("node-timeout", WARNING, with_settings("o0", {"cluster-node-timeout": "15000"}), ""),
     ("not-on-disk", PROBLEM, replace(WELL, on_disk=True), "10.0.0.1:7000"),
+    ("durability", PROBLEM, replace(WELL, caches={"a": Durability(1), "b": Durability(2)}), "10.0.0.2:7001"),
+    ("durability", PROBLEM, replace(WELL, caches={"c": Durability(disk=True)}), "cache c"),
     ("slow-disk", WARNING, with_info("o0", {"aof_delayed_fsync": "7"}), "10.0.0.1:7000"),
     ("slow-fork", WARNING, with_info("o0", {"latest_fork_usec": "900000"}), "10.0.0.1:7000"),
     ("overcommit", NOTE, of_host(overcommit=0), ""),
@@ -150,7 +153,7 @@ def test_a_grid_that_is_well_has_no_findings() -> None:
 
 
 @pytest.mark.parametrize(
-    ("check", "badness", "grid", "where"), BROKEN, ids=[f"{check}-{badness}" for check, badness, _, _ in BROKEN]
+    ("check", "badness", "grid", "where"), BROKEN, ids=[f"{check}-{badness}" for check, badness, *_ in BROKEN]
 )
 def test_what_is_wrong_is_found_and_where(check: str, badness: Badness, grid: Examined, where: str) -> None:
     """With how bad it is, and a word on what to do."""
@@ -196,10 +199,11 @@ def test_a_full_member_that_evicts_nothing_is_a_problem() -> None:
 
 
 def test_an_old_redis_cannot_say_what_is_on_disk() -> None:
-    """A newer one can, and moves slots one key at a time."""
+    """That is bad where a cache asks for it. A newer one can, and moves slots one key at a time."""
     old = {name: value for name, value in INFO.items() if name != "valkey_version"}
-    for version, badness in (("7.0.15", WARNING), ("7.2.4", NOTE)):
-        grid = WELL
+    disk = {"a": Durability(disk=True)}
+    for version, caches, badness in (("7.0.15", {}, NOTE), ("7.0.15", disk, WARNING), ("7.2.4", disk, NOTE)):
+        grid = replace(WELL, caches=caches)
         for one in WELL.members:
             grid = changed(grid, one.id, info={**old, "redis_version": version})
         assert [badness] == [each.badness for each in found("old-server", grid)]

@@ -28,7 +28,8 @@ def doctor(*, url: Url = None, name: Name = None, config: Config = None, as_json
     from cachegrid.cluster.doctor_look import examine
 
     grid = grid_meant(url, name, config)
-    examined = examine(grid.target, name=grid.name, url=grid.url, state=grid.state)
+    caches = {name: policy.waits_for for name, policy in grid.caches.items()}
+    examined = examine(grid.target, name=grid.name, url=grid.url, state=grid.state, caches=caches)
     found = findings(examined)
     if as_json:
         print(json.dumps(_told(examined, found), indent=2))

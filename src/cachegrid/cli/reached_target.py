@@ -10,7 +10,10 @@ from cachegrid.errors import Unsupported
 from cachegrid.opening import locate
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from cachegrid.cluster.state import GridState
+    from cachegrid.config import CachePolicy
     from cachegrid.engines.valkey.target import Target
 
 __all__ = ["Meant", "grid_meant"]
@@ -25,6 +28,7 @@ class Meant(NamedTuple):
     secret: bytes | None
     namespace: str
     state: GridState | None  # of a grid of this user on this host
+    caches: Mapping[str, CachePolicy]  # of the settings
 
     def cache(self, name: str | None) -> str | None:
         """The name of a cache with its namespace. Raises ConfigError for what is no name."""
@@ -43,4 +47,4 @@ def grid_meant(url: str | None, name: str | None, config: str | None) -> Meant:
     place = locate(settings)
     if place.target is None:
         raise Unsupported(f"{place.url} has no members that could be asked")
-    return Meant(place.target, place.name, place.url, place.secret, settings.namespace, state)
+    return Meant(place.target, place.name, place.url, place.secret, settings.namespace, state, settings.caches)

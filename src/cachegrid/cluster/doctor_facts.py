@@ -6,6 +6,8 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from cachegrid._core.durability import Durability
+
 __all__ = ["Badness", "Examined", "Finding", "HostReport", "MemberReport"]
 
 
@@ -102,6 +104,7 @@ class Examined:
     on_disk: bool = False  # it was started to keep its entries on disk
     password: int | None = None  # its length; 0: none, None: nobody knows
     is_secured: bool = False  # with TLS
+    caches: Mapping[str, Durability] = field(default_factory=dict)  # what writes wait for, by the settings of programs
     unfinished: tuple[str, ...] = ()  # what was begun with members and not ended
 
     @property

@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
+from cachegrid._core.durability import Durability
 from cachegrid.cluster.admin import Admin
 from cachegrid.cluster.contacts import Contact, Contacts, open_admin
 from cachegrid.cluster.doctor_facts import Examined, HostReport, MemberReport
@@ -36,9 +37,18 @@ TAIL: Final = 256 << 10  # bytes of a log that are read
 WRITES: Final = 5
 
 
-def examine(target: Target, *, name: str = "", url: str = "", state: GridState | None = None) -> Examined:
+def examine(
+    target: Target,
+    *,
+    name: str = "",
+    url: str = "",
+    state: GridState | None = None,
+    caches: Mapping[str, Durability] | None = None,
+) -> Examined:
     """
     A grid, or one server, as it is now; with `state` one of this host. Members that do not answer are told of.
+
+    `caches` says what the writes of programs wait for.
 
     Raises an EngineError if nobody answers at all.
     """
@@ -58,6 +68,7 @@ def examine(target: Target, *, name: str = "", url: str = "", state: GridState |
         on_disk=state is not None and state.persist,
         password=len(target.password or ""),
         is_secured=target.context is not None,
+        caches=caches or {},
         unfinished=() if state is None else tuple(unfinished(state)),
     )
 

@@ -77,10 +77,15 @@ def versions(grid: Examined) -> Iterator[Finding]:
             what=f"members run {', '.join(sorted(found))}: a replica of an older one cannot read what its owner sends",
             advice="bring all to the newest: cachegrid restart --rolling --server PROGRAM",
         )
+    is_asked_for = any(wanted.disk for wanted in grid.caches.values())
     unsure = [member for member in grid.up if not _has_disk_answers(member)]
     slow = [member for member in grid.up if grid.is_cluster and not _moves_at_once(member) and member not in unsure]
     for old, badness, lacks in (
-        (unsure, Badness.WARNING, "cannot say when writes are on disk (durability disk)"),
+        (
+            unsure,
+            Badness.WARNING if is_asked_for else Badness.NOTE,
+            "cannot say when writes are on disk (durability disk)",
+        ),
         (slow, Badness.NOTE, "moves slots one key at a time, which takes longer"),
     ):
         if old:
@@ -125,6 +130,30 @@ def persistence(grid: Examined) -> Iterator[Finding]:
             where=_names(late),
             advice="give it a faster disk, or one that nobody else uses",
         )
+
+
+def durability(grid: Examined) -> Iterator[Finding]:
+    """Caches of the settings whose writes wait for what no member can give."""
+    owners = [owner for owner in grid.owners if owner.is_up]
+    unwritten = [owner for owner in owners if owner.info.get("aof_enabled", "0") != "1"]
+    for name, wanted in sorted(grid.caches.items()):
+        few = [owner for owner in owners if _copies(grid, owner) < wanted.replicas]
+        if few:
+            yield Finding(
+                check="durability",
+                badness=Badness.PROBLEM,
+                what=f"its writes wait for {wanted}, and owners have fewer replicas: they raise NotDurable",
+                where=(f"cache {name}", *_names(few)),
+                advice="give owners as many replicas, or let the cache wait for fewer",
+            )
+        if wanted.disk and unwritten:
+            yield Finding(
+                check="durability",
+                badness=Badness.PROBLEM,
+                what="its writes wait for the disk, and owners keep nothing there: they are refused",
+                where=(f"cache {name}", *_names(unwritten)),
+                advice="cachegrid up --persist, or CONFIG SET appendonly yes",
+            )
 
 
 def forks(grid: Examined) -> Iterator[Finding]:
@@ -222,6 +251,11 @@ def _names(members: Iterable[MemberReport]) -> tuple[str, ...]:
     return tuple(member.address for member in members)
 
 
+def _copies(grid: Examined, owner: MemberReport) -> int:
+    """How many replicas an owner has; a server that is no cluster tells that itself."""
+    return len(grid.replicas_of(owner)) if grid.is_cluster else owner.number("connected_slaves")
+
+
 def _memory_of(grid: Examined, members: list[MemberReport]) -> int:
     """What the host of these members has; containers may have less, which only those who run there know."""
     if grid.host and any(member.address in grid.here for member in members):
@@ -250,6 +284,7 @@ CHECKS: Final[tuple[Callable[[Examined], Iterator[Finding]], ...]] = (
     versions,
     timeouts,
     persistence,
+    durability,
     forks,
     host,
     secrets,
