@@ -290,6 +290,9 @@ class AsyncAsking:
     async def _from_replica(self, slot: int, request: bytes, deadline: float) -> object:
         """The answer of a replica to a read while the owner is away; an error reply if there is none."""
         owner, moment = self._owners[slot].endpoint, self._target.moment
+        if self._routing.is_clustered and not self._routing.replicas_of(slot) and self._routing.is_due(_LOOK_AROUND):
+            # It may have got one since the routes were learned.
+            await self._routing.learn(min(deadline, time.monotonic() + moment), last=owner)
         for link in self._routing.replicas_of(slot):
             reply = await answer(link, request, min(deadline, time.monotonic() + self._target.patience / 2))
             if isinstance(reply, Exception):
