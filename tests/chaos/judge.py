@@ -204,7 +204,7 @@ def _judge_stored(calls: list[Call], final: int | None, away: list[tuple[float, 
 def _judge_counted(calls: list[Call], final: int | None, verdict: Verdict) -> None:
     kept = calls[0].kept
     done = [call for call in calls if call.outcome == DONE and call.number > NOTHING]
-    perhaps = [call for call in calls if call.outcome != DONE and call.outcome.partition(":")[0] not in REFUSED]
+    perhaps = [call for call in calls if call.outcome != DONE and call.outcome.partition(" ")[0] not in REFUSED]
     verdict.acknowledged[kept] += len(done)
     known, seen = _Acknowledged(done), set[int]()
     for call in sorted(done, key=lambda call: call.ended):

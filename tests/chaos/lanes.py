@@ -259,5 +259,5 @@ def _name_of(error: Exception) -> str:
     """By what an error is counted: its class, and what the server said where it has no class of its own."""
     name = type(error).__name__
     if type(error) is ServerRefused:
-        return f"{name}: {str(error)[:60]}"
-    return name if isinstance(error, CacheError) else f"!{name}: {str(error)[:60]}"
+        return f"{name} ({str(error).rpartition('refused: ')[2][:80].strip()})"
+    return name if isinstance(error, CacheError) else f"!{name} ({str(error)[:80].strip()})"
