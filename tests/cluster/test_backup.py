@@ -22,7 +22,7 @@ from cachegrid.cluster.moving import carry_out
 from cachegrid.cluster.restore import Mode, Restored, restore
 from cachegrid.engines.valkey.target import Target
 from cachegrid.engines.valkey.url import parse
-from cachegrid.errors import AccessDenied, ConfigError, GridError
+from cachegrid.errors import AccessDenied, ConfigError, EngineTimeout, GridError, GridFull
 from cachegrid.testing.loopback import LoopbackGrid
 from tests.engines import servers
 
@@ -393,6 +393,35 @@ def test_a_backup_is_whole_or_not_there(grid: Any, target: Target, tmp_path: Pat
     assert MANY == kept(target, tmp_path / "b").entries
     assert [tmp_path / "b"] == list(tmp_path.iterdir())
     assert {0o700} == {(tmp_path / "b").stat().st_mode & 0o777}
+
+
+def test_a_backup_of_which_an_owner_is_lost_is_none(tmp_path: Path) -> None:
+    """Nobody takes its place: that is said in time, and nothing is left."""
+    with LoopbackGrid(owners=2, replicas=0) as source, cachegrid.connect(source.url) as before:
+        before.cache("prices").set_many(dict.fromkeys(range(MANY), "x"))
+        with pytest.raises(EngineTimeout):
+            backup(parse(source.url, timeout=1.0), tmp_path / "b", progress=once(lambda: source.kill(1) and None))
+    assert [] == list(tmp_path.iterdir())
+
+
+def test_a_grid_that_is_too_small_evicts_or_refuses(grid: Any, target: Target, tmp_path: Path) -> None:
+    """How many were evicted is told; where nothing may be, it ends, and programs see nothing of it."""
+    grid.cache("prices").set_many(dict.fromkeys(range(3 * MANY), "x" * 400))
+    kept(target, tmp_path / "b")
+    for policy in ("volatile-lru", "noeviction"):
+        with servers.Server(settings={"maxmemory": "5mb", "maxmemory-policy": policy}) as small:
+            there = parse(small.url(), timeout=5.0)
+            if policy == "noeviction":
+                with pytest.raises(GridFull):
+                    restore(there, tmp_path / "b")
+                with cachegrid.connect(small.url()) as after:
+                    assert {} == after.cache("prices").get_many(range(3 * MANY))
+            else:
+                done = brought(there, tmp_path / "b")
+                with cachegrid.connect(small.url()) as after:
+                    left = len(after.cache("prices").get_many(range(3 * MANY)))
+                assert 3 * MANY == done.restored
+                assert 0 < left <= 3 * MANY - done.evicted < 3 * MANY  # to read them takes memory, too
 
 
 def test_a_folder_that_is_in_use_is_refused(grid: Any, target: Target, tmp_path: Path) -> None:

@@ -39,9 +39,7 @@ def written(folder: Path, entries: list[Record]) -> tuple[Part, ...]:
 def manifest(parts: tuple[Part, ...]) -> Manifest:
     """One for these parts."""
     told = CacheTold(name="cg:prices", epoch=1, entries=len(RECORDS), bytes=7)
-    return Manifest(
-        version="1", grid="a", server="9", begun=1, ended=2, epochs={"cg:prices": 1}, caches=(told,), parts=parts
-    )
+    return Manifest(grid="a", server="9", begun=1, ended=2, epochs={"cg:prices": 1}, caches=(told,), parts=parts)
 
 
 def read(folder: Path, parts: tuple[Part, ...]) -> list[Record]:

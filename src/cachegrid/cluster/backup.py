@@ -125,10 +125,7 @@ class _Taking:
         # Now, and not at the beginning: what was cleared while this went on was cleared.
         epochs = self._engine.known_epochs(sorted(self._epochs)) if self._epochs else {}
         alive = {name: epoch for name, epoch in epochs.items() if epoch is not None}
-        from cachegrid import __version__
-
         return Manifest(
-            version=__version__,
             grid=self._plan.grid,
             server=server,
             begun=begun,

@@ -79,7 +79,6 @@ class CacheTold:
 class Manifest:
     """What a backup is, and from when; times are ms since 1970 by the clock of the host that made it."""
 
-    version: str  # of the package that wrote it
     grid: str
     server: str
     begun: int
