@@ -18,7 +18,6 @@ from cachegrid.cli.rebalance import DryRun
 
 if TYPE_CHECKING:
     from cachegrid.cluster.operation import Operation
-    from cachegrid.engines.valkey.slots import Endpoint
 
 __all__ = ["join", "leave", "systemd", "tls", "token"]
 
@@ -154,7 +153,7 @@ def join(
     part = Part(owners=members, replicas=replicas, memory=limit, host=host, base_port=base_port, server=server)
     said, begun = _token(token_file), time.monotonic()
     with ending_cleanly(), progress_shown(quiet=as_json) as progress:
-        state = begin(_endpoint(where), said, part, way=Way(progress=progress or (lambda *_: None)))
+        state = begin(where, said, part, way=Way(progress=progress or (lambda *_: None)))
     tell(Started(state=state, seconds=time.monotonic() - begun, was_up=False), as_json=as_json)
 
 
@@ -215,9 +214,3 @@ def _token(file: str | None) -> str:
     import getpass
 
     return getpass.getpass("token: ")
-
-
-def _endpoint(text: str) -> Endpoint:
-    from cachegrid.engines.valkey import url
-
-    return url.parse(f"valkey://{text}", timeout=1.0).seeds[0]

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import secrets
 import time
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import replace
 
 from cachegrid.cluster.agreement import PASSING, wait_until
+from cachegrid.cluster.alone import alone
 from cachegrid.cluster.balance import moves, places
 from cachegrid.cluster.contacts import Contact, Contacts
 from cachegrid.cluster.moving import carry_out
@@ -19,12 +19,10 @@ from cachegrid.cluster.spreading import next_takeover
 from cachegrid.cluster.state import GridState, MemberState, Phase, save
 from cachegrid.cluster.view import node_rows
 from cachegrid.engines.valkey.facts import NodeRow
-from cachegrid.engines.valkey.slots import slot_of
 from cachegrid.errors import EngineError, EngineTimeout, GridError, ServerRefused
 
 __all__ = [
     "acquaint",
-    "alone",
     "arrange",
     "by_host",
     "followed_elsewhere",
@@ -38,11 +36,6 @@ __all__ = [
 
 MEET_AGAIN = 2.0  # seconds until a member that is still not known is told of again
 ASK_AGAIN = 6.0  # seconds: a server gives a takeover up after five
-LOCK = b"cg!hosts"  # who arranges the grid: one host at a time
-LOCK_ENDS = 300.0  # seconds after which a host that died with it is waited for no longer
-LOCK_LOOK = 0.2
-NOBODY = b"unknown 0"
-RELEASE = "the host that began it has five minutes; then try again"
 
 
 def hosts_of(grid: Contacts) -> dict[str, list[Contact]]:
@@ -88,13 +81,13 @@ def arrange(state: GridState, way: Way) -> GridState:
     Replicas of other hosts go elsewhere where that keeps copies apart. Interrupted, the same call goes on. Raises
     GridError while another host does the same, or an EngineError.
     """
-    with alone(state, way) as there:
+    with alone(state, way) as (there, renewing):
         grid = half_moved_settled(there)
-        place(grid, list(_takers(state, grid)), state, way)
+        place(grid, list(_takers(state, grid)), state, renewing)
         grid = grid.again()
         wait_until(lambda: _not_ready(state, grid), way.timeout)
-        carry_out(grid, moves(grid.owned, list(_takers(state, grid))), progress=way.progress)
-        spread_owners(grid.again(), way)
+        carry_out(grid, moves(grid.owned, list(_takers(state, grid))), progress=renewing.progress)
+        spread_owners(grid.again(), renewing)
     here = (replace(m, phase=Phase.HERE) if m.phase is Phase.JOINING else m for m in state.members)
     state = replace(state, members=tuple(here))
     save(state)
@@ -256,45 +249,3 @@ def take_over(grid: Contacts, heir: str, way: Way) -> None:
 
     wait_until(missing, way.timeout)
     way.progress("handed over", 1, 1)
-
-
-@contextmanager
-def alone(state: GridState, way: Way) -> Iterator[Contacts]:
-    """The members of the grid, for no other host to arrange meanwhile. Raises GridError if one does for too long."""
-    mine = f"{state.host} {secrets.token_hex(4)}".encode()
-    end = time.monotonic() + way.timeout
-    while (holder := _hold(state, mine)) != mine:
-        if time.monotonic() > end:
-            who = holder.split()[0].decode()
-            raise GridError(f"host {who} is changing grid {state.name!r}: {RELEASE}")
-        time.sleep(LOCK_LOOK)
-    try:
-        yield Contacts.of_state(state)
-    finally:
-        with suppress(EngineError):
-            _release(Contacts.of_state(state), mine)
-
-
-def _hold(state: GridState, mine: bytes) -> bytes:
-    """Who holds the lock now: we, if nobody did."""
-    grid = Contacts.of_state(state)
-    with suppress(ServerRefused), grid.open(_keeper(grid)) as admin:  # refused: it has just come to own the slot
-        admin.run("SET", LOCK, mine, "NX", "PX", int(LOCK_ENDS * 1000))
-        found = admin.run("GET", LOCK)
-        return found if isinstance(found, bytes) else NOBODY
-    return NOBODY
-
-
-def _release(grid: Contacts, mine: bytes) -> None:
-    with grid.open(_keeper(grid)) as admin:
-        if admin.run("GET", LOCK) == mine:
-            admin.run("DEL", LOCK)
-
-
-def _keeper(grid: Contacts) -> Contact:
-    """The owner of the lock's slot."""
-    slot = slot_of(LOCK)
-    owner = next((one for one in grid.owners if any(slot in span for span in one.slots)), None)
-    if owner is None or not owner.is_up:
-        raise GridError("the grid is not whole: hosts that are away have to come back first, or be removed")
-    return owner

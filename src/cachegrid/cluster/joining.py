@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cachegrid.cluster.contacts import Contacts
-from cachegrid.cluster.files import write_first, write_one_more
+from cachegrid.cluster.files import sweep, write_first, write_one_more
 from cachegrid.cluster.hosts import acquaint, arrange, forget_on_all, is_uneven
 from cachegrid.cluster.identity import forget
 from cachegrid.cluster.interrupts import held_back
@@ -41,6 +41,7 @@ from cachegrid.cluster.state import (
     write_atomically,
 )
 from cachegrid.cluster.tokens import Invitation, Token, accept
+from cachegrid.engines.valkey import url
 from cachegrid.engines.valkey.slots import Endpoint
 from cachegrid.errors import ConfigError, EngineError, GridRunning, StartFailed, Unsupported
 
@@ -62,17 +63,20 @@ class Part:
     server: Path | str | None = None
 
 
-def join(where: Endpoint, token: str, part: Part, *, root: Path | None = None, way: Way | None = None) -> GridState:
+def join(
+    where: str, token: str, part: Part | None = None, *, root: Path | None = None, way: Way | None = None
+) -> GridState:
     """
     Let this host be part of the grid of which a member is at `where`, and return when it has its share of the slots.
 
-    `token` is what `cachegrid token` printed on that member's host. A host that has joined already, and whose members
-    may have died, has them started again. Until slots move nothing is left behind if anything fails; then the same call
-    goes on. Raises AccessDenied for a token that has ended, GridRunning where another grid of that name is on this
-    host, StartFailed where no member can be reached, Unsupported for another kind of server, or an EngineError.
+    That is `host:port`, as it was printed with the `token` by `cachegrid token` on another host. A host that has joined
+    already, and whose members may have died, has them started again. Until slots move nothing is left behind if
+    anything fails; then the same call goes on. Raises AccessDenied for a token that has ended, GridRunning where
+    another grid of that name is on this host, StartFailed where no member can be reached, Unsupported for another kind
+    of server, or an EngineError.
     """
-    way = way or Way()
-    invitation, own = accept(where, Token.of(token))
+    way, part = way or Way(), part or Part()
+    invitation, own = accept(_endpoint(where), Token.of(token))
     root = (root or state_root()).absolute()
     root.mkdir(mode=0o700, parents=True, exist_ok=True)
     with locked(root, checked_name(invitation.grid), timeout=way.timeout):
@@ -86,6 +90,10 @@ def join(where: Endpoint, token: str, part: Part, *, root: Path | None = None, w
         state = _started(invitation, part, own, root, way)
         forget(root, state.name)
         return arrange(state, way)
+
+
+def _endpoint(text: str) -> Endpoint:
+    return url.parse(f"valkey://{text}", timeout=TOUCH).seeds[0]
 
 
 def back_again(state: GridState, way: Way) -> GridState:
@@ -119,7 +127,8 @@ def _started(invitation: Invitation, part: Part, own: str, root: Path, way: Way)
     _refuse_other(invitation, program)
     _check_ways(invitation)
     state, plan = _planned(invitation, part, own, program, root)
-    shutil.rmtree(state.folder, ignore_errors=True)  # what an earlier try may have left: nothing runs there
+    if state.folder.exists():
+        sweep(state.folder)  # what an earlier try has left, whose starter was killed
     try:
         state = _written(state, plan, invitation)
         with Launch(state, deadline=time.monotonic() + way.timeout, progress=way.progress) as launch:
@@ -128,11 +137,20 @@ def _started(invitation: Invitation, part: Part, own: str, root: Path, way: Way)
             acquaint(state, MEETING)
             state = replace(state, stage=Stage.READY)
             save(state)
+            _forget_strays(state)
     except BaseException:
         with held_back():
             _undo(state)
         raise
     return state
+
+
+def _forget_strays(state: GridState) -> None:
+    """Let all forget members that this host had before, and which nobody needs: its disk was lost, or a join was."""
+    grid = Contacts.of_state(state)
+    followed = {one.follows for one in grid.members.values()}
+    strays = (one for one in grid.members.values() if one.endpoint.host == state.host and not one.is_up)
+    forget_on_all(grid, [one.id for one in strays if not one.slots and one.id not in followed])
 
 
 def _refuse_other(invitation: Invitation, program: ServerProgram) -> None:

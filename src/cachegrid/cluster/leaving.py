@@ -7,10 +7,10 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+from cachegrid.cluster.alone import alone
 from cachegrid.cluster.balance import moves
 from cachegrid.cluster.contacts import Contact, Contacts
 from cachegrid.cluster.hosts import (
-    alone,
     by_host,
     followed_elsewhere,
     forget_on_all,
@@ -85,13 +85,13 @@ def _left(state: GridState, grid: Contacts, way: Way) -> GridState:
     leaving = tuple(replace(member, phase=Phase.LEAVING) for member in state.members)
     state = replace(state, members=leaving)
     save(state)  # whoever comes after us knows who is about to go
-    with alone(state, way) as there:
+    with alone(state, way) as (there, renewing):
         grid = half_moved_settled(there)
         _keep_roles(grid, own)
         # To owners elsewhere alone; between those, nothing moves that need not.
-        carry_out(grid, moves(grid.owned, [one.id for one in others]), progress=way.progress)
+        carry_out(grid, moves(grid.owned, [one.id for one in others]), progress=renewing.progress)
         grid = grid.again()
-        place(grid, [one.id for one in others], state, way)
+        place(grid, [one.id for one in others], state, renewing)
     _refuse_needed(grid.again(), own)
     with held_back():
         end_members(state, state.members)
@@ -140,14 +140,14 @@ def _forgotten(state: GridState, grid: Contacts, address: str, way: Way) -> Grid
     way.tell(Operation(grid=state.name, steps=tuple(steps), shape=state.shape))
     if way.is_rehearsal:
         return state
-    with alone(state, way) as now:
+    with alone(state, way) as (now, renewing):
         forget_on_all(now, [one.id for one in lost])
         rest = half_moved_settled(_without(now, {one.id for one in lost}))
         staying = [one.id for one in rest.owners if one.slots and one.is_up and one.id not in surplus]
         if surplus:
-            carry_out(rest, moves(rest.owned, staying), progress=way.progress)
-        place(rest.again(), staying, state, way, fresh=surplus)
-        spread_owners(rest.again(), way)
+            carry_out(rest, moves(rest.owned, staying), progress=renewing.progress)
+        place(rest.again(), staying, state, renewing, fresh=surplus)
+        spread_owners(rest.again(), renewing)
     return state
 
 
