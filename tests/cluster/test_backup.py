@@ -5,6 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import signal
+import subprocess
+import sys
 import threading
 import tracemalloc
 from collections.abc import Callable, Iterator
@@ -30,6 +33,22 @@ pytestmark = [pytest.mark.grid, pytest.mark.slow]
 
 SECRET = "s" * 32
 MANY = 4_000  # entries: some pages of each owner
+
+
+# A restore that is killed when half of its entries are written.
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from cachegrid.cluster import restore
+from cachegrid.engines.valkey.url import parse
+
+def progress(what, done, total):
+    if what == "entries":
+        os.kill(os.getpid(), signal.SIGKILL)
+
+restore.PAGE = 100
+restore.restore(parse(sys.argv[1], timeout=5.0), Path(sys.argv[2]), mode=restore.Mode.REPLACE, progress=progress)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -253,16 +272,23 @@ def test_caches_with_entries_are_left_alone_unless_it_is_said_what_to_do(
 
 
 def test_what_was_replaced_takes_no_memory(grid: Any, target: Target, tmp_path: Path, members: LoopbackGrid) -> None:
-    """Nor does what a restore had written that was interrupted, once there was another."""
+    """Nor does what a restore had written that was interrupted; if it was killed, once there was another."""
     prices = grid.cache("prices")
     prices.set_many(dict.fromkeys(range(MANY), "x"))
     kept(target, tmp_path / "b")
     before = keys_in(members)
     with pytest.raises(KeyboardInterrupt):
         restore(target, tmp_path / "b", mode=Mode.REPLACE, progress=once(raising(KeyboardInterrupt)))
-    assert keys_in(members) >= before
-    assert MANY == brought(target, tmp_path / "b", mode=Mode.REPLACE).restored
     assert before + 1 == keys_in(members)  # the fencing number of the restore itself is remembered for a while
+    killing = subprocess.run([sys.executable, "-c", KILLED, members.url, str(tmp_path / "b")], check=False)
+    assert -signal.SIGKILL == killing.returncode
+    assert keys_in(members) > before + 1
+    with pytest.raises(GridError, match="another restore is at work in this grid, or was until"):
+        restore(target, tmp_path / "b", mode=Mode.REPLACE)
+    with servers_of(target) as run:
+        run("DEL", "cg!lease:{restore}")  # as when its time is over
+    assert MANY == brought(target, tmp_path / "b", mode=Mode.REPLACE).restored
+    assert before + 1 == keys_in(members)
     assert MANY == len(prices.get_many(range(MANY)))
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import enum
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -16,7 +16,7 @@ from cachegrid.cluster.backup_engine import MANY, KeepingEngine, opened
 from cachegrid.cluster.backup_files import CacheTold, Manifest, check, read_manifest, records
 from cachegrid.cluster.backup_places import Homes, Moved, Mover
 from cachegrid.engines.valkey.target import Target
-from cachegrid.errors import ConfigError, GridError
+from cachegrid.errors import ConfigError, EngineError, GridError
 
 __all__ = ["Mode", "RestorePlan", "Restored", "restore"]
 
@@ -140,7 +140,13 @@ class _Bringing:
         has_dead = _refuse_occupied(engine, plan)
         evicted = engine.evicted()
         found = self._epochs()
-        move = self._put_all(found)
+        try:
+            move = self._put_all(found)
+        except BaseException:
+            if plan.mode is not Mode.MERGE:  # nobody sees it, and it takes the memory of what programs write
+                with suppress(EngineError):
+                    self._sweep({name: epoch + 1 for name, epoch in found.items()}, since=found)
+            raise
         cleared = [] if plan.mode is Mode.MERGE else self._show(found)
         taken = sum(move.taken.values())
         if has_dead or plan.mode is Mode.REPLACE:
@@ -222,12 +228,15 @@ class _Bringing:
                 lost.append(name)
         return sorted(lost)
 
-    def _sweep(self, found: dict[str, int]) -> None:
-        """Free the memory of what is out of reach now."""
+    def _sweep(self, found: dict[str, int], since: Mapping[str, int] | None = None) -> None:
+        """Free the memory of entries of earlier epochs than these, but not of earlier ones than `since`."""
         homes = Homes()
         for page in self._engine.walk(_common({name for name in found if "/" not in name})):
             dead = [
-                address for address in page if (home := homes.of(address)) and home.epochs[0] < found.get(home.cache, 0)
+                address
+                for address in page
+                if (home := homes.of(address))
+                and (since or {}).get(home.cache, 0) <= home.epochs[0] < found.get(home.cache, 0)
             ]
             if dead:
                 self._engine.drop_many(dead)
