@@ -234,7 +234,7 @@ def test_the_doctor_finds_what_real_members_have() -> None:
         assert [dead.address] == found["dead-member"]["where"]
         assert [grid.state.members[0].address] == found["no-replica"]["where"]
         assert "problem" == found["loose-files"]["badness"]
-        assert f"problem: {dead.address}: does not answer" in run(grid, "doctor").out
+        assert f"problem: {dead.address}: cannot be reached: " in run(grid, "doctor").out
 
 
 def test_a_secured_grid_is_kept_and_examined(tmp_path: Path) -> None:

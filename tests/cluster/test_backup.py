@@ -346,7 +346,7 @@ def test_times_end_when_they_would_have_or_go_on(grid: Any, target: Target, tmp_
     """What has ended by the time of a restore does not come back, unless times go on where they were."""
     prices = grid.cache("prices")
     prices.set_many({"short": 1, "long": 2}, ttl=600)
-    prices.set("short", 1, ttl=0.2)
+    prices.set("short", 1, ttl=1.5)
     prices["ever"] = 3
     kept(target, tmp_path / "b")
     waiting(lambda: "short" not in prices)

@@ -98,6 +98,7 @@ PROBLEM, WARNING, NOTE = Badness
 
 BROKEN: list[tuple[str, Badness, Examined, str]] = [
     ("dead-member", PROBLEM, changed(WELL, "r1", silence="cannot be reached"), "10.0.0.3:7004"),
+    ("dead-member", PROBLEM, changed(WELL, "r1", silence="says nothing", has_process=True), "10.0.0.3:7004"),
     ("lost-slots", PROBLEM, changed(WELL, "o1", slots=(range(5_461, 10_922),)), ""),
     ("cut-off", PROBLEM, changed(WELL, "o1", health={"cluster_state": "fail"}), "10.0.0.2:7001"),
     ("disagreement", WARNING, changed(WELL, "r2", view={**VIEW, "o0": ("o1", ())}), "10.0.0.1:7005"),
@@ -220,6 +221,14 @@ def test_a_dead_owner_is_told_of_once() -> None:
         WELL, "o0", silence="does not answer", info={}, settings=None, health={}, view={}, skew=None, starts=0
     )
     assert ["dead-member"] == [each.check for each in findings(dead)]
+
+
+def test_who_is_dead_and_who_stands_still_are_two_findings() -> None:
+    """What to do is not the same."""
+    grid = changed(changed(WELL, "r1", silence="says nothing", has_process=True), "r2", silence="cannot be reached")
+    dead, still = found("dead-member", grid)
+    assert ("cannot be reached", "says nothing, and its process is there") == (dead.what, still.what)
+    assert ("cachegrid heal starts it again", True) == (dead.advice, "SIGSTOP" in still.advice)
 
 
 def test_one_server_is_no_cluster_and_needs_no_slots() -> None:

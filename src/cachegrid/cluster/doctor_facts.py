@@ -48,6 +48,7 @@ class MemberReport:
     half_moved: int = 0  # slots on their way to or from it
     skew: float | None = None  # seconds by which its clock is ahead of ours
     blur: float = 0.0  # seconds by which that may be wrong
+    has_process: bool = False  # it runs on this host, whether it answers or not
     starts: int = 0  # how often it was started within the last hour, where its log can be read
 
     @property

@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -21,6 +22,7 @@ from cachegrid.cluster.contacts import Contact, Contacts, open_admin
 from cachegrid.cluster.doctor_facts import Examined, HostReport, MemberReport
 from cachegrid.cluster.memory import memory_there
 from cachegrid.cluster.operation import unfinished
+from cachegrid.cluster.presence import pid_of
 from cachegrid.cluster.state import GridState
 from cachegrid.engines.valkey.facts import read_info, read_rows
 from cachegrid.engines.valkey.slots import Endpoint
@@ -60,7 +62,7 @@ def examine(
     return Examined(
         name=name,
         url=url,
-        members=_with_starts(members, state),
+        members=_with_processes(members, state),
         is_cluster=is_cluster,
         host=None if state is None else _host(state),
         here=() if state is None else tuple(member.address for member in state.members),
@@ -149,15 +151,16 @@ def _reason(error: EngineError) -> str:
     return said.removeprefix("member").strip().removeprefix("the connection to member").strip()
 
 
-def _with_starts(members: tuple[MemberReport, ...], state: GridState | None) -> tuple[MemberReport, ...]:
-    """The reports with how often members of this host were started lately, by their logs."""
-    if state is None:
-        return members
-    from dataclasses import replace
-
+def _with_processes(members: tuple[MemberReport, ...], state: GridState | None) -> tuple[MemberReport, ...]:
+    """The reports with what is known of members of this host without asking them: their processes, and their logs."""
     since = datetime.now(UTC).astimezone() - timedelta(hours=1)
-    starts = {member.address: _starts(member.log, since) for member in state.members}
-    return tuple(replace(member, starts=starts.get(member.address, 0)) for member in members)
+    here = {} if state is None else {member.id: member for member in state.members}
+    return tuple(
+        replace(report, has_process=bool(pid_of(member)), starts=_starts(member.log, since))
+        if (member := here.get(report.id))
+        else report
+        for report in members
+    )
 
 
 def _starts(log: Path, since: datetime) -> int:

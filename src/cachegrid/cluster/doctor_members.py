@@ -21,16 +21,17 @@ CONNECTIONS: Final = 0.8  # of those that a member takes
 
 def dead_members(grid: Examined) -> Iterator[Finding]:
     """Members that do not answer."""
-    dead = [member for member in grid.members if not member.is_up]
-    if dead:
-        reasons = "; ".join(dict.fromkeys(member.silence for member in dead))
-        yield Finding(
-            check="dead-member",
-            badness=Badness.PROBLEM,
-            what=f"does not answer: {reasons}",
-            where=_names(dead),
-            advice="cachegrid heal starts it again" if grid.host else "start it again where it runs",
-        )
+    silent = [member for member in grid.members if not member.is_up]
+    still = [member for member in silent if member.has_process]
+    for members, what, advice in (
+        ([member for member in silent if member not in still], "", _advice_on_dead(is_here=grid.host is not None)),
+        (still, ", and its process is there", "see whether it was stopped (SIGSTOP), or waits for memory or a disk"),
+    ):
+        if members:
+            reasons = "; ".join(dict.fromkeys(member.silence for member in members))
+            yield Finding(
+                check="dead-member", badness=Badness.PROBLEM, what=reasons + what, where=_names(members), advice=advice
+            )
 
 
 def lost_slots(grid: Examined) -> Iterator[Finding]:
@@ -235,6 +236,10 @@ def unsaved(grid: Examined) -> Iterator[Finding]:
             where=_names(failing),
             advice="see whether its disk is full or broken; its log says why",
         )
+
+
+def _advice_on_dead(*, is_here: bool) -> str:
+    return "cachegrid heal starts it again" if is_here else "start it again where it runs"
 
 
 def _advice_on_replicas(*, is_here: bool) -> str:
