@@ -38,6 +38,7 @@ COMMANDS = [
     "join",
     "leave",
     "tls",
+    "systemd",
     "demo",
     "bench",
     "version",
