@@ -94,6 +94,7 @@ def test_a_dry_run_writes_nothing(grid: LoopbackGrid, prices: package.SyncCache,
     prices.clear()
     done = run(grid, "restore", str(folder), "--dry-run")
     assert (Exit.DONE, None) == (done.code, prices.get("a"))
+    assert done.out.endswith("\nall its files are whole; nothing was written\n")
     part = folder / "entries-00001"
     part.write_bytes(part.read_bytes()[:-1])
     done = run(grid, "restore", str(folder), "--dry-run")

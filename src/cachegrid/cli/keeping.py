@@ -134,8 +134,8 @@ def restore(
     seconds = time.monotonic() - begun
     if as_json:
         print(json.dumps(_restore_told(grid, told[0], done, seconds), indent=2))
-    elif done:
-        print(_restored_text(done, seconds))
+    else:
+        print(_restored_text(done, seconds) if done else "all its files are whole; nothing was written")
     if done and (done.unsigned or done.evicted or done.cleared):
         raise typer.Exit(Exit.NO)
 
