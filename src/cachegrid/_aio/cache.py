@@ -92,15 +92,19 @@ class AsyncCache(AsyncLoads, AsyncFace):
     # Writing.
 
     async def set(self, key: Key, value: Any, *, ttl: Span = UNSAID, idle: Span = UNSAID) -> None:
-        """Store a value, whatever was there. Raises ValueTooLarge; the old entry is as it was then."""
+        """
+        Store a value, whatever was there. Raises ValueTooLarge and GridFull; the old entry is as it was then.
+
+        Where the policy says `on_full="skip"`, a full member keeps neither: the old entry is dropped, and `skips` in
+        `stats()` counts it.
+        """
         ends = self._ends(ttl, idle)
 
-        async def act(space: Space) -> None:
+        async def act(space: Space) -> bool:
             address = space.address(key)
-            await self._writer.store(address, self._freeze(address, key, value, ends), ends.engine)
+            return await self._put(address, self._freeze(address, key, value, ends), ends.engine)
 
-        await self._steadily(act, [key])
-        self._counters.stores += 1
+        self._counters.stores += await self._steadily(act, [key])
 
     @overload
     async def set_many(self, values: Mapping[Key, Any], *, ttl: Span = UNSAID, idle: Span = UNSAID) -> None: ...
@@ -112,18 +116,17 @@ class AsyncCache(AsyncLoads, AsyncFace):
         """
         Store many values, of a mapping or of pairs, with one trip to each member; not one atomic step.
 
-        Encodes all before it stores any.
+        Encodes all before it stores any. What a full member does not take is as `set` says.
         """
         ends = self._ends(ttl, idle)
         values = _paired(values)
 
-        async def act(space: Space) -> None:
+        async def act(space: Space) -> int:
             addressed = [(space.address(key), key, value) for key, value in values.items()]
             items = [(where, self._freeze(where, key, value, ends), ends.engine) for where, key, value in addressed]
-            await self._writer.store_many(items)
+            return await self._put_many(items)
 
-        await self._steadily(act, list(values))
-        self._counters.stores += len(values)
+        self._counters.stores += await self._steadily(act, list(values))
 
     async def touch(self, key: Key, ttl: Span = UNSAID) -> bool:
         """Give an entry a new time to live from now; whether there is one. Its idle time goes on."""

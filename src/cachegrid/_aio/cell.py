@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple, NoReturn, TypeVar, cast
 from cachegrid._aio.ability import AsyncAbleEngine, able, refusal
 from cachegrid._aio.hub import CLOSED, UNOPENED, AsyncHub
 from cachegrid._aio.lock import AsyncGridLock
+from cachegrid._aio.outage import AsyncOutage
 from cachegrid._aio.telling import AsyncTelling
 from cachegrid._core import frame as frames
 from cachegrid._core.address import NEVER, Key, Space, epoch_in
@@ -26,7 +27,7 @@ from cachegrid.codecs import compose
 from cachegrid.config import CachePolicy
 from cachegrid.engines._aio.protocol import AsyncSureReads
 from cachegrid.engines.ages import AGES
-from cachegrid.errors import ConfigError, EngineError, FrameError, NotDurable
+from cachegrid.errors import ConfigError, EngineError, FrameError, GridFull, NotDurable
 from cachegrid.near.nearby import cleared, seen, wrote
 from cachegrid.waits._aio import AsyncWork
 
@@ -80,6 +81,7 @@ class AsyncCell:
         # For reading, for writing, for reads that decide something, and the one that the hub has opened.
         self._engine = self._writer = self._sure = self._home = UNOPENED
         self._sweeper: AsyncWork | None = None
+        self._outage = AsyncOutage("/".join(self._names))
         self._closures: dict[str, dict[str, str]] = {}  # what functions that are kept here were made with, by label
         self._twins: dict[Durability, Any] = {}  # of a cache, the same with another durability
         hub.enter(self)
@@ -329,6 +331,30 @@ class AsyncCell:
             ttl=ends.ttl,
             idle=ends.idle,
         )
+
+    async def _put(self, address: bytes, frame: bytes, ttl: int | None) -> bool:
+        """Store a frame; False where a full member may be passed over, and was."""
+        try:
+            await self._writer.store(address, frame, ttl)
+        except GridFull:
+            if self.policy.on_full != "skip":
+                raise
+            # What is there is older than what its writer meant to be read: nothing is better.
+            await self._writer.drop(address)
+            self._counters.skips += 1
+            return False
+        return True
+
+    async def _put_many(self, items: Sequence[tuple[bytes, bytes, int | None]]) -> int:
+        """The same for many; how many were stored."""
+        try:
+            await self._writer.store_many(items)
+        except GridFull:
+            if self.policy.on_full != "skip":
+                raise
+            # One member is full, perhaps, and the others are not.
+            return sum([await self._put(*item) for item in items])
+        return len(items)
 
     def _needs_times(self, asked: str) -> None:
         """Refuse an idle time that nobody would start anew."""

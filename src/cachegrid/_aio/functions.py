@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, Final, Generic, ParamSpec, Protocol, Self, TypeVar, overload
 
 from cachegrid._aio.cell import FAR
+from cachegrid._aio.outage import OUTAGE
 from cachegrid._core.address import Key
 from cachegrid._core.binding import Binder
 from cachegrid._core.closures import difference, fixed_in
 from cachegrid._core.miss import MISS
-from cachegrid.errors import ConfigError, ValueRefused
+from cachegrid.errors import ConfigError, EngineError, ValueRefused
 from cachegrid.waits._aio import mark_colour
 
 if TYPE_CHECKING:
@@ -79,14 +80,19 @@ class AsyncCachedFunction(Generic[P, T]):
         cache, key = self.cache, self._make_key(args, kwargs)
         value: T = cache._near(key, is_plain=self._is_bound)  # noqa: SLF001 - the cache hands itself to its functions
         if value is FAR:
-            value = await cache._read_grid(key)  # noqa: SLF001 - as above
+            try:
+                value = await cache._read_grid(key)  # noqa: SLF001 - as above
+            except OUTAGE as trouble:
+                return await self._loaded(key, args, kwargs, trouble)
         return await self._loaded(key, args, kwargs) if value is MISS else value
 
     # Apart from the call: a function inside it, that knows the arguments, would slow down those that find a result.
-    async def _loaded(self, key: Key, args: Any, kwargs: Any) -> T:
+    async def _loaded(self, key: Key, args: Any, kwargs: Any, trouble: EngineError | None = None) -> T:
         async def load() -> T:
             return await self._function(*args, **kwargs)
 
+        if trouble is not None:
+            return await self.cache._load_past(key, load, trouble)  # noqa: SLF001 - as above
         return await self.cache._load(key, load, self.cache._ends_by_policy)  # noqa: SLF001 - as above
 
     def key(self, *args: P.args, **kwargs: P.kwargs) -> Key:

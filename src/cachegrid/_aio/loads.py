@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 from cachegrid._aio.cell import Ends
 from cachegrid._aio.changes import AsyncChanges
 from cachegrid._aio.flights import UNLEASED, AsyncLanding, Landed, is_loading, is_spoiled
+from cachegrid._aio.outage import OUTAGE
 from cachegrid._core.address import Key, Space
 from cachegrid._core.frame import version_of
 from cachegrid._core.miss import MISS, UNSAID
 from cachegrid._core.units import Span
 from cachegrid.errors import (
     ConfigError,
+    EngineError,
     EngineTimeout,
     FrameError,
     GridFull,
@@ -43,6 +45,7 @@ class _Load:
     ends: Ends
     loader: Callable[[], Awaitable[Any]]
     is_damaged: bool = False  # what is there
+    has_begun: bool = False
     has_loaded: bool = False
     value: object = MISS  # decoded, or as the loader gave it
 
@@ -64,15 +67,23 @@ class AsyncLoads(AsyncChanges):
         most `wait` of the cache's policy (then LoadTimeout). If it fails its caller gets the error and another
         caller's loader is tried; if its process dies, another takes over when the lease has ended. What is set while
         the loader works stays, and what is deleted meanwhile, by whichever process, is not stored. If the grid cannot
-        store the result, who waited gets it all the same, and `store_failures` in `stats()` counts it.
+        store the result, who waited gets it all the same, and `store_failures` in `stats()` counts it. If it cannot
+        even be asked, that is EngineTimeout or Unreachable; where the cache's policy says `on_outage="load"`, the
+        loader runs, its result is kept nowhere, and `outage_loads` counts it.
         """
         ends = self._ends(ttl, idle)
-        value = await self._read(key)
+        try:
+            value = await self._read(key)
+        except OUTAGE as trouble:
+            return await self._load_past(key, loader, trouble)
         return value if value is not MISS else await self._load(key, loader, ends)
 
     async def _load(self, key: Key, loader: Callable[[], Awaitable[T]], ends: Ends) -> T:
         """`get_or_load` for who has just missed."""
-        space = await self._settle()
+        try:
+            space = await self._settle()
+        except OUTAGE as trouble:
+            return await self._load_past(key, loader, trouble)
         address = space.address(key)
         if is_loading(address):
             return await self._call(loader)  # the loader asks for its own key: it must not wait for itself
@@ -86,12 +97,29 @@ class AsyncLoads(AsyncChanges):
             self._lease,
             self._wait,
         )
-        frame = await self._hub.flights.land(landing)
+        try:
+            frame = await self._hub.flights.land(landing)
+        except OUTAGE as trouble:
+            if load.has_begun:  # it is the loader's own
+                raise
+            return await self._load_past(key, loader, trouble)
         if not load.has_loaded:
             self._counters.load_waits += 1
         if load.value is not MISS:
             return cast("T", load.value)
         return self._thaw_quietly(address, frame)  # type: ignore[no-any-return] # what another caller has in hand
+
+    async def _load_past(self, key: Key, loader: Callable[[], Awaitable[T]], trouble: EngineError) -> T:
+        """What the loader gives, where the policy lets loads go past a grid in trouble; else raises the trouble."""
+        if self.policy.on_outage != "load":
+            raise trouble
+        self._outage.note(trouble)
+
+        async def load() -> T:
+            self._counters.outage_loads += 1
+            return await self._count_load(partial(self._call, loader))
+
+        return await self._outage.load(self._hub.flights, self._space.address(key), load, self._wait)
 
     async def _look(self, load: _Load) -> bytes | None:
         """Ask the grid. What cannot be read counts as nothing."""
@@ -107,6 +135,7 @@ class AsyncLoads(AsyncChanges):
 
     async def _ask_origin(self, load: _Load) -> bytes:
         """The frame of what the loader gives. Raises what the loader raises, and for what the codec refuses."""
+        load.has_begun = True
         load.value = await self._count_load(partial(self._call, load.loader))
         load.has_loaded = True
         return self._freeze(load.address, load.key, load.value, load.ends)

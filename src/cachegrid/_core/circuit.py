@@ -104,7 +104,7 @@ class Budget:
         since = 0.0 if self._then is None else max(0.0, now - self._then)
         earned = since * self._floor + max(0, calls - self._calls) * self._share
         most = _KEPT * self._floor + max(0, calls - self._calls) * self._share
-        self._tokens = min(self._tokens + earned, most)
+        self._tokens = max(self._tokens, min(self._tokens + earned, most))
         self._then, self._calls = now, calls
         if self._tokens < 1:
             self.denied += 1

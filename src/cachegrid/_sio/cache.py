@@ -93,15 +93,19 @@ class SyncCache(SyncLoads, SyncFace):
     # Writing.
 
     def set(self, key: Key, value: Any, *, ttl: Span = UNSAID, idle: Span = UNSAID) -> None:
-        """Store a value, whatever was there. Raises ValueTooLarge; the old entry is as it was then."""
+        """
+        Store a value, whatever was there. Raises ValueTooLarge and GridFull; the old entry is as it was then.
+
+        Where the policy says `on_full="skip"`, a full member keeps neither: the old entry is dropped, and `skips` in
+        `stats()` counts it.
+        """
         ends = self._ends(ttl, idle)
 
-        def act(space: Space) -> None:
+        def act(space: Space) -> bool:
             address = space.address(key)
-            self._writer.store(address, self._freeze(address, key, value, ends), ends.engine)
+            return self._put(address, self._freeze(address, key, value, ends), ends.engine)
 
-        self._steadily(act, [key])
-        self._counters.stores += 1
+        self._counters.stores += self._steadily(act, [key])
 
     @overload
     def set_many(self, values: Mapping[Key, Any], *, ttl: Span = UNSAID, idle: Span = UNSAID) -> None: ...
@@ -113,18 +117,17 @@ class SyncCache(SyncLoads, SyncFace):
         """
         Store many values, of a mapping or of pairs, with one trip to each member; not one atomic step.
 
-        Encodes all before it stores any.
+        Encodes all before it stores any. What a full member does not take is as `set` says.
         """
         ends = self._ends(ttl, idle)
         values = _paired(values)
 
-        def act(space: Space) -> None:
+        def act(space: Space) -> int:
             addressed = [(space.address(key), key, value) for key, value in values.items()]
             items = [(where, self._freeze(where, key, value, ends), ends.engine) for where, key, value in addressed]
-            self._writer.store_many(items)
+            return self._put_many(items)
 
-        self._steadily(act, list(values))
-        self._counters.stores += len(values)
+        self._counters.stores += self._steadily(act, list(values))
 
     def touch(self, key: Key, ttl: Span = UNSAID) -> bool:
         """Give an entry a new time to live from now; whether there is one. Its idle time goes on."""

@@ -22,12 +22,13 @@ from cachegrid._core.units import Duration, Span, bytes_of, milliseconds, second
 from cachegrid._sio.ability import SyncAbleEngine, able, refusal
 from cachegrid._sio.hub import CLOSED, UNOPENED, SyncHub
 from cachegrid._sio.lock import SyncGridLock
+from cachegrid._sio.outage import SyncOutage
 from cachegrid._sio.telling import SyncTelling
 from cachegrid.codecs import compose
 from cachegrid.config import CachePolicy
 from cachegrid.engines._sio.protocol import SyncSureReads
 from cachegrid.engines.ages import AGES
-from cachegrid.errors import ConfigError, EngineError, FrameError, NotDurable
+from cachegrid.errors import ConfigError, EngineError, FrameError, GridFull, NotDurable
 from cachegrid.near.nearby import cleared, seen, wrote
 from cachegrid.waits._sio import SyncWork
 
@@ -81,6 +82,7 @@ class SyncCell:
         # For reading, for writing, for reads that decide something, and the one that the hub has opened.
         self._engine = self._writer = self._sure = self._home = UNOPENED
         self._sweeper: SyncWork | None = None
+        self._outage = SyncOutage("/".join(self._names))
         self._closures: dict[str, dict[str, str]] = {}  # what functions that are kept here were made with, by label
         self._twins: dict[Durability, Any] = {}  # of a cache, the same with another durability
         hub.enter(self)
@@ -330,6 +332,30 @@ class SyncCell:
             ttl=ends.ttl,
             idle=ends.idle,
         )
+
+    def _put(self, address: bytes, frame: bytes, ttl: int | None) -> bool:
+        """Store a frame; False where a full member may be passed over, and was."""
+        try:
+            self._writer.store(address, frame, ttl)
+        except GridFull:
+            if self.policy.on_full != "skip":
+                raise
+            # What is there is older than what its writer meant to be read: nothing is better.
+            self._writer.drop(address)
+            self._counters.skips += 1
+            return False
+        return True
+
+    def _put_many(self, items: Sequence[tuple[bytes, bytes, int | None]]) -> int:
+        """The same for many; how many were stored."""
+        try:
+            self._writer.store_many(items)
+        except GridFull:
+            if self.policy.on_full != "skip":
+                raise
+            # One member is full, perhaps, and the others are not.
+            return sum([self._put(*item) for item in items])
+        return len(items)
 
     def _needs_times(self, asked: str) -> None:
         """Refuse an idle time that nobody would start anew."""

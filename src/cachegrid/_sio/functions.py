@@ -18,7 +18,8 @@ from cachegrid._core.binding import Binder
 from cachegrid._core.closures import difference, fixed_in
 from cachegrid._core.miss import MISS
 from cachegrid._sio.cell import FAR
-from cachegrid.errors import ConfigError, ValueRefused
+from cachegrid._sio.outage import OUTAGE
+from cachegrid.errors import ConfigError, EngineError, ValueRefused
 from cachegrid.waits._sio import mark_colour
 
 if TYPE_CHECKING:
@@ -80,14 +81,19 @@ class SyncCachedFunction(Generic[P, T]):
         cache, key = self.cache, self._make_key(args, kwargs)
         value: T = cache._near(key, is_plain=self._is_bound)  # noqa: SLF001 - the cache hands itself to its functions
         if value is FAR:
-            value = cache._read_grid(key)  # noqa: SLF001 - as above
+            try:
+                value = cache._read_grid(key)  # noqa: SLF001 - as above
+            except OUTAGE as trouble:
+                return self._loaded(key, args, kwargs, trouble)
         return self._loaded(key, args, kwargs) if value is MISS else value
 
     # Apart from the call: a function inside it, that knows the arguments, would slow down those that find a result.
-    def _loaded(self, key: Key, args: Any, kwargs: Any) -> T:
+    def _loaded(self, key: Key, args: Any, kwargs: Any, trouble: EngineError | None = None) -> T:
         def load() -> T:
             return self._function(*args, **kwargs)
 
+        if trouble is not None:
+            return self.cache._load_past(key, load, trouble)  # noqa: SLF001 - as above
         return self.cache._load(key, load, self.cache._ends_by_policy)  # noqa: SLF001 - as above
 
     def key(self, *args: P.args, **kwargs: P.kwargs) -> Key:

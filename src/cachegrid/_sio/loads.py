@@ -16,8 +16,10 @@ from cachegrid._core.units import Span
 from cachegrid._sio.cell import Ends
 from cachegrid._sio.changes import SyncChanges
 from cachegrid._sio.flights import UNLEASED, Landed, SyncLanding, is_loading, is_spoiled
+from cachegrid._sio.outage import OUTAGE
 from cachegrid.errors import (
     ConfigError,
+    EngineError,
     EngineTimeout,
     FrameError,
     GridFull,
@@ -44,6 +46,7 @@ class _Load:
     ends: Ends
     loader: Callable[[], Any]
     is_damaged: bool = False  # what is there
+    has_begun: bool = False
     has_loaded: bool = False
     value: object = MISS  # decoded, or as the loader gave it
 
@@ -63,15 +66,23 @@ class SyncLoads(SyncChanges):
         most `wait` of the cache's policy (then LoadTimeout). If it fails its caller gets the error and another
         caller's loader is tried; if its process dies, another takes over when the lease has ended. What is set while
         the loader works stays, and what is deleted meanwhile, by whichever process, is not stored. If the grid cannot
-        store the result, who waited gets it all the same, and `store_failures` in `stats()` counts it.
+        store the result, who waited gets it all the same, and `store_failures` in `stats()` counts it. If it cannot
+        even be asked, that is EngineTimeout or Unreachable; where the cache's policy says `on_outage="load"`, the
+        loader runs, its result is kept nowhere, and `outage_loads` counts it.
         """
         ends = self._ends(ttl, idle)
-        value = self._read(key)
+        try:
+            value = self._read(key)
+        except OUTAGE as trouble:
+            return self._load_past(key, loader, trouble)
         return value if value is not MISS else self._load(key, loader, ends)
 
     def _load(self, key: Key, loader: Callable[[], T], ends: Ends) -> T:
         """`get_or_load` for who has just missed."""
-        space = self._settle()
+        try:
+            space = self._settle()
+        except OUTAGE as trouble:
+            return self._load_past(key, loader, trouble)
         address = space.address(key)
         if is_loading(address):
             return self._call(loader)  # the loader asks for its own key: it must not wait for itself
@@ -85,12 +96,29 @@ class SyncLoads(SyncChanges):
             self._lease,
             self._wait,
         )
-        frame = self._hub.flights.land(landing)
+        try:
+            frame = self._hub.flights.land(landing)
+        except OUTAGE as trouble:
+            if load.has_begun:  # it is the loader's own
+                raise
+            return self._load_past(key, loader, trouble)
         if not load.has_loaded:
             self._counters.load_waits += 1
         if load.value is not MISS:
             return cast("T", load.value)
         return self._thaw_quietly(address, frame)  # type: ignore[no-any-return] # what another caller has in hand
+
+    def _load_past(self, key: Key, loader: Callable[[], T], trouble: EngineError) -> T:
+        """What the loader gives, where the policy lets loads go past a grid in trouble; else raises the trouble."""
+        if self.policy.on_outage != "load":
+            raise trouble
+        self._outage.note(trouble)
+
+        def load() -> T:
+            self._counters.outage_loads += 1
+            return self._count_load(partial(self._call, loader))
+
+        return self._outage.load(self._hub.flights, self._space.address(key), load, self._wait)
 
     def _look(self, load: _Load) -> bytes | None:
         """Ask the grid. What cannot be read counts as nothing."""
@@ -106,6 +134,7 @@ class SyncLoads(SyncChanges):
 
     def _ask_origin(self, load: _Load) -> bytes:
         """The frame of what the loader gives. Raises what the loader raises, and for what the codec refuses."""
+        load.has_begun = True
         load.value = self._count_load(partial(self._call, load.loader))
         load.has_loaded = True
         return self._freeze(load.address, load.key, load.value, load.ends)

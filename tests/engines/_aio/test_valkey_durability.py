@@ -164,6 +164,35 @@ async def test_nobody_has_so_many_replicas(grid: LoopbackGrid) -> None:
         assert NEW == await engine.fetch(b"cg:durable")
 
 
+async def test_a_replica_that_came_after_the_routes_were_learned_is_waited_for(grid: LoopbackGrid) -> None:
+    """
+    It is lost for a moment, and comes back: as right after a failover, when nobody knew yet who follows the new owner.
+    """
+    [address] = await aside(addresses_of, grid, 0)
+    async with opened(grid.url) as engine:
+        lasting = engine.lasting(ONE)
+        await lasting.store(address, OLD, None)
+        routing = engine._routing
+        routing.routes.replicas.clear()
+        routing._looked = 0.0
+        await aside(grid.pause, OWNERS)
+        try:
+            await aside(lose_replicas, grid, 0)
+            waiting = begin(partial(lasting.store, address, NEW, None))
+            while not (waiting.is_done or routing._looked):
+                await engine.fetch(address)
+        finally:
+            await aside(grid.resume, OWNERS)
+        await waiting.result()
+        assert NEW == await aside(on_replica, grid, address)
+
+
+def lose_replicas(grid: LoopbackGrid, owner: int) -> None:
+    """Break the connections of an owner's replicas, which are made anew within a second."""
+    with grid.admin(owner) as admin:
+        admin.run("CLIENT", "KILL", "TYPE", "replica")
+
+
 async def test_who_does_not_wait_is_not_held_up(grid: LoopbackGrid) -> None:
     """
     While a replica stands still, other calls go past those that wait for it; and they wait apart, and not for ever.

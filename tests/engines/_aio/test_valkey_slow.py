@@ -8,8 +8,10 @@ from functools import partial
 
 import pytest
 
+from cachegrid.config import Settings
 from cachegrid.engines.valkey._aio.engine import AsyncValkeyEngine
 from cachegrid.errors import CircuitOpen, EngineError, EngineTimeout, Overloaded
+from cachegrid.opening._aio import make_grid
 from cachegrid.testing._aio.bench import frame_of
 from cachegrid.testing.loopback import LoopbackGrid
 from cachegrid.testing.waits._aio import together
@@ -176,6 +178,35 @@ async def test_no_more_wait_for_a_member_than_may(bare: LoopbackGrid) -> None:
         engine._target.__dict__.update(timeout=5.0)
         await once_closed(engine, slow)
         await together(*[partial(engine.fetch, slow)] * 20)  # all find room
+
+
+async def test_loads_go_past_a_grid_that_is_gone_quickly(bare: LoopbackGrid) -> None:
+    """
+    When circuits are open, who may load past the grid does so at once, and not each after the time of a call.
+    """
+    grid = make_grid(Settings(url=bare.url + "?patience=300ms", timeout=1.5))
+    await grid.connect()
+    try:
+        prices = grid.cache("prices", on_outage="load")
+        for number in range(20):
+            await prices.get_or_load(number, partial(_load, number))
+        await prices.clear()
+        for index in range(2):
+            await aside(bare.kill, index)
+        for number in range(4):
+            assert number == await prices.get_or_load(number, partial(_load, number))
+        begun = time.monotonic()
+        for number in range(100):
+            assert number == await prices.get_or_load(number, partial(_load, number))
+        # Each that waited would have taken a second and a half; a few try, and wait for one answer.
+        assert time.monotonic() - begun < 10
+        assert 104 == prices.stats().outage_loads
+    finally:
+        await grid.aclose()
+
+
+async def _load(number: int) -> int:
+    return number
 
 
 def states(engine: AsyncValkeyEngine) -> dict[str, int]:

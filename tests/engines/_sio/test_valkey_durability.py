@@ -165,6 +165,35 @@ def test_nobody_has_so_many_replicas(grid: LoopbackGrid) -> None:
         assert NEW == engine.fetch(b"cg:durable")
 
 
+def test_a_replica_that_came_after_the_routes_were_learned_is_waited_for(grid: LoopbackGrid) -> None:
+    """
+    It is lost for a moment, and comes back: as right after a failover, when nobody knew yet who follows the new owner.
+    """
+    [address] = aside(addresses_of, grid, 0)
+    with opened(grid.url) as engine:
+        lasting = engine.lasting(ONE)
+        lasting.store(address, OLD, None)
+        routing = engine._routing
+        routing.routes.replicas.clear()
+        routing._looked = 0.0
+        aside(grid.pause, OWNERS)
+        try:
+            aside(lose_replicas, grid, 0)
+            waiting = begin(partial(lasting.store, address, NEW, None))
+            while not (waiting.is_done or routing._looked):
+                engine.fetch(address)
+        finally:
+            aside(grid.resume, OWNERS)
+        waiting.result()
+        assert NEW == aside(on_replica, grid, address)
+
+
+def lose_replicas(grid: LoopbackGrid, owner: int) -> None:
+    """Break the connections of an owner's replicas, which are made anew within a second."""
+    with grid.admin(owner) as admin:
+        admin.run("CLIENT", "KILL", "TYPE", "replica")
+
+
 def test_who_does_not_wait_is_not_held_up(grid: LoopbackGrid) -> None:
     """
     While a replica stands still, other calls go past those that wait for it; and they wait apart, and not for ever.

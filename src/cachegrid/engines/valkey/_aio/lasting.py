@@ -43,6 +43,7 @@ from cachegrid.errors import EngineTimeout, NotDurable
 __all__ = ["AsyncLasting"]
 
 _SEATS: Final = 32  # calls at a time to one owner; each has a connection
+_LOOK_AROUND: Final = 0.2  # seconds between two looks for replicas where there are too few
 _FIRST_MS: Final = 50  # a replica that is well has answered long before that
 _BATCHES: Final = Endpoint("every owner", 0)
 _READS: Final = (
@@ -103,8 +104,7 @@ class _Exchange:
                 raise LinkError(home.endpoint, "is no owner any more", sent=True)
             if connected is not None and connected < pledge.need.replicas:
                 # One that was lost for a moment comes back within a second; where there are none, none will.
-                hope = home.patience if home.replicas() >= pledge.need.replicas else 0
-                ends = min(ends, self._began + hope)
+                ends = min(ends, self._began + await home.hope())
             left = ends - time.monotonic()
             if left <= 0:
                 home.note(not_durable(pledge, kept, connected, home.endpoint, time.monotonic() - self._began))
@@ -192,7 +192,15 @@ class _Link:
         half = round(500 * self._target.patience)
         return half if self.pledge.need.disk else min(_FIRST_MS, half)
 
-    def replicas(self) -> int:
+    async def hope(self) -> float:
+        """How many seconds a write is worth waiting for that more replicas shall have than are connected."""
+        if self._replicas < self.pledge.need.replicas and self._routing.is_due(_LOOK_AROUND):
+            # Right after a failover nobody knows yet that the old owner follows the new one.
+            await self._routing.learn(time.monotonic() + self.patience, last=self.endpoint)
+        return self.patience if self._replicas >= self.pledge.need.replicas else 0
+
+    @property
+    def _replicas(self) -> int:
         """How many the others know of."""
         return len(self._routing.routes.replicas.get(self.endpoint, []))
 

@@ -1,0 +1,76 @@
+# Generated from src/cachegrid/_aio/outage.py by tools/colour.py. Edit that file, then run `make colour`.
+"""Loads that go past a grid that cannot answer: run once for all who wait in this process, and kept nowhere."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import time
+from collections.abc import Callable
+from typing import Any, Final, TypeVar, cast
+
+from cachegrid._sio.flights import Landed, SyncFlights, SyncLanding, is_loading
+from cachegrid.errors import EngineError, EngineTimeout, Unreachable
+
+__all__ = ["OUTAGE", "SyncOutage"]
+
+T = TypeVar("T")
+OUTAGE: Final = (EngineTimeout, Unreachable)  # that the grid, or the owner of an entry, cannot answer
+_GAP: Final = 30.0  # seconds without trouble after which it is another outage
+
+
+class _Carried(bytes):
+    """A value, past the codec, which may not even be known while the grid was never reached."""
+
+    value: Any
+
+
+class SyncOutage:
+    """What a cache does while the grid cannot answer it."""
+
+    def __init__(self, cache: str) -> None:
+        self._cache = cache
+        self._met = float("-inf")  # when trouble was last met, in monotonic seconds
+
+    def note(self, trouble: EngineError) -> None:
+        """Report an outage, once."""
+        now = time.monotonic()
+        if now - self._met > _GAP:
+            logging.getLogger("cachegrid").warning(
+                "cache %r: the grid cannot answer (%s); loads go past it, and are kept nowhere, until it does",
+                self._cache,
+                trouble,
+            )
+        self._met = now
+
+    def load(self, flights: SyncFlights, address: bytes, loader: Callable[[], T], wait: float) -> T:
+        """What the loader gives; those who ask for the same meanwhile get copies of it."""
+        address = b"outage:" + address
+        if is_loading(address):
+            return loader()
+        mine: list[_Carried] = []
+
+        def load() -> bytes:
+            carried = _Carried()
+            carried.value = loader()
+            mine.append(carried)
+            return carried
+
+        carried = flights.land(SyncLanding(address, _nothing, load, _nowhere, None, 0, wait))
+        value = cast("_Carried", carried).value
+        return cast("T", value if mine and mine[0] is carried else _copied(value))
+
+
+def _copied(value: object) -> object:
+    try:
+        return copy.deepcopy(value)
+    except Exception:  # noqa: BLE001 - whatever a class does against it: then all have the same one
+        return value
+
+
+def _nothing() -> None:
+    """The grid is not asked."""
+
+
+def _nowhere(_frame: bytes, _token: bytes | None) -> Landed:
+    return Landed(is_for_all=True, is_released=False)
