@@ -268,6 +268,36 @@ def test_an_owner_of_a_grid_elsewhere_hands_over(grid: LoopbackGrid, prices: pac
     assert {"a": 1, "b": 2} == prices.get_many(["a", "b"])
 
 
+def test_an_owner_of_a_grid_elsewhere_gives_all_it_has_away() -> None:
+    """Its entries are with the others then; it runs on, and whoever runs it ends it. The last one keeps what it has."""
+    with LoopbackGrid(owners=2, replicas=0) as grid, package.connect(grid.url) as client:
+        first, last = (member.address for member in grid.state.members)
+        client.cache("prices").set_many(dict.fromkeys(range(500), 1))
+        assert 8_192 == here("remove", first, "--url", elsewhere(grid), "--dry-run", "--json").told["slots"]
+        assert [8_192, 8_192] == [member.slots for member in grid.members()]
+        done = here("remove", first, "--url", elsewhere(grid))
+        assert (Exit.DONE, "") == (done.code, done.err)
+        assert f"1. move 8,192 slots to {last}: " in done.out
+        assert f"end {first} and its replicas where they run" in done.out
+        assert {first: 0, last: 16_384} == {f"{one.host}:{one.port}": one.slots for one in grid.members()}
+        assert 500 == len(client.cache("prices").get_many(range(500)))
+        assert f"nothing to do: {first} owns no slots" in here("remove", first, "--url", elsewhere(grid)).out
+        refused = here("remove", last, "--url", elsewhere(grid))
+        assert (Exit.REFUSED, True) == (refused.code, "is the last owner" in refused.err)
+
+
+def test_an_owner_is_not_emptied_into_others_that_have_no_room() -> None:
+    """Unless it is said that they may evict."""
+    with LoopbackGrid(owners=2, replicas=0) as grid, package.connect(grid.url) as client:
+        client.cache("prices").set_many(dict.fromkeys(range(2_000), "x" * 2_000))
+        with grid.admin(1) as admin:
+            admin.run("CONFIG", "SET", "maxmemory", int(admin.facts("memory")["used_memory"]) + 1_000_000)
+        address = grid.state.members[0].address
+        refused = here("remove", address, "--url", elsewhere(grid))
+        assert (Exit.REFUSED, True) == (refused.code, "--force" in refused.err)
+        assert Exit.DONE == here("remove", address, "--url", elsewhere(grid), "--dry-run", "--force").code
+
+
 def test_who_has_nobody_to_hand_over_to_says_so() -> None:
     """Nothing has changed then."""
     with LoopbackGrid(owners=2, replicas=0) as grid:
@@ -279,7 +309,7 @@ def test_who_has_nobody_to_hand_over_to_says_so() -> None:
 
 @pytest.mark.parametrize(
     "words",
-    [["add"], ["remove", "x"], ["replace", "x"], ["heal"], ["restart", "--rolling"]],
+    [["add"], ["replace", "x"], ["heal"], ["restart", "--rolling"]],
     ids=lambda words: words[0],
 )
 def test_what_starts_and_ends_members_is_refused_elsewhere(words: list[str]) -> None:

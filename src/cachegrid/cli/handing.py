@@ -1,4 +1,4 @@
-"""`cachegrid failover` in a grid that others run."""
+"""`cachegrid failover` and `cachegrid remove` in a grid that others run."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 
 from cachegrid.cli.exits import ending_cleanly
 
-__all__ = ["failover_elsewhere"]
+__all__ = ["empty_elsewhere", "failover_elsewhere"]
 
 
 def failover_elsewhere(
@@ -43,3 +43,39 @@ def failover_elsewhere(
         print(json.dumps({**told, "seconds": round(seconds, 3), "members": rows}, indent=2))
     elif not dry_run:
         print(f"{heir} is the owner after {seconds:.1f} s")
+
+
+def empty_elsewhere(
+    member: str, url: str | None, name: str | None, config: str | None, *, force: bool, dry_run: bool, as_json: bool
+) -> None:
+    """Show what has to move so that a member has no slots, move it, and say so; raises as `emptying` and `moving`."""
+    from cachegrid.cli.operating import bar, operated
+    from cachegrid.cli.show import counted
+    from cachegrid.cluster.emptying import emptying_of
+    from cachegrid.cluster.moving import carry_out, settled, span_text
+
+    grid = operated(url, name, config)
+    contacts = grid.contacts if dry_run else settled(grid.contacts)
+    chosen = contacts.named(member)
+    plan = emptying_of(contacts, chosen, force=force)
+    slots = sum(move.size for move in plan)
+    steps = [
+        f"move {counted(move.size, 'slot')} to {contacts.of(move.target)}: {span_text(move.slots)}" for move in plan
+    ]
+    begun = time.monotonic()
+    if not as_json:
+        lines = [f"  {number}. {step}" for number, step in enumerate(steps, 1)]
+        print(
+            "\n".join([f"grid {grid.url}:", *lines] if lines else [f"nothing to do: {chosen} owns no slots"]),
+            flush=True,
+        )
+    if plan and not dry_run:
+        with ending_cleanly(), bar("slots", quiet=as_json) as progress:
+            carry_out(contacts, plan, progress=progress)
+    seconds = time.monotonic() - begun
+    if as_json:
+        told = {"name": grid.name, "url": grid.url, "dry_run": dry_run, "steps": steps, "slots": slots}
+        print(json.dumps({**told, "seconds": round(seconds, 3)}, indent=2))
+    elif not dry_run:
+        done = f"{counted(slots, 'slot')} moved in {seconds:.1f} s; " if plan else ""
+        print(f"{done}end {chosen} and its replicas where they run, and let the others forget them (CLUSTER FORGET)")

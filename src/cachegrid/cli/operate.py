@@ -24,7 +24,6 @@ NoUrl: TypeAlias = Annotated[str | None, typer.Option("--url", hidden=True)]
 # What to do instead where others start and end the members.
 ELSEWHERE = {
     "add": "start members there, let them join (CLUSTER MEET, CLUSTER REPLICATE), then: cachegrid rebalance --url ...",
-    "remove": "whoever runs it takes its slots away and ends it",
     "replace": "let a fresh replica follow the owner there, then: cachegrid failover --url ... of that replica",
     "heal": "start dead members there; cachegrid doctor --url ... says what is wrong",
     "restart": "restart its replicas there; before an owner: cachegrid failover --url ...",
@@ -60,7 +59,7 @@ def remove(
     force: Annotated[
         bool, typer.Option("--force", help="Though an owner then lacks a replica, or the others lack memory.")
     ] = False,
-    url: NoUrl = None,
+    url: Url = None,
     name: Name = None,
     config: Config = None,
     dry_run: DryRun = False,
@@ -70,8 +69,13 @@ def remove(
     Take a member out of a grid of this host.
 
     An owner gives its slots to the others first, and its replicas leave with it; nobody ends who owns a slot.
-    Interrupted, the same command goes on.
+    Interrupted, the same command goes on. With --url also in a grid that others run, who end it then.
     """
+    if _is_foreign(url, name, config):
+        from cachegrid.cli.handing import empty_elsewhere
+
+        empty_elsewhere(member, url, name, config, force=force, dry_run=dry_run, as_json=as_json)
+        return
     from cachegrid.cluster import remove as begin
 
     chosen = _name("remove", name, config, url)
