@@ -98,12 +98,15 @@ def test_tls_all_the_way(tmp_path: Path) -> None:
 
 def test_a_server_without_tls_is_told(tmp_path: Path) -> None:
     """
-    The wheel's server does not know the settings; the error quotes it.
+    So is the wheel's; the error names it, and what would do.
     """
     from cachegrid.cluster.server import find_server
 
     files = make_certificates(tmp_path / "pem")
-    with pytest.raises(StartFailed, match="TLS support"), LoopbackGrid(tls=files, server=find_server().path):
+    with (
+        pytest.raises(StartFailed, match="valkey-server speaks no TLS; name one that does in CACHEGRID_SERVER"),
+        LoopbackGrid(tls=files, server=find_server().path),
+    ):
         pass
 
 

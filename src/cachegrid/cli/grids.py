@@ -87,6 +87,8 @@ def tell(done: Started, *, as_json: bool) -> None:
         _print_json(_told(name, url, facts) | done.told)
     else:
         show.console().print(show.up_list(name, url, facts, done.in_words), soft_wrap=True)
+        for line in _risk(done.state, facts):
+            show.console().print(line, soft_wrap=True, markup=False)
 
 
 def down(
@@ -174,7 +176,7 @@ def status(
         out.print(show.members_table(facts, out.width))
         if state and not all(member.up for member in facts):
             out.print(_again(state, facts), soft_wrap=True)
-        for line in begun:
+        for line in [*begun, *(_risk(state, facts) if state else [])]:
             out.print(line, soft_wrap=True)
     if check and not whole:
         raise typer.Exit(Exit.NO)
@@ -186,6 +188,19 @@ def _again(state: GridState, facts: list[MemberFacts]) -> str:
     if away:
         return f"start dead members again on {', '.join(away)} with: cachegrid up"
     return f"start dead members again with: cachegrid up {state.options}"
+
+
+def _risk(state: GridState, facts: list[MemberFacts]) -> list[str]:
+    """Which host the grid does not outlive, where it is on several; or how others come to be part of it."""
+    from cachegrid.cluster.spreading import needed_hosts
+
+    needed = needed_hosts([member.host for member in facts if member.role == "owner" and member.slots])
+    if not needed or not state.spread:
+        return []
+    if len({member.host for member in facts}) == 1:
+        return ["other hosts join it with what this prints: cachegrid token"]
+    lost = f"if {' or '.join(needed)} is lost, nobody takes over from it"
+    return [f"{lost}: the others would not be most of the owners; three hosts can lose any one"]
 
 
 def url(

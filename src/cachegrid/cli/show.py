@@ -96,7 +96,7 @@ def members_table(members: Sequence[MemberFacts], width: int) -> RenderableType:
     for name in columns:
         table.add_column(name, justify="right" if name in TO_THE_RIGHT else "left", overflow="fold")
     for member, *cells in zip(members, *columns.values(), strict=True):
-        table.add_row(*cells, style="" if member.up else "red")
+        table.add_row(*map(Text, cells), style="" if member.up else "red")  # an IPv6 address is no markup
     if not left_out:
         return table
     return Group(table, Text(f"too narrow for: {', '.join(left_out)} (--json has all)", style="dim"))

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
-__all__ = ["next_takeover", "surplus_owners"]
+__all__ = ["needed_hosts", "next_takeover", "surplus_owners"]
 
 
 def next_takeover(owners: Mapping[str, str], replicas: Mapping[str, tuple[str, str]]) -> str | None:
@@ -26,6 +26,17 @@ def next_takeover(owners: Mapping[str, str], replicas: Mapping[str, tuple[str, s
         if heir := _first_of_chain(most, count, owners, replicas):
             return heir
     return None
+
+
+def needed_hosts(owners: Sequence[str]) -> list[str]:
+    """
+    The hosts without which the others are not most of the owners, given each owner's host: nobody is replaced then.
+
+    >>> needed_hosts(["h1", "h2", "h3"]), needed_hosts(["h1", "h2"]), needed_hosts(["h1", "h1", "h2"])
+    ([], ['h1', 'h2'], ['h1'])
+    """
+    count = Counter(owners)
+    return sorted(host for host in count if 2 * count[host] >= len(owners))
 
 
 def surplus_owners(owners: Mapping[str, str], replicas: Mapping[str, tuple[str, str]], wanted: int) -> tuple[str, ...]:

@@ -36,7 +36,8 @@ from cachegrid.errors import (
 __all__ = ["Invitation", "Token", "accept", "invite", "issue"]
 
 MARK = "cgjoin1_"  # what a token is known by, and its form
-USER, KEY = "cachegrid-join-", "cg!join:"
+USER = "cachegrid-join-"
+KEY = "cachegrid!join:"  # under no prefix that applications are given: they may read all that begins with theirs
 KEPT = 16  # of the largest range of an owner, the first one of so many parts
 PATIENCE = 5.0  # seconds for each answer of a member far away
 AGAIN = "`cachegrid token` on that host makes another"
