@@ -238,6 +238,22 @@ def test_the_doctor_finds_what_real_members_have() -> None:
         assert f"problem: {dead.address}: cannot be reached: " in run(grid, "doctor").out
 
 
+@pytest.mark.parametrize("kind", ["valkey", "redis"])
+def test_the_doctor_counts_how_often_a_member_was_started(kind: str) -> None:
+    """By its log; more than twice within an hour is told. One that stands still is not taken for a dead one."""
+    with LoopbackGrid(owners=1, server=servers.redis() if kind == "redis" else None) as grid:
+        for _ in range(2):
+            grid.kill(1)
+            grid.restart()
+        grid.pause(1)
+        found = {one["check"]: one for one in run(grid, "doctor", "--json").told["findings"]}
+        grid.resume(1)
+        address = grid.state.members[1].address
+        assert [address] == found["restarts"]["where"]
+        assert "was started 3 times within the last hour" == found["restarts"]["what"]
+        assert "does not answer, and its process is there" == found["dead-member"]["what"]
+
+
 def test_a_secured_grid_is_kept_and_examined(tmp_path: Path) -> None:
     """By its name, with TLS."""
     with LoopbackGrid(owners=1, server=servers.redis(), tls=make_certificates(tmp_path / "pem")) as grid:
