@@ -165,27 +165,30 @@ def test_nobody_has_so_many_replicas(grid: LoopbackGrid) -> None:
         assert NEW == engine.fetch(b"cg:durable")
 
 
-def test_a_replica_that_came_after_the_routes_were_learned_is_waited_for(grid: LoopbackGrid) -> None:
+def test_a_replica_that_came_after_the_routes_were_learned_is_waited_for() -> None:
     """
     It is lost for a moment, and comes back: as right after a failover, when nobody knew yet who follows the new owner.
     """
-    [address] = aside(addresses_of, grid, 0)
-    with opened(grid.url) as engine:
-        lasting = engine.lasting(ONE)
-        lasting.store(address, OLD, None)
-        routing = engine._routing
-        routing.routes.replicas.clear()
-        routing._looked = 0.0
-        aside(grid.pause, OWNERS)
-        try:
-            aside(lose_replicas, grid, 0)
-            waiting = begin(partial(lasting.store, address, NEW, None))
-            while not (waiting.is_done or routing._looked):
-                engine.fetch(address)
-        finally:
-            aside(grid.resume, OWNERS)
-        waiting.result()
-        assert NEW == aside(on_replica, grid, address)
+    with LoopbackGrid() as grid:
+        grid.wait_for(partial(are_linked, grid))
+        [address] = aside(addresses_of, grid, 0)
+        with opened(grid.url) as engine:
+            lasting, routing = engine.lasting(ONE), engine._routing
+            lasting.store(address, OLD, None)
+            while not all(routing.routes.replicas.values()):  # they are told of when they have been heard
+                routing.learn(time.monotonic() + 1)
+            routing.routes.replicas.clear()
+            routing._looked = 0.0
+            aside(grid.pause, OWNERS)
+            try:
+                aside(lose_replicas, grid, 0)
+                waiting = begin(partial(lasting.store, address, NEW, None))
+                while not (waiting.is_done or routing._looked):
+                    engine.fetch(address)
+            finally:
+                aside(grid.resume, OWNERS)
+            waiting.result()
+            assert NEW == aside(on_replica, grid, address)
 
 
 def lose_replicas(grid: LoopbackGrid, owner: int) -> None:
