@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.hosts.grids import Hosted, wait_for
+from tests.hosts.grids import Hosted, owners_by_host, wait_for
 from tests.hosts.namespaces import missing, network
 
 pytestmark = pytest.mark.grid
@@ -80,6 +81,28 @@ def test_what_a_firewall_bars_is_named(hosted: Hosted) -> None:
     assert 3 == code
     assert re.search(r"does not hear .* firewall.* those of 10\.77\.0\.2 are 7001 and 17001, 7002 and 17002", said)
     assert [first.address] * 2 == [one["host"] for one in hosted.members(first)]
+
+
+@pytest.mark.parametrize("stage", ["starting", "ready"])
+def test_a_join_that_is_killed_is_done_by_the_next(hosted: Hosted, stage: str) -> None:
+    """
+    Before its members have met the others, or after: nothing of the first try is left in the grid, and nobody waits.
+    """
+    first, second = hosted.net.hosts
+    where, token = hosted.token(first)
+    environ = hosted.environ(second)
+    told = Path(environ["CACHEGRID_STATE"]) / "default" / "grid.json"
+    words = [sys.executable, "-m", "cachegrid", "join", where, "--memory", "64MB"]
+    joining = second.start(*words, environ={**environ, "CACHEGRID_TOKEN": token})
+    wait_for(lambda: told.exists() and json.loads(told.read_text())["stage"] == stage and second.processes()[2:], stage)
+    joining.kill()
+    joining.wait()
+    hosted.run(second, "join", where, "--token-file", "-", "--memory", "64MB", stdin=token)
+    assert hosted.is_whole(first)
+    assert {first.address: 1, second.address: 1} == owners_by_host(hosted.members(first))
+    assert 4 == len(hosted.members(first))
+    hosted.run(second, "leave")
+    assert 2 == len(hosted.members(first))
 
 
 def test_another_grid_of_that_name_is_not_touched(hosted: Hosted) -> None:

@@ -101,6 +101,20 @@ def test_a_host_goes_away_for_a_while_and_comes_back(hosted: Hosted, tmp_path: P
     assert "was up already" in hosted.run(second, "up")
 
 
+def test_a_host_that_loses_its_power_for_a_moment_loses_nothing(hosted: Hosted, tmp_path: Path) -> None:
+    """
+    Its owner comes back with nothing before anybody has missed it; what its replica has on another host stays.
+    """
+    first, second, third = hosted.net.hosts
+    writes = Writes(hosted, first, "replicated", tmp_path / "writes")
+    wait_for(lambda: len(writes.acknowledged()) > 100, "some writes")
+    writes.end()
+    third.kill_all()
+    assert "dead and are up again" in hosted.run(third, "up")
+    assert "" == writes.lost(writes.acknowledged(), second)
+    wait_for(lambda: is_as_joined(hosted), "all in their places")
+
+
 def test_a_host_leaves_with_all_that_it_has_and_joins_anew(hosted: Hosted, tmp_path: Path) -> None:
     """
     While programs write: nothing fails, nothing is lost, and nothing of the grid stays on the host.
