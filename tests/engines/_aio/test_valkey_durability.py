@@ -164,30 +164,38 @@ async def test_nobody_has_so_many_replicas(grid: LoopbackGrid) -> None:
         assert NEW == await engine.fetch(b"cg:durable")
 
 
-async def test_a_replica_that_came_after_the_routes_were_learned_is_waited_for() -> None:
+@pytest.fixture
+def usual() -> Iterator[LoopbackGrid]:
+    """A grid as users have it."""
+    with LoopbackGrid() as grid:
+        grid.wait_for(partial(are_linked, grid))
+        yield grid
+
+
+async def test_a_replica_that_came_after_the_routes_were_learned_is_waited_for(usual: LoopbackGrid) -> None:
     """
     It is lost for a moment, and comes back: as right after a failover, when nobody knew yet who follows the new owner.
     """
-    with LoopbackGrid() as grid:
-        grid.wait_for(partial(are_linked, grid))
-        [address] = await aside(addresses_of, grid, 0)
-        async with opened(grid.url) as engine:
-            lasting, routing = engine.lasting(ONE), engine._routing
-            await lasting.store(address, OLD, None)
-            while not all(routing.routes.replicas.values()):  # they are told of when they have been heard
-                await routing.learn(time.monotonic() + 1)
-            routing.routes.replicas.clear()
-            routing._looked = 0.0
-            await aside(grid.pause, OWNERS)
-            try:
-                await aside(lose_replicas, grid, 0)
-                waiting = begin(partial(lasting.store, address, NEW, None))
-                while not (waiting.is_done or routing._looked):
-                    await engine.fetch(address)
-            finally:
-                await aside(grid.resume, OWNERS)
-            await waiting.result()
-            assert NEW == await aside(on_replica, grid, address)
+    [address] = await aside(addresses_of, usual, 0)
+    async with opened(usual.url) as engine:
+        lasting, routing = engine.lasting(ONE), engine._routing
+        await lasting.store(address, OLD, None)
+        known = 0
+        while known < len(usual.state.members):  # that tell of all replicas: each is asked in turn
+            await routing.learn(time.monotonic() + 1)
+            known = known + 1 if all(routing.routes.replicas.values()) else 0
+        routing.routes.replicas.clear()
+        routing._looked = 0.0
+        await aside(usual.pause, OWNERS)
+        try:
+            await aside(lose_replicas, usual, 0)
+            waiting = begin(partial(lasting.store, address, NEW, None))
+            while not (waiting.is_done or routing._looked):
+                await engine.fetch(address)
+        finally:
+            await aside(usual.resume, OWNERS)
+        await waiting.result()
+        assert NEW == await aside(on_replica, usual, address)
 
 
 def lose_replicas(grid: LoopbackGrid, owner: int) -> None:

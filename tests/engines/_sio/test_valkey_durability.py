@@ -165,30 +165,38 @@ def test_nobody_has_so_many_replicas(grid: LoopbackGrid) -> None:
         assert NEW == engine.fetch(b"cg:durable")
 
 
-def test_a_replica_that_came_after_the_routes_were_learned_is_waited_for() -> None:
+@pytest.fixture
+def usual() -> Iterator[LoopbackGrid]:
+    """A grid as users have it."""
+    with LoopbackGrid() as grid:
+        grid.wait_for(partial(are_linked, grid))
+        yield grid
+
+
+def test_a_replica_that_came_after_the_routes_were_learned_is_waited_for(usual: LoopbackGrid) -> None:
     """
     It is lost for a moment, and comes back: as right after a failover, when nobody knew yet who follows the new owner.
     """
-    with LoopbackGrid() as grid:
-        grid.wait_for(partial(are_linked, grid))
-        [address] = aside(addresses_of, grid, 0)
-        with opened(grid.url) as engine:
-            lasting, routing = engine.lasting(ONE), engine._routing
-            lasting.store(address, OLD, None)
-            while not all(routing.routes.replicas.values()):  # they are told of when they have been heard
-                routing.learn(time.monotonic() + 1)
-            routing.routes.replicas.clear()
-            routing._looked = 0.0
-            aside(grid.pause, OWNERS)
-            try:
-                aside(lose_replicas, grid, 0)
-                waiting = begin(partial(lasting.store, address, NEW, None))
-                while not (waiting.is_done or routing._looked):
-                    engine.fetch(address)
-            finally:
-                aside(grid.resume, OWNERS)
-            waiting.result()
-            assert NEW == aside(on_replica, grid, address)
+    [address] = aside(addresses_of, usual, 0)
+    with opened(usual.url) as engine:
+        lasting, routing = engine.lasting(ONE), engine._routing
+        lasting.store(address, OLD, None)
+        known = 0
+        while known < len(usual.state.members):  # that tell of all replicas: each is asked in turn
+            routing.learn(time.monotonic() + 1)
+            known = known + 1 if all(routing.routes.replicas.values()) else 0
+        routing.routes.replicas.clear()
+        routing._looked = 0.0
+        aside(usual.pause, OWNERS)
+        try:
+            aside(lose_replicas, usual, 0)
+            waiting = begin(partial(lasting.store, address, NEW, None))
+            while not (waiting.is_done or routing._looked):
+                engine.fetch(address)
+        finally:
+            aside(usual.resume, OWNERS)
+        waiting.result()
+        assert NEW == aside(on_replica, usual, address)
 
 
 def lose_replicas(grid: LoopbackGrid, owner: int) -> None:
