@@ -26,7 +26,7 @@ from typing import Final
 
 from tests.chaos.history import ADDED_BEFORE, DONE, NOTHING, READS, Call, Fault, History, Hold
 
-__all__ = ["Verdict", "judge"]
+__all__ = ["Verdict", "judge", "whole_after"]
 
 STORES: Final = frozenset({"set", "add", "set_many"})
 COUNTS: Final = frozenset({"incr", "change"})
