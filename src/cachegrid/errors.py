@@ -186,7 +186,11 @@ class ServerRefused(EngineError):
 
 
 class WritesRefused(ServerRefused):
-    """The owner takes no writes for now, because it cannot keep its data on disk; the old entry is as it was."""
+    """
+    The owner takes no such writes for now; the old entry is as it was.
+
+    It cannot keep its data on disk; or its part of the grid is moving, and the write needs more than one key of it.
+    """
 
     retryable = True
 

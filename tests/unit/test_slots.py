@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cachegrid.engines.valkey.leases import fence_key, lease_key
+from cachegrid.engines.valkey.leases import lease_key
 from cachegrid.engines.valkey.slots import (
     SLOTS,
     Endpoint,
@@ -222,7 +222,7 @@ def test_a_lease_is_in_the_slot_of_its_name(name: bytes) -> None:
     """
     Also where the name has braces in it, in whatever order.
     """
-    assert slot_of(name) == slot_of(lease_key(name)) == slot_of(fence_key(name))
+    assert slot_of(name) == slot_of(lease_key(name))
 
 
 @given(names=st.sets(st.lists(st.sampled_from([b"{", b"}", b"a", b"{a}"])).map(b"".join), min_size=2))

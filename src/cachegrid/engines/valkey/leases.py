@@ -1,8 +1,11 @@
 """
-Leases at the owner: two keys beside each name, and the scripts that judge them.
+Leases at the owner: one key beside each name, and the scripts that judge it.
 
-A lease says in its value when it ends, by its owner's clock, and has no end in the owner's books: members that are
-short of memory evict what has one. One that nobody gave back is a few bytes until it is asked for again.
+A lease is `<when it ends, in ms> <fencing number> <token>`, by its owner's clock, and has no end in the owner's books:
+members that are short of memory evict what has one. One that nobody gave back is a few bytes until it is asked for again.
+
+All of it is in one key, since a slot may move key by key: keys that belong together could be at two members for as long
+as that takes, and nobody could judge them.
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ from typing import Final
 from cachegrid.engines.valkey.commands import script
 from cachegrid.engines.valkey.slots import slot_of, tag_of
 
-__all__ = ["ACQUIRE", "LAND", "RELEASE", "RENEW", "fence_key", "lease_key"]
+__all__ = ["ACQUIRE", "LAND", "RELEASE", "RENEW", "lease_key"]
 
 
 def lease_key(name: bytes) -> bytes:
@@ -22,62 +25,46 @@ def lease_key(name: bytes) -> bytes:
     >>> slot_of(lease_key(b"cg:prices:1:$a}b")) == slot_of(b"cg:prices:1:$a}b")
     True
     """
-    return b"cg!lease:" + _within(name)
-
-
-def fence_key(name: bytes) -> bytes:
-    """Where the fencing number of its last holder is, in the same slot."""
-    return b"cg!fence:" + _within(name)
-
-
-def _within(name: bytes) -> bytes:
-    """The name, written so that it gives the key around it its slot."""
     if name and b"}" not in name:
-        return b"{%b}" % name
-    return b"{%b}:%b" % (tag_of(slot_of(name)), name)
+        return b"cg!lease:{%b}" % name
+    return b"cg!lease:{%b}:%b" % (tag_of(slot_of(name)), name)
 
 
-# KEYS[1] is the lease. Who has it, and when that ends; a lease that has ended is none, nor is what a foreign hand left.
+# KEYS[1] is the lease. Who has it, or had it last, and the last fencing number. One that has ended is nobody's, and what
+# a foreign hand left is none.
 _HOLDER = """
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
-local function holder()
-  local lease = redis.pcall('GET', KEYS[1])
-  if type(lease) ~= 'string' then return false end
-  local _, space = string.find(lease, '^%d+ ')
-  if not space or tonumber(string.sub(lease, 1, space - 1)) <= now then return false end
-  return string.sub(lease, space + 1)
+local lease = redis.pcall('GET', KEYS[1])
+local holder, former, fence = false, false, '0'
+if type(lease) == 'string' then
+  local ends, number, who = string.match(lease, '^(%d+) (%d+) (.*)$')
+  if ends and #number <= 16 then
+    fence = number
+    if tonumber(ends) > now then holder = who else former = who end
+  end
 end
-local function fenced()
-  local fence = redis.pcall('GET', KEYS[2])
-  return type(fence) == 'string' and string.find(fence, '^%d') and fence or '0'
-end
-local function hold(token, ms)
-  redis.call('SET', KEYS[1], string.format('%.0f ', now + ms) .. token)
+local function hold(ms)
+  redis.call('SET', KEYS[1], string.format('%.0f ', now + ms) .. fence .. ' ' .. ARGV[1])
 end
 """
 
 # What takes no more memory than before is done by a full member, too: a lock that is held there is not lost.
 _OVER = "#!lua flags=allow-oom"
 
-# KEYS[2]: its fencing number. That is the owner's clock in microseconds, and more than the last one while that
-# is remembered, so it grows even when a lease was lost with its owner.
-# ARGV: the token, the lease, and how long to remember the fencing number, in ms.
+# The fencing number is the owner's clock in microseconds, and more than the last one while that is remembered, so it
+# grows even when a lease was lost with its owner. ARGV: the token, and the lease in ms.
 ACQUIRE: Final = script(
     _HOLDER
     + """
-local held = holder()
-if held and held ~= ARGV[1] then return false end
-local fence = fenced()
-if not held or fence == '0' then
+if holder and holder ~= ARGV[1] then return false end
+if not holder then
   local number = clock[1] * 1000000 + clock[2]
-  local last = tonumber(string.match(fence, '^%d+'))
-  if last >= number then number = last + 1 end
+  if tonumber(fence) >= number then number = tonumber(fence) + 1 end
   fence = string.format('%.0f', number)
 end
-hold(ARGV[1], ARGV[2])
-redis.call('SET', KEYS[2], fence, 'PX', ARGV[3])
-return string.match(fence, '^%d+')
+hold(ARGV[2])
+return fence
 """
 )
 
@@ -85,9 +72,8 @@ RENEW: Final = script(
     _OVER
     + _HOLDER
     + """
-if holder() ~= ARGV[1] then return 0 end
-hold(ARGV[1], ARGV[2])
-redis.call('PEXPIRE', KEYS[2], ARGV[3])
+if holder ~= ARGV[1] then return 0 end
+hold(ARGV[2])
 return 1
 """
 )
@@ -98,32 +84,27 @@ RELEASE: Final = script(
     _OVER
     + _HOLDER
     + """
-local fence = fenced()
-if holder() ~= ARGV[1] then
-  if string.sub(fence, -#ARGV[2] - 1) == ' ' .. ARGV[2] then return 1 end
-  return 0
-end
-redis.call('DEL', KEYS[1])
-redis.call('SET', KEYS[2], string.match(fence, '^%d+') .. ' ' .. ARGV[2], 'PX', ARGV[3])
+if holder ~= ARGV[1] then return former == ARGV[2] and 1 or 0 end
+redis.call('SET', KEYS[1], '0 ' .. fence .. ' ' .. ARGV[2], 'PX', ARGV[3])
 return 1
 """
 )
 
-# KEYS[3]: the entry. ARGV: the token, the frame, and its time to live in ms. When the answer was lost the
+# KEYS[2]: the entry. ARGV: the token, the frame, and its time to live in ms. When the answer was lost the
 # same call comes again, and finds its own frame there. Stored first: where there is no memory nothing is written.
 # Nobody fences with a load's number, so that is not kept.
 LAND: Final = script(
     _HOLDER
     + """
-if holder() ~= ARGV[1] then
-  return redis.call('GET', KEYS[3]) == ARGV[2] and 1 or 0
+if holder ~= ARGV[1] then
+  return redis.call('GET', KEYS[2]) == ARGV[2] and 1 or 0
 end
 local stored, full = 0, nil
-if redis.call('EXISTS', KEYS[3]) == 0 then
-  local answer = redis.pcall('SET', KEYS[3], ARGV[2], 'PX', ARGV[3])
+if redis.call('EXISTS', KEYS[2]) == 0 then
+  local answer = redis.pcall('SET', KEYS[2], ARGV[2], 'PX', ARGV[3])
   if answer.err then full = answer else stored = 1 end
 end
-redis.call('DEL', KEYS[1], KEYS[2])
+redis.call('DEL', KEYS[1])
 return full or stored
 """
 )

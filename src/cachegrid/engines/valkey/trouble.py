@@ -44,12 +44,14 @@ __all__ = [
     "Step",
     "advise",
     "closed_here",
+    "is_parted",
     "is_strike",
     "overloaded",
     "pause_before",
     "reason_of",
     "refusal",
     "shut_out",
+    "torn",
 ]
 
 
@@ -252,6 +254,21 @@ def is_strike(trouble: Exception) -> bool:
         word = str(trouble).partition(" ")[0]
         return word == "LOADING" or _STEPS.get(word) is Step.LEARN
     return isinstance(trouble, LinkError)
+
+
+def is_parted(trouble: Exception) -> bool:
+    """Whether a slot is on its way, and keys that a request needs together are at two members."""
+    return isinstance(trouble, ReplyError) and str(trouble).startswith("TRYAGAIN")
+
+
+def torn(asked: Endpoint) -> WritesRefused:
+    """The error to raise when they stay there."""
+    return WritesRefused(
+        f"{asked} is giving away, or getting, the part of the grid that the entry belongs to, and does not judge a "
+        "lease and its entry together meanwhile; nothing was stored. If nobody moves entries now, look at "
+        "`cachegrid status`",
+        where=str(asked),
+    )
 
 
 def shut_out(trouble: Shut) -> CircuitOpen:

@@ -27,9 +27,11 @@ from cachegrid.engines.valkey.trouble import (
     Slow,
     Step,
     advise,
+    is_parted,
     is_strike,
     pause_before,
     shut_out,
+    torn,
 )
 from cachegrid.engines.valkey.watch import Watch
 from cachegrid.errors import EngineTimeout
@@ -42,6 +44,7 @@ __all__ = ["STRANGE", "SyncAsking", "answer", "answer_once"]
 STRANGE: Final = b""  # stands for what no entry can be: readers take it for a damaged one, and writers get over it
 _LOOK_AROUND: Final = 0.2  # seconds between two looks for a new owner while replicas answer
 _HOPS: Final = 3  # from member to member without a pause
+_PARTED: Final = 0.3  # seconds for keys to come together again; those of a slot that moves may take longer than a call
 _SHORTEST: Final = 0.005  # seconds for an answer, however near the deadline
 
 _doubts = itertools.count(1)  # one source for all engines: `next` is atomic, and no value comes twice
@@ -225,10 +228,12 @@ class SyncAsking:
         began = deadline - self._target.timeout
         if link.circuit.is_open:  # this is the one call that tries whether the member is back
             deadline = min(deadline, time.monotonic() + self._target.patience)
+        parted = float("inf")
         for attempt in itertools.count():
             if not isinstance(trouble, Exception):
                 _passed(link, attempt)
                 return trouble
+            parted = _parted_until(trouble, parted, link)
             advice = self._advise(trouble, effect, link, slot)
             if advice.step is Step.STRANGE:
                 return STRANGE
@@ -370,6 +375,16 @@ def _ask_again(link: SyncLink, request: bytes, deadline: float, trouble: object)
         if not _is_cut_short(reply, deadline):
             return reply
     return trouble
+
+
+def _parted_until(trouble: Exception, parted: float, link: SyncLink) -> float:
+    """By when keys that belong together have to be at one member again. Raises WritesRefused if they are not."""
+    if not is_parted(trouble):
+        return parted
+    parted = min(parted, time.monotonic() + _PARTED)
+    if time.monotonic() >= parted:
+        raise torn(link.endpoint) from trouble
+    return parted
 
 
 def _passed(link: SyncLink, attempt: int) -> None:

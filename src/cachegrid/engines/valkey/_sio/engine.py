@@ -140,29 +140,21 @@ class SyncValkeyEngine(SyncPages, SyncBells, SyncRounds):
     # Leases: a token recognises its own, a release itself and a landing its frame, so all of them may be repeated.
 
     def acquire(self, name: bytes, token: bytes, lease: int) -> int | None:
-        reply = self._run(leases.ACQUIRE, Effect.REPEATABLE, _lease_keys(name), token, *_lease_ms(lease))
+        reply = self._run(leases.ACQUIRE, Effect.REPEATABLE, (lease_key(name),), token, b"%d" % lease)
         return None if reply is None else int_in(reply)
 
     def renew(self, name: bytes, token: bytes, lease: int) -> bool:
-        return self._run(leases.RENEW, Effect.REPEATABLE, _lease_keys(name), token, *_lease_ms(lease)) == 1
+        return self._run(leases.RENEW, Effect.REPEATABLE, (lease_key(name),), token, b"%d" % lease) == 1
 
     def release(self, name: bytes, token: bytes) -> bool:
         word = b"%x" % random.getrandbits(64)
-        kept = b"%d" % round(1000 * (self._target.timeout + _RELEASE_KEPT))
-        return self._run(leases.RELEASE, Effect.REPEATABLE, _lease_keys(name), token, word, kept) == 1
+        kept = b"%d" % max(_FENCE_KEPT_MS, round(1000 * (self._target.timeout + _RELEASE_KEPT)))
+        return self._run(leases.RELEASE, Effect.REPEATABLE, (lease_key(name),), token, word, kept) == 1
 
     def land(self, address: bytes, token: bytes, frame: bytes, ttl: int | None) -> bool:
-        keys = (*_lease_keys(address), address)
+        keys = lease_key(address), address
         return self._run(leases.LAND, Effect.REPEATABLE, keys, token, frame, end_of(ttl)) == 1
 
 
 def _set_if(address: bytes, frame: bytes, ttl: int | None, condition: bytes) -> bytes:
     return pack(b"SET", address, frame, condition, b"PX", end_of(ttl))
-
-
-def _lease_keys(name: bytes) -> tuple[bytes, bytes]:
-    return leases.lease_key(name), leases.fence_key(name)
-
-
-def _lease_ms(lease: int) -> tuple[bytes, bytes]:
-    return b"%d" % lease, b"%d" % (lease + _FENCE_KEPT_MS)
