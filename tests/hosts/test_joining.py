@@ -56,7 +56,7 @@ def test_a_token_is_good_for_its_time_at_its_member(hosted: Hosted) -> None:
     """
     first, _ = hosted.net.hosts
     where, token = hosted.token(first)
-    assert "token" not in first.run("sh", "-c", "cat /proc/[0-9]*/cmdline | tr '\\0' ' '").stdout.replace("token-", "")
+    assert (2, True) == tuple_of(refusal(hosted, where, "", token), "unexpected extra argument")  # others could see it
     assert (2, True) == tuple_of(refusal(hosted, where, token[: len(token) // 2]), "has printed, all of it")
     other = next(one for one in hosted.members(first) if f"{one['host']}:{one['port']}" != where)
     refused = refusal(hosted, f"{other['host']}:{other['port']}", token)
@@ -68,13 +68,10 @@ def test_a_token_is_good_for_its_time_at_its_member(hosted: Hosted) -> None:
 
 def test_what_a_firewall_bars_is_named(hosted: Hosted) -> None:
     """
-    The address that does not answer; and, where members do not hear each other, the ports of the host that joins.
+    The ports of the host that joins, where members do not hear each other; nothing of it stays in the grid.
     """
     first, second = hosted.net.hosts
     where, token = hosted.token(first)
-    hosted.net.shut(first, int(where.rpartition(":")[2]))
-    assert (3, True) == tuple_of(refusal(hosted, where, token), "does a firewall bar the port?")
-    hosted.net.heal()
     hosted.net.shut(second, 17001, 17002)
     code, said = refusal(hosted, where, token, "--base-port", "7001")
     hosted.net.heal()
@@ -83,20 +80,20 @@ def test_what_a_firewall_bars_is_named(hosted: Hosted) -> None:
     assert [first.address] * 2 == [one["host"] for one in hosted.members(first)]
 
 
-@pytest.mark.parametrize("stage", ["starting", "ready"])
-def test_a_join_that_is_killed_is_done_by_the_next(hosted: Hosted, stage: str) -> None:
+def test_a_join_that_is_killed_is_done_by_the_next(hosted: Hosted) -> None:
     """
-    Before its members have met the others, or after: nothing of the first try is left in the grid, and nobody waits.
+    Before its members have met the others, and after: nothing of a try is left in the grid, and nobody waits for it.
     """
     first, second = hosted.net.hosts
     where, token = hosted.token(first)
     environ = hosted.environ(second)
     told = Path(environ["CACHEGRID_STATE"]) / "default" / "grid.json"
     words = [sys.executable, "-m", "cachegrid", "join", where, "--memory", "64MB"]
-    joining = second.start(*words, environ={**environ, "CACHEGRID_TOKEN": token})
-    wait_for(lambda: told.exists() and json.loads(told.read_text())["stage"] == stage and second.processes()[2:], stage)
-    joining.kill()
-    joining.wait()
+    for stage in ("starting", "ready"):
+        joining = second.start(*words, environ={**environ, "CACHEGRID_TOKEN": token})
+        wait_for(lambda: told.exists() and f'"{stage}"' in told.read_text() and second.processes()[2:], stage)  # noqa: B023
+        joining.kill()
+        joining.wait()
     hosted.run(second, "join", where, "--token-file", "-", "--memory", "64MB", stdin=token)
     assert hosted.is_whole(first)
     assert {first.address: 1, second.address: 1} == owners_by_host(hosted.members(first))

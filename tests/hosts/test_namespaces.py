@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from tests.hosts.grids import wait_for
 from tests.hosts.namespaces import Network, missing, network
 
 LISTEN = "import socket, time; s = socket.create_server(('0.0.0.0', 7001)); print('up', flush=True); time.sleep(60)"
@@ -43,17 +44,17 @@ def test_hosts_reach_each_other_until_they_are_cut_off(net: Network) -> None:
     listen(net)
     first, second, third = net.hosts
     net.cut(third)
-    assert {(1, 2), (2, 1)} == pairs(net)
+    wait_for(lambda: {(1, 2), (2, 1)} == pairs(net), "so many that reach each other")
     net.heal()
     net.split([first], [second, third])
-    assert {(2, 3), (3, 2)} == pairs(net)
+    wait_for(lambda: {(2, 3), (3, 2)} == pairs(net), "so many that reach each other")
     net.split([first, second])
-    assert {(1, 2), (2, 1)} == pairs(net)
+    wait_for(lambda: {(1, 2), (2, 1)} == pairs(net), "so many that reach each other")
     net.heal()
     net.shut(first, 7001)
-    assert {(1, 2), (1, 3), (2, 3), (3, 2)} == pairs(net)
+    wait_for(lambda: {(1, 2), (1, 3), (2, 3), (3, 2)} == pairs(net), "so many that reach each other")
     net.heal()
-    assert 6 == len(pairs(net))
+    wait_for(lambda: 6 == len(pairs(net)), "all reach each other")
 
 
 @pytest.mark.slow

@@ -48,7 +48,7 @@ from cachegrid.errors import ConfigError, EngineError, GridRunning, StartFailed,
 __all__ = ["Part", "back_again", "join"]
 
 TOUCH = 1.0  # seconds for a connection to a port of another host
-MEETING = 8.0  # seconds until members that do not hear each other are taken to be barred
+MEETING = 6.0  # seconds until members that do not hear each other are taken to be barred
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
