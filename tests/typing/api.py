@@ -148,6 +148,14 @@ def loading(prices: SyncCache) -> None:
     price_for_long("sku-1")  # type: ignore[call-arg]
     price.invalidate(sku=1)  # type: ignore[arg-type]
 
+    @prices.cached
+    def shown(value: object, *, width: int = 80) -> str:
+        return repr(value)[:width]
+
+    assert_type(shown({"a": 1}, width=20), str)
+    assert_type(shown(value=1), str)
+    assert_type(shown.invalidate(1), bool)
+
 
 class Shop:
     def __init__(self, city: str) -> None:
