@@ -12,6 +12,7 @@ from datetime import timedelta
 from typing import Any, assert_type
 
 import cachegrid
+import cachegrid.cluster
 from cachegrid import AsyncCache, AsyncGrid, CachePolicy, CacheStats, Entry, Key, Settings, SyncCache, SyncGrid, errors
 
 
@@ -26,6 +27,8 @@ def opening() -> None:
     cachegrid.connect("memory://", timeout=2, namespace="shop", caches={"prices": CachePolicy(ttl=60)}).close()
     cachegrid.connect("memory://", timeout=b"2")  # type: ignore[arg-type]
     cachegrid.connect(url="memory://", pool=3)  # type: ignore[call-arg]
+    cachegrid.conect()  # type: ignore[attr-defined]
+    cachegrid.cluster.strat()  # type: ignore[attr-defined]
 
 
 def declaring(grid: SyncGrid, agrid: AsyncGrid) -> None:
