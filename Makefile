@@ -27,7 +27,7 @@ test: env
 	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(ARGS)
 
 fast: env
-	@$(BIN)/python -m pytest --fast $(ARGS)
+	@$(BIN)/python -m pytest --fast --numprocesses auto --dist loadfile $(ARGS)
 
 bench: env
 	@$(BIN)/cachegrid bench $(ARGS)

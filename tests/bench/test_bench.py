@@ -419,7 +419,7 @@ class TestExitCode:
         found.raced = _raced(_contender(ConnectionError("no [route]"), name="lost"))
         assert 1 == running.run()
         assert "lost did not run: ConnectionError: no [route]" in capsys.readouterr().out
-        found.raced = found.near = {}
+        found.raced, found.near = {}, {}
         found.troubles = ["embedded grid: no server"]
         assert 1 == running.run()
         assert "not measured: embedded grid: no server" in capsys.readouterr().out

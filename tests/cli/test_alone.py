@@ -6,6 +6,7 @@ import functools
 import re
 import resource
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -102,7 +103,7 @@ def test_a_shell_gets_the_commands_that_begin_so() -> None:
     """
     What the printed script asks when somebody presses the tab key.
     """
-    asked = {"_CACHEGRID_COMPLETE": "complete_bash", "COMP_WORDS": "cachegrid st", "COMP_CWORD": "1"}
+    asked: dict[str, Any] = {"_CACHEGRID_COMPLETE": "complete_bash", "COMP_WORDS": "cachegrid st", "COMP_CWORD": "1"}
     assert ["status", "stats"] == cachegrid(**asked).out.split()
 
 

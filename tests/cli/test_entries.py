@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cachegrid import SyncGrid, connect
+from cachegrid import Key, SyncGrid, connect
 from cachegrid.testing.loopback import LoopbackGrid
 from tests.cli.command import PROGRAM, Done, cachegrid, environment
 
@@ -86,7 +86,7 @@ def test_keys_of_all_types_are_listed_as_they_are_typed(grid: SyncGrid) -> None:
     """
     `1`, `"1"` and `b"1"` are three keys; behind a key that is not text stands its --key-type.
     """
-    keys = ["1", 1, b"1", ("a", 1), "user:7"]
+    keys: list[Key] = ["1", 1, b"1", ("a", 1), "user:7"]
     grid.cache("kinds").set_many({key: repr(key) for key in keys})
     lines = cachegrid("keys", "kinds").out.splitlines()
     assert sorted(["1", "1\tint", "31\thex", '["a", 1]\tjson', "user:7"]) == sorted(lines)

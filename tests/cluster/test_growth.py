@@ -51,8 +51,9 @@ def test_a_grid_grows_under_load() -> None:
 
 def _setting(grid: LoopbackGrid, index: int, name: str) -> str:
     with grid.admin(index) as admin:
-        answer = admin.run("CONFIG", "GET", name)
-    return (answer[name.encode()] if isinstance(answer, dict) else answer[1]).decode()
+        answer: Any = admin.run("CONFIG", "GET", name)
+    value: bytes = answer[name.encode()] if isinstance(answer, dict) else answer[1]
+    return value.decode()
 
 
 def test_an_embedded_grid_of_one_grows() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -135,6 +136,6 @@ def test_windows_runs_no_members(monkeypatch: pytest.MonkeyPatch) -> None:
     """
     The error says what works there.
     """
-    monkeypatch.setattr(server.os, "name", "nt")
+    monkeypatch.setattr(os, "name", "nt")
     with pytest.raises(ServerMissing, match="memory://"):
         find_server()

@@ -96,7 +96,12 @@ def main(url: str) -> None:
     import threading
 
     over = threading.Event()
-    threading.Thread(target=lambda: (sys.stdin.read(), over.set()), daemon=True).start()
+
+    def read_on() -> None:
+        sys.stdin.read()
+        over.set()
+
+    threading.Thread(target=read_on, daemon=True).start()
     with cachegrid.connect(url) as grid:
         work, number = _Work(grid), 0
         while not over.is_set() or number < 2 * KEYS:

@@ -47,7 +47,8 @@ def backing(kind: str, request: pytest.FixtureRequest) -> Backing:
     if kind == "memory":
         return Backing()
     if kind == "clock":
-        return request.getfixturevalue("clocked")
+        on_a_clock: Backing = request.getfixturevalue("clocked")
+        return on_a_clock
     url = request.getfixturevalue("loopback").url
     return Backing(target=parse(url, timeout=5), url=url)
 

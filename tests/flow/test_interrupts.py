@@ -97,7 +97,12 @@ def test_who_waits_for_an_interrupted_load_takes_over(grid: SyncGrid, monkeypatc
     Also while the error, and with it all that the call had in hand, is still looked at.
     """
     cache, gate = grid.cache("prices", lease="20ms", wait="8s"), SyncGate()
-    leader = begin(cache.get_or_load, "key", lambda: gate.stand() or 1)
+
+    def load() -> int:
+        gate.stand()
+        return 1
+
+    leader = begin(cache.get_or_load, "key", load)
     gate.reached()
     waiting = [begin(cache.get_or_load, "key", lambda: 2) for _ in range(3)]
     until(lambda: cache.stats().misses == 4)

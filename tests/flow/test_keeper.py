@@ -63,7 +63,7 @@ class _Held(dict[int, Any]):
         super().__init__()
         self._gate, self.stood = gate, False
 
-    def pop(self, key: int, default: Any = None) -> Any:  # type: ignore[override]
+    def pop(self, key: int, default: Any = None) -> Any:
         if not self.stood:
             self.stood = True
             self._gate.stand()

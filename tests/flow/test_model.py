@@ -118,7 +118,12 @@ class Steps(RuleBasedStateMachine):
                 self.cache.update(key, lambda _: value)
             return
         seen: list[Any] = []
-        assert value == self.cache.update(key, lambda old: [seen.append(old), value][1], default=default)
+
+        def change(old: Any) -> Any:
+            seen.append(old)
+            return value
+
+        assert value == self.cache.update(key, change, default=default)
         assert [default if kept is None else kept.value] == seen
         self.model.write(key, value, *self.ends(UNSAID))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 import cachegrid
@@ -15,7 +17,7 @@ NO_FAILOVER = {"cluster-node-timeout": "60000"}
 
 
 @pytest.mark.parametrize("policy", [{}, {"idle": "10m"}], ids=["plain", "idle"])
-def test_a_replica_tells_what_its_owner_cannot(policy: dict[str, str]) -> None:
+def test_a_replica_tells_what_its_owner_cannot(policy: dict[str, Any]) -> None:
     """
     A cache is read, by who has it open and by who opens it now, though the owners of its epoch and of all entries die.
     """

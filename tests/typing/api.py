@@ -12,6 +12,7 @@ from datetime import timedelta
 from typing import Any, assert_type
 
 import cachegrid
+import cachegrid.cluster
 from cachegrid import AsyncCache, AsyncGrid, CachePolicy, CacheStats, Entry, Key, Settings, SyncCache, SyncGrid, errors
 
 
@@ -26,6 +27,8 @@ def opening() -> None:
     cachegrid.connect("memory://", timeout=2, namespace="shop", caches={"prices": CachePolicy(ttl=60)}).close()
     cachegrid.connect("memory://", timeout=b"2")  # type: ignore[arg-type]
     cachegrid.connect(url="memory://", pool=3)  # type: ignore[call-arg]
+    cachegrid.conect()  # type: ignore[attr-defined]
+    cachegrid.cluster.strat()  # type: ignore[attr-defined]
 
 
 def declaring(grid: SyncGrid, agrid: AsyncGrid) -> None:
@@ -147,6 +150,14 @@ def loading(prices: SyncCache) -> None:
     price(1)  # type: ignore[arg-type]
     price_for_long("sku-1")  # type: ignore[call-arg]
     price.invalidate(sku=1)  # type: ignore[arg-type]
+
+    @prices.cached
+    def shown(value: object, *, width: int = 80) -> str:
+        return repr(value)[:width]
+
+    assert_type(shown({"a": 1}, width=20), str)
+    assert_type(shown(value=1), str)
+    assert_type(shown.invalidate(1), bool)
 
 
 class Shop:

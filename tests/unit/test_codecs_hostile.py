@@ -192,7 +192,7 @@ def test_measuring_depth_ends(body: bytes) -> None:
     Any bytes are measured or refused, in time that grows with their number only.
     """
     with contextlib.suppress(ValueError):
-        assert check_depth(body) is None
+        check_depth(body)
 
 
 def test_measuring_depth_looks_at_each_byte_once() -> None:

@@ -75,7 +75,7 @@ def test_integers_are_digits_that_engines_count(codec: str, value: int) -> None:
         ("pickle", 1, {}),
     ],
 )
-def test_other_numbers_have_a_header(codec: str, value: int, times: dict[str, int]) -> None:
+def test_other_numbers_have_a_header(codec: str, value: int, times: dict[str, Any]) -> None:
     """
     What digits cannot tell, such as an idle time, needs a frame.
     """

@@ -210,7 +210,7 @@ BESIDE.extra = 1  # type: ignore[attr-defined]
         (Pair(1, (ODD,)), "value.right[0]", Odd),
         ({1: ODD}, "value[1]", Odd),
         ({(1, Loose(2)): 1}, "value.key((1, Loose(part=2)))[1]", Loose),
-        ([datetime(2024, 1, 1, tzinfo=Sundial())], "value[0]", Sundial),
+        ([datetime(2024, 1, 1, tzinfo=Sundial())], "value[0]", Sundial),  # type: ignore[abstract]
         ({"x": BESIDE}, "value['x']", Place),
         ([memoryview(b"x")], "value[0]", memoryview),
         ([defaultdict(list)], "value[0]", defaultdict),

@@ -124,7 +124,7 @@ def test_the_environment_outweighs_a_file_and_an_argument_both(folder: Path) -> 
     ],
 )
 def test_a_name_said_nearer_outweighs_a_url_from_further_away(
-    folder: Path, file: dict[str, str], environ: dict[str, str], said: dict[str, str], url: str | None, name: str | None
+    folder: Path, file: dict[str, Any], environ: dict[str, str], said: dict[str, str], url: str | None, name: str | None
 ) -> None:
     """
     And the other way round: both say which grid is meant. As they come from files, or from ready settings.

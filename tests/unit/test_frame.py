@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -28,7 +29,7 @@ INTS = st.integers(frame.INT_MIN, frame.INT_MAX)
 
 
 @given(FIELDS, st.binary(max_size=100))
-def test_what_is_packed_unpacks(fields: dict[str, object], payload: bytes) -> None:
+def test_what_is_packed_unpacks(fields: dict[str, Any], payload: bytes) -> None:
     """
     Every field and the payload come back as they went in.
     """
@@ -86,7 +87,7 @@ def test_no_end_is_all_ones() -> None:
         {"epochs": b"x" * 65536},
     ],
 )
-def test_a_number_that_does_not_fit_is_refused(wrong: dict[str, object]) -> None:
+def test_a_number_that_does_not_fit_is_refused(wrong: dict[str, Any]) -> None:
     """
     A field is never cut off to fit.
     """
@@ -106,7 +107,7 @@ def test_any_bytes_unpack_or_are_refused(raw: bytes) -> None:
 
 
 @given(FIELDS, st.data())
-def test_a_frame_cut_short_is_refused(fields: dict[str, object], data: st.DataObject) -> None:
+def test_a_frame_cut_short_is_refused(fields: dict[str, Any], data: st.DataObject) -> None:
     """
     A header that ends early is a FrameError, wherever it ends.
     """
@@ -168,7 +169,7 @@ def test_only_plain_digits_are_an_integer(raw: bytes) -> None:
 
 
 @given(FIELDS, st.binary(max_size=20))
-def test_a_frame_is_never_taken_for_an_integer(fields: dict[str, object], payload: bytes) -> None:
+def test_a_frame_is_never_taken_for_an_integer(fields: dict[str, Any], payload: bytes) -> None:
     """
     The first byte tells an integer from a frame.
     """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,7 +22,7 @@ def test_the_file_that_is_wrong_is_named(name: str, wrong: str, said: str, tmp_p
     (tmp_path / "text.pem").write_text("hello")
     right = make_certificates(tmp_path)
     place = str(tmp_path / wrong)
-    files = {"ca": str(right.ca), "cert": str(right.cert), "key": str(right.key)} | {name: place}
+    files: dict[str, Any] = {"ca": str(right.ca), "cert": str(right.cert), "key": str(right.key)} | {name: place}
     with pytest.raises(ConfigError, match=rf"^{name} is |^cert and key is .*text\.pem") as caught:
         TlsFiles(**files).context()
     assert re.search(f"{re.escape(place)}.*{said}", str(caught.value))

@@ -175,8 +175,12 @@ class AsyncCache(AsyncLoads, AsyncFace):
         # Broken off in the middle, it would have raised the epoch and told nobody.
         await self._hub.tasks.see_through(self._clear)
 
-    # Functions.
+    # Functions. What begins with a parameter that takes anything is the first: it would pass for a class method, too.
 
+    @overload
+    def cached(  # type: ignore[overload-overlap] # as said
+        self, function: Callable[Concatenate[object, P], Awaitable[T]], /
+    ) -> AsyncCachedFunction[..., T]: ...
     @overload
     def cached(
         self, function: Callable[Concatenate[type[S], P], Awaitable[T]], /

@@ -189,6 +189,11 @@ class AsyncBoundFunction(Generic[P, T]):
 class AsyncDecorator(Protocol):
     """What `cached(...)` gives: it takes the function."""
 
+    # What begins with a parameter that takes anything is the first: it would pass for a class method, too.
+    @overload
+    def __call__(  # type: ignore[overload-overlap] # as said
+        self, function: Callable[Concatenate[object, P], Awaitable[T]], /
+    ) -> AsyncCachedFunction[..., T]: ...
     @overload
     def __call__(
         self, function: Callable[Concatenate[type[S], P], Awaitable[T]], /

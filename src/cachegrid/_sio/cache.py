@@ -176,8 +176,12 @@ class SyncCache(SyncLoads, SyncFace):
         # Broken off in the middle, it would have raised the epoch and told nobody.
         self._hub.tasks.see_through(self._clear)
 
-    # Functions.
+    # Functions. What begins with a parameter that takes anything is the first: it would pass for a class method, too.
 
+    @overload
+    def cached(  # type: ignore[overload-overlap] # as said
+        self, function: Callable[Concatenate[object, P], T], /
+    ) -> SyncCachedFunction[..., T]: ...
     @overload
     def cached(self, function: Callable[Concatenate[type[S], P], T], /) -> SyncCachedClassMethod[S, P, T]: ...
     @overload

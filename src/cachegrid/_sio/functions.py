@@ -190,6 +190,11 @@ class SyncBoundFunction(Generic[P, T]):
 class SyncDecorator(Protocol):
     """What `cached(...)` gives: it takes the function."""
 
+    # What begins with a parameter that takes anything is the first: it would pass for a class method, too.
+    @overload
+    def __call__(  # type: ignore[overload-overlap] # as said
+        self, function: Callable[Concatenate[object, P], T], /
+    ) -> SyncCachedFunction[..., T]: ...
     @overload
     def __call__(self, function: Callable[Concatenate[type[S], P], T], /) -> SyncCachedClassMethod[S, P, T]: ...
     @overload

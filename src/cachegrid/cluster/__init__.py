@@ -84,11 +84,13 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'cachegrid.cluster' has no attribute {name!r}")
-    from importlib import import_module
+if not TYPE_CHECKING:  # a checker would believe that every name is here
 
-    value = getattr(import_module(f"cachegrid.cluster.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
+    def __getattr__(name: str) -> Any:
+        if name not in _HOMES:
+            raise AttributeError(f"module 'cachegrid.cluster' has no attribute {name!r}")
+        from importlib import import_module
+
+        value = getattr(import_module(f"cachegrid.cluster.{_HOMES[name]}"), name)
+        globals()[name] = value
+        return value

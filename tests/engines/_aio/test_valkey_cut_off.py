@@ -56,7 +56,7 @@ async def fetch_many(engine: AsyncValkeyEngine) -> bytes | None:
 
 async def fetch_parts(engine: AsyncValkeyEngine) -> bytes | None:
     """Many, as they come."""
-    found = {}
+    found: dict[int, bytes | None] = {}
     async for places, frames in engine.fetch_parts([ADDRESS, b"cg:cut:{2}", b"cg:cut:{3}"]):
         found.update(zip(places, frames, strict=True))
     return found[0]

@@ -57,7 +57,7 @@ def fetch_many(engine: SyncValkeyEngine) -> bytes | None:
 
 def fetch_parts(engine: SyncValkeyEngine) -> bytes | None:
     """Many, as they come."""
-    found = {}
+    found: dict[int, bytes | None] = {}
     for places, frames in engine.fetch_parts([ADDRESS, b"cg:cut:{2}", b"cg:cut:{3}"]):
         found.update(zip(places, frames, strict=True))
     return found[0]

@@ -77,7 +77,7 @@ async def _(self: Engine, address: bytes) -> bool:
 
 @fault("fetch", "answers from what it saw before", "engines_on_one_grid_see_the_same")
 async def _(self: Engine, address: bytes) -> bytes | None:
-    return self.seen.setdefault(address, self._store.fetch(address))  # type: ignore[no-any-return]
+    return self.seen.setdefault(address, self._store.fetch(address))
 
 
 @fault("fetch", "mixes up who asked what", "callers_at_once_get_their_own_answers")

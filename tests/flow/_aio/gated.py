@@ -15,10 +15,8 @@ from tests.flow.waits._aio import AsyncGate
 
 __all__ = ["AsyncGatedEngine"]
 
+# Those of abilities. What every engine has is written out, for a checker to see that this is one.
 _METHODS = (
-    "fetch",
-    "store",
-    "drop",
     "fetch_many",
     "store_many",
     "drop_many",
@@ -157,6 +155,20 @@ class AsyncGatedEngine:
     def lasting(self, durability: Durability) -> AsyncGatedEngine:
         """What is written with some durability; it goes to the engine itself, and is counted apart."""
         return self.faces.setdefault(durability, AsyncGatedEngine(self.engine))
+
+    async def fetch(self, address: bytes) -> bytes | None:
+        """One frame."""
+        frame: bytes | None = await self.pass_on("fetch", address)
+        return frame
+
+    async def store(self, address: bytes, frame: bytes, ttl: int | None) -> None:
+        """One frame."""
+        await self.pass_on("store", address, frame, ttl)
+
+    async def drop(self, address: bytes) -> bool:
+        """What is at an address."""
+        was_there: bool = await self.pass_on("drop", address)
+        return was_there
 
     async def walk(self, prefix: bytes) -> AsyncIterator[list[bytes]]:
         """Pages of addresses."""

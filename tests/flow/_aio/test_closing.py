@@ -265,7 +265,7 @@ async def test_policies_come_from_the_settings(flow: AsyncFlow) -> None:
     assert CachePolicy(ttl="5m", idle=10) == grid.cache("users", idle=10).policy
     assert CachePolicy() == grid.cache("other").policy
     with pytest.raises(ConfigError, match="^cache 'new': unknown setting 'tll'; did you mean 'ttl'"):
-        grid.cache("new", tll=60)
+        grid.cache("new", tll=60)  # type: ignore[call-arg]
     with pytest.raises(ConfigError, match="^cache 'new': ttl is 0"):
         grid.cache("new", ttl=0)
 

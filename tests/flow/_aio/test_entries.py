@@ -10,6 +10,7 @@ import pytest
 
 from cachegrid._aio.cache import AsyncCache
 from cachegrid._aio.grid import AsyncGrid
+from cachegrid._core.address import Key
 from cachegrid.errors import CacheError, EntryNotFound, KeyRefused, ValueRefused
 from tests.flow._aio.flow import AsyncFlow, engine_of
 from tests.flow.waits._aio import listed
@@ -115,7 +116,7 @@ async def test_many_may_be_pairs(cache: AsyncCache) -> None:
     """
     As of a dict: a list of them, or whatever gives them once; the last one of a key counts.
     """
-    await cache.set_many([("a", 1), ["b", 2], ("a", 3)])
+    await cache.set_many([("a", 1), ["b", 2], ("a", 3)])  # type: ignore[list-item]
     await cache.set_many((number, str(number)) for number in range(2))
     assert {"a": 3, "b": 2, 0: "0", 1: "1"} == await cache.get_many(["a", "b", 0, 1])
     assert 4 == cache.stats().stores
@@ -259,7 +260,7 @@ async def test_keys_are_listed_once_each(cache: AsyncCache) -> None:
     """
     All kinds of keys come back as they were; a pattern chooses among the text ones.
     """
-    keys = {1, "1", b"1", ("1",), ("1", 1), "", "user:1", "user:2", "ключ", "a{b}c*?[", ()}
+    keys: set[Key] = {1, "1", b"1", ("1",), ("1", 1), "", "user:1", "user:2", "ключ", "a{b}c*?[", ()}
     await cache.set_many(dict.fromkeys(keys, 0))
     found = await listed(cache.keys())
     assert (keys, len(keys)) == (set(found), len(found))
@@ -273,7 +274,7 @@ async def test_items_are_keys_with_their_values(cache: AsyncCache) -> None:
     Entries come with their values; one that goes while they are listed is left out.
     """
     await cache.set_many({number: number for number in range(20)})
-    found = {}
+    found: dict[Key, Any] = {}
     async for key, value in cache.items():
         if not found:
             await cache.delete_many([number for number in range(10) if number != key])

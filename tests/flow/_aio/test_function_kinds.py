@@ -112,8 +112,9 @@ async def test_class_methods_and_static_methods(cache: AsyncCache) -> None:
         assert ["Base1", "Base1"] == [await Base.inner(1), await Base().inner(1)]
         assert ["Child1", "Child1"] == [await Child.inner(1), await Child().inner(1)]
         assert ["Base2", "Child2"] == [await Base.outer(2), await Child.outer(2)]
-        assert [3] * 4 == [await call(3) for call in (Base.static, Base().static, Child.static, Child().static)]
-        assert [4, 4] == [await Base.plain(4), await Child().plain(4)]
+        # mypy binds cached static methods, too, when they are called through an object.
+        assert [3] * 4 == [await call(3) for call in (Base.static, Base().static, Child.static, Child().static)]  # type: ignore[call-arg]
+        assert [4, 4] == [await Base.plain(4), await Child().plain(4)]  # type: ignore[call-arg]
     assert [1, 1, 2, 2, 3, 4] == CALLS
     assert await Child.inner.invalidate(1)
     assert not await Child().inner.invalidate(1)
@@ -228,7 +229,7 @@ async def test_what_has_no_name_is_given_one(cache: AsyncCache) -> None:
     renamed.__qualname__ = (lambda: None).__qualname__
     for nameless in (functools.partial(_function, 1), Caller(), renamed):
         with pytest.raises(ConfigError, match="name="):
-            cache.cached(nameless)  # type: ignore[arg-type]
+            cache.cached(nameless)
     assert 1 == await cache.cached(name="partial")(functools.partial(_function, 1))()
     assert 2 == await cache.cached(name="caller")(Caller())(2)
 
@@ -286,8 +287,8 @@ class _Shop:
     async def price(self, item: str) -> str:
         return f"{item} at {self.name}"
 
-    async def sold(cls, item: str) -> str:  # noqa: N805 - it is made a class method in a test
-        return f"{item} of {cls.__name__}"  # type: ignore[attr-defined]
+    async def sold(cls: Any, item: str) -> str:  # noqa: N805 - it is made a class method in a test
+        return f"{item} of {cls.__name__}"
 
 
 async def _squared(number: int) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 import functools
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -230,7 +230,13 @@ async def test_a_wrong_call_is_a_type_error(cache: AsyncCache) -> None:
     async def call(number: int) -> None:
         CALLS.append(number)
 
-    for wrong in (lambda: call(), lambda: call(1, 2), lambda: call(1, other=2), lambda: call(number=1, other=2)):  # type: ignore[call-arg] # noqa: PLW0108
+    wrongs: list[Callable[[], Awaitable[None]]] = [
+        lambda: call(),  # type: ignore[call-arg] # noqa: PLW0108
+        lambda: call(1, 2),  # type: ignore[call-arg]
+        lambda: call(1, other=2),  # type: ignore[call-arg]
+        lambda: call(number=1, other=2),  # type: ignore[call-arg]
+    ]
+    for wrong in wrongs:
         with pytest.raises(TypeError):
             await wrong()
     assert [] == CALLS
@@ -244,7 +250,7 @@ async def test_results_are_forgotten_one_by_one_or_all(cache: AsyncCache) -> Non
     @cache.cached
     async def square(number: int, power: int = 2) -> int:
         CALLS.append(number)
-        return number**power
+        return int(number**power)
 
     await square(1)
     await square(2)

@@ -141,7 +141,7 @@ async def test_an_outage_is_told_to_all_who_wait_at_once(flow: AsyncFlow, origin
     callers = [begin(cache.get_or_load, "key", origin.load_at_once)]
     await gate.reached()
     [flight] = grid._hub.flights._flights.values()
-    flight.landed = landed = AsyncQueue(flight.landed)
+    flight.landed = landed = AsyncQueue(flight.landed)  # type: ignore[assignment] # it does what a flight asks
     callers += [begin(cache.get_or_load, "key", origin.load_at_once) for _ in range(4)]
 
     async def all_wait() -> bool:

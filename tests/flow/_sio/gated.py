@@ -16,10 +16,8 @@ from tests.flow.waits._sio import SyncGate
 
 __all__ = ["SyncGatedEngine"]
 
+# Those of abilities. What every engine has is written out, for a checker to see that this is one.
 _METHODS = (
-    "fetch",
-    "store",
-    "drop",
     "fetch_many",
     "store_many",
     "drop_many",
@@ -158,6 +156,20 @@ class SyncGatedEngine:
     def lasting(self, durability: Durability) -> SyncGatedEngine:
         """What is written with some durability; it goes to the engine itself, and is counted apart."""
         return self.faces.setdefault(durability, SyncGatedEngine(self.engine))
+
+    def fetch(self, address: bytes) -> bytes | None:
+        """One frame."""
+        frame: bytes | None = self.pass_on("fetch", address)
+        return frame
+
+    def store(self, address: bytes, frame: bytes, ttl: int | None) -> None:
+        """One frame."""
+        self.pass_on("store", address, frame, ttl)
+
+    def drop(self, address: bytes) -> bool:
+        """What is at an address."""
+        was_there: bool = self.pass_on("drop", address)
+        return was_there
 
     def walk(self, prefix: bytes) -> Iterator[list[bytes]]:
         """Pages of addresses."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from cachegrid._core.address import Key
 from cachegrid._sio.cache import SyncCache
 from cachegrid._sio.grid import SyncGrid
 from cachegrid.errors import CacheError, EntryNotFound, KeyRefused, ValueRefused
@@ -116,7 +117,7 @@ def test_many_may_be_pairs(cache: SyncCache) -> None:
     """
     As of a dict: a list of them, or whatever gives them once; the last one of a key counts.
     """
-    cache.set_many([("a", 1), ["b", 2], ("a", 3)])
+    cache.set_many([("a", 1), ["b", 2], ("a", 3)])  # type: ignore[list-item]
     cache.set_many((number, str(number)) for number in range(2))
     assert {"a": 3, "b": 2, 0: "0", 1: "1"} == cache.get_many(["a", "b", 0, 1])
     assert 4 == cache.stats().stores
@@ -260,7 +261,7 @@ def test_keys_are_listed_once_each(cache: SyncCache) -> None:
     """
     All kinds of keys come back as they were; a pattern chooses among the text ones.
     """
-    keys = {1, "1", b"1", ("1",), ("1", 1), "", "user:1", "user:2", "ключ", "a{b}c*?[", ()}
+    keys: set[Key] = {1, "1", b"1", ("1",), ("1", 1), "", "user:1", "user:2", "ключ", "a{b}c*?[", ()}
     cache.set_many(dict.fromkeys(keys, 0))
     found = listed(cache.keys())
     assert (keys, len(keys)) == (set(found), len(found))
@@ -274,7 +275,7 @@ def test_items_are_keys_with_their_values(cache: SyncCache) -> None:
     Entries come with their values; one that goes while they are listed is left out.
     """
     cache.set_many({number: number for number in range(20)})
-    found = {}
+    found: dict[Key, Any] = {}
     for key, value in cache.items():
         if not found:
             cache.delete_many([number for number in range(10) if number != key])

@@ -113,8 +113,9 @@ def test_class_methods_and_static_methods(cache: SyncCache) -> None:
         assert ["Base1", "Base1"] == [Base.inner(1), Base().inner(1)]
         assert ["Child1", "Child1"] == [Child.inner(1), Child().inner(1)]
         assert ["Base2", "Child2"] == [Base.outer(2), Child.outer(2)]
-        assert [3] * 4 == [call(3) for call in (Base.static, Base().static, Child.static, Child().static)]
-        assert [4, 4] == [Base.plain(4), Child().plain(4)]
+        # mypy binds cached static methods, too, when they are called through an object.
+        assert [3] * 4 == [call(3) for call in (Base.static, Base().static, Child.static, Child().static)]  # type: ignore[call-arg]
+        assert [4, 4] == [Base.plain(4), Child().plain(4)]  # type: ignore[call-arg]
     assert [1, 1, 2, 2, 3, 4] == CALLS
     assert Child.inner.invalidate(1)
     assert not Child().inner.invalidate(1)
@@ -229,7 +230,7 @@ def test_what_has_no_name_is_given_one(cache: SyncCache) -> None:
     renamed.__qualname__ = (lambda: None).__qualname__
     for nameless in (functools.partial(_function, 1), Caller(), renamed):
         with pytest.raises(ConfigError, match="name="):
-            cache.cached(nameless)  # type: ignore[arg-type]
+            cache.cached(nameless)
     assert 1 == cache.cached(name="partial")(functools.partial(_function, 1))()
     assert 2 == cache.cached(name="caller")(Caller())(2)
 
@@ -287,8 +288,8 @@ class _Shop:
     def price(self, item: str) -> str:
         return f"{item} at {self.name}"
 
-    def sold(cls, item: str) -> str:  # noqa: N805 - it is made a class method in a test
-        return f"{item} of {cls.__name__}"  # type: ignore[attr-defined]
+    def sold(cls: Any, item: str) -> str:  # noqa: N805 - it is made a class method in a test
+        return f"{item} of {cls.__name__}"
 
 
 def _squared(number: int) -> int:

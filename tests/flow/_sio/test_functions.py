@@ -231,7 +231,13 @@ def test_a_wrong_call_is_a_type_error(cache: SyncCache) -> None:
     def call(number: int) -> None:
         CALLS.append(number)
 
-    for wrong in (lambda: call(), lambda: call(1, 2), lambda: call(1, other=2), lambda: call(number=1, other=2)):  # type: ignore[call-arg] # noqa: PLW0108
+    wrongs: list[Callable[[], None]] = [
+        lambda: call(),  # type: ignore[call-arg] # noqa: PLW0108
+        lambda: call(1, 2),  # type: ignore[call-arg]
+        lambda: call(1, other=2),  # type: ignore[call-arg]
+        lambda: call(number=1, other=2),  # type: ignore[call-arg]
+    ]
+    for wrong in wrongs:
         with pytest.raises(TypeError):
             wrong()
     assert [] == CALLS
@@ -245,7 +251,7 @@ def test_results_are_forgotten_one_by_one_or_all(cache: SyncCache) -> None:
     @cache.cached
     def square(number: int, power: int = 2) -> int:
         CALLS.append(number)
-        return number**power
+        return int(number**power)
 
     square(1)
     square(2)

@@ -142,7 +142,7 @@ def test_an_outage_is_told_to_all_who_wait_at_once(flow: SyncFlow, origin: SyncO
     callers = [begin(cache.get_or_load, "key", origin.load_at_once)]
     gate.reached()
     [flight] = grid._hub.flights._flights.values()
-    flight.landed = landed = SyncQueue(flight.landed)
+    flight.landed = landed = SyncQueue(flight.landed)  # type: ignore[assignment] # it does what a flight asks
     callers += [begin(cache.get_or_load, "key", origin.load_at_once) for _ in range(4)]
 
     def all_wait() -> bool:

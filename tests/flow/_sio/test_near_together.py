@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -176,7 +177,8 @@ def test_what_a_load_has_found_is_not_followed_by_an_absence(flow: SyncFlow) -> 
     keep_absence(cache, "key")
     gated(cache).hold_news()
     other.set("key", "new")
-    assert "new" == cache.get_or_load("key", flow.gate().stand)
+    unasked: Any = flow.gate().stand
+    assert "new" == cache.get_or_load("key", unasked)
     assert "new" == cache.get("key")
     assert cache.has("key")
 
@@ -194,7 +196,8 @@ def test_what_a_load_has_found_is_not_followed_by_an_absence_on_its_way(flow: Sy
     reading = begin(cache.get_many, ["key"])
     answer.reached()
     other.set("key", "new")
-    assert "new" == cache.get_or_load("key", flow.gate().stand)
+    unasked: Any = flow.gate().stand
+    assert "new" == cache.get_or_load("key", unasked)
     answer.open()
     assert {} == reading.result()
     assert "new" == cache.get("key")
