@@ -2,7 +2,8 @@
 Leases at the owner: one key beside each name, and the scripts that judge it.
 
 A lease is `<when it ends, in ms> <fencing number> <token>`, by its owner's clock, and has no end in the owner's books:
-members that are short of memory evict what has one. One that nobody gave back is a few bytes until it is asked for again.
+members that are short of memory evict what has one. One that nobody gave back is a few bytes until it is asked for
+again.
 
 All of it is in one key, since a slot may move key by key: keys that belong together could be at two members for as long
 as that takes, and nobody could judge them.
@@ -30,8 +31,8 @@ def lease_key(name: bytes) -> bytes:
     return b"cg!lease:{%b}:%b" % (tag_of(slot_of(name)), name)
 
 
-# KEYS[1] is the lease. Who has it, or had it last, and the last fencing number. One that has ended is nobody's, and what
-# a foreign hand left is none.
+# KEYS[1] is the lease. Who has it, or had it last, and the last fencing number. One that has ended is nobody's; what a
+# foreign hand left is none.
 _HOLDER = """
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
