@@ -27,7 +27,7 @@ pytestmark = [pytest.mark.grid, pytest.mark.slow]
 @pytest.fixture(scope="module")
 def grid() -> Iterator[LoopbackGrid]:
     """A grid of this host, which all tests share."""
-    with LoopbackGrid(owners=2) as grid:
+    with LoopbackGrid() as grid:
         yield grid
 
 
@@ -58,7 +58,7 @@ def test_entries_are_kept_and_come_back(grid: LoopbackGrid, prices: package.Sync
     assert (Exit.DONE, "") == (done.code, done.err)
     plan, result = done.out.splitlines()
     # About: what a lock or a restore has left for a minute is counted by the owners, too.
-    assert re.match(r"keep all caches of loopback, which has 2 owners with about \d entries in ", plan)
+    assert re.match(r"keep all caches of loopback, which has 3 owners with about \d entries in ", plan)
     assert result.startswith(f"2 entries of 1 cache kept in {folder} (")
     prices.clear()
     done = run(grid, "restore", folder)
@@ -202,8 +202,8 @@ def test_the_doctor_has_nothing_bad_to_say_of_a_grid_that_is_well(grid: Loopback
     assert Exit.DONE == done.code, done.out
     assert {"note"} == {one["badness"] for one in done.told["findings"]}
     assert "one-host" in {one["check"] for one in done.told["findings"]}
-    assert (4, "loopback") == (done.told["members"], done.told["name"])
-    assert "4 members of loopback looked at: " in run(grid, "doctor").out
+    assert (6, "loopback") == (done.told["members"], done.told["name"])
+    assert "6 members of loopback looked at: " in run(grid, "doctor").out
     assert Exit.DONE == run(grid, "doctor", "--url", elsewhere(grid)).code
 
 
@@ -256,7 +256,7 @@ def test_the_doctor_counts_how_often_a_member_was_started(kind: str) -> None:
 
 def test_a_secured_grid_is_kept_and_examined(tmp_path: Path) -> None:
     """By its name, with TLS."""
-    with LoopbackGrid(owners=1, server=servers.redis(), tls=make_certificates(tmp_path / "pem")) as grid:
+    with LoopbackGrid(server=servers.redis(), tls=make_certificates(tmp_path / "pem")) as grid:
         with package.connect(f"{grid.url}&verify_host=no") as client:
             client.cache("prices")["a"] = 1
         assert 1 == run(grid, "backup", str(tmp_path / "b"), "--json").told["entries"]

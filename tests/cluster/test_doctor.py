@@ -93,6 +93,7 @@ def of_host(**changes: Any) -> Examined:
 
 
 ALONE = replace(WELL, members=tuple(one for one in WELL.members if one.is_owner), host=None, replicas=None)
+TWO = replace(WELL, members=tuple(one for one in WELL.members if one.id not in {"o2", "r2"}))
 ONE_HOST = replace(WELL, members=tuple(replace(one, host="127.0.0.1") for one in WELL.members))
 PROBLEM, WARNING, NOTE = Badness
 
@@ -106,6 +107,7 @@ BROKEN: list[tuple[str, Badness, Examined, str]] = [
     ("unfinished", WARNING, replace(WELL, unfinished=("leaving: x; go on with: cachegrid remove x",)), ""),
     ("no-replica", WARNING, changed(WELL, "r0", follows="o1"), "10.0.0.1:7000"),
     ("no-replica", NOTE, ALONE, "10.0.0.1:7000"),
+    ("few-owners", WARNING, TWO, "10.0.0.2:7001"),
     ("unlinked-replica", WARNING, with_info("r0", {"master_link_status": "down"}), "10.0.0.2:7003"),
     ("lagging-replica", WARNING, with_info("o0", {"master_repl_offset": "99999999"}), "10.0.0.2:7003"),
     ("one-host", NOTE, ONE_HOST, ""),

@@ -154,10 +154,8 @@ def _kept_text(manifest: Manifest, folder: str, seconds: float) -> str:
     from cachegrid.cli.show import counted
 
     size = size_text(sum(part.size for part in manifest.parts))
-    line = (
-        f"{counted(manifest.entries, 'entry')} of {counted(len(manifest.caches), 'cache')} kept in {folder} "
-        f"({size}) after {seconds:.1f} s"
-    )
+    what = f"{counted(manifest.entries, 'entry')} of {counted(len(manifest.caches), 'cache')}"
+    line = f"{'' if manifest.is_exact else 'up to '}{what} kept in {folder} ({size}) after {seconds:.1f} s"
     left_out = [f"{count:,} {what}" for what, count in manifest.left_out.items()]
     return f"{line}\nnot kept: {', '.join(left_out)}" if left_out else line
 
@@ -203,6 +201,7 @@ def _backup_told(grid: Meant, plan: BackupPlan, manifest: Manifest | None, secon
     size = sum(part.size for part in manifest.parts)
     return told | {
         "entries": manifest.entries,
+        "exact": manifest.is_exact,
         "bytes": manifest.bytes,
         "file_bytes": size,
         "caches": [_cache_told(cache) for cache in manifest.caches],

@@ -115,6 +115,7 @@ class _Taking:
     def all(self) -> Manifest:
         """Take everything, and tell what was taken."""
         begun = _now()
+        shares = self._engine.shares()
         server = next((member.version for member in self._engine.members() if member.up), "")
         try:
             prefix = f"{self._plan.cache}:".encode() if self._plan.cache else b""
@@ -133,6 +134,7 @@ class _Taking:
             epochs=alive,
             caches=tuple(self._caches(alive)),
             parts=parts,
+            is_exact=shares == self._engine.shares(),
             left_out={what: count for what, count in self._left_out.items() if count},
         )
 

@@ -117,6 +117,12 @@ class KeepingEngine(SyncValkeyEngine):
         self.members()  # learns who they are
         return frozenset(facts.get("run_id", "") for facts in self._told_by_owners(b"server"))
 
+    def shares(self) -> frozenset[tuple[str, str]]:
+        """What is the same only if nobody has taken another's place, and no slot has moved: lives, and their slots."""
+        slots = [str(ranges) for _, ranges in self._routing.owned()]
+        told = [facts.get("run_id", "") for facts in self._told_by_owners(b"server")]
+        return frozenset(zip(told, slots, strict=True))
+
     def _told_by_owners(self, section: bytes) -> list[Mapping[str, str]]:
         links = [link for link, _ in self._routing.owned()]
         answers = self._all_at_once([(link, pack(b"INFO", section), 1) for link in links])

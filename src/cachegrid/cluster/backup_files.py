@@ -86,6 +86,7 @@ class Manifest:
     epochs: dict[str, int]  # of each cache, and of each one inside a cache (`namespace:cache/inner`)
     caches: tuple[CacheTold, ...]
     parts: tuple[Part, ...]
+    is_exact: bool = True  # else owners were replaced, or slots moved, meanwhile: some entries may be in it twice
     left_out: dict[str, int] = field(default_factory=dict)  # what was there and is not kept, and how many of each
 
     @property

@@ -12,6 +12,7 @@ from cachegrid.engines.valkey.slots import SLOTS
 
 __all__ = ["CHECKS"]
 
+VOTES: Final = 3  # owners, of which two can outvote the one that is dead
 LAG: Final = 10 << 20  # bytes that a replica may be behind without a word
 SKEW, FAR = 1.0, 60.0  # seconds between clocks: good to know, and a problem
 FULL: Final = 0.9  # of its memory limit
@@ -113,6 +114,18 @@ def lonely_owners(grid: Examined) -> Iterator[Finding]:
         where=_names(lonely),
         advice=_advice_on_replicas(is_here=grid.host is not None) if wanted else "up --replicas 1 where that matters",
     )
+
+
+def few_owners(grid: Examined) -> Iterator[Finding]:
+    """Replicas that can never take over: more than half of all owners have to agree that one is dead."""
+    if grid.is_cluster and len(grid.owners) < VOTES and any(grid.replicas_of(owner) for owner in grid.owners):
+        yield Finding(
+            check="few-owners",
+            badness=Badness.WARNING,
+            what=f"with fewer than {VOTES} owners no replica takes over: too few are left to decide that one is dead",
+            where=_names(grid.owners),
+            advice="cachegrid add, until there are three" if grid.host else "add owners, until there are three",
+        )
 
 
 def lagging_replicas(grid: Examined) -> Iterator[Finding]:
@@ -269,6 +282,7 @@ CHECKS: Final[tuple[Callable[[Examined], Iterator[Finding]], ...]] = (
     half_moved,
     unfinished,
     lonely_owners,
+    few_owners,
     lagging_replicas,
     copies_together,
     clocks,

@@ -301,7 +301,8 @@ def _alone(engine: KeepingEngine) -> Iterator[Callable[[], None]]:
     try:
         yield renew
     finally:
-        engine.release(LEASE, token)
+        with suppress(EngineError):  # it ends by itself, and what happened before tells more
+            engine.release(LEASE, token)
 
 
 def _catch_up(engine: KeepingEngine) -> None:
