@@ -41,8 +41,8 @@ def restart(
     Start all members of a grid anew, one at a time: every replica first, then each owner once it has handed over.
 
     So its part of the entries is never without an owner, and no write is lost. While a member restarts some calls wait,
-    and so a rest follows, twenty times as long and 30 s at most, unless it is to be `fast`. With `server` members run that
-    program from then on, and those that do already are left as they are: run again, it goes on. An owner without a
+    and so a rest follows, twenty times as long and 30 s at most, unless it is to be `fast`. With `server` members run
+    that program from then on, and those that do already are left as they are: run again, it goes on. An owner without a
     replica has nobody to hand over to: then GridError is raised, unless `force` says to restart it all the same, which
     loses its entries where they are not kept on disk. Raises Unsupported for a server older than the one that runs, and
     else as `heal` does.
