@@ -35,4 +35,7 @@ def lost(prefix: str, *numbers: str) -> None:
     sys.stdout.write(" ".join(number for number in numbers if found.get(f"{prefix}{number}") != int(number)))
 
 
-{"write": write, "lost": lost}[sys.argv[1]](*sys.argv[2:])
+if sys.argv[1] == "write":
+    write(*sys.argv[2:])
+else:
+    lost(*sys.argv[2:])

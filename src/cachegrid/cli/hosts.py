@@ -211,6 +211,8 @@ def _token(file: str | None) -> str:
             raise ConfigError("--token-file", file, f"a file that can be read ({error})") from error
     if said := os.environ.get(TOKEN):
         return said
+    if not sys.stdin.isatty():
+        raise ConfigError("--token-file", "", f"said, or {TOKEN} set: nobody can be asked for the token here")
     import getpass
 
     return getpass.getpass("token: ")

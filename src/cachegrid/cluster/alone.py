@@ -14,7 +14,7 @@ from cachegrid.cluster.state import GridState
 from cachegrid.engines.valkey.slots import slot_of
 from cachegrid.errors import EngineError, GridError, ServerRefused
 
-__all__ = ["alone"]
+__all__ = ["alone", "without_owner"]
 
 NOTE = b"cg!hosts"
 NOBODY = b"unknown 0"
@@ -29,7 +29,7 @@ def alone(state: GridState, way: Way) -> Iterator[tuple[Contacts, Way]]:
     The members of the grid, for no other host to arrange meanwhile, and the way to do it: its progress renews the note.
 
     On this host its own lock sees to that: what is noted of it here was left by a process that was killed. Raises
-    GridError if another host is at it for too long, or if the grid is not whole.
+    GridError if another host is at it for too long, or if slots are without an owner that answers.
     """
     mine = f"{state.host} {secrets.token_hex(4)}".encode()
     end = time.monotonic() + max(way.timeout, ENDS)
@@ -38,10 +38,19 @@ def alone(state: GridState, way: Way) -> Iterator[tuple[Contacts, Way]]:
             raise GridError(f"host {_host_in(holder)} is changing grid {state.name!r}: try again when it is through")
         time.sleep(LOOK)
     try:
-        yield Contacts.of_state(state), _renewing(state, way)
+        grid = Contacts.of_state(state)
+        if said := without_owner(grid):
+            raise GridError(said)
+        yield grid, _renewing(state, way)
     finally:
         with suppress(EngineError, GridError):
             _release(Contacts.of_state(state), mine)
+
+
+def without_owner(grid: Contacts) -> str:
+    """Why nothing can be shared out now: an owner of slots that does not answer; empty if all do."""
+    dead = next((owner for owner in grid.owners if owner.slots and not owner.is_up), None)
+    return f"{dead} owns slots and does not answer: its host has to come back first" if dead else ""
 
 
 def _renewing(state: GridState, way: Way) -> Way:
@@ -88,5 +97,5 @@ def _keeper(grid: Contacts) -> Contact:
     slot = slot_of(NOTE)
     owner = next((one for one in grid.owners if any(slot in span for span in one.slots)), None)
     if owner is None or not owner.is_up:
-        raise GridError("the grid is not whole: hosts that are away have to come back first, or be left out (`leave`)")
+        raise GridError(without_owner(grid) or f"slot {slot} of the grid has no owner: `cachegrid heal` says more")
     return owner

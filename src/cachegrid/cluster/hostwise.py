@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from cachegrid.cluster.alone import without_owner
 from cachegrid.cluster.contacts import Contacts
 from cachegrid.cluster.files import write_one_more
 from cachegrid.cluster.growth import newcomer
 from cachegrid.cluster.hosts import followed_elsewhere, is_uneven, take_over
-from cachegrid.cluster.joining import back_again
+from cachegrid.cluster.joining import back_again, seen
 from cachegrid.cluster.operation import Operation, Way
 from cachegrid.cluster.ports import next_pairs
 from cachegrid.cluster.presence import pid_of
@@ -22,8 +23,10 @@ def grown_here(state: GridState, count: int, way: Way) -> GridState:
     """
     The grid with so many more owners on this host, and as many replicas for each as its owners have.
 
-    Owners that an earlier call has begun count. Raises StartFailed, or an EngineError.
+    Owners that an earlier call has begun count. Raises StartFailed, GridError while an owner is away, or EngineError.
     """
+    if said := without_owner(Contacts.of_state(state)):
+        raise GridError(said)
     begun = sum(member.phase is Phase.JOINING and member.role == "owner" for member in state.members)
     after = _with_more(state, max(count - begun, 0))
     new = [member.address for member in after.members if member not in state.members]
@@ -46,10 +49,10 @@ def mended_here(state: GridState, way: Way) -> GridState:
         steps.append(f"start members of this host again that do not run: {', '.join(dead)}")
     if any(member.phase is Phase.JOINING for member in state.members):
         steps.append("go on with members that were begun before")
-    grid = Contacts.of_state(state)
-    away = sorted({one.endpoint.host for one in grid.members.values() if not one.is_up} - {state.host})
-    if away:
-        steps.append(f"leave it at that, as these hosts are away: {', '.join(away)}")
+    grid = seen(state)
+    away = sorted({one.endpoint.host for one in grid.members.values() if not one.is_up} - {state.host}) if grid else []
+    if away or grid is None:
+        steps.append(f"leave it at that, as other hosts are away: {', '.join(away) or 'all of them'}")
     elif dead or is_uneven(grid):
         steps.append("let replicas take over until owners are spread over the hosts")
     way.tell(Operation(grid=state.name, steps=tuple(steps), shape=state.shape))

@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from cachegrid.cluster.alone import without_owner
 from cachegrid.cluster.contacts import Contacts
 from cachegrid.cluster.files import sweep, write_first, write_one_more
 from cachegrid.cluster.hosts import acquaint, arrange, forget_on_all, is_uneven
@@ -43,9 +44,9 @@ from cachegrid.cluster.state import (
 from cachegrid.cluster.tokens import Invitation, Token, accept
 from cachegrid.engines.valkey import url
 from cachegrid.engines.valkey.slots import Endpoint
-from cachegrid.errors import ConfigError, EngineError, GridRunning, StartFailed, Unsupported
+from cachegrid.errors import ConfigError, EngineError, GridError, GridRunning, StartFailed, Unsupported
 
-__all__ = ["Part", "back_again", "join"]
+__all__ = ["Part", "back_again", "join", "seen"]
 
 TOUCH = 1.0  # seconds for a connection to a port of another host
 MEETING = 6.0  # seconds until members that do not hear each other are taken to be barred
@@ -104,21 +105,23 @@ def back_again(state: GridState, way: Way) -> GridState:
     """
     if not all(pid_of(member) for member in state.members):
         state = heal(state, timeout=way.timeout, progress=way.progress)
+    grid = seen(state)
+    if grid is None or without_owner(grid):
+        return state
     if any(member.phase is Phase.JOINING for member in state.members):
         acquaint(state, MEETING)
         return arrange(state, way)
-    if state.peers and _may_be_arranged(state):
+    if all(member.is_up for member in grid.members.values()) and is_uneven(grid):  # a failover has come between
         return arrange(state, way)
     return state
 
 
-def _may_be_arranged(state: GridState) -> bool:
-    """Whether all members are here, and owners are not spread as they could be: a failover has come between."""
+def seen(state: GridState) -> Contacts | None:
+    """The members of a grid, on whichever host; None where none answers."""
     try:
-        grid = Contacts.of_state(state)
+        return Contacts.of_state(state)
     except EngineError:
-        return False
-    return all(member.is_up for member in grid.members.values()) and is_uneven(grid)
+        return None
 
 
 def _started(invitation: Invitation, part: Part, own: str, root: Path, way: Way) -> GridState:
@@ -127,6 +130,8 @@ def _started(invitation: Invitation, part: Part, own: str, root: Path, way: Way)
     _refuse_other(invitation, program)
     _check_ways(invitation)
     state, plan = _planned(invitation, part, own, program, root)
+    if said := without_owner(Contacts.of_state(state)):
+        raise GridError(said)
     if state.folder.exists():
         sweep(state.folder)  # what an earlier try has left, whose starter was killed
     try:
