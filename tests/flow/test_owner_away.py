@@ -55,11 +55,15 @@ def test_a_cache_may_want_its_owner_or_nobody() -> None:
             cache["sku-7"] = 7
         lock = prices.lock("sku-7", lease="1m")
         lock.acquire()
-        grid.wait_for(lambda: {member.lag_bytes for member in grid.members()} == {0})
+        grid.wait_for(lambda: all(member.link_up and not member.lag_bytes for member in grid.members()))
+        with grid.admin(1) as admin:  # it knows of itself what others are told then
+            grid.wait_for(lambda: len(str(admin.run("CLUSTER", "SLOTS")).split("127.0.0.1")) > 2)
         grid.pause(0)
         try:
             assert 7 == prices["sku-7"]
-            assert 7 == prices.entry("sku-7").value
+            entry = prices.entry("sku-7")
+            assert entry is not None
+            assert 7 == entry.value
             for call in (
                 lambda: stock["sku-7"],
                 lambda: stock.get_many(["sku-7"]),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
+from typing import Any, cast
 
 import pytest
 
@@ -157,7 +158,7 @@ async def test_no_more_wait_for_a_member_than_may(bare: LoopbackGrid) -> None:
         engine._target.__dict__.update(connections=2, waiting=2, timeout=0.4)
         for link, _ in engine._routing.owned():  # the async one has noted how many may wait when it connected
             if hasattr(link, "_wire"):
-                link._wire._most = 2
+                cast("Any", link)._wire._most = 2
         await aside(bare.pause, 0)
         errors: list[EngineError] = []
 

@@ -84,7 +84,10 @@ class AsyncFlow:
         engine = await self.engine()
         try:
             prefix = b"cg!lease:{" + self.backing.namespace.encode()
-            assert [] == await listed(engine.walk(prefix))
+            pages = await listed(engine.walk(prefix))
+            left = await engine.fetch_many([address for page in pages for address in page])
+            # What was given back is remembered for a while, with an end of 0.
+            assert [] == [lease for lease in left if lease is not None and not lease.startswith(b"0 ")]
         finally:
             await engine.aclose()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -151,12 +153,13 @@ async def test_what_decides_something_is_never_passed_over(grid: AsyncGrid) -> N
     """
     cache, engine = grid.cache("stock", on_full="skip"), engine_of(grid)
     await cache.set("key", 1)
-    for method, call in (
-        ("store_if_absent", lambda: cache.add("other", 1)),
-        ("store_if_present", lambda: cache.replace("key", 2)),
-        ("add", lambda: cache.incr("key")),
-        ("acquire", lambda: cache.lock("key").acquire()),
-    ):
+    calls: list[tuple[str, Callable[[], Awaitable[object]]]] = [
+        ("store_if_absent", partial(cache.add, "other", 1)),
+        ("store_if_present", partial(cache.replace, "key", 2)),
+        ("add", partial(cache.incr, "key")),
+        ("acquire", cache.lock("key").acquire),
+    ]
+    for method, call in calls:
         engine.fail(method, GridFull("no room"))
         with pytest.raises(GridFull):
             await call()

@@ -85,7 +85,10 @@ class SyncFlow:
         engine = self.engine()
         try:
             prefix = b"cg!lease:{" + self.backing.namespace.encode()
-            assert [] == listed(engine.walk(prefix))
+            pages = listed(engine.walk(prefix))
+            left = engine.fetch_many([address for page in pages for address in page])
+            # What was given back is remembered for a while, with an end of 0.
+            assert [] == [lease for lease in left if lease is not None and not lease.startswith(b"0 ")]
         finally:
             engine.close()
 

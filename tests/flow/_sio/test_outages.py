@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -150,12 +152,13 @@ def test_what_decides_something_is_never_passed_over(grid: SyncGrid) -> None:
     """
     cache, engine = grid.cache("stock", on_full="skip"), engine_of(grid)
     cache.set("key", 1)
-    for method, call in (
-        ("store_if_absent", lambda: cache.add("other", 1)),
-        ("store_if_present", lambda: cache.replace("key", 2)),
-        ("add", lambda: cache.incr("key")),
-        ("acquire", lambda: cache.lock("key").acquire()),
-    ):
+    calls: list[tuple[str, Callable[[], object]]] = [
+        ("store_if_absent", partial(cache.add, "other", 1)),
+        ("store_if_present", partial(cache.replace, "key", 2)),
+        ("add", partial(cache.incr, "key")),
+        ("acquire", cache.lock("key").acquire),
+    ]
+    for method, call in calls:
         engine.fail(method, GridFull("no room"))
         with pytest.raises(GridFull):
             call()

@@ -298,7 +298,7 @@ class SyncAsking:
         owner, moment = self._owners[slot].endpoint, self._target.moment
         if self._routing.is_clustered and not self._routing.replicas_of(slot) and self._routing.is_due(_LOOK_AROUND):
             # It may have got one since the routes were learned.
-            self._routing.learn(min(deadline, time.monotonic() + moment), last=owner)
+            self._routing.learn(min(deadline, time.monotonic() + self._target.patience / 2), last=owner)
         for link in self._routing.replicas_of(slot):
             reply = answer(link, request, min(deadline, time.monotonic() + self._target.patience / 2))
             if isinstance(reply, Exception):
