@@ -14,7 +14,7 @@ import pytest
 
 import cachegrid as package
 from cachegrid.cli.exits import Exit, code_of
-from cachegrid.cluster.backup import UNFINISHED
+from cachegrid.cluster.keeping.backup import UNFINISHED
 from cachegrid.errors import NotDurable
 from cachegrid.testing.certificates import make_certificates
 from cachegrid.testing.loopback import LoopbackGrid

@@ -17,12 +17,12 @@ from typing import Any
 import pytest
 
 import cachegrid
-from cachegrid.cluster.backup import UNFINISHED, backup
-from cachegrid.cluster.backup_files import MANIFEST, Manifest
 from cachegrid.cluster.balance import Move
 from cachegrid.cluster.contacts import Contacts
+from cachegrid.cluster.keeping.backup import UNFINISHED, backup
+from cachegrid.cluster.keeping.files import MANIFEST, Manifest
+from cachegrid.cluster.keeping.restore import Mode, Restored, restore
 from cachegrid.cluster.moving import carry_out
-from cachegrid.cluster.restore import Mode, Restored, restore
 from cachegrid.engines.valkey.target import Target
 from cachegrid.engines.valkey.url import parse
 from cachegrid.errors import AccessDenied, ConfigError, EngineTimeout, GridError, GridFull

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cachegrid.cluster import backup_files
-from cachegrid.cluster.backup_files import (
+from cachegrid.cluster.keeping import files
+from cachegrid.cluster.keeping.files import (
     MANIFEST,
     CacheTold,
     Manifest,
@@ -62,8 +62,8 @@ def test_any_entries_are_read_as_they_were_written(
 
 def test_many_entries_make_several_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each knows how many it has, and only their owner can read them."""
-    monkeypatch.setattr(backup_files, "PART", 1)
-    monkeypatch.setattr(backup_files, "BLOCK", 100_000)
+    monkeypatch.setattr(files, "PART", 1)
+    monkeypatch.setattr(files, "BLOCK", 100_000)
     parts = written(tmp_path, RECORDS)
     assert RECORDS == read(tmp_path, parts)
     assert len(parts) > 3
@@ -110,9 +110,9 @@ def test_a_manifest_names_only_files_of_its_folder(tmp_path: Path) -> None:
 
 def test_a_newer_format_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It says which."""
-    monkeypatch.setattr(backup_files, "FORMAT", 2)
+    monkeypatch.setattr(files, "FORMAT", 2)
     write_manifest(tmp_path, manifest(()))
-    monkeypatch.setattr(backup_files, "FORMAT", 1)
+    monkeypatch.setattr(files, "FORMAT", 1)
     with pytest.raises(GridError, match="format 2"):
         read_manifest(tmp_path)
 
@@ -133,7 +133,7 @@ def test_what_is_cut_short_damaged_or_missing_is_found(tmp_path: Path) -> None:
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.binary(max_size=200), st.sampled_from([b"", backup_files.HEAD]))
+@given(st.binary(max_size=200), st.sampled_from([b"", files.HEAD]))
 def test_any_bytes_are_entries_or_are_refused(
     tmp_path_factory: pytest.TempPathFactory, raw: bytes, head: bytes
 ) -> None:

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from cachegrid._core import frame as frames
 from cachegrid._core.address import Space
-from cachegrid.cluster.backup_files import Record
-from cachegrid.cluster.backup_places import Home, Homes, Moved, Mover, home_of, later
+from cachegrid.cluster.keeping.files import Record
+from cachegrid.cluster.keeping.places import Home, Homes, Moved, Mover, home_of, later
 from cachegrid.codecs import compose
 
 SECRET, OTHER = b"s" * 32, b"o" * 32

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from cachegrid._core.durability import Durability
-from cachegrid.cluster import doctor_members, doctor_settings
-from cachegrid.cluster.doctor import CHECKS, findings, is_well
-from cachegrid.cluster.doctor_facts import Badness, Examined, Finding, HostReport, MemberReport
+from cachegrid.cluster.doctor import members, settings
+from cachegrid.cluster.doctor.checks import CHECKS, findings, is_well
+from cachegrid.cluster.doctor.facts import Badness, Examined, Finding, HostReport, MemberReport
 
 GIB = 1 << 30
 SPANS = (range(5_461), range(5_461, 10_923), range(10_923, 16_384))
@@ -172,7 +172,7 @@ def test_every_check_is_shown_to_find_something() -> None:
     told = {check for check, *_ in BROKEN}
     for check in CHECKS:
         assert any(each.check in told for *_, grid, _ in BROKEN for each in check(grid)), check.__name__
-    assert len(CHECKS) == len({*doctor_members.CHECKS, *doctor_settings.CHECKS})
+    assert len(CHECKS) == len({*members.CHECKS, *settings.CHECKS})
 
 
 def test_the_worst_comes_first() -> None:

@@ -11,7 +11,7 @@ from cachegrid.cli.exits import Exit
 from cachegrid.cli.options import Config, Json, Name, Url
 
 if TYPE_CHECKING:
-    from cachegrid.cluster.doctor_facts import Examined, Finding
+    from cachegrid.cluster.doctor.facts import Examined, Finding
 
 __all__ = ["doctor"]
 
@@ -24,8 +24,8 @@ def doctor(*, url: Url = None, name: Name = None, config: Config = None, as_json
     code is 1 if there are problems or warnings, and 0 if there are only notes.
     """
     from cachegrid.cli.reached_target import grid_meant
-    from cachegrid.cluster.doctor import findings, is_well
-    from cachegrid.cluster.doctor_look import examine
+    from cachegrid.cluster.doctor.checks import findings, is_well
+    from cachegrid.cluster.doctor.look import examine
 
     grid = grid_meant(url, name, config)
     caches = {name: policy.waits_for for name, policy in grid.caches.items()}

@@ -16,9 +16,9 @@ from cachegrid.cli.rebalance import DryRun
 
 if TYPE_CHECKING:
     from cachegrid.cli.reached_target import Meant
-    from cachegrid.cluster.backup import BackupPlan
-    from cachegrid.cluster.backup_files import CacheTold, Manifest
-    from cachegrid.cluster.restore import Restored, RestorePlan
+    from cachegrid.cluster.keeping.backup import BackupPlan
+    from cachegrid.cluster.keeping.files import CacheTold, Manifest
+    from cachegrid.cluster.keeping.restore import Restored, RestorePlan
 
 __all__ = ["backup", "restore"]
 
@@ -43,7 +43,7 @@ def backup(
     """
     from cachegrid.cli.operating import bar
     from cachegrid.cli.reached_target import grid_meant
-    from cachegrid.cluster.backup import backup as take
+    from cachegrid.cluster.keeping.backup import backup as take
 
     grid = grid_meant(url, name, config)
     told: list[BackupPlan] = []
@@ -98,8 +98,8 @@ def restore(
     """
     from cachegrid.cli.operating import bar
     from cachegrid.cli.reached_target import grid_meant
-    from cachegrid.cluster.restore import Mode
-    from cachegrid.cluster.restore import restore as bring
+    from cachegrid.cluster.keeping.restore import Mode
+    from cachegrid.cluster.keeping.restore import restore as bring
     from cachegrid.errors import ConfigError
 
     if replace and merge:

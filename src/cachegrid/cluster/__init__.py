@@ -11,8 +11,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from cachegrid.cluster.doctor.checks import findings
+    from cachegrid.cluster.doctor.look import examine
     from cachegrid.cluster.growth import add
     from cachegrid.cluster.joining import Part, join
+    from cachegrid.cluster.keeping.backup import backup
+    from cachegrid.cluster.keeping.restore import restore
     from cachegrid.cluster.leaving import leave
     from cachegrid.cluster.mending import heal, lost_slots
     from cachegrid.cluster.operation import Operation, Way
@@ -37,9 +41,12 @@ __all__ = [
     "Shape",
     "Way",
     "add",
+    "backup",
     "embedded",
+    "examine",
     "failover",
     "find",
+    "findings",
     "heal",
     "issue",
     "join",
@@ -50,6 +57,7 @@ __all__ = [
     "remove",
     "replace",
     "restart",
+    "restore",
     "running",
     "start",
     "stop",
@@ -65,9 +73,12 @@ _HOMES = {
     "Part": "joining",
     "Way": "operation",
     "add": "growth",
+    "backup": "keeping.backup",
     "embedded": "startup",
+    "examine": "doctor.look",
     "failover": "takeover",
     "find": "presence",
+    "findings": "doctor.checks",
     "heal": "mending",
     "issue": "tokens",
     "join": "joining",
@@ -78,6 +89,7 @@ _HOMES = {
     "remove": "shrinking",
     "replace": "replacing",
     "restart": "rolling",
+    "restore": "keeping.restore",
     "running": "presence",
     "start": "startup",
     "stop": "shutdown",

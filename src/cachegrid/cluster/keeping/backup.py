@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from cachegrid._core.address import prefix_of
-from cachegrid.cluster.backup_engine import KeepingEngine, Page, Seen, opened
-from cachegrid.cluster.backup_files import MANIFEST, CacheTold, Manifest, Record, Writer, write_manifest
-from cachegrid.cluster.backup_places import Home, Homes
+from cachegrid.cluster.keeping.engine import KeepingEngine, Page, Seen, opened
+from cachegrid.cluster.keeping.files import MANIFEST, CacheTold, Manifest, Record, Writer, write_manifest
+from cachegrid.cluster.keeping.places import Home, Homes
 from cachegrid.engines.valkey.target import Target
 from cachegrid.errors import ConfigError, GridError
 

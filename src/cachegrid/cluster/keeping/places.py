@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from cachegrid._core import frame as frames
 from cachegrid._core.address import Space, prefix_of
-from cachegrid.cluster.backup_files import Record
+from cachegrid.cluster.keeping.files import Record
 from cachegrid.codecs.signature import MAC_SIZE, Signer
 from cachegrid.errors import FrameError
 

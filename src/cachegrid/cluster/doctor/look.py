@@ -19,7 +19,7 @@ from typing import Any, Final
 from cachegrid._core.durability import Durability
 from cachegrid.cluster.admin import Admin
 from cachegrid.cluster.contacts import Contact, Contacts, open_admin
-from cachegrid.cluster.doctor_facts import Examined, HostReport, MemberReport
+from cachegrid.cluster.doctor.facts import Examined, HostReport, MemberReport
 from cachegrid.cluster.memory import memory_there
 from cachegrid.cluster.operation import unfinished
 from cachegrid.cluster.presence import pid_of

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from cachegrid._core.units import size_text
-from cachegrid.cluster.doctor_facts import Badness, Examined, Finding, MemberReport
+from cachegrid.cluster.doctor.facts import Badness, Examined, Finding, MemberReport
 from cachegrid.engines.valkey.slots import SLOTS
 
 __all__ = ["CHECKS"]

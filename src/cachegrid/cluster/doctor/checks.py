@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterator
 from itertools import chain
 from typing import Final
 
-from cachegrid.cluster import doctor_members, doctor_settings
-from cachegrid.cluster.doctor_facts import Badness, Examined, Finding
+from cachegrid.cluster.doctor import members, settings
+from cachegrid.cluster.doctor.facts import Badness, Examined, Finding
 
 __all__ = ["CHECKS", "findings", "is_well"]
 
 CHECKS: Final[tuple[Callable[[Examined], Iterator[Finding]], ...]] = (
-    *doctor_members.CHECKS,
-    *doctor_settings.CHECKS,
+    *members.CHECKS,
+    *settings.CHECKS,
 )
 _ORDER: Final = tuple(Badness)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
-from cachegrid.cluster.backup_places import Moved
+from cachegrid.cluster.keeping.places import Moved
 from cachegrid.engines.valkey._sio.engine import SyncValkeyEngine
 from cachegrid.engines.valkey._sio.pages import Batch
 from cachegrid.engines.valkey.commands import EPOCH_PREFIX, end_of, fetch, left_of, pack, script

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from cachegrid.cluster.backup import Progress
-from cachegrid.cluster.backup_engine import MANY, KeepingEngine, opened
-from cachegrid.cluster.backup_files import CacheTold, Manifest, check, read_manifest, records
-from cachegrid.cluster.backup_places import Homes, Moved, Mover
+from cachegrid.cluster.keeping.backup import Progress
+from cachegrid.cluster.keeping.engine import MANY, KeepingEngine, opened
+from cachegrid.cluster.keeping.files import CacheTold, Manifest, check, read_manifest, records
+from cachegrid.cluster.keeping.places import Homes, Moved, Mover
 from cachegrid.engines.valkey.target import Target
 from cachegrid.errors import ConfigError, EngineError, GridError
 
