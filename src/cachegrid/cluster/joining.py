@@ -130,12 +130,12 @@ def _started(invitation: Invitation, part: Part, own: str, root: Path, way: Way)
     _refuse_other(invitation, program)
     _check_ways(invitation)
     state, plan = _planned(invitation, part, own, program, root)
-    if said := without_owner(Contacts.of_state(state)):
-        raise GridError(said)
     if state.folder.exists():
         sweep(state.folder)  # what an earlier try has left, whose starter was killed
     try:
         state = _written(state, plan, invitation)
+        if said := without_owner(Contacts.of_state(state)):
+            raise GridError(said)
         with Launch(state, deadline=time.monotonic() + way.timeout, progress=way.progress) as launch:
             launch.start(state.members, "members")
             state = launch.state

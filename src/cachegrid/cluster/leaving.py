@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -106,11 +107,13 @@ def _steps(state: GridState, mine: list[Contact]) -> list[str]:
     return [*steps, f"end {counted(len(state.members), 'member')} of {state.host}, and let all others forget them"]
 
 
-def _keep_roles(grid: Contacts, own: set[str]) -> None:
-    """Let owners that leave stay owners though they own nothing in the end: they would forget that they are giving."""
+def _keep_roles(grid: Contacts, own: Collection[str], *, for_good: bool = True) -> None:
+    """
+    Let owners that give all away stay owners: they would forget that they are giving it; not `for_good`: no longer.
+    """
     for owner in (one for one in grid.owners if one.id in own and one.is_up):
         with grid.open(owner) as admin:
-            admin.run("CONFIG", "SET", "cluster-allow-replica-migration", "no")
+            admin.run("CONFIG", "SET", "cluster-allow-replica-migration", "no" if for_good else "yes")
 
 
 def _refuse_needed(grid: Contacts, own: set[str]) -> None:
@@ -145,7 +148,9 @@ def _forgotten(state: GridState, grid: Contacts, address: str, way: Way) -> Grid
         rest = half_moved_settled(_without(now, {one.id for one in lost}))
         staying = [one.id for one in rest.owners if one.slots and one.is_up and one.id not in surplus]
         if surplus:
+            _keep_roles(rest, surplus)
             carry_out(rest, moves(rest.owned, staying), progress=renewing.progress)
+            _keep_roles(rest, surplus, for_good=False)
         place(rest.again(), staying, state, renewing, fresh=surplus)
         spread_owners(rest.again(), renewing)
     return state
