@@ -69,9 +69,8 @@ class AsyncCache(AsyncLoads, AsyncFace):
 
     async def _keys(self, match: str | None) -> AsyncIterator[Key]:
         """What `keys` says; that one, and `items`, are where the colours differ."""
-        space = await self._settle()
         seen: set[Key] = set()
-        async for page in self._engine.walk(space.prefix):
+        async for space, page in self._pages():
             for address in page:
                 key = space.key(address)
                 if key is None or key in seen:
@@ -79,6 +78,16 @@ class AsyncCache(AsyncLoads, AsyncFace):
                 if match is None or (isinstance(key, str) and fnmatch.fnmatchcase(key, match)):
                     seen.add(key)
                     yield key
+
+    async def _pages(self) -> AsyncIterator[tuple[Space, list[bytes]]]:
+        """The addresses of all entries, page by page, and their space; anew where the cache was cleared meanwhile."""
+        walked = b""
+        while (space := await self._settle()).prefix != walked:
+            walked = space.prefix
+            async for page in self._engine.walk(walked):
+                # Owners tell of a clear before they answer: a page from before it is known for one here.
+                if (await self._settle()).prefix == walked:
+                    yield space, page
 
     async def _items(self) -> AsyncIterator[tuple[Key, Any]]:
         async for key in self._keys(None):

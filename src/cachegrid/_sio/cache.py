@@ -70,9 +70,8 @@ class SyncCache(SyncLoads, SyncFace):
 
     def _keys(self, match: str | None) -> Iterator[Key]:
         """What `keys` says; that one, and `items`, are where the colours differ."""
-        space = self._settle()
         seen: set[Key] = set()
-        for page in self._engine.walk(space.prefix):
+        for space, page in self._pages():
             for address in page:
                 key = space.key(address)
                 if key is None or key in seen:
@@ -80,6 +79,16 @@ class SyncCache(SyncLoads, SyncFace):
                 if match is None or (isinstance(key, str) and fnmatch.fnmatchcase(key, match)):
                     seen.add(key)
                     yield key
+
+    def _pages(self) -> Iterator[tuple[Space, list[bytes]]]:
+        """The addresses of all entries, page by page, and their space; anew where the cache was cleared meanwhile."""
+        walked = b""
+        while (space := self._settle()).prefix != walked:
+            walked = space.prefix
+            for page in self._engine.walk(walked):
+                # Owners tell of a clear before they answer: a page from before it is known for one here.
+                if (self._settle()).prefix == walked:
+                    yield space, page
 
     def _items(self) -> Iterator[tuple[Key, Any]]:
         for key in self._keys(None):

@@ -70,6 +70,21 @@ def test_everybody_sees_it_at_once(flow: SyncFlow) -> None:
         assert [round_] * 3 == [cache.get("key") for cache in (ours, *others[1:])]
 
 
+def test_what_was_cleared_is_listed_by_nobody(flow: SyncFlow) -> None:
+    """
+    Nor is left out what has come since; also where a list is what a process asks for first after a `clear` elsewhere.
+    """
+    ours, other = [(flow.grid()).cache("prices") for _ in range(2)]
+    for round_ in range(5):
+        ours.set_many(dict.fromkeys(range(20), round_))
+        assert set(range(20)) == set(listed(other.keys()))
+        ours.clear()
+        ours.set("new", round_)
+        assert [("new", round_)] == listed(other.items())
+        ours.clear()
+        assert [] == listed(other.keys())
+
+
 def test_its_cost_does_not_depend_on_how_much_there_is(grid: SyncGrid) -> None:
     """
     No entry is listed or dropped before it returns; memory is freed behind.
