@@ -75,13 +75,12 @@ async def test_what_was_cleared_is_listed_by_nobody(flow: AsyncFlow) -> None:
     """
     ours, other = [(await flow.grid()).cache("prices") for _ in range(2)]
     for round_ in range(5):
-        await ours.set_many(dict.fromkeys(range(20), round_))
-        assert set(range(20)) == set(await listed(other.keys()))
+        await ours.clear()
+        await ours.set_many(dict.fromkeys(range(round_, round_ + 20), round_))
+        assert set(range(round_, round_ + 20)) == set(await listed(other.keys()))
         await ours.clear()
         await ours.set("new", round_)
         assert [("new", round_)] == await listed(other.items())
-        await ours.clear()
-        assert [] == await listed(other.keys())
 
 
 async def test_its_cost_does_not_depend_on_how_much_there_is(grid: AsyncGrid) -> None:

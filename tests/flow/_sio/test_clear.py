@@ -76,13 +76,12 @@ def test_what_was_cleared_is_listed_by_nobody(flow: SyncFlow) -> None:
     """
     ours, other = [(flow.grid()).cache("prices") for _ in range(2)]
     for round_ in range(5):
-        ours.set_many(dict.fromkeys(range(20), round_))
-        assert set(range(20)) == set(listed(other.keys()))
+        ours.clear()
+        ours.set_many(dict.fromkeys(range(round_, round_ + 20), round_))
+        assert set(range(round_, round_ + 20)) == set(listed(other.keys()))
         ours.clear()
         ours.set("new", round_)
         assert [("new", round_)] == listed(other.items())
-        ours.clear()
-        assert [] == listed(other.keys())
 
 
 def test_its_cost_does_not_depend_on_how_much_there_is(grid: SyncGrid) -> None:
