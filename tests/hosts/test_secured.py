@@ -26,17 +26,17 @@ def test_hosts_that_speak_tls_survive_a_cut_too(tmp_path: Path) -> None:
         refused = hosted.tried(first, "up", "--host", first.address, "--tls", folder)
         assert (2, True) == (refused.returncode, f"cachegrid tls {folder} {first.address}" in refused.stderr)
         hosted.run(first, "tls", folder, first.address)
-        words = ("--members", "2", "--memory", "64MB")  # the most owners: they outlive the other host
+        words = ("--members", "3", "--memory", "96MB")  # most of the owners: they outlive the other host
         hosted.run(first, "up", "--host", first.address, "--tls", folder, *words)
         hosted.join(second, first, "--memory", "64MB", ask=("--host", second.address))
-        assert {first.address: 2, second.address: 1} == owners_by_host(hosted.members(second))
+        assert {first.address: 3, second.address: 1} == owners_by_host(hosted.members(second))
         assert "valkeys://" in hosted.run(second, "url")
         port = hosted.members(second)[0]["port"]
         assert 3 == hosted.tried(second, "status", "--url", f"valkey://{first.address}:{port}").returncode
         writes = Writes(hosted, first, "replicated", tmp_path / "writes")
         wait_for(writes.acknowledged, "the first write")
         net.cut(second)
-        wait_for(lambda: 3 == owners_by_host(hosted.members(first))[first.address], "another owner in its place")
+        wait_for(lambda: 4 == owners_by_host(hosted.members(first))[first.address], "another owner in its place")
         net.heal()
         wait_for(lambda: hosted.is_whole(second), "the grid whole again")
         writes.end()

@@ -12,18 +12,21 @@ def next_takeover(owners: Mapping[str, str], replicas: Mapping[str, tuple[str, s
     """
     The replica that shall take over next; None where owners are spread over hosts as evenly as replicas allow.
 
-    `owners` are hosts by id, `replicas` their host and the owner that they follow. Repeated with what is then true, it
-    comes to an end, after as few takeovers as possible. The same question has the same answer.
+    `owners` are hosts by id, `replicas` their host and the owner that they follow. A host that has more members than
+    others is to have so many more owners. Repeated with what is then true, it comes to an end. The same question has
+    the same answer.
 
-    >>> next_takeover({"a": "h1", "b": "h1", "c": "h2"}, {"x": ("h2", "a"), "y": ("h3", "b")})
+    >>> next_takeover({"a": "h1", "b": "h1", "c": "h2"}, {"x": ("h2", "a"), "y": ("h3", "b"), "z": ("h3", "c")})
     'y'
-    >>> next_takeover({"a": "h1", "b": "h2", "c": "h3"}, {"x": ("h2", "a")}) is None
+    >>> next_takeover({"a": "h1", "b": "h2", "c": "h3"}, {"x": ("h2", "a"), "y": ("h3", "b"), "z": ("h1", "c")}) is None
     True
     """
-    count = Counter(dict.fromkeys((*owners.values(), *(host for host, _ in replicas.values())), 0))
-    count.update(owners.values())
-    for most in sorted(count, key=lambda host: (-count[host], host)):
-        if heir := _first_of_chain(most, count, owners, replicas):
+    sizes = Counter([*owners.values(), *(host for host, _ in replicas.values())])
+    count, total = Counter(owners.values()), sizes.total()
+    # How many owners a host has beyond its share, in whole numbers: one owner more or less is `total`.
+    beyond = {host: count[host] * total - len(owners) * sizes[host] for host in sizes}
+    for most in sorted(beyond, key=lambda host: (-beyond[host], host)):
+        if heir := _first_of_chain(most, beyond, total, owners, replicas):
             return heir
     return None
 
@@ -59,10 +62,14 @@ def surplus_owners(owners: Mapping[str, str], replicas: Mapping[str, tuple[str, 
 
 
 def _first_of_chain(
-    most: str, count: Counter[str], owners: Mapping[str, str], replicas: Mapping[str, tuple[str, str]]
+    most: str,
+    beyond: Mapping[str, int],
+    one: int,
+    owners: Mapping[str, str],
+    replicas: Mapping[str, tuple[str, str]],
 ) -> str | None:
     """
-    The takeover that begins the shortest chain from a host to one with at least two owners fewer.
+    The takeover that begins the shortest chain from a host to one that has less of its share, by more than one owner.
 
     It is the chain's last one that is named: after each, what is left is a shorter chain, and no host is worse off.
     """
@@ -74,7 +81,7 @@ def _first_of_chain(
                 continue
             seen.add(taker)
             left.append(taker)
-            if count[taker] <= count[most] - 2:
+            if beyond[most] - beyond[taker] > one:
                 return heir
     return None
 
