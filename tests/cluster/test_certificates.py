@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cachegrid.cluster.certificates import authority, certify, files_in
+from cachegrid.cluster.hosts.certificates import authority, certify, files_in
 from cachegrid.cluster.plan import MemberTls
 from cachegrid.errors import ConfigError
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cachegrid.cluster.spreading import next_takeover, surplus_owners
+from cachegrid.cluster.hosts.spreading import next_takeover, surplus_owners
 
 HOSTS = ("h1", "h2", "h3", "h4")
 shards = st.lists(st.lists(st.sampled_from(HOSTS), min_size=1, max_size=3), min_size=1, max_size=9)

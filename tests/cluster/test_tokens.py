@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cachegrid.cluster.tokens import KEY, Token
+from cachegrid.cluster.hosts.tokens import KEY, Token
 from cachegrid.errors import ConfigError
 
 TOKEN = Token(name="5af3c0d11", password="a-secret-of-32-letters", ca="-----BEGIN CERTIFICATE-----\nMIIB\n")

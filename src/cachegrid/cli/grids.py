@@ -192,7 +192,7 @@ def _again(state: GridState, facts: list[MemberFacts]) -> str:
 
 def _risk(state: GridState, facts: list[MemberFacts]) -> list[str]:
     """Which host the grid does not outlive, where it is on several; or how others come to be part of it."""
-    from cachegrid.cluster.spreading import needed_hosts
+    from cachegrid.cluster.hosts.spreading import needed_hosts
 
     needed = needed_hosts([member.host for member in facts if member.role == "owner" and member.slots])
     if not needed or not state.spread:

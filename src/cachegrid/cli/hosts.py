@@ -43,7 +43,7 @@ def token(
     """
     from cachegrid._core.units import seconds_of
     from cachegrid.cli.reach import local_state, said
-    from cachegrid.cluster.tokens import issue
+    from cachegrid.cluster.hosts.tokens import issue
 
     ends = seconds_of("--lasts", lasts)
     where, made = issue(local_state(said(None, name, config)).name, host=host, ends=ends)
@@ -68,7 +68,7 @@ def tls(
 
     The authority in DIR is made once. Keep ca.key there, on one host alone: it can make more, and `token` does so.
     """
-    from cachegrid.cluster.certificates import LOOPBACKS, authority, certify
+    from cachegrid.cluster.hosts.certificates import LOOPBACKS, authority, certify
 
     made = [folder / name for name in ("ca.pem", "ca.key")] if authority(folder) else []
     for address in addresses or []:
@@ -145,8 +145,8 @@ def join(
     from cachegrid._core.units import bytes_of
     from cachegrid.cli.grids import progress_shown, tell
     from cachegrid.cli.starting import Started
-    from cachegrid.cluster.joining import Part
-    from cachegrid.cluster.joining import join as begin
+    from cachegrid.cluster.hosts.joining import Part
+    from cachegrid.cluster.hosts.joining import join as begin
     from cachegrid.cluster.operation import Way
 
     limit = None if memory is None else bytes_of("--memory", memory)
@@ -175,7 +175,7 @@ def leave(
     """
     from cachegrid.cli.operating import bar
     from cachegrid.cli.reach import said
-    from cachegrid.cluster.leaving import leave as begin
+    from cachegrid.cluster.hosts.leaving import leave as begin
     from cachegrid.cluster.operation import Way
     from cachegrid.config import DEFAULT_NAME
 

@@ -82,7 +82,7 @@ def tls_for(host: str | None, folder: str | None) -> MemberTls | None:
     """The files of this host in a folder of certificates. Raises ConfigError, saying how to make them."""
     if folder is None:
         return None
-    from cachegrid.cluster.certificates import files_in
+    from cachegrid.cluster.hosts.certificates import files_in
     from cachegrid.cluster.ports import LOOPBACK
     from cachegrid.errors import ConfigError
 

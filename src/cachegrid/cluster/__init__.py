@@ -14,10 +14,11 @@ if TYPE_CHECKING:
     from cachegrid.cluster.doctor.checks import findings
     from cachegrid.cluster.doctor.look import examine
     from cachegrid.cluster.growth import add
-    from cachegrid.cluster.joining import Part, join
+    from cachegrid.cluster.hosts.joining import Part, join
+    from cachegrid.cluster.hosts.leaving import leave
+    from cachegrid.cluster.hosts.tokens import issue
     from cachegrid.cluster.keeping.backup import backup
     from cachegrid.cluster.keeping.restore import restore
-    from cachegrid.cluster.leaving import leave
     from cachegrid.cluster.mending import heal, lost_slots
     from cachegrid.cluster.operation import Operation, Way
     from cachegrid.cluster.plan import MemberTls, Shape
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from cachegrid.cluster.startup import embedded, start
     from cachegrid.cluster.state import GridState, MemberState
     from cachegrid.cluster.takeover import failover
-    from cachegrid.cluster.tokens import issue
     from cachegrid.cluster.view import members
 
 __all__ = [
@@ -70,7 +70,7 @@ _HOMES = {
     "Shape": "plan",
     "MemberTls": "plan",
     "Operation": "operation",
-    "Part": "joining",
+    "Part": "hosts.joining",
     "Way": "operation",
     "add": "growth",
     "backup": "keeping.backup",
@@ -80,10 +80,10 @@ _HOMES = {
     "find": "presence",
     "findings": "doctor.checks",
     "heal": "mending",
-    "issue": "tokens",
-    "join": "joining",
+    "issue": "hosts.tokens",
+    "join": "hosts.joining",
     "kill": "shutdown",
-    "leave": "leaving",
+    "leave": "hosts.leaving",
     "lost_slots": "mending",
     "members": "view",
     "remove": "shrinking",

@@ -41,7 +41,7 @@ def add(name: str = "default", count: int = 1, *, root: Path | None = None, way:
     way = way or Way()
     with operating(name, root, way) as there:
         if there.spread:
-            from cachegrid.cluster.hostwise import grown_here  # what only grids across hosts need
+            from cachegrid.cluster.hosts.operating import grown_here  # what only grids across hosts need
 
             return grown_here(there, count, way)
         state = settled(there)

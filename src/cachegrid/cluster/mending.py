@@ -34,7 +34,7 @@ def heal(name: str = "default", *, assign: bool = False, root: Path | None = Non
     way = way or Way()
     with operating(name, root, way) as there:
         if there.spread:
-            from cachegrid.cluster.hostwise import mended_here  # what only grids across hosts need
+            from cachegrid.cluster.hosts.operating import mended_here  # what only grids across hosts need
 
             return mended_here(there, way)
         rows = rows_seen(there)

@@ -56,7 +56,7 @@ def _stop_locked(name: str, folder: Path, *, purge: bool) -> None:
     if state.machine != machine_name() and not purge:
         raise GridError(f"grid {name!r} was started on host {state.machine!r}: stop it there; {PURGE} here")
     if state.spread and state.ready:
-        from cachegrid.cluster.leaving import hand_over  # what only grids across hosts need
+        from cachegrid.cluster.hosts.leaving import hand_over  # what only grids across hosts need
 
         hand_over(state)
     end_members(state, state.members)

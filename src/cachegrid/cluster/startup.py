@@ -143,7 +143,7 @@ def _start_locked(wish: Wish) -> GridState:
         return _start_new(wish)
     _refuse_other(wish, state)
     if state.spread:
-        from cachegrid.cluster.joining import back_again  # what only grids across hosts need
+        from cachegrid.cluster.hosts.joining import back_again  # what only grids across hosts need
         from cachegrid.cluster.operation import Way
 
         way = Way(timeout=wish.timeout)

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from cachegrid.cluster.certificates import files_in
+from cachegrid.cluster.hosts.certificates import files_in
 from cachegrid.cluster.state import GridState
 from cachegrid.config import DEFAULT_NAME
 

@@ -32,7 +32,7 @@ def failover(name: str = "default", member: str = "", *, root: Path | None = Non
     way = way or Way()
     with operating(name, root, way) as state:
         if state.spread:
-            from cachegrid.cluster.hostwise import failed_over  # what only grids across hosts need
+            from cachegrid.cluster.hosts.operating import failed_over  # what only grids across hosts need
 
             return failed_over(state, member, way)
         chosen = member_named(state, member)

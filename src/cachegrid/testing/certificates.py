@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from cachegrid.cluster.certificates import authority, certify
+from cachegrid.cluster.hosts.certificates import authority, certify
 from cachegrid.cluster.plan import MemberTls
 
 __all__ = ["make_certificates"]

@@ -9,13 +9,13 @@ from contextlib import suppress
 from dataclasses import replace
 
 from cachegrid.cluster.agreement import PASSING, wait_until
-from cachegrid.cluster.alone import alone
 from cachegrid.cluster.balance import moves, places
 from cachegrid.cluster.contacts import Contact, Contacts
+from cachegrid.cluster.hosts.alone import alone
+from cachegrid.cluster.hosts.spreading import next_takeover
 from cachegrid.cluster.moving import carry_out
 from cachegrid.cluster.moving import settled as half_moved_settled
 from cachegrid.cluster.operation import Way
-from cachegrid.cluster.spreading import next_takeover
 from cachegrid.cluster.state import GridState, MemberState, Phase, save
 from cachegrid.cluster.view import node_rows
 from cachegrid.engines.valkey.facts import NodeRow

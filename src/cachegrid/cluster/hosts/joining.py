@@ -12,10 +12,11 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from cachegrid.cluster.alone import without_owner
 from cachegrid.cluster.contacts import Contacts
 from cachegrid.cluster.files import sweep, write_first, write_one_more
-from cachegrid.cluster.hosts import acquaint, arrange, forget_on_all, is_uneven
+from cachegrid.cluster.hosts.alone import without_owner
+from cachegrid.cluster.hosts.arranging import acquaint, arrange, forget_on_all, is_uneven
+from cachegrid.cluster.hosts.tokens import Invitation, Token, accept
 from cachegrid.cluster.identity import forget
 from cachegrid.cluster.interrupts import held_back
 from cachegrid.cluster.launch import Launch
@@ -41,7 +42,6 @@ from cachegrid.cluster.state import (
     state_root,
     write_atomically,
 )
-from cachegrid.cluster.tokens import Invitation, Token, accept
 from cachegrid.engines.valkey import url
 from cachegrid.engines.valkey.slots import Endpoint
 from cachegrid.errors import ConfigError, EngineError, GridError, GridRunning, StartFailed, Unsupported

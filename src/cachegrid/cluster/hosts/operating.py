@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from cachegrid.cluster.alone import without_owner
 from cachegrid.cluster.contacts import Contacts
 from cachegrid.cluster.files import write_one_more
 from cachegrid.cluster.growth import newcomer
-from cachegrid.cluster.hosts import followed_elsewhere, is_uneven, take_over
-from cachegrid.cluster.joining import back_again, seen
+from cachegrid.cluster.hosts.alone import without_owner
+from cachegrid.cluster.hosts.arranging import followed_elsewhere, is_uneven, take_over
+from cachegrid.cluster.hosts.joining import back_again, seen
 from cachegrid.cluster.operation import Operation, Way
 from cachegrid.cluster.ports import next_pairs
 from cachegrid.cluster.presence import pid_of

@@ -17,8 +17,8 @@ from typing import Self
 
 from cachegrid.cluster.admin import Admin, connect_to
 from cachegrid.cluster.agreement import rows_seen
-from cachegrid.cluster.certificates import LOOPBACKS, certify, files_in
 from cachegrid.cluster.files import shared_settings
+from cachegrid.cluster.hosts.certificates import LOOPBACKS, certify, files_in
 from cachegrid.cluster.presence import find
 from cachegrid.cluster.state import GridState, MemberState
 from cachegrid.engines.valkey.slots import Endpoint, slot_of

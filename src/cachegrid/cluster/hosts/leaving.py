@@ -8,10 +8,10 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from cachegrid.cluster.alone import alone
 from cachegrid.cluster.balance import moves
 from cachegrid.cluster.contacts import Contact, Contacts
-from cachegrid.cluster.hosts import (
+from cachegrid.cluster.hosts.alone import alone
+from cachegrid.cluster.hosts.arranging import (
     by_host,
     followed_elsewhere,
     forget_on_all,
@@ -20,6 +20,7 @@ from cachegrid.cluster.hosts import (
     spread_owners,
     take_over,
 )
+from cachegrid.cluster.hosts.spreading import surplus_owners
 from cachegrid.cluster.interrupts import held_back
 from cachegrid.cluster.lock import locked
 from cachegrid.cluster.moving import carry_out
@@ -27,7 +28,6 @@ from cachegrid.cluster.moving import settled as half_moved_settled
 from cachegrid.cluster.operation import Operation, Way
 from cachegrid.cluster.plan import counted
 from cachegrid.cluster.shutdown import end_members
-from cachegrid.cluster.spreading import surplus_owners
 from cachegrid.cluster.state import GridState, Phase, checked_name, load, save, state_root
 from cachegrid.errors import ConfigError, EngineError, GridError, GridNotFound
 
