@@ -92,8 +92,9 @@ def pause_owner(stage: Stage) -> list[Fault]:
         served = stage.served(without=[victim])
         time.sleep(max(0.0, began + stage.plan.pause - time.monotonic()))
     finally:
+        back_at = time.monotonic()
         stage.grid.resume(victim)
-    return [Fault(name="pause", began=began, served=served, whole=stage.whole())]
+    return [Fault(name="pause", began=began, served=served, whole=stage.whole(), back_at=back_at)]
 
 
 def restart_rolling(stage: Stage) -> list[Fault]:

@@ -66,6 +66,7 @@ class Fault:
     served: float
     whole: float
     help_at: float | None = None
+    back_at: float | None = None  # when a member went on that others had replaced: it may not know that until `whole`
     times: int = 1
     notes: tuple[str, ...] = ()
 

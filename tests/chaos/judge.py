@@ -8,7 +8,8 @@ lost      A write that was acknowledged, and is not there: a key that is written
           value of one that is written over is nowhere to be seen once all slots are served again; or of what is
           counted there is less than was acknowledged.
 stale     A read that gave something older than a write that was acknowledged before it began: `away` while a slot had
-          no owner, when replicas answer, and `after` at all other times.
+          no owner, when replicas answer, or a member was back that did not know yet that it was replaced, and `after`
+          at all other times.
 back      Something counted: a number that is no larger than one that somebody was told before it was asked for.
 twice     Something counted, or added, more often than anybody asked for.
 two       Two held a lock at once; `unfenced` where a later holder had no larger fence, so that nobody could have known.
@@ -72,6 +73,7 @@ def judge(history: History) -> Verdict:
     for call in history.calls:
         by_key[call.key].append(call)
     away = [(fault.began, fault.served) for fault in history.faults]
+    away += [(fault.back_at, fault.whole) for fault in history.faults if fault.back_at is not None]
     for key, calls in by_key.items():
         ops = {call.op for call in calls}
         if ops & COUNTS:

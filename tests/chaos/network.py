@@ -104,7 +104,7 @@ def _cut(stage: Stage, net: Network, cut: Cut) -> list[Fault]:
             subprocess.run(host.command("tc", "qdisc", "del", "dev", "eth0", "root"), check=True, capture_output=True)
     else:
         net.heal()
-    return [Fault(name="cut", began=began, served=served, whole=stage.whole(), help_at=help_at)]
+    return [Fault(name="cut", began=began, served=served, whole=stage.whole(), help_at=help_at, back_at=help_at)]
 
 
 def _last_write(history: History) -> list[str]:

@@ -114,6 +114,16 @@ def test_what_must_not_happen_is_found(name: str) -> None:
     assert wanted == (found if isinstance(wanted, dict) else pytest.approx(found))
 
 
+def test_who_comes_back_may_not_know_that_it_was_replaced() -> None:
+    """
+    Until the grid is whole again it is told apart from other stale reads.
+    """
+    paused = Fault(name="pause", began=10, served=12, whole=15, back_at=14)
+    events = [wrote(1, 1), wrote(2, 13), read(1, 14.5), read(2, 16)]
+    verdict = judged(*events, final=2, fault=paused)
+    assert (1, 0) == (verdict.stale_away, verdict.stale_after)
+
+
 def test_a_call_of_many_keys_is_one_call() -> None:
     """
     Though each of its keys is judged.
