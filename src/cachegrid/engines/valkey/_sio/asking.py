@@ -43,7 +43,6 @@ __all__ = ["STRANGE", "SyncAsking", "answer", "answer_once"]
 
 STRANGE: Final = b""  # stands for what no entry can be: readers take it for a damaged one, and writers get over it
 _LOOK_AROUND: Final = 0.2  # seconds between two looks for a new owner while replicas answer
-_ENOUGH: Final = 0.02  # seconds between two looks by those who have waited for a while
 _HOPS: Final = 3  # from member to member without a pause
 _PARTED: Final = 0.3  # seconds for keys to come together again; those of a slot that moves may take longer than a call
 _SHORTEST: Final = 0.005  # seconds for an answer, however near the deadline
@@ -277,8 +276,7 @@ class SyncAsking:
             self._routing.learn(min(deadline, time.monotonic() + self._target.patience), last=link.endpoint)
             return self._owners[slot]
         if advice.step is Step.LEARN:
-            is_new = attempt <= _HOPS or self._routing.is_due(_ENOUGH)  # hundreds may wait for the next owner, and ask
-            if is_new and (attempt or self._owners[slot] is link):  # else others have learned meanwhile who owns it now
+            if attempt or self._owners[slot] is link:  # else others have learned meanwhile who owns it now
                 self._routing.learn(deadline, last=link.endpoint)
             return self._owners[slot]
         if advice.endpoint is None:
