@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from textwrap import shorten
 from typing import Any, Final, Protocol
 
 from cachegrid.errors import CacheError, ServerRefused
@@ -259,5 +260,5 @@ def _name_of(error: Exception) -> str:
     """By what an error is counted: its class, and what the server said where it has no class of its own."""
     name = type(error).__name__
     if type(error) is ServerRefused:
-        return f"{name} ({str(error).rpartition('refused: ')[2][:80].strip()})"
-    return name if isinstance(error, CacheError) else f"!{name} ({str(error)[:80].strip()})"
+        return f"{name} ({shorten(str(error).rpartition('refused: ')[2], 80, placeholder=' …')})"
+    return name if isinstance(error, CacheError) else f"!{name} ({shorten(str(error), 80, placeholder=' …')})"
