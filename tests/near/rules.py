@@ -82,14 +82,14 @@ def _linger() -> None:
 def _linger_in(flow: Any, sleep: Any, chance: random.Random, *, is_async: bool) -> None:
     fetch = flow._fetch
 
-    async def linger_async(self: Any, address: bytes) -> Any:
-        raw = await fetch(self, address)
+    async def linger_async(self: Any, address: bytes, *how: Any) -> Any:
+        raw = await fetch(self, address, *how)
         if chance.random() < 0.4:
             await sleep(chance.uniform(0.005, 0.03))
         return raw
 
-    def linger_sync(self: Any, address: bytes) -> Any:
-        raw = fetch(self, address)
+    def linger_sync(self: Any, address: bytes, *how: Any) -> Any:
+        raw = fetch(self, address, *how)
         if chance.random() < 0.4:
             sleep(chance.uniform(0.005, 0.03))
         return raw
