@@ -51,6 +51,7 @@ def advice_for(text: str, effect: Effect = Effect.ONCE) -> Advice:
         ("BUSY Valkey is busy running a script", Step.WAIT),
         ("CLUSTERDOWN Hash slot not served", Step.LEARN),
         ("CLUSTERDOWN The cluster is down", Step.LEARN),
+        ("ERR Can not execute a write command while the cluster is down and in readonly mode script: 1f", Step.LEARN),
         ("READONLY You can't write against a read only replica.", Step.LEARN),
         ("MASTERDOWN Link with MASTER is down", Step.LEARN),
         ("NOREPLICAS Not enough good replicas to write.", Step.LEARN),

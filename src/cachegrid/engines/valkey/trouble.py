@@ -56,6 +56,7 @@ __all__ = [
 
 
 _IN_SCRIPT = "ACL failure in script"  # how Valkey says NOPERM of what a script calls
+_DOWN_FOR_SCRIPT = "while the cluster is down"  # how they say CLUSTERDOWN of what a script writes
 PROOF_KEPT = 1.0  # seconds for which a member that was not cut off from the others is taken to be so still
 
 
@@ -184,13 +185,18 @@ def advise(trouble: Exception, effect: Effect, asked: Endpoint) -> Advice:
         return Advice(Step.LEARN)
     if not isinstance(trouble, ReplyError):
         raise trouble
-    word, _, rest = str(trouble).partition(" ")
-    step = _STEPS.get(word, Step.FAIL)
+    step, rest = _step_after(str(trouble))
     if step in (Step.MOVE, Step.ASK):
         target = _target(rest, asked)
         # Members that are to be known by names, and this one has none: the routes tell another way to it.
         return Advice(Step.LEARN) if target is None else Advice(step, target)
     return Advice(step, error=refusal(trouble, asked) if step is Step.FAIL else None)
+
+
+def _step_after(text: str) -> tuple[Step, str]:
+    """What an error reply asks for, and what follows its first word."""
+    word, _, rest = text.partition(" ")
+    return _STEPS.get(word, Step.LEARN if _DOWN_FOR_SCRIPT in rest else Step.FAIL), rest
 
 
 def refusal(reply: ReplyError, asked: Endpoint | str) -> CacheError:
@@ -251,8 +257,7 @@ def closed_here(endpoint: Endpoint) -> EngineError:
 def is_strike(trouble: Exception) -> bool:
     """Whether it speaks against the member that was asked: that it is away, or cannot serve."""
     if isinstance(trouble, ReplyError):
-        word = str(trouble).partition(" ")[0]
-        return word == "LOADING" or _STEPS.get(word) is Step.LEARN
+        return str(trouble).startswith("LOADING") or _step_after(str(trouble))[0] is Step.LEARN
     return isinstance(trouble, LinkError)
 
 
