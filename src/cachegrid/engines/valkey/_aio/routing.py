@@ -33,6 +33,7 @@ class AsyncRouting:
         self._closed = False
         self._learned = 0  # how often
         self._asked = 0  # how often somebody did
+        self._is_asking = False  # somebody does now, and others share what is told
         self._looked = 0.0  # when somebody last asked, in seconds of the monotonic clock
         self._trouble: Exception | None = None  # what kept the last member that was asked from telling
 
@@ -60,7 +61,11 @@ class AsyncRouting:
             if is_ours and self._learned == seen:
                 self._looked = time.monotonic()
                 self._asked += 1
-                routes = await self._ask_around(self._whom_to_ask(first, last), deadline)
+                self._is_asking = True
+                try:
+                    routes = await self._ask_around(self._whom_to_ask(first, last), deadline)
+                finally:
+                    self._is_asking = False
                 if routes is not None:
                     self._adopt(routes)
         return self._learned != seen
@@ -68,6 +73,10 @@ class AsyncRouting:
     def is_due(self, seconds: float) -> bool:
         """Whether nobody has asked for the routes for so long."""
         return time.monotonic() - self._looked > seconds
+
+    def is_worth_asking(self, seconds: float) -> bool:
+        """The same, or whether somebody asks now, whose answer is to be had at no price."""
+        return self._is_asking or self.is_due(seconds)
 
     def link(self, endpoint: Endpoint) -> AsyncLink:
         """The link to a member."""
@@ -132,7 +141,7 @@ class AsyncRouting:
         """In a forked child: keep what is known, and let go of the parent's connections and locks."""
         for link in self._all_links():
             link.forget()
-        self._learning = AsyncTurn()
+        self._learning, self._is_asking = AsyncTurn(), False
 
     def _all_links(self) -> list[AsyncLink]:
         return [*self._links.values(), *self._readers.values(), *self._sides.values()]

@@ -42,6 +42,7 @@ from cachegrid.waits._sio import aside, sleep
 __all__ = ["STRANGE", "SyncAsking", "answer", "answer_once"]
 
 STRANGE: Final = b""  # stands for what no entry can be: readers take it for a damaged one, and writers get over it
+_LEARN_AGAIN: Final = 0.02  # seconds after which the routes are asked for again while no owner is found
 _LOOK_AROUND: Final = 0.2  # seconds between two looks for a new owner while replicas answer
 _HOPS: Final = 3  # from member to member without a pause
 _PARTED: Final = 0.3  # seconds for keys to come together again; those of a slot that moves may take longer than a call
@@ -276,7 +277,9 @@ class SyncAsking:
             self._routing.learn(min(deadline, time.monotonic() + self._target.patience), last=link.endpoint)
             return self._owners[slot]
         if advice.step is Step.LEARN:
-            if attempt or self._owners[slot] is link:  # else others have learned meanwhile who owns it now
+            # Else others have learned meanwhile who owns it now; or a moment ago that nobody else does: hundreds may
+            # wait for that to change.
+            if (attempt or self._owners[slot] is link) and self._routing.is_worth_asking(_LEARN_AGAIN):
                 self._routing.learn(deadline, last=link.endpoint)
             return self._owners[slot]
         if advice.endpoint is None:
@@ -296,7 +299,8 @@ class SyncAsking:
     def _from_replica(self, slot: int, request: bytes, deadline: float) -> object:
         """The answer of a replica to a read while the owner is away; an error reply if there is none."""
         owner, moment = self._owners[slot].endpoint, self._target.moment
-        if self._routing.is_clustered and not self._routing.replicas_of(slot) and self._routing.is_due(_LOOK_AROUND):
+        has_none = self._routing.is_clustered and not self._routing.replicas_of(slot)
+        if has_none and self._routing.is_worth_asking(_LOOK_AROUND):
             # It may have got one since the routes were learned.
             self._routing.learn(min(deadline, time.monotonic() + self._target.patience / 2), last=owner)
         for link in self._routing.replicas_of(slot):

@@ -34,6 +34,7 @@ class SyncRouting:
         self._closed = False
         self._learned = 0  # how often
         self._asked = 0  # how often somebody did
+        self._is_asking = False  # somebody does now, and others share what is told
         self._looked = 0.0  # when somebody last asked, in seconds of the monotonic clock
         self._trouble: Exception | None = None  # what kept the last member that was asked from telling
 
@@ -61,7 +62,11 @@ class SyncRouting:
             if is_ours and self._learned == seen:
                 self._looked = time.monotonic()
                 self._asked += 1
-                routes = self._ask_around(self._whom_to_ask(first, last), deadline)
+                self._is_asking = True
+                try:
+                    routes = self._ask_around(self._whom_to_ask(first, last), deadline)
+                finally:
+                    self._is_asking = False
                 if routes is not None:
                     self._adopt(routes)
         return self._learned != seen
@@ -69,6 +74,10 @@ class SyncRouting:
     def is_due(self, seconds: float) -> bool:
         """Whether nobody has asked for the routes for so long."""
         return time.monotonic() - self._looked > seconds
+
+    def is_worth_asking(self, seconds: float) -> bool:
+        """The same, or whether somebody asks now, whose answer is to be had at no price."""
+        return self._is_asking or self.is_due(seconds)
 
     def link(self, endpoint: Endpoint) -> SyncLink:
         """The link to a member."""
@@ -133,7 +142,7 @@ class SyncRouting:
         """In a forked child: keep what is known, and let go of the parent's connections and locks."""
         for link in self._all_links():
             link.forget()
-        self._learning = SyncTurn()
+        self._learning, self._is_asking = SyncTurn(), False
 
     def _all_links(self) -> list[SyncLink]:
         return [*self._links.values(), *self._readers.values(), *self._sides.values()]
