@@ -39,7 +39,7 @@ MANY = 4_000  # entries: some pages of each owner
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from cachegrid.cluster import restore
+from cachegrid.cluster.keeping import restore
 from cachegrid.engines.valkey.url import parse
 
 def progress(what, done, total):

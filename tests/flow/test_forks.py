@@ -182,11 +182,11 @@ def test_leases_are_renewed_in_a_child(grid: SyncGrid) -> None:
     """
     Also if the parent was renewing some at the moment of the fork.
     """
-    with grid.lock("job", lease="90ms"):
+    with grid.lock("job", lease="300ms"):
 
         def work() -> int:
             engine = grid._hub.engine
-            with grid.lock("other", lease="90ms") as lock:
+            with grid.lock("other", lease="300ms") as lock:
                 before = engine.calls["renew"]  # type: ignore[attr-defined]
                 until(lambda: engine.calls["renew"] >= before + 4)  # type: ignore[attr-defined]
                 lock.check()

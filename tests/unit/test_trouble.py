@@ -18,6 +18,7 @@ from cachegrid.engines.valkey.trouble import (
     Silence,
     Step,
     advise,
+    is_strike,
     pause_before,
     reason_of,
     refusal,
@@ -231,3 +232,22 @@ def test_reasons_are_in_words() -> None:
     assert "WRONG_VERSION_NUMBER" in reason_of(ssl.SSLError(1, "[SSL: WRONG_VERSION_NUMBER] wrong version number"))
     assert "the member closed the connection" == reason_of(ConnectionResetError("the member closed the connection"))
     assert "TimeoutError" == reason_of(TimeoutError())
+
+
+@pytest.mark.parametrize(
+    ("trouble", "is_one"),
+    [
+        (ReplyError("CLUSTERDOWN The cluster is down"), True),
+        (ReplyError("CLUSTERDOWN Hash slot not served"), False),
+        (ReplyError("LOADING Valkey is loading the dataset in memory"), True),
+        (ReplyError("MOVED 1 10.0.0.2:7002"), False),
+        (ReplyError("OOM command not allowed"), False),
+        (LinkError(ASKED, "no answer in time", sent=True), True),
+        (ValueError("ours"), False),
+    ],
+)
+def test_what_speaks_against_a_member(trouble: Exception, *, is_one: bool) -> None:
+    """
+    That it is away, or cannot serve what it owns; not that nobody owns a slot.
+    """
+    assert is_one == is_strike(trouble)

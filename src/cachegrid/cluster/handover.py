@@ -40,11 +40,12 @@ def move(grid: Contacts, step: Move) -> None:
     """Move slots one after the other; it can be interrupted between two. Raises EngineError or GridError."""
     with _Hands(grid) as hands:
         there = hands.claimed(step.target)  # by a run that was cut short before all knew
+        here = hands.claimed(step.source)  # what neither owns is given to the target in the end: see `agree`
         for slot in (slot for span in step.slots for slot in span):
             with held_back():
                 if slot in there:
                     hands.give(slot, step.target)
-                else:
+                elif slot in here:
                     hands.over(slot, step.source, step.target)
         hands.agree(step)
 

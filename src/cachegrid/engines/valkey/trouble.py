@@ -57,6 +57,7 @@ __all__ = [
 
 _IN_SCRIPT = "ACL failure in script"  # how Valkey says NOPERM of what a script calls
 _DOWN_FOR_SCRIPT = "while the cluster is down"  # how they say CLUSTERDOWN of what a script writes
+_UNOWNED = "CLUSTERDOWN Hash slot not served"
 PROOF_KEPT = 1.0  # seconds for which a member that was not cut off from the others is taken to be so still
 
 
@@ -257,7 +258,10 @@ def closed_here(endpoint: Endpoint) -> EngineError:
 def is_strike(trouble: Exception) -> bool:
     """Whether it speaks against the member that was asked: that it is away, or cannot serve."""
     if isinstance(trouble, ReplyError):
-        return str(trouble).startswith("LOADING") or _step_after(str(trouble))[0] is Step.LEARN
+        text = str(trouble)
+        if text.startswith(_UNOWNED):  # it is well, and serves what it owns
+            return False
+        return text.startswith("LOADING") or _step_after(text)[0] is Step.LEARN
     return isinstance(trouble, LinkError)
 
 

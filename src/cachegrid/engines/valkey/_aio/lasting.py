@@ -197,7 +197,8 @@ class _Link:
         if self._replicas < self.pledge.need.replicas and self._routing.is_due(_LOOK_AROUND):
             # Right after a failover nobody knows yet that the old owner follows the new one.
             await self._routing.learn(time.monotonic() + self.patience, last=self.endpoint)
-        return self.patience if self._replicas >= self.pledge.need.replicas else 0
+        is_hopeful = self._replicas >= self.pledge.need.replicas or self._routing.is_new(self.endpoint, self.patience)
+        return self.patience if is_hopeful else 0
 
     @property
     def _replicas(self) -> int:
