@@ -468,6 +468,34 @@ def test_a_folder_that_is_in_use_is_refused(grid: Any, target: Target, tmp_path:
         backup(target, Path("/proc/b"))
 
 
+def test_what_others_keep_where_a_backup_is_made_is_left_alone(grid: Any, target: Target, tmp_path: Path) -> None:
+    """Beside what a killed one has left, too; and so is what a link leads to."""
+    grid.cache("prices")["a"] = 1
+    draft, aside = tmp_path / f"b{UNFINISHED}", tmp_path / "aside"
+    draft.mkdir()
+    for name in ("entries-00001", "thesis.txt"):
+        (draft / name).write_text("mine")
+    with pytest.raises(ConfigError, match=r"it holds 'thesis\.txt'"):
+        backup(target, tmp_path / "b")
+    assert ["entries-00001", "thesis.txt"] == sorted(path.name for path in draft.iterdir())
+    (draft / "thesis.txt").rename(draft / MANIFEST)  # as somebody may have called a backup that is whole
+    with pytest.raises(ConfigError, match="it holds 'manifest"):
+        backup(target, tmp_path / "b")
+    (draft / MANIFEST).rename(draft / f"{MANIFEST}.7.new")
+    draft.rename(aside)
+    draft.symlink_to(aside)
+    with pytest.raises(ConfigError, match="that is not a folder"):
+        backup(target, tmp_path / "b")
+    draft.unlink()
+    draft.write_text("mine")
+    with pytest.raises(ConfigError, match="that is not a folder"):
+        backup(target, tmp_path / "b")
+    draft.unlink()
+    aside.rename(draft)
+    assert 1 == kept(target, tmp_path / "b").entries
+    assert [tmp_path / "b"] == list(tmp_path.iterdir())
+
+
 def test_two_at_a_time_are_refused(grid: Any, target: Target, tmp_path: Path) -> None:
     """Backups into one folder, and restores into one grid; afterwards there may be another."""
     grid.cache("prices").set_many(dict.fromkeys(range(MANY), "x"))

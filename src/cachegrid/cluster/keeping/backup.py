@@ -15,7 +15,15 @@ from typing import Final, NamedTuple
 
 from cachegrid._core.address import prefix_of
 from cachegrid.cluster.keeping.engine import KeepingEngine, Page, Seen, opened
-from cachegrid.cluster.keeping.files import MANIFEST, CacheTold, Manifest, Record, Writer, write_manifest
+from cachegrid.cluster.keeping.files import (
+    MANIFEST,
+    CacheTold,
+    Manifest,
+    Record,
+    Writer,
+    is_left_over,
+    write_manifest,
+)
 from cachegrid.cluster.keeping.places import Home, Homes
 from cachegrid.engines.valkey.target import Target
 from cachegrid.errors import ConfigError, GridError
@@ -219,15 +227,21 @@ def _draft(folder: Path) -> Iterator[Path]:
     import fcntl
 
     draft = folder.with_name(folder.name + UNFINISHED)
+    if draft.is_symlink() or (draft.exists() and not draft.is_dir()):
+        raise ConfigError("DIR", str(folder), f"one beside which no {draft.name} is that is not a folder")
     draft.mkdir(mode=0o700, exist_ok=True)
-    lock = os.open(draft, os.O_RDONLY)
+    lock = os.open(draft, os.O_RDONLY | os.O_NOFOLLOW)
     try:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise GridError(f"another backup is being written to {draft}") from None
+        there = sorted(draft.iterdir())  # from a backup that was killed
+        if foreign := [path.name for path in there if not is_left_over(path)]:
+            want = f"one beside which {draft.name} has only what a backup left; it holds {foreign[0]!r}"
+            raise ConfigError("DIR", str(folder), want)
         draft.chmod(0o700)  # if it was there
-        for left in draft.iterdir():  # by a backup that was killed
+        for left in there:
             left.unlink()
         try:
             yield draft

@@ -30,6 +30,7 @@ __all__ = [
     "Record",
     "Writer",
     "check",
+    "is_left_over",
     "read_manifest",
     "records",
     "write_manifest",
@@ -43,6 +44,7 @@ LARGEST: Final = 1 << 30  # bytes of a block: one record may be as large as a se
 PART: Final = 256 << 20  # bytes of a part, about
 STEP: Final = 1 << 20
 _PART_NAME: Final = re.compile(r"entries-\d{5,}")
+_LEFT_OVER: Final = re.compile(r"entries-\d{5,}|manifest\.json\.\d+\.new")
 _LENGTHS: Final = struct.Struct(">II")
 _RECORD: Final = struct.Struct(">HIQ")
 
@@ -194,6 +196,11 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
     write_atomically(
         folder / MANIFEST, json.dumps(told | {"sha256": _digest_of(told)}, indent=1, sort_keys=True), durable=True
     )
+
+
+def is_left_over(path: Path) -> bool:
+    """Whether a file is one as a backup leaves them that is killed before it is whole."""
+    return bool(_LEFT_OVER.fullmatch(path.name)) and path.is_file() and not path.is_symlink()
 
 
 def read_manifest(folder: Path) -> Manifest:
