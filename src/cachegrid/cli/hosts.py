@@ -162,6 +162,7 @@ def leave(
         str | None, typer.Argument(metavar="[ADDRESS]", help="Another host, which is lost: it is forgotten.")
     ] = None,
     *,
+    force: Annotated[bool, typer.Option("--force", help="Though others have no room for it all, and evict.")] = False,
     name: Name = None,
     config: Config = None,
     dry_run: DryRun = False,
@@ -171,7 +172,7 @@ def leave(
     Take this host out of a grid that goes on elsewhere.
 
     Its slots go to owners on other hosts while programs use them, replicas there copy others, and then its members end.
-    Stopped, it goes on when it is run again.
+    What others have no room for is not given to them. Stopped, it goes on when it is run again.
     """
     from cachegrid.cli.operating import bar
     from cachegrid.cli.reach import said
@@ -183,7 +184,7 @@ def leave(
     with ending_cleanly(), bar(chosen, quiet=as_json or dry_run) as progress:
         shown = partial(_show, told, quiet=as_json)
         way = Way(is_rehearsal=dry_run, tell=shown, progress=progress or (lambda *_: None))
-        state = begin(chosen, address, way=way)
+        state = begin(chosen, address, force=force, way=way)
     gone = address or state.host
     if as_json:
         print(json.dumps({"name": chosen, "host": gone, "dry_run": dry_run, "steps": list(told[0].steps)}))

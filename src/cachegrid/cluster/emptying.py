@@ -9,7 +9,7 @@ from cachegrid.cluster.balance import Move, moves
 from cachegrid.cluster.contacts import Contact, Contacts
 from cachegrid.errors import GridError
 
-__all__ = ["emptying_of"]
+__all__ = ["emptying_of", "refuse_overflow"]
 
 
 def emptying_of(contacts: Contacts, owner: Contact, *, force: bool = False) -> Sequence[Move]:
@@ -27,14 +27,24 @@ def emptying_of(contacts: Contacts, owner: Contact, *, force: bool = False) -> S
     dead = [str(each) for each in (owner, *others) if not each.is_up]
     if dead:
         raise GridError(f"slots cannot move while an owner does not answer: {', '.join(dead)}")
-    used, room = _used(contacts, owner), _room(contacts, others)
-    if room is not None and used > room and not force:
-        raise GridError(
-            f"{owner} has {size_text(used)}, and the others have room for {size_text(room)}: raise their maxmemory, or "
-            "let them evict with --force"
-        )
     owned = {each.id: list(each.slots) for each in (owner, *others)}
-    return _only_from(owner.id, owned, [other.id for other in others])
+    plan = _only_from(owner.id, owned, [other.id for other in others])
+    if not force:
+        refuse_overflow(contacts, plan)
+    return plan
+
+
+def refuse_overflow(contacts: Contacts, plan: Sequence[Move]) -> None:
+    """Raise GridError where an owner would be given more than it has room for, and so would evict."""
+    shares = {source: _per_slot(contacts, contacts.of(source)) for source in {move.source for move in plan}}
+    for target in sorted({move.target for move in plan}):
+        given = round(sum(shares[move.source] * move.size for move in plan if move.target == target))
+        room = _room(contacts, contacts.of(target))
+        if room is not None and given > room:
+            raise GridError(
+                f"{contacts.of(target)} would be given {size_text(given)}, and has room for {size_text(room)}: raise "
+                "its maxmemory, or let it evict with --force"
+            )
 
 
 def _only_from(owner: str, owned: dict[str, list[range]], others: Sequence[str]) -> Sequence[Move]:
@@ -42,19 +52,16 @@ def _only_from(owner: str, owned: dict[str, list[range]], others: Sequence[str])
     return [move for move in moves(owned, others) if move.source == owner]
 
 
-def _used(contacts: Contacts, owner: Contact) -> int:
+def _per_slot(contacts: Contacts, owner: Contact) -> float:
+    """The bytes that an owner has for each of its slots."""
     with contacts.open(owner) as admin:
-        return int(admin.facts("memory").get("used_memory_dataset", 0))
+        used = int(admin.facts("memory").get("used_memory_dataset", 0))
+    return used / max(sum(map(len, owner.slots)), 1)
 
 
-def _room(contacts: Contacts, owners: Sequence[Contact]) -> int | None:
-    """The bytes that owners have left; None if one of them has no limit."""
-    room = 0
-    for owner in owners:
-        with contacts.open(owner) as admin:
-            facts = admin.facts("memory")
-        limit = int(facts.get("maxmemory", 0))
-        if not limit:
-            return None
-        room += max(limit - int(facts.get("used_memory", 0)), 0)
-    return room
+def _room(contacts: Contacts, owner: Contact) -> int | None:
+    """The bytes that an owner has left; None if it has no limit."""
+    with contacts.open(owner) as admin:
+        facts = admin.facts("memory")
+    limit = int(facts.get("maxmemory", 0))
+    return max(limit - int(facts.get("used_memory", 0)), 0) if limit else None

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from cachegrid.cluster.balance import moves
 from cachegrid.cluster.contacts import Contact, Contacts
-from cachegrid.cluster.hosts.alone import alone
+from cachegrid.cluster.emptying import refuse_overflow
+from cachegrid.cluster.hosts.alone import alone, without_owner
 from cachegrid.cluster.hosts.arranging import (
     by_host,
     followed_elsewhere,
@@ -52,14 +53,20 @@ def hand_over(state: GridState) -> None:
 
 
 def leave(
-    name: str = "default", address: str | None = None, *, root: Path | None = None, way: Way | None = None
+    name: str = "default",
+    address: str | None = None,
+    *,
+    root: Path | None = None,
+    force: bool = False,
+    way: Way | None = None,
 ) -> GridState:
     """
     Take this host out of its grid: its slots go to the others' owners, while programs use them; then its members end.
 
     With the `address` of another host, which does not answer and is not to come back, that one is forgotten.
     Interrupted, the same call goes on. Returns the grid as it was here. Raises GridNotFound, GridError where the grid
-    needs the host, ConfigError for an address that is none of the grid, or an EngineError.
+    needs the host or, unless `force` lets them evict, an owner has no room for what it would be given, ConfigError for
+    an address that is none of the grid, or an EngineError.
     """
     way, root = way or Way(), (root or state_root()).absolute()
     with locked(root, checked_name(name), timeout=way.timeout):
@@ -68,11 +75,11 @@ def leave(
             raise GridNotFound(f"there is no grid {name!r} on this host that is on others, too")
         grid = Contacts.of_state(state)
         if address not in {None, state.host}:
-            return _forgotten(state, grid, str(address), way)
-        return _left(state, grid, way)
+            return _forgotten(state, grid, str(address), way, force=force)
+        return _left(state, grid, way, force=force)
 
 
-def _left(state: GridState, grid: Contacts, way: Way) -> GridState:
+def _left(state: GridState, grid: Contacts, way: Way, *, force: bool) -> GridState:
     own = {member.id for member in state.members}
     others = [one for one in grid.owners if one.slots and one.is_up and one.id not in own]
     mine = [one for one in grid.owners if one.slots and one.id in own]
@@ -80,6 +87,7 @@ def _left(state: GridState, grid: Contacts, way: Way) -> GridState:
         raise GridError(f"{state.host} is the last host of grid {state.name!r}: `cachegrid down` ends the grid")
     if dead := [str(one) for one in mine if not one.is_up]:
         raise GridError(f"{dead[0]} does not run, and has slots to give away: `cachegrid up` starts it again")
+    _refuse_unfit(grid, [one.id for one in others], force=force)
     way.tell(Operation(grid=state.name, steps=tuple(_steps(state, mine)), shape=state.shape))
     if way.is_rehearsal:
         return state
@@ -99,6 +107,14 @@ def _left(state: GridState, grid: Contacts, way: Way) -> GridState:
         forget_on_all(_without(grid, own), sorted(own))
         shutil.rmtree(state.folder, ignore_errors=True)
     return state
+
+
+def _refuse_unfit(grid: Contacts, into: list[str], *, force: bool) -> None:
+    """Raise GridError where slots cannot move to these owners now, or these would evict and nobody said they may."""
+    if said := without_owner(grid):
+        raise GridError(said)
+    if not force:
+        refuse_overflow(grid, moves(grid.owned, into))
 
 
 def _steps(state: GridState, mine: list[Contact]) -> list[str]:
@@ -122,7 +138,7 @@ def _refuse_needed(grid: Contacts, own: set[str]) -> None:
         raise GridError(f"{needed} owns slots again, and must stay: try again")
 
 
-def _forgotten(state: GridState, grid: Contacts, address: str, way: Way) -> GridState:
+def _forgotten(state: GridState, grid: Contacts, address: str, way: Way, *, force: bool) -> GridState:
     there = hosts_of(grid)
     if address not in there:
         raise ConfigError("ADDRESS", address, f"that of a host of grid {state.name!r}: {', '.join(sorted(there))}")
@@ -138,6 +154,7 @@ def _forgotten(state: GridState, grid: Contacts, address: str, way: Way) -> Grid
     surplus = surplus_owners(*by_host(rest), len(rest.members) // (1 + state.shape.replicas))
     steps = [f"let all members forget {counted(len(lost), 'member')} of {address}"]
     if surplus:
+        _refuse_unfit(rest, _staying(rest, surplus), force=force)
         named = ", ".join(str(rest.of(one)) for one in surplus)
         steps.append(f"let {named} give their slots to the other owners, and copy one: else some have no replica")
     way.tell(Operation(grid=state.name, steps=tuple(steps), shape=state.shape))
@@ -146,7 +163,7 @@ def _forgotten(state: GridState, grid: Contacts, address: str, way: Way) -> Grid
     with alone(state, way) as (now, renewing):
         forget_on_all(now, [one.id for one in lost])
         rest = half_moved_settled(_without(now, {one.id for one in lost}))
-        staying = [one.id for one in rest.owners if one.slots and one.is_up and one.id not in surplus]
+        staying = _staying(rest, surplus)
         if surplus:
             _keep_roles(rest, surplus)
             carry_out(rest, moves(rest.owned, staying), progress=renewing.progress)
@@ -154,6 +171,10 @@ def _forgotten(state: GridState, grid: Contacts, address: str, way: Way) -> Grid
         place(rest.again(), staying, state, renewing, fresh=surplus)
         spread_owners(rest.again(), renewing)
     return state
+
+
+def _staying(grid: Contacts, surplus: Collection[str]) -> list[str]:
+    return [one.id for one in grid.owners if one.slots and one.is_up and one.id not in surplus]
 
 
 def _without(grid: Contacts, gone: set[str]) -> Contacts:

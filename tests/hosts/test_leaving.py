@@ -1,0 +1,61 @@
+"""A host that leaves, where others have little room, or are lost: nothing goes without a word."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.hosts.grids import Hosted, owners_by_host
+from tests.hosts.namespaces import missing, network
+
+pytestmark = pytest.mark.grid
+FILL = """
+import cachegrid
+with cachegrid.connect(timeout=5.0) as grid:
+    entries = {f"sku-{number}": b"x" * 1000 for number in range(14_000)}
+    grid.cache("prices").set_many(entries)
+"""
+
+
+@pytest.fixture
+def hosted(tmp_path: Path) -> Iterator[Hosted]:
+    """Two hosts without a grid."""
+    if lack := missing():
+        pytest.skip(f"hosts of their own are needed: {lack}")
+    with network(2) as net:
+        yield Hosted(net, tmp_path)
+
+
+def grown(hosted: Hosted, memory: str) -> None:
+    """Let both hosts have an owner without replicas, the first with so much memory."""
+    first, second = hosted.net.hosts
+    hosted.run(
+        first, "up", "--host", first.address, "--plaintext", "--members", "1", "--replicas", "0", "--memory", memory
+    )
+    hosted.join(second, first, "--replicas", "0", "--memory", "64MB")
+
+
+def entries(hosted: Hosted) -> int:
+    """How many entries there are for the first host."""
+    return sum(one["entries"] for one in hosted.members(hosted.net.hosts[0]) if one["role"] == "owner")
+
+
+def test_a_host_does_not_leave_while_others_would_evict_what_it_has(hosted: Hosted) -> None:
+    """
+    It is told before anything moves; with `--force` it goes, and they evict.
+    """
+    first, second = hosted.net.hosts
+    grown(hosted, "16MB")
+    filled = first.run(sys.executable, "-c", FILL, environ=hosted.environ(first))
+    assert 0 == filled.returncode, filled.stderr
+    there = entries(hosted)
+    for words in (["--dry-run"], []):
+        refused = hosted.tried(second, "leave", *words)
+        assert (4, True) == (refused.returncode, "has room for" in refused.stderr), refused.stderr
+    assert {first.address: 1, second.address: 1} == owners_by_host(hosted.members(first))
+    assert there == entries(hosted)
+    hosted.run(second, "leave", "--force")
+    assert {first.address: 1} == owners_by_host(hosted.members(first))
