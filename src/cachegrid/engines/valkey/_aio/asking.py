@@ -299,7 +299,7 @@ class AsyncAsking:
         """The answer of a replica to a read while the owner is away; an error reply if there is none."""
         owner, moment = self._owners[slot].endpoint, self._target.moment
         has_none = self._routing.is_clustered and not self._routing.replicas_of(slot)
-        if has_none and self._routing.is_worth_asking(_LOOK_AROUND):
+        if has_none and self._routing.is_worth_asking(_LEARN_AGAIN):
             # It may have got one since the routes were learned.
             await self._routing.learn(min(deadline, time.monotonic() + self._target.patience / 2), last=owner)
         for link in self._routing.replicas_of(slot):
@@ -325,8 +325,8 @@ class AsyncAsking:
 
     def _deadline(self, trouble: object = None) -> float:
         """When a call that has just met its first trouble has to be over."""
-        waited = trouble.waited if isinstance(trouble, LinkError) else 0
-        return time.monotonic() + self._target.timeout - waited
+        spent = trouble.spent if isinstance(trouble, LinkError) else 0
+        return time.monotonic() + self._target.timeout - spent
 
     async def _all_at_once(self, work: list[tuple[AsyncLink, bytes, int]]) -> list[list[object] | LinkError]:
         """The replies to requests at several members, who work at the same time; or what broke."""
