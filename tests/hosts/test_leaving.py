@@ -18,6 +18,24 @@ with cachegrid.connect(timeout=5.0) as grid:
     entries = {f"sku-{number}": b"x" * 1000 for number in range(14_000)}
     grid.cache("prices").set_many(entries)
 """
+# A host leaves, and in the last moment before its members end another one begins to share out slots.
+LEAVE = """
+import contextlib, os, subprocess, sys
+from cachegrid.cluster.hosts import leaving
+
+ended = leaving.end_members
+
+def end_members(*words):
+    global sharing
+    sharing = subprocess.Popen(sys.argv[2:], env={**os.environ, "CACHEGRID_STATE": sys.argv[1]})
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        sharing.wait(3.0)  # it is through sooner where nothing keeps it waiting
+    ended(*words)
+
+leaving.end_members = end_members
+leaving.leave()
+sys.exit(sharing.wait())
+"""
 
 
 @pytest.fixture
@@ -59,3 +77,19 @@ def test_a_host_does_not_leave_while_others_would_evict_what_it_has(hosted: Host
     assert there == entries(hosted)
     hosted.run(second, "leave", "--force")
     assert {first.address: 1} == owners_by_host(hosted.members(first))
+
+
+def test_nobody_gives_slots_to_members_that_are_about_to_end(hosted: Hosted) -> None:
+    """
+    Another host that shares out slots, or lets a replica take over, waits until they are gone: no slot ends with them.
+    """
+    first, second = hosted.net.hosts
+    grown(hosted, "64MB")
+    hosted.run(first, "set", "prices", "sku-1", "1")
+    rebalance = first.command(sys.executable, "-m", "cachegrid", "rebalance", "--fast")
+    there = hosted.environ(first)["CACHEGRID_STATE"]
+    left = second.run(sys.executable, "-c", LEAVE, there, *rebalance, environ=hosted.environ(second))
+    assert 0 == left.returncode, left.stderr
+    assert "nothing to do" in left.stdout
+    assert [16384] == [one["slots"] for one in hosted.members(first)]
+    assert "1\n" == hosted.run(first, "get", "prices", "sku-1")

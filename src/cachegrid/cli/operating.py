@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from cachegrid.cli.reach import local_state, said
 from cachegrid.cluster.contacts import Contacts
+from cachegrid.cluster.launch import Progress
 from cachegrid.cluster.lock import locked
+from cachegrid.cluster.operation import Way
 from cachegrid.cluster.state import GridState
 from cachegrid.engines.valkey.url import SCHEMES, grid_in
 from cachegrid.errors import Unsupported
 from cachegrid.opening import locate
-
-if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
 
 __all__ = ["Operated", "bar", "operated"]
 
@@ -32,11 +31,26 @@ class Operated:
     contacts: Contacts
     state: GridState | None  # of a grid of this user on this host
 
-    def alone(self) -> AbstractContextManager[None]:
-        """Of the commands on this host that change this grid only one does at a time. Raises StartFailed."""
+    @contextmanager
+    def alone(self) -> Iterator[tuple[Contacts, Progress]]:
+        """
+        The members, for no other command on a host of this grid to change meanwhile, and what to tell how far it is.
+
+        A grid that is only known by its URL is not kept for anybody. Raises StartFailed or GridError while others are
+        at it for too long.
+        """
         if self.state is None:
-            return nullcontext()
-        return locked(self.state.folder.parent, self.state.name, timeout=PATIENCE)
+            yield self.contacts, lambda *_: None
+            return
+        with ExitStack() as held:
+            held.enter_context(locked(self.state.folder.parent, self.state.name, timeout=PATIENCE))
+            if not self.state.spread:
+                yield self.contacts.again(), lambda *_: None
+                return
+            from cachegrid.cluster.hosts.alone import alone  # what only grids across hosts need
+
+            there, renewing = held.enter_context(alone(self.state, Way(timeout=PATIENCE)))
+            yield there, renewing.progress
 
 
 def operated(url: str | None, name: str | None, config: str | None) -> Operated:

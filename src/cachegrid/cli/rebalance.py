@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from cachegrid.cli.operating import Operated
     from cachegrid.cluster.balance import Move
     from cachegrid.cluster.contacts import Contacts
+    from cachegrid.cluster.launch import Progress
 
 __all__ = ["DryRun", "Fast", "rebalance"]
 
@@ -46,11 +47,13 @@ def rebalance(
 
     with ExitStack() as held:
         grid = operated(url, name, config)
+        renew: Progress = _unheard
+        contacts = grid.contacts
         if not dry_run:
             held.enter_context(ending_cleanly())
-            held.enter_context(grid.alone())
-        plan = _planned(grid, changes=not dry_run)
-        run = _Run(plan, fast=fast, quiet=as_json)
+            contacts, renew = held.enter_context(grid.alone())
+        plan = _planned(grid, contacts, changes=not dry_run)
+        run = _Run(plan, renew, fast=fast, quiet=as_json)
         if plan.moves and not dry_run:
             run.through()
         elif not as_json:
@@ -61,6 +64,10 @@ def rebalance(
         )
     elif plan.moves and not dry_run:
         print(run.in_words)
+
+
+def _unheard(what: str, done: int, total: int) -> None:
+    """How far it is, where nobody is to be told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +101,8 @@ class _Plan:
 class _Run:
     """A plan that is shown and carried out."""
 
-    def __init__(self, plan: _Plan, *, fast: bool, quiet: bool) -> None:
-        self._plan, self._fast, self._quiet = plan, fast, quiet
+    def __init__(self, plan: _Plan, renew: Progress, *, fast: bool, quiet: bool) -> None:
+        self._plan, self._renew, self._fast, self._quiet = plan, renew, fast, quiet
         self._moved, self._begun_at, self._seconds = 0, time.monotonic(), 0.0
 
     def through(self) -> None:
@@ -110,6 +117,7 @@ class _Run:
 
                 def progress(what: str, done: int, total: int) -> None:
                     self._moved = done
+                    self._renew(what, done, total)
                     if shown:
                         shown(what, done, total)
 
@@ -133,14 +141,14 @@ class _Run:
         return f"{self._moved:,} slots moved in {self._seconds:.1f} s"
 
 
-def _planned(grid: Operated, *, changes: bool) -> _Plan:
+def _planned(grid: Operated, contacts: Contacts, *, changes: bool) -> _Plan:
     """The plan for a grid; what an earlier run left half-moved is put right first, if that may be."""
     from cachegrid.cluster.balance import moves
     from cachegrid.cluster.handover import half_moved
     from cachegrid.cluster.moving import entries_per_slot, settled
 
     _check_leavers(grid)
-    contacts = settled(grid.contacts) if changes else grid.contacts
+    contacts = settled(contacts) if changes else contacts
     _check_owners(contacts)
     plan = moves(contacts.owned, [owner.id for owner in contacts.owners if owner.is_up])
     share = {source: entries_per_slot(contacts, source) for source in {move.source for move in plan}}

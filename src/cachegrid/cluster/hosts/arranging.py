@@ -32,6 +32,7 @@ __all__ = [
     "place",
     "spread_owners",
     "take_over",
+    "views",
 ]
 
 MEET_AGAIN = 2.0  # seconds until a member that is still not known is told of again
@@ -58,7 +59,7 @@ def acquaint(state: GridState, timeout: float) -> None:
     def missing() -> str:
         nonlocal told_at
         grid = Contacts.of_state(state)
-        seen = _views(grid)
+        seen = views(grid)
         if _strangers(seen) and time.monotonic() - told_at > MEET_AGAIN:
             told_at = time.monotonic()
             _introduce(grid, seen, coming)
@@ -130,7 +131,7 @@ def forget_on_all(grid: Contacts, gone: list[str]) -> None:
                     admin.run("CLUSTER", "FORGET", other)
 
 
-def _views(grid: Contacts) -> dict[str, Mapping[str, NodeRow]]:
+def views(grid: Contacts) -> dict[str, Mapping[str, NodeRow]]:
     """How each member that answers sees the grid, by its id."""
     found: dict[str, Mapping[str, NodeRow]] = {}
     for member in (member for member in grid.members.values() if member.is_up):

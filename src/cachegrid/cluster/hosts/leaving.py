@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+from cachegrid.cluster.agreement import wait_until
 from cachegrid.cluster.balance import moves
 from cachegrid.cluster.contacts import Contact, Contacts
 from cachegrid.cluster.emptying import refuse_overflow
@@ -20,6 +21,7 @@ from cachegrid.cluster.hosts.arranging import (
     place,
     spread_owners,
     take_over,
+    views,
 )
 from cachegrid.cluster.hosts.spreading import surplus_owners
 from cachegrid.cluster.interrupts import held_back
@@ -30,6 +32,7 @@ from cachegrid.cluster.operation import Operation, Way
 from cachegrid.cluster.plan import counted
 from cachegrid.cluster.shutdown import end_members
 from cachegrid.cluster.state import GridState, Phase, checked_name, load, save, state_root
+from cachegrid.engines.valkey.slots import SLOTS
 from cachegrid.errors import ConfigError, EngineError, GridError, GridNotFound
 
 __all__ = ["hand_over", "leave"]
@@ -101,11 +104,13 @@ def _left(state: GridState, grid: Contacts, way: Way, *, force: bool) -> GridSta
         carry_out(grid, moves(grid.owned, [one.id for one in others]), progress=renewing.progress)
         grid = grid.again()
         place(grid, [one.id for one in others], state, renewing)
-    _refuse_needed(grid.again(), own)
-    with held_back():
-        end_members(state, state.members)
-        forget_on_all(_without(grid, own), sorted(own))
-        shutil.rmtree(state.folder, ignore_errors=True)
+        grid = grid.again()
+        # Still alone: whoever shares out slots meanwhile would give some back.
+        wait_until(lambda: _still_needed(grid, own), way.timeout)
+        with held_back():
+            end_members(state, state.members)
+            forget_on_all(_without(grid, own), sorted(own))
+    shutil.rmtree(state.folder, ignore_errors=True)  # what is in it was needed to say that we are through
     return state
 
 
@@ -132,10 +137,22 @@ def _keep_roles(grid: Contacts, own: Collection[str], *, for_good: bool = True) 
             admin.run("CONFIG", "SET", "cluster-allow-replica-migration", "no" if for_good else "yes")
 
 
-def _refuse_needed(grid: Contacts, own: set[str]) -> None:
-    needed = next((one for one in grid.owners if one.id in own and one.slots), None)
-    if needed:
-        raise GridError(f"{needed} owns slots again, and must stay: try again")
+def _still_needed(grid: Contacts, own: set[str]) -> str:
+    """Why the members may not go yet: anyone that was up, they too, says that they own a slot, or that nobody does."""
+    seen = views(grid)
+    for member in (one for one in grid.members.values() if one.is_up):
+        rows = seen.get(member.id)
+        if rows is None:
+            return f"{member} does not answer"
+        if holder := next((row for row in rows.values() if row.id in own and row.slots), None):
+            return f"{member} takes {holder.host}:{holder.port} for the owner of slots"
+        if member.id in own:
+            continue
+        if lost := SLOTS - sum(len(span) for row in rows.values() for span in row.slots):
+            return f"{member} knows no owner of {lost:,} slots"
+        if rows[member.id].owner_id in own:
+            return f"{member} follows one that leaves"
+    return ""
 
 
 def _forgotten(state: GridState, grid: Contacts, address: str, way: Way, *, force: bool) -> GridState:
