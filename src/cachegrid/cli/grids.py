@@ -51,6 +51,9 @@ def up(
     host: Host = None,
     tls: Tls = None,
     plaintext: Plaintext = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Though copies on other hosts, which are out of reach, are lost by it.")
+    ] = False,
     server: Server = None,
     config: Config = None,
     as_json: Json = False,
@@ -74,7 +77,7 @@ def up(
     )
     begin = partial(start, chosen, memory=limit, host=host, tls=tls_for(host, tls), plaintext=plaintext, **shape)
     with ending_cleanly(), progress_shown(quiet=as_json) as progress:
-        done = started(chosen, partial(begin, base_port=base_port, server=server, progress=progress))
+        done = started(chosen, partial(begin, base_port=base_port, server=server, force=force, progress=progress))
     tell(done, as_json=as_json)
 
 

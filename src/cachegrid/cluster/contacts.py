@@ -62,7 +62,12 @@ class Contacts:
     @classmethod
     def of_state(cls, state: GridState) -> Self:
         """Those of a grid of this user on this host. Raises an EngineError if none answers."""
-        return cls.of_target(url.parse(_url_of(state), timeout=5.0))
+        return cls.of_target(cls.target_of(state))
+
+    @staticmethod
+    def target_of(state: GridState) -> Target:
+        """How a grid of this user on this host is reached, whether anybody answers or not."""
+        return url.parse(_url_of(state), timeout=5.0)
 
     @classmethod
     def at_url(cls, text: str) -> Self:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from itertools import groupby
-from pathlib import Path
 
 from cachegrid.cluster.files import own_nodes
 from cachegrid.cluster.plan import GridPlan, MemberPlan
@@ -13,7 +12,7 @@ from cachegrid.engines.valkey.facts import NodeRow, read_rows
 from cachegrid.engines.valkey.slots import SLOTS
 from cachegrid.errors import StartFailed
 
-__all__ = ["read_back"]
+__all__ = ["read_back", "rows_on_disk"]
 
 
 def read_back(state: GridState, new_id: Callable[[], str]) -> GridPlan:
@@ -23,7 +22,7 @@ def read_back(state: GridState, new_id: Callable[[], str]) -> GridPlan:
     What a member has lost, the others tell that knew it last. Raises `StartFailed` where that leaves a slot without an
     owner: giving it to anyone could hide entries that are still on disk.
     """
-    views = {member.id: _view(own_nodes(member)) for member in state.members}
+    views = {member.id: rows_on_disk(member) for member in state.members}
     own = {member.index: _last_known(member, views) for member in state.members}
     held = _held(own)
     if lost := SLOTS - sum(map(len, held.values())):
@@ -53,10 +52,10 @@ def read_back(state: GridState, new_id: Callable[[], str]) -> GridPlan:
     return GridPlan(shape=state.shape, members=tuple(members))
 
 
-def _view(path: Path) -> dict[str, NodeRow]:
-    """What one member knew of all; nothing, if its file is missing, torn or another's."""
+def rows_on_disk(member: MemberState) -> dict[str, NodeRow]:
+    """What one member knew of all, by id; nothing, if its file is missing, torn or another's."""
     try:
-        lines = path.read_text().splitlines()
+        lines = own_nodes(member).read_text().splitlines()
         return read_rows(line for line in lines if not line.startswith("vars "))
     except (OSError, ValueError, IndexError):
         return {}

@@ -10,7 +10,6 @@ from dataclasses import replace
 
 from cachegrid.cluster.admin import connect_to
 from cachegrid.cluster.agreement import introduce
-from cachegrid.cluster.contacts import Contact, Contacts
 from cachegrid.cluster.files import drop_nodes_aside, put_nodes_aside, write_nodes
 from cachegrid.cluster.launch import Launch, Progress
 from cachegrid.cluster.layout import read_back
@@ -31,22 +30,32 @@ READS_WHEN_DOWN = "cluster-allow-reads-when-down"
 SPEAKING, SILENT = f"{READS_WHEN_DOWN} yes\n", f"{READS_WHEN_DOWN} no\n"
 
 
-def heal(state: GridState, *, timeout: float, progress: Progress | None = None, is_full: bool = True) -> GridState:
+def heal(
+    state: GridState,
+    *,
+    timeout: float,
+    progress: Progress | None = None,
+    is_full: bool = True,
+    is_forced: bool = False,
+) -> GridState:
     """
     Start the dead members of a grid again; they rejoin it, or join it, and what their replicas hold is not lost.
 
     A member that comes back empty while the others still take it for an owner would have its replicas
     copy nothing over what they have. So they replace it first. With `is_full=False` slots may be without an owner. Of a
-    grid that has members on other hosts, those may be away: then it is as whole as it can be.
+    grid that has members on other hosts, those may be away: then it is as whole as it can be. Where copies that they
+    have would be lost by it, StartFailed is raised, unless that `is_forced`.
     """
     # One whose starter was killed may run, and nobody has written down its process.
     state = replace(state, members=tuple(replace(member, pid=pid_of(member) or member.pid) for member in state.members))
     dead = [member for member in state.members if not pid_of(member)]
-    grid = _seen_from(state) if state.spread else None
-    for member in dead:
-        if grid:
-            _replace_elsewhere(grid, member)
-        else:
+    grid = None
+    if state.spread:
+        from cachegrid.cluster.hosts.returning import make_way  # what only grids across hosts need
+
+        grid = make_way(state, dead, timeout=timeout, is_forced=is_forced)
+    else:
+        for member in dead:
             _replace_owner(state, member)
     wait_gone((member.pid, member.conf) for member in dead)
     refuse_taken([(member.host, port) for member in dead for port in (member.port, member.bus_port)])
@@ -124,28 +133,6 @@ def _replace_owner(state: GridState, dead: MemberState) -> None:
     if followers:
         _, best = max(followers, key=lambda pair: pair[0])
         with connect_to(state, best) as admin, suppress(ServerRefused):  # refused: it has just been elected
-            admin.run("CLUSTER", "FAILOVER", "TAKEOVER")
-
-
-def _seen_from(state: GridState) -> Contacts | None:
-    """The members of a grid across hosts, as far as any answers."""
-    try:
-        return Contacts.of_state(state)
-    except EngineError:
-        return None
-
-
-def _replace_elsewhere(grid: Contacts, dead: MemberState) -> None:
-    """As `_replace_owner`, for replicas on whichever host."""
-    lost = grid.members.get(dead.id)
-    if lost is None or not lost.is_owner or not lost.slots:
-        return
-    offsets: dict[int, Contact] = {}
-    for one in (one for one in grid.replicas if one.follows == dead.id and one.is_up):
-        with suppress(EngineError), grid.open(one) as admin:
-            offsets[int(admin.facts("replication").get("slave_repl_offset", "0"))] = one
-    if offsets:
-        with suppress(ServerRefused), grid.open(offsets[max(offsets)]) as admin:
             admin.run("CLUSTER", "FAILOVER", "TAKEOVER")
 
 

@@ -66,6 +66,7 @@ def start(  # noqa: PLR0913 - settings, each with a default of its own
     root: Path | None = None,
     settings: Mapping[str, str] | None = None,
     node_timeout_ms: int = 1000,
+    force: bool = False,
     progress: Progress | None = None,
     timeout: float = 30.0,
 ) -> GridState:
@@ -83,7 +84,8 @@ def start(  # noqa: PLR0913 - settings, each with a default of its own
 
     `host` is the address of this host that members listen at, beside loopback: without, they are reached from this host
     alone. At one that is not loopback other hosts may join, and the shape is the part of this host; there `tls` has to
-    be, or `plaintext` says that passwords and entries may travel as they are.
+    be, or `plaintext` says that passwords and entries may travel as they are. Owners that would come back empty are not
+    started while copies of what they had may be alive on hosts that are out of reach, unless `force` gives those up.
     """
     shape = Shape(
         owners=owners, replicas=replicas, memory=memory or None, persist=persist, fsync=fsync, when_full=when_full
@@ -99,6 +101,7 @@ def start(  # noqa: PLR0913 - settings, each with a default of its own
         server=server,
         settings=settings or {},
         node_timeout_ms=node_timeout_ms,
+        is_forced=force,
         progress=progress,
         timeout=timeout,
     )
@@ -147,7 +150,8 @@ def _start_locked(wish: Wish) -> GridState:
         from cachegrid.cluster.operation import Way
 
         way = Way(timeout=wish.timeout)
-        return back_again(state, replace(way, progress=wish.progress) if wish.progress else way)
+        way = replace(way, progress=wish.progress) if wish.progress else way
+        return back_again(state, way, is_forced=wish.is_forced)
     alive = [member for member in state.members if pid_of(member)]
     if state.stage is Stage.RESUMING:  # whoever resumed it has not come to an end
         end_members(state, alive)

@@ -61,10 +61,13 @@ def _members(state: GridState, python: str, *, for_user: bool) -> Section:
         ("Type", "oneshot"),  # members go on when it has ended, in the control group of this service
         ("RemainAfterExit", "yes"),
         *([] if for_user else [("User", getpass.getuser())]),
-        ("Environment", _quoted(f"CACHEGRID_STATE={state.folder.parent}")),
-        ("Environment", _quoted(f"CACHEGRID_SERVER={state.server}")),
+        ("Environment", _quoted(f"CACHEGRID_STATE={state.folder.parent}", "%")),
+        ("Environment", _quoted(f"CACHEGRID_SERVER={state.server}", "%")),
         ("ExecStart", up),
         ("ExecReload", up),
+        # `up` is refused while copies are out of reach, such as before the network is there.
+        ("Restart", "on-failure"),
+        ("RestartSec", LOOK_EVERY),
         ("ExecStop", _command(python, "down", *_named(state))),
         ("TimeoutStartSec", START),
         ("TimeoutStopSec", STOP),
@@ -90,9 +93,11 @@ def _command(python: str, *words: str) -> str:
     return " ".join(map(_quoted, [python, "-m", "cachegrid", *words]))
 
 
-def _quoted(word: str) -> str:
-    """A word as units take it: `%` begins what systemd fills in, and so does `$`."""
-    escaped = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
+def _quoted(word: str, filled_in: str = "%$") -> str:
+    """A word as units take it: `%` begins what systemd fills in, and so does `$`, but in commands alone."""
+    escaped = word.replace("\\", "\\\\").replace('"', '\\"')
+    for sign in filled_in:
+        escaped = escaped.replace(sign, sign * 2)
     return f'"{escaped}"' if set(escaped) & set(" \t'\"\\;") else escaped
 
 

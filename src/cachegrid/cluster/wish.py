@@ -34,6 +34,7 @@ class Wish:
     server: Path | str | None = None
     settings: Mapping[str, str] = field(default_factory=dict)
     node_timeout_ms: int = 1000
+    is_forced: bool = False  # copies on other hosts, which are out of reach, may be lost
     progress: Progress | None = None
     timeout: float = 30.0
 

@@ -97,14 +97,15 @@ def _endpoint(text: str) -> Endpoint:
     return url.parse(f"valkey://{text}", timeout=TOUCH).seeds[0]
 
 
-def back_again(state: GridState, way: Way) -> GridState:
+def back_again(state: GridState, way: Way, *, is_forced: bool = False) -> GridState:
     """
     Start the dead members of this host's part of a grid, and let them have their parts in it again.
 
-    While other hosts are away it is as whole as it can be. Raises StartFailed, or an EngineError.
+    While other hosts are away it is as whole as it can be. Raises StartFailed, where copies that those have would be
+    lost by it, too, unless that `is_forced`; or an EngineError.
     """
     if not all(pid_of(member) for member in state.members):
-        state = heal(state, timeout=way.timeout, progress=way.progress)
+        state = heal(state, timeout=way.timeout, progress=way.progress, is_forced=is_forced)
     grid = seen(state)
     if grid is None or without_owner(grid):
         return state

@@ -1,0 +1,95 @@
+"""A host that was rebooted does not bring its owner back empty over a copy that is alive elsewhere."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.hosts.grids import Hosted, wait_for
+from tests.hosts.namespaces import Host, missing, network
+
+pytestmark = pytest.mark.grid
+ENTRIES = 500
+FILL = f"import cachegrid; c = cachegrid.connect().cache('p'); c.set_many({{str(n): n for n in range({ENTRIES})}})"
+COUNT = f"import cachegrid; c = cachegrid.connect().cache('p'); print(len(c.get_many(map(str, range({ENTRIES})))))"
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> Iterator[Hosted]:
+    """A grid of two hosts, each with an owner and the other one's replica."""
+    if lack := missing():
+        pytest.skip(f"hosts of their own are needed: {lack}")
+    with network(2) as net:
+        made = Hosted(net, tmp_path)
+        first, second = net.hosts
+        made.run(first, "up", "--host", first.address, "--plaintext", "--memory", "64MB")
+        made.join(second, first, "--memory", "64MB")
+        yield made
+
+
+def asked(hosted: Hosted, host: Host, program: str) -> str:
+    done = host.run(sys.executable, "-c", program, environ=hosted.environ(host))
+    assert 0 == done.returncode, done.stderr
+    return done.stdout.strip()
+
+
+def up_within(hosted: Hosted, host: Host, owners: int, seconds: int) -> subprocess.CompletedProcess[str]:
+    """`up`, less patient than the command is."""
+    program = f"from cachegrid.cluster import start; start(owners={owners}, timeout={seconds})"
+    return host.run(sys.executable, "-c", program, environ=hosted.environ(host))
+
+
+def test_a_copy_out_of_reach_is_not_lost_unless_that_is_said(pair: Hosted) -> None:
+    """
+    With two hosts nobody is elected meanwhile. Where the other host says that nothing runs there, nothing can be lost.
+    """
+    first, second = pair.net.hosts
+    asked(pair, first, FILL)
+    second.kill_all()
+    pair.net.cut(second)
+    refused = up_within(pair, second, 1, 1)
+    assert (1, True) == (refused.returncode, "`cachegrid up --force` starts it without" in refused.stderr)
+    assert [] == second.processes()
+    pair.net.heal()
+    assert "are up again" in pair.run(second, "up")
+    wait_for(lambda: pair.is_whole(first), "the grid whole again")
+    assert str(ENTRIES) == asked(pair, second, COUNT)
+    second.kill_all()
+    pair.net.cut(second)
+    pair.run(second, "up", "--force")
+    assert second.processes()
+    first.kill_all()
+    second.kill_all()
+    pair.net.heal()
+    pair.run(first, "up")
+    assert first.processes()
+
+
+def test_nobody_takes_over_by_force_where_most_owners_may_be_together_elsewhere(tmp_path: Path) -> None:
+    """
+    They may have elected another one: here two of three do not answer, and it is not known what they do.
+    """
+    if lack := missing():
+        pytest.skip(f"hosts of their own are needed: {lack}")
+    with network(1) as net:
+        hosted, (host,) = Hosted(net, tmp_path), net.hosts
+        shape = ["--members", "3", "--replicas", "1", "--memory", "64MB"]
+        hosted.run(host, "up", "--host", host.address, "--plaintext", *shape)
+        asked(hosted, host, FILL)
+        dead, *silent = [one for one in hosted.members(host) if one["role"] == "owner"]
+        for one in silent:
+            os.kill(one["pid"], signal.SIGSTOP)
+        os.kill(dead["pid"], signal.SIGKILL)
+        refused = up_within(hosted, host, 3, 1)
+        assert (1, True) == (refused.returncode, f":{dead['port']} would come back with nothing" in refused.stderr)
+        for one in silent:
+            os.kill(one["pid"], signal.SIGCONT)
+        hosted.run(host, "up")
+        wait_for(lambda: hosted.is_whole(host), "the grid whole again")
+        assert str(ENTRIES) == asked(hosted, host, COUNT)
