@@ -93,3 +93,23 @@ def test_nobody_gives_slots_to_members_that_are_about_to_end(hosted: Hosted) -> 
     assert "nothing to do" in left.stdout
     assert [16384] == [one["slots"] for one in hosted.members(first)]
     assert "1\n" == hosted.run(first, "get", "prices", "sku-1")
+
+
+def test_what_a_host_had_that_is_gone_for_good_is_given_to_others(hosted: Hosted) -> None:
+    """
+    Without replicas nobody takes over: that is told, with an exit code, until somebody says to go on without it.
+    """
+    first, second = hosted.net.hosts
+    grown(hosted, "64MB")
+    hosted.lose(second)
+    left = hosted.tried(first, "heal")
+    assert (1, True) == (left.returncode, "8,192 slots have no owner that answers: --assign" in left.stderr)
+    refused = hosted.tried(first, "leave", second.address)
+    assert (4, True) == (refused.returncode, "cachegrid heal --assign" in refused.stderr)
+    assert "give 8,192 slots" in hosted.run(first, "heal", "--assign")
+    assert [16384, 0] == sorted((one["slots"] for one in hosted.members(first)), reverse=True)
+    hosted.run(first, "set", "prices", "sku-1", "1")
+    hosted.run(first, "leave", second.address)
+    hosted.join(second, first, "--replicas", "0", "--memory", "64MB")
+    assert {first.address: 1, second.address: 1} == owners_by_host(hosted.members(first))
+    assert "1\n" == hosted.run(second, "get", "prices", "sku-1")

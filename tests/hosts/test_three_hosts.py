@@ -14,6 +14,21 @@ from tests.hosts.namespaces import missing, network
 
 pytestmark = pytest.mark.grid
 NODE_TIMEOUT = 1.0
+# A host changes the grid, and meanwhile another one begins to: whether that one is through before the first is.
+CHANGE = """
+import contextlib, os, subprocess, sys
+from cachegrid.cluster import Way
+from cachegrid.cluster.hosts.alone import alone
+from cachegrid.cluster.state import load, state_root
+
+with alone(load(state_root(), "default"), Way()):
+    there = {**os.environ, "CACHEGRID_STATE": sys.argv[1]}
+    other = subprocess.Popen(sys.argv[2:], env=there, stdout=subprocess.DEVNULL)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        other.wait(3.0)
+    print("before" if other.poll() is not None else "after")
+sys.exit(other.wait())
+"""
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +68,21 @@ def test_each_host_has_an_owner_and_a_copy_of_another_ones(hosted: Hosted) -> No
     assert "9.9\n" == hosted.run(third, "get", "prices", "sku-1")
     asks = "import cachegrid; print(cachegrid.connect().cache('prices').get('sku-1'))"
     assert "9.9\n" == second.run(sys.executable, "-c", asks, environ=hosted.environ(second)).stdout
+
+
+def test_a_host_that_lets_a_replica_take_over_waits_until_another_one_is_through(hosted: Hosted) -> None:
+    """
+    What two hosts change is done one after the other.
+    """
+    first, second, _ = hosted.net.hosts
+    owner = next(one for one in hosted.members(first) if one["role"] == "owner" and one["host"] == first.address)
+    words = first.command(sys.executable, "-m", "cachegrid", "failover", f"{owner['host']}:{owner['port']}")
+    there = hosted.environ(first)["CACHEGRID_STATE"]
+    changed = second.run(sys.executable, "-c", CHANGE, there, *words, environ=hosted.environ(second))
+    assert (0, "after\n") == (changed.returncode, changed.stdout), changed.stderr
+    assert first.address not in owners_by_host(hosted.members(second))
+    hosted.run(first, "heal")
+    assert is_as_joined(hosted)
 
 
 def test_a_host_that_is_cut_off_takes_no_writes_and_the_others_lose_nothing(hosted: Hosted, tmp_path: Path) -> None:

@@ -153,7 +153,8 @@ def heal(
     chosen = _name("heal", name, config, url)
     state = _operate(chosen, partial(begin, chosen, assign=assign), "is healed", dry_run=dry_run, as_json=as_json)
     if not dry_run and (lost := sum(map(len, lost_slots(state)))):
-        fail(f"{lost:,} slots have no owner: --assign gives them to owners, without what was in them")
+        whom = "no owner that answers" if state.spread else "no owner"
+        fail(f"{lost:,} slots have {whom}: --assign gives them to owners, without what was in them")
         raise typer.Exit(Exit.NO)
 
 

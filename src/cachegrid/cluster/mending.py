@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from cachegrid.cluster.admin import connect_to
+from cachegrid.cluster.admin import Admin, connect_to
 from cachegrid.cluster.agreement import agree, rows_seen
 from cachegrid.cluster.balance import spans
+from cachegrid.cluster.contacts import Contacts
 from cachegrid.cluster.growth import bring_in, newcomer
 from cachegrid.cluster.operation import Operation, Way, operating
 from cachegrid.cluster.ports import next_pairs
@@ -20,7 +21,7 @@ from cachegrid.cluster.view import node_rows
 from cachegrid.engines.valkey.facts import NodeRow
 from cachegrid.engines.valkey.slots import SLOTS
 
-__all__ = ["heal", "lost_slots"]
+__all__ = ["claim", "heal", "lost_slots"]
 
 
 def heal(name: str = "default", *, assign: bool = False, root: Path | None = None, way: Way | None = None) -> GridState:
@@ -36,7 +37,7 @@ def heal(name: str = "default", *, assign: bool = False, root: Path | None = Non
         if there.spread:
             from cachegrid.cluster.hosts.operating import mended_here  # what only grids across hosts need
 
-            return mended_here(there, way)
+            return mended_here(there, way, assign=assign)
         rows = rows_seen(there)
         state = _with_missing(_with_gone(there, rows), rows)
         way.tell(_told(there, state, rows, assign=assign))
@@ -51,14 +52,20 @@ def heal(name: str = "default", *, assign: bool = False, root: Path | None = Non
 
 
 def lost_slots(state: GridState) -> list[range]:
-    """The slots that no member owns, by its own word, or by that of others where it is dead and can be started."""
+    """
+    The slots that no member owns, by its own word, or by that of others where it is dead and can be started.
+
+    Of a grid across hosts: those too of owners elsewhere that do not answer, and of which no replica answers.
+    """
+    if state.spread:
+        from cachegrid.cluster.hosts.assigning import slots_away
+
+        return slots_away(Contacts.of_state(state))
     return _lost(state, rows_seen(state))
 
 
 def _lost(state: GridState, rows: Mapping[str, NodeRow]) -> list[range]:
     there = {member.id for member in state.members if pid_of(member) or (member.folder / "nodes.conf").exists()}
-    if state.spread:  # whether those of other hosts come back is not seen from here
-        there |= set(rows)
     held = (row.slots for row in rows.values() if row.id in there and row.is_owner)
     return spans({*range(SLOTS)} - {slot for slots in held for span in slots for slot in span})
 
@@ -119,12 +126,17 @@ def _assign(state: GridState, lost: list[range]) -> None:
         heapq.heappush(sizes, (size + 1, index))
     for index, slots in given.items():
         with connect_to(state, state.member(index), timeout=5.0) as admin:
-            view = {slot for row in node_rows(admin).values() for span in row.slots for slot in span}
-            for span in spans(view & {*slots}):
-                admin.run("CLUSTER", "DELSLOTSRANGE", span.start, span[-1])  # whoever it takes for the owner is none
-            for span in spans(slots):
-                admin.run("CLUSTER", "ADDSLOTSRANGE", span.start, span[-1])
-            admin.run("CLUSTER", "BUMPEPOCH")  # so that the others believe it, and not whom they took for the owner
+            claim(admin, slots)
+
+
+def claim(admin: Admin, slots: Sequence[int]) -> None:
+    """Let an owner own these slots, whoever it takes for their owner; the others come to believe it."""
+    view = {slot for row in node_rows(admin).values() for span in row.slots for slot in span}
+    for span in spans(view & {*slots}):
+        admin.run("CLUSTER", "DELSLOTSRANGE", span.start, span[-1])  # whoever it takes for the owner is none
+    for span in spans(slots):
+        admin.run("CLUSTER", "ADDSLOTSRANGE", span.start, span[-1])
+    admin.run("CLUSTER", "BUMPEPOCH")  # so that the others believe it, and not whom they took for the owner
 
 
 def _told(state: GridState, mended: GridState, rows: Mapping[str, NodeRow], *, assign: bool) -> Operation:
