@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from cachegrid._core.address import prefix_of
+from cachegrid.cluster.interrupts import held_back
 from cachegrid.cluster.keeping.engine import KeepingEngine, Page, Seen, opened
 from cachegrid.cluster.keeping.files import (
     MANIFEST,
@@ -224,9 +225,24 @@ class _Taking:
 @contextmanager
 def _draft(folder: Path) -> Iterator[Path]:
     """The folder to write into, empty, and this process's alone; removed if the block ends in an error."""
+    draft, lock = folder.with_name(folder.name + UNFINISHED), None
+    try:
+        with held_back():  # else it might be made, and removed by nobody
+            lock = _claimed(draft, folder)
+        yield draft
+    except BaseException:
+        if lock is not None:
+            shutil.rmtree(draft, ignore_errors=True)
+        raise
+    finally:
+        if lock is not None:
+            os.close(lock)
+
+
+def _claimed(draft: Path, folder: Path) -> int:
+    """Make a folder, or empty what a backup has left that was killed; its lock, open."""
     import fcntl
 
-    draft = folder.with_name(folder.name + UNFINISHED)
     if draft.is_symlink() or (draft.exists() and not draft.is_dir()):
         raise ConfigError("DIR", str(folder), f"one beside which no {draft.name} is that is not a folder")
     draft.mkdir(mode=0o700, exist_ok=True)
@@ -236,20 +252,17 @@ def _draft(folder: Path) -> Iterator[Path]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise GridError(f"another backup is being written to {draft}") from None
-        there = sorted(draft.iterdir())  # from a backup that was killed
+        there = sorted(draft.iterdir())
         if foreign := [path.name for path in there if not is_left_over(path)]:
             want = f"one beside which {draft.name} has only what a backup left; it holds {foreign[0]!r}"
             raise ConfigError("DIR", str(folder), want)
-        draft.chmod(0o700)  # if it was there
+        draft.chmod(0o700)
         for left in there:
             left.unlink()
-        try:
-            yield draft
-        except BaseException:
-            shutil.rmtree(draft, ignore_errors=True)
-            raise
-    finally:
+    except BaseException:
         os.close(lock)
+        raise
+    return lock
 
 
 def _check_free(folder: Path) -> None:
