@@ -9,13 +9,16 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
 import cachegrid as package
 from cachegrid.cli.exits import Exit, code_of
+from cachegrid.cluster.keeping import restore as restoring
 from cachegrid.cluster.keeping.backup import UNFINISHED
-from cachegrid.errors import NotDurable
+from cachegrid.cluster.keeping.engine import KeepingEngine
+from cachegrid.errors import EngineTimeout, NotDurable
 from cachegrid.testing.certificates import make_certificates
 from cachegrid.testing.loopback import LoopbackGrid
 from tests.cli.command import PROGRAM, Done, environment, here
@@ -129,6 +132,43 @@ def test_what_does_not_come_back_is_a_no(grid: LoopbackGrid, tmp_path: Path) -> 
     assert Exit.DONE == run(grid, "restore", str(tmp_path / "b"), "--replace", CACHEGRID_SECRET="s" * 32).code
     with package.connect(grid.url) as client:
         client.cache("signed").clear()
+
+
+def test_what_is_not_with_all_replicas_is_a_no(
+    grid: LoopbackGrid, prices: package.SyncCache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is there, and it is said which replica may lack it."""
+    monkeypatch.setattr(restoring, "CATCH_UP", 0.2)
+    folder = str(tmp_path / "b")
+    assert prices.name in run(grid, "backup", folder, "--json").told["caches"][0]["cache"]
+    with LoopbackGrid(owners=1, replicas=1) as other:
+        lost = other.kill(1).address
+        done = run(other, "restore", folder)
+        assert (Exit.NO, "") == (done.code, done.err)
+        assert "2 entries restored after " in done.out
+        assert f"perhaps not with {lost}: " in done.out
+        done = run(other, "restore", folder, "--replace", "--json")
+        assert (Exit.NO, [lost]) == (done.code, done.told["unreplicated"])
+
+
+def test_who_stops_a_restore_is_told_what_programs_see(
+    grid: LoopbackGrid, prices: package.SyncCache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing of it, or when it is only clearing up, all."""
+    folder = str(tmp_path / "b")
+    run(grid, "backup", folder)
+    prices["a"] = 3
+    with monkeypatch.context() as patches:
+        patches.setattr(KeepingEngine, "put", mock.Mock(side_effect=KeyboardInterrupt))
+        done = run(grid, "restore", folder, "--replace")
+    assert (Exit.INTERRUPTED, 3) == (done.code, prices["a"])
+    assert "stopped: run it again to go on" in done.err
+    for error, code in ((KeyboardInterrupt(), Exit.INTERRUPTED), (EngineTimeout("too late"), Exit.NO_GRID)):
+        prices["a"] = 3
+        monkeypatch.setattr(KeepingEngine, "drop_many", mock.Mock(side_effect=error))
+        done = run(grid, "restore", folder, "--replace")
+        assert (code, 1) == (done.code, prices["a"])
+        assert "stopped when all was restored and seen by programs: only clearing up was not ended" in done.err
 
 
 def test_one_server_is_enough(tmp_path: Path) -> None:

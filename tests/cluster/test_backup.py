@@ -19,9 +19,11 @@ import pytest
 import cachegrid
 from cachegrid.cluster.balance import Move
 from cachegrid.cluster.contacts import Contacts
+from cachegrid.cluster.keeping import restore as restoring
 from cachegrid.cluster.keeping.backup import UNFINISHED, backup
+from cachegrid.cluster.keeping.engine import KeepingEngine
 from cachegrid.cluster.keeping.files import MANIFEST, Manifest
-from cachegrid.cluster.keeping.restore import Mode, Restored, restore
+from cachegrid.cluster.keeping.restore import CLEARING, Mode, Restored, restore
 from cachegrid.cluster.moving import carry_out
 from cachegrid.engines.valkey.target import Target
 from cachegrid.engines.valkey.url import parse
@@ -150,7 +152,9 @@ def test_entries_come_back_into_a_grid_of_another_size(grid: Any, target: Target
     after = grid.cache("prices")
     assert None is after.get("ever")  # somebody looks already
     done = brought(target, tmp_path / "b", secret=SECRET.encode())
-    assert Restored(restored=manifest.entries, kept=0, passed=0, unsigned=0, evicted=0, cleared=()) == done
+    assert manifest.entries == done.restored
+    assert (0, 0, 0, 0) == (done.kept, done.passed, done.unsigned, done.evicted)
+    assert ((), ()) == (done.cleared, done.unreplicated)
     assert {f"sku-{number}": number / 4 for number in range(MANY)} == after.get_many(
         [f"sku-{number}" for number in range(MANY)]
     )
@@ -293,6 +297,71 @@ def test_what_was_replaced_takes_no_memory(grid: Any, target: Target, tmp_path: 
     assert MANY == brought(target, tmp_path / "b", mode=Mode.REPLACE).restored
     assert before + 1 == keys_in(members)
     assert MANY == len(prices.get_many(range(MANY)))
+
+
+def test_a_restore_that_is_interrupted_while_it_is_shown_is_seen(
+    grid: Any, target: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All caches are, or none."""
+    names = ("a", "b", "c")
+    for name in names:
+        grid.cache(name)["x"] = "old"
+    kept(target, tmp_path / "b")
+    for name in names:
+        grid.cache(name)["x"] = "new"
+    lifted: list[str] = []
+    told: list[str] = []
+    lift = KeepingEngine.lift_epoch
+
+    def interrupted(engine: KeepingEngine, name: str, epoch: int) -> int:
+        lifted.append(name)
+        if len(lifted) == 2:
+            signal.raise_signal(signal.SIGINT)
+        return lift(engine, name, epoch)
+
+    monkeypatch.setattr(KeepingEngine, "lift_epoch", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        restore(target, tmp_path / "b", mode=Mode.REPLACE, progress=lambda what, *_: told.append(what))
+    assert ["old"] * 3 == [grid.cache(name)["x"] for name in names]
+    assert CLEARING == told[-1]
+
+
+def test_a_restore_that_fails_while_it_is_shown_leaves_nothing_unseen(
+    grid: Any, target: Target, tmp_path: Path, members: LoopbackGrid, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What programs see stays, and what they do not takes no memory, but of the cache that it failed at."""
+    names = ("a", "b", "c")
+    for name in names:
+        grid.cache(name)["x"] = "old"
+    kept(target, tmp_path / "b")
+    before = keys_in(members)
+    lifted: list[str] = []
+    lift = KeepingEngine.lift_epoch
+
+    def failing(engine: KeepingEngine, name: str, epoch: int) -> int:
+        lifted.append(name)
+        if len(lifted) == 2:
+            raise EngineTimeout("too late")
+        return lift(engine, name, epoch)
+
+    monkeypatch.setattr(KeepingEngine, "lift_epoch", failing)
+    with pytest.raises(EngineTimeout):
+        restore(target, tmp_path / "b", mode=Mode.REPLACE)
+    assert ["old"] * 3 == [grid.cache(name)["x"] for name in names]
+    assert before + 2 + 1 == keys_in(members)  # of two caches, and the fencing number of the restore
+
+
+def test_replicas_that_lack_what_was_restored_are_told(
+    grid: Any, target: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When they have had their time."""
+    monkeypatch.setattr(restoring, "CATCH_UP", 0.2)
+    grid.cache("prices").set_many(dict.fromkeys(range(100), "x"))
+    kept(target, tmp_path / "b")
+    with LoopbackGrid(owners=2, replicas=1) as other:
+        lost = other.kill(3)
+        done = brought(parse(other.url, timeout=5.0), tmp_path / "b")
+    assert (100, (lost.address,)) == (done.restored, done.unreplicated)
 
 
 def test_a_restore_is_seen_when_all_of_it_is_there(grid: Any, target: Target, tmp_path: Path) -> None:

@@ -98,7 +98,7 @@ def restore(
     """
     from cachegrid.cli.operating import bar
     from cachegrid.cli.reached_target import grid_meant
-    from cachegrid.cluster.keeping.restore import Mode
+    from cachegrid.cluster.keeping.restore import CLEARING, Mode
     from cachegrid.cluster.keeping.restore import restore as bring
     from cachegrid.errors import ConfigError
 
@@ -107,6 +107,7 @@ def restore(
     mode = Mode.REPLACE if replace else Mode.MERGE if merge else Mode.EMPTY
     grid = grid_meant(url, name, config)
     told: list[RestorePlan] = []
+    steps: set[str] = set()
     begun = time.monotonic()
 
     def tell(plan: RestorePlan) -> None:
@@ -115,6 +116,12 @@ def restore(
             print(_restore_text(plan), flush=True)
 
     with ending_cleanly(), bar("checking", quiet=as_json or dry_run) as progress:
+
+        def step(what: str, done: int, total: int) -> None:
+            steps.add(what)
+            if progress:
+                progress(what, done, total)
+
         try:
             done = bring(
                 grid.target,
@@ -126,17 +133,18 @@ def restore(
                 goes_on=resume_times,
                 is_rehearsal=dry_run,
                 tell=tell,
-                progress=progress or (lambda *_: None),
+                progress=step,
             )
-        except (KeyboardInterrupt, SystemExit):
-            fail("stopped: run it again, it begins anew" if mode is Mode.EMPTY else "stopped: run it again to go on")
+        except BaseException as error:
+            if CLEARING in steps or isinstance(error, KeyboardInterrupt | SystemExit):
+                fail(_stopped_text(mode is Mode.EMPTY, is_shown=CLEARING in steps))
             raise
     seconds = time.monotonic() - begun
     if as_json:
         print(json.dumps(_restore_told(grid, told[0], done, seconds), indent=2))
     else:
         print(_restored_text(done, seconds) if done else "all its files are whole; nothing was written")
-    if done and (done.unsigned or done.evicted or done.cleared):
+    if done and (done.unsigned or done.evicted or done.cleared or done.unreplicated):
         raise typer.Exit(Exit.NO)
 
 
@@ -185,7 +193,15 @@ def _restored_text(done: Restored, seconds: float) -> str:
     }
     lines += [f"{count:,} {what}" for what, count in told.items() if count]
     lines += [f"cache {name.partition(':')[2]} was cleared meanwhile, and so it is empty" for name in done.cleared]
+    if done.unreplicated:
+        lines.append(f"perhaps not with {', '.join(done.unreplicated)}: away, or far behind (see cachegrid doctor)")
     return "\n".join(lines)
+
+
+def _stopped_text(begins_anew: bool, *, is_shown: bool) -> str:
+    if is_shown:
+        return "stopped when all was restored and seen by programs: only clearing up was not ended"
+    return "stopped: run it again, it begins anew" if begins_anew else "stopped: run it again to go on"
 
 
 def _backup_told(grid: Meant, plan: BackupPlan, manifest: Manifest | None, seconds: float) -> dict[str, Any]:
@@ -232,6 +248,7 @@ def _restore_told(grid: Meant, plan: RestorePlan, done: Restored | None, seconds
         "unsigned": done.unsigned,
         "evicted": done.evicted,
         "cleared": [name.partition(":")[2] for name in done.cleared],
+        "unreplicated": list(done.unreplicated),
         "seconds": round(seconds, 3),
     }
 

@@ -11,15 +11,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from cachegrid.cluster.interrupts import held_back
 from cachegrid.cluster.keeping.backup import Progress
 from cachegrid.cluster.keeping.engine import MANY, KeepingEngine, opened
 from cachegrid.cluster.keeping.files import CacheTold, Manifest, check, read_manifest, records
 from cachegrid.cluster.keeping.places import Homes, Moved, Mover
+from cachegrid.engines.valkey.slots import Endpoint
 from cachegrid.engines.valkey.target import Target
 from cachegrid.errors import ConfigError, EngineError, GridError
 
-__all__ = ["Mode", "RestorePlan", "Restored", "restore"]
+__all__ = ["CLEARING", "Mode", "RestorePlan", "Restored", "restore"]
 
+CLEARING: Final = "clearing up"  # what is left when programs see all: free memory, wait for replicas
 PAGE: Final = 1_000
 LEASE: Final = b"restore"  # two at a time would make a muddle
 LEASE_MS: Final = 30_000
@@ -70,6 +73,7 @@ class Restored:
     unsigned: int  # signed with a secret that is not known here
     evicted: int  # evicted meanwhile, of whichever cache: there was not enough memory
     cleared: tuple[str, ...]  # caches that somebody cleared meanwhile, and that are empty
+    unreplicated: tuple[str, ...]  # replicas (`host:port`) that may lack it: away, or far behind
 
 
 def restore(
@@ -89,9 +93,10 @@ def restore(
     Bring back the entries of a backup, or those of one cache of it (`namespace:cache`), at new epochs of their caches.
 
     Entries end when they would have ended, or with `goes_on` as much later as the backup is old. All of a cache is
-    seen at once, when the last of its entries is there, except with `Mode.MERGE`. Interrupted, it may be run
-    again. Returns None for a rehearsal. Raises GridError for a backup that is damaged, or where caches have entries and
-    `mode` does not say what to do, ConfigError for a cache that it has not, or EngineError.
+    seen at once, when the last of its entries is there, except with `Mode.MERGE`. Interrupted, it may be run again; but
+    from when `progress` is told of `CLEARING` programs see all of it. Returns None for a rehearsal. Raises GridError
+    for a backup that is damaged, or where caches have entries and `mode` does not say what to do, ConfigError for a
+    cache that it has not, or EngineError.
     """
     folder = folder.absolute()
     manifest = read_manifest(folder)
@@ -133,6 +138,7 @@ class _Bringing:
         self._secret = secret
         self._shift = _now() - plan.backup.ended if goes_on else 0
         self._written = 0
+        self._late: frozenset[str] = frozenset()  # replicas that were given their time
 
     def all(self) -> Restored:
         """Bring everything, let it be seen, and tell what became of it."""
@@ -140,18 +146,21 @@ class _Bringing:
         has_dead = _refuse_occupied(engine, plan)
         evicted = engine.evicted()
         found = self._epochs()
+        unseen = {} if plan.mode is Mode.MERGE else dict(found)
         try:
             move = self._put_all(found)
+            with held_back():  # else some caches are seen, and others not
+                cleared = self._show(unseen)
+                self._progress(CLEARING, 0, 0)
         except BaseException:
-            if plan.mode is not Mode.MERGE:  # nobody sees it, and it takes the memory of what programs write
+            if unseen:  # by anybody; it takes the memory of what programs write
                 with suppress(EngineError):
-                    self._sweep({name: epoch + 1 for name, epoch in found.items()}, since=found)
+                    self._sweep({name: epoch + 1 for name, epoch in unseen.items()}, since=unseen)
             raise
-        cleared = [] if plan.mode is Mode.MERGE else self._show(found)
         taken = sum(move.taken.values())
         if has_dead or plan.mode is Mode.REPLACE:
             self._sweep(found)
-        _catch_up(engine)
+        unreplicated = self._catch_up()
         return Restored(
             restored=self._written,
             kept=taken - self._written,
@@ -159,19 +168,20 @@ class _Bringing:
             unsigned=move.unsigned,
             evicted=engine.evicted() - evicted,
             cleared=tuple(cleared),
+            unreplicated=tuple(unreplicated),
         )
 
     def _put_all(self, found: dict[str, int]) -> Mover:
         """Write all entries, and once more what may have been lost with an owner before its replica had it."""
         lives, first = self._engine.lives(), self._mover(found)
         self._written = self._put(first, only_new=self._plan.mode is Mode.MERGE)
-        _catch_up(self._engine)
+        self._catch_up()
         for _ in range(PASSES):
             before, lives = lives, self._engine.lives()
             if before == lives:
                 return first
             self._put(self._mover(found), only_new=True)
-            _catch_up(self._engine)
+            self._catch_up()
         raise GridError(
             "owners are replaced again and again: cachegrid doctor says more; nothing was shown to programs"
         )
@@ -220,13 +230,33 @@ class _Bringing:
         if page:
             yield page
 
-    def _show(self, found: dict[str, int]) -> list[str]:
-        """Let caches be seen as they were restored; those that were cleared since are not, and are told."""
-        lost = [name for name, epoch in found.items() if "/" in name and self._engine.epoch(name.encode()) != epoch]
-        for name, epoch in found.items():
-            if "/" not in name and self._engine.lift_epoch(name, epoch) != epoch:
+    def _show(self, unseen: dict[str, int]) -> list[str]:
+        """
+        Let caches be seen as they were restored; those that were cleared since are not, and are told.
+
+        What may be seen is no longer in `unseen`, also if this ends in an error.
+        """
+        inner = {name: epoch for name, epoch in unseen.items() if "/" in name}
+        lost = [name for name, epoch in inner.items() if self._engine.epoch(name.encode()) != epoch]
+        for name in inner:  # seen with their cache
+            del unseen[name]
+        for name in list(unseen):
+            epoch = unseen.pop(name)
+            if self._engine.lift_epoch(name, epoch) != epoch:
                 lost.append(name)
         return sorted(lost)
+
+    def _catch_up(self) -> list[str]:
+        """Give replicas the time to have what was restored: until each was close behind once. Those that were not."""
+        give_up = time.monotonic() + CATCH_UP
+        late = _behind(self._engine)
+        while late.keys() - self._late and time.monotonic() < give_up:
+            time.sleep(PAUSE)
+            self._renew()
+            behind = _behind(self._engine)
+            late = {id_: address for id_, address in late.items() if id_ in behind}
+        self._late = frozenset(late)
+        return sorted(late.values())
 
     def _sweep(self, found: dict[str, int], since: Mapping[str, int] | None = None) -> None:
         """Free the memory of entries of earlier epochs than these, but not of earlier ones than `since`."""
@@ -305,14 +335,13 @@ def _alone(engine: KeepingEngine) -> Iterator[Callable[[], None]]:
             engine.release(LEASE, token)
 
 
-def _catch_up(engine: KeepingEngine) -> None:
-    """Give replicas the time to have what was restored: until each of them was close behind once."""
-    give_up = time.monotonic() + CATCH_UP
-    late = {member.id for member in engine.members() if member.role == "replica" and member.up}
-    while late and time.monotonic() < give_up:
-        late &= {member.id for member in engine.members() if not member.link_up or member.lag_bytes > BEHIND}
-        if late:
-            time.sleep(PAUSE)
+def _behind(engine: KeepingEngine) -> dict[str, str]:
+    """The replicas that do not have all, or do not answer: their ids and addresses."""
+    return {
+        member.id: str(Endpoint(member.host, member.port))
+        for member in engine.members()
+        if member.role == "replica" and not (member.up and member.link_up and member.lag_bytes <= BEHIND)
+    }
 
 
 def _now() -> int:
