@@ -107,6 +107,7 @@ class Proxy(Listener):
         self._last: list[bytes] = []  # words of requests whose answers are the last on their connection
         self._held: dict[bytes, threading.Event] = {}  # words of requests whose answers wait
         self.pace = 0.0  # seconds that every 64 KiB takes on its way
+        self.drip = 0.0  # seconds that every line of an answer takes
         self.reached = threading.Event()  # what was said about a request has happened
         self.holding = threading.Event()  # an answer is held
         self.requests: list[bytes] = []  # as they came
@@ -155,7 +156,15 @@ class Proxy(Listener):
                     answer = self._receive(server)
                     if not answer:
                         return
-                    client.sendall(answer)
+                    self._answer(client, answer)
+
+    def _answer(self, client: socket.socket, answer: bytes) -> None:
+        if not self.drip:
+            client.sendall(answer)
+            return
+        for line in answer.splitlines(keepends=True):
+            time.sleep(self.drip)  # a slow member
+            client.sendall(line)
 
     def _receive(self, sock: socket.socket) -> bytes:
         if not self.pace:

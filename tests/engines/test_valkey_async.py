@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import gc
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from functools import partial
 from typing import cast
 
 import pytest
@@ -18,7 +19,7 @@ from cachegrid.engines.valkey.trouble import LinkError, Silence, Slow
 from cachegrid.engines.valkey.url import parse
 from cachegrid.errors import EngineError, OutcomeUnknown
 from cachegrid.testing.loopback import LoopbackGrid
-from tests.engines._aio.opened import opened
+from tests.engines._aio.opened import hurry, opened
 from tests.engines.proxy import Proxy
 from tests.engines.servers import Server, sockets
 
@@ -296,6 +297,81 @@ async def test_an_answer_after_a_moment_is_for_who_still_waits(wire: AsyncWire) 
     assert [b"1"] == await rest.finish()
     assert b"3" == await behind
     assert not wire.is_slow
+
+
+async def test_what_keeps_coming_is_waited_for_until_the_deadline(wire: AsyncWire) -> None:
+    """
+    Where answers come late, who can ask somebody else does so after a while, and each call ends in its time.
+
+    The connection goes on, and the next answers are for whom they are.
+    """
+    still = cast("Still", wire.loop)
+    single, many = wire.send(b"GET"), wire.send_many(b"MGET", 2, is_eager=True)
+    still.soon()
+    wire.data_received(b"$100000\r\n")
+    sent = 0
+
+    def pass_on_until(seconds: float) -> None:
+        nonlocal sent
+        while still.due[0][0] <= seconds:
+            still.now = max(still.now, still.due[0][0] - 0.05)
+            wire.data_received(b"x")
+            sent += 1
+            still.pass_on()
+
+    pass_on_until(0.95)
+    assert (False, False) == (single.done(), wire.is_slow)
+    pass_on_until(1.15)
+    with pytest.raises(Slow) as caught:
+        await single
+    assert 1.0 == pytest.approx(caught.value.waited, abs=0.15)
+    assert (True, False) == (wire.is_slow, many.done())
+    pass_on_until(3)
+    younger = wire.send_many(b"GET", 1)
+    still.soon()
+    pass_on_until(4.95)
+    assert (False, False) == (caught.value.rest.done(), many.done())
+    pass_on_until(5.05)
+    for ended in (caught.value.rest, many):
+        with pytest.raises(LinkError, match="no answer in time") as late:
+            await ended.finish()
+        assert 5.0 == pytest.approx(late.value.spent, abs=0.05)
+    assert (False, False) == (still.is_closed, younger.done())
+    wire.data_received(b"x" * (100_000 - sent))
+    wire.data_received(b"\r\n+single\r\n+many\r\n+more\r\n+younger\r\n")
+    assert [b"younger"] == await younger.finish()
+    assert not wire.is_slow
+
+
+async def test_tasks_do_not_wait_for_each_others_answers_past_their_deadline(proxy: Proxy) -> None:
+    """
+    Of many calls to a slow member those get their answers that it comes to in time, and all others fail in time.
+
+    Who must not repeat his write is told that it may have been applied.
+    """
+    outcomes: list[tuple[str, float]] = []
+
+    async def tell(act: Callable[[], Awaitable[object]]) -> None:
+        begun = time.monotonic()
+        try:
+            await act()
+            outcome = "done"
+        except EngineError as error:
+            outcome = type(error).__name__
+        outcomes.append((outcome, time.monotonic() - begun))
+
+    async with opened(proxy.url()) as engine:
+        assert 1 == await engine.add(b"cg:async:sum", 1, 0, None)
+        connections = proxy.connections
+        hurry(engine, 1)
+        proxy.drip = 0.02
+        store, add = partial(engine.store, OTHER, b"new", None), partial(engine.add, b"cg:async:sum", 1, 0, None)
+        mixed = [(tell(partial(engine.fetch, ONE)), tell(store)) for _ in range(20)]
+        await asyncio.gather(*[call for both in mixed for call in both], *[tell(add) for _ in range(40)])
+        assert {"done", "EngineTimeout", "OutcomeUnknown"} == {outcome for outcome, _ in outcomes}
+        assert max(seconds for _, seconds in outcomes) < 1.5
+        assert connections == proxy.connections
+        proxy.drip = 0
 
 
 async def test_more_than_a_member_may_owe_waits_outside() -> None:

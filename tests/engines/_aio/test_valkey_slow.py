@@ -18,6 +18,8 @@ from cachegrid.testing.loopback import LoopbackGrid
 from cachegrid.testing.waits._aio import together
 from cachegrid.waits._aio import aside, sleep
 from tests.engines._aio.opened import hurry, opened
+from tests.engines.proxy import Proxy
+from tests.engines.servers import Server
 
 pytestmark = [pytest.mark.grid, pytest.mark.slow]
 
@@ -37,6 +39,12 @@ def bare() -> Iterator[LoopbackGrid]:
     """Two owners without replicas."""
     with LoopbackGrid(owners=2, replicas=0, settings=NO_FAILOVER) as grid:
         yield grid
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with Server() as server:
+        yield server
 
 
 def address_of(grid: LoopbackGrid, index: int) -> bytes:
@@ -146,6 +154,31 @@ async def test_a_member_that_stands_still_holds_up_its_own_calls_only(bare: Loop
         await once_closed(engine, slow)
         assert {"closed": 2} == states(engine)
         assert b"again" == await engine.fetch(slow)
+
+
+async def test_answers_that_keep_coming_are_waited_for_until_the_deadline(server: Server) -> None:
+    """
+    A member that answers all the time, but slowly, holds up no call for longer than the call may take.
+
+    When nobody gets all that he asked for, its circuit opens.
+    """
+    items = [(b"cg:slow:%d" % number, b"1", None) for number in range(100)]
+    addresses = [address for address, _, _ in items]
+    with Proxy(server.port) as proxy:
+        async with opened(proxy.url()) as engine:
+            await engine.store_many(items)
+            hurry(engine, 1)
+            proxy.drip = 0.05  # each: there are five seconds of them
+            for act in (partial(engine.fetch_many, addresses), partial(engine.store_many, items)):
+                error, seconds = await error_of(act)
+                assert type(error) is EngineTimeout
+                assert seconds < 2
+            for _ in range(5):
+                error, seconds = await error_of(partial(engine.fetch_many, addresses))
+                assert seconds < 2
+                if type(error) is CircuitOpen:
+                    break
+            assert type(error) is CircuitOpen
 
 
 async def test_no_more_wait_for_a_member_than_may(bare: LoopbackGrid) -> None:

@@ -19,6 +19,8 @@ from cachegrid.testing.loopback import LoopbackGrid
 from cachegrid.testing.waits._sio import together
 from cachegrid.waits._sio import aside, sleep
 from tests.engines._sio.opened import hurry, opened
+from tests.engines.proxy import Proxy
+from tests.engines.servers import Server
 
 pytestmark = [pytest.mark.grid, pytest.mark.slow]
 
@@ -38,6 +40,12 @@ def bare() -> Iterator[LoopbackGrid]:
     """Two owners without replicas."""
     with LoopbackGrid(owners=2, replicas=0, settings=NO_FAILOVER) as grid:
         yield grid
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with Server() as server:
+        yield server
 
 
 def address_of(grid: LoopbackGrid, index: int) -> bytes:
@@ -147,6 +155,31 @@ def test_a_member_that_stands_still_holds_up_its_own_calls_only(bare: LoopbackGr
         once_closed(engine, slow)
         assert {"closed": 2} == states(engine)
         assert b"again" == engine.fetch(slow)
+
+
+def test_answers_that_keep_coming_are_waited_for_until_the_deadline(server: Server) -> None:
+    """
+    A member that answers all the time, but slowly, holds up no call for longer than the call may take.
+
+    When nobody gets all that he asked for, its circuit opens.
+    """
+    items = [(b"cg:slow:%d" % number, b"1", None) for number in range(100)]
+    addresses = [address for address, _, _ in items]
+    with Proxy(server.port) as proxy:
+        with opened(proxy.url()) as engine:
+            engine.store_many(items)
+            hurry(engine, 1)
+            proxy.drip = 0.05  # each: there are five seconds of them
+            for act in (partial(engine.fetch_many, addresses), partial(engine.store_many, items)):
+                error, seconds = error_of(act)
+                assert type(error) is EngineTimeout
+                assert seconds < 2
+            for _ in range(5):
+                error, seconds = error_of(partial(engine.fetch_many, addresses))
+                assert seconds < 2
+                if type(error) is CircuitOpen:
+                    break
+            assert type(error) is CircuitOpen
 
 
 def test_no_more_wait_for_a_member_than_may(bare: LoopbackGrid) -> None:

@@ -73,12 +73,14 @@ class LinkError(Exception):
     """
     A link broke: `sent` is False only if the member certainly did not see the request.
 
-    `waited` says how many seconds it was waited for an answer that did not come.
+    `waited` says how many seconds it was waited for an answer that did not come, and `spent` how many have gone by
+    since the request was sent, whatever came of it.
     """
 
-    def __init__(self, endpoint: Endpoint, reason: str, *, sent: bool, waited: float = 0) -> None:
+    def __init__(self, endpoint: Endpoint, reason: str, *, sent: bool, waited: float = 0, spent: float = 0) -> None:
         super().__init__(f"{endpoint}: {reason}")
         self.endpoint, self.reason, self.sent, self.waited = endpoint, reason, sent, waited
+        self.spent = max(waited, spent)
 
 
 class CutOff(LinkError):

@@ -63,17 +63,19 @@ class AsyncLink:
             return (await self._prove(request, 1))[0]
         wire = self._wire
         if wire is None or wire.broken or wire.loop is not asyncio.get_running_loop() or wire.is_full:
-            wire = await self._ready()
+            ends = self._end()
+            return (await self._send(await self._ready(), request, 1, ends=ends, is_eager=True).finish())[0]
         self.calls += 1
         return await wire.send(request)
 
     async def call_once(self, request: bytes) -> object:
         """The same for a request that must not be repeated: first see that the connection is alive."""
         self.ask_circuit()
+        ends = self._end() if self._has_to_wait() else None
         await self._settle()
         # Not behind a question, whose answer may be a reason to ask another member the same.
         wire = await self._ready()
-        [reply] = await self._send(wire, request, 1).finish()
+        [reply] = await self._send(wire, request, 1, ends=ends).finish()
         self._note([reply])
         return reply
 
@@ -93,18 +95,23 @@ class AsyncLink:
         except TimeoutError as error:
             raise LinkError(self.endpoint, SILENT, sent=sent, waited=seconds) from error
 
-    async def begin(self, request: bytes, count: int, *, once: bool = False, is_eager: bool = False) -> AsyncExchange:
+    async def begin(
+        self, request: bytes, count: int, *, once: bool = False, is_eager: bool = False, ends: float | None = None
+    ) -> AsyncExchange:
         """
         Send requests that have `count` replies; `finish` waits for them, so that several members work at once.
 
+        It waits as long as a call may take, and no longer than until `ends`, in the monotonic clock's seconds.
         Where one must not be repeated, `once`: first see that the connection is alive. With `is_eager` it raises Slow,
         and `finish` does, where the member says nothing for a moment.
         """
+        if ends is None and self._has_to_wait():
+            ends = self._end()
         if once:
             await self._settle()
         if time.monotonic() > self._proved_until:
             await self._prove(b"", 0, is_eager=is_eager)
-        return self._send(await self._ready(), request, count, is_eager=is_eager)
+        return self._send(await self._ready(), request, count, is_eager=is_eager, ends=ends)
 
     @property
     def is_quiet(self) -> bool:
@@ -180,6 +187,7 @@ class AsyncLink:
         if is_eager and wire is not None and wire.is_slow and not wire.broken:
             raise Slow(self.endpoint)
         self._proved_until = time.monotonic() + PROOF_KEPT  # others need not ask as well
+        ends = self._end() if self._has_to_wait() else None
         try:
             wire = await (self._ready_soon() if self._silence.is_on and is_eager else self._ready())
             is_clustered = self.hello is not None and self.hello.clustered
@@ -189,7 +197,8 @@ class AsyncLink:
             replies: list[object] = []
             if question:
                 asked = count + is_clustered
-                replies = await self._send(wire, question, asked, is_eager=is_eager, is_proof=is_clustered).finish()
+                exchange = self._send(wire, question, asked, is_eager=is_eager, is_proof=is_clustered, ends=ends)
+                replies = await exchange.finish()
         except BaseException:
             self._proved_until = 0.0
             raise
@@ -208,6 +217,14 @@ class AsyncLink:
         except TimeoutError as error:
             raise Slow(self.endpoint) from error
 
+    def _has_to_wait(self) -> bool:
+        """Whether nothing can be sent at once: then what is left of a call's time is less than the connection knows."""
+        return self._wire is None or self._wire.broken or self._wire.is_full
+
+    def _end(self) -> float:
+        """By when a call that begins now has to be over, in the monotonic clock's seconds."""
+        return time.monotonic() + self._target.timeout
+
     def ask_circuit(self) -> None:
         """Raises Shut where the member has not answered for so long that it is not asked now."""
         circuit = self.circuit
@@ -219,10 +236,19 @@ class AsyncLink:
             self.circuit.passed(time.monotonic())
 
     def _send(
-        self, wire: AsyncWire, request: bytes, count: int, *, is_eager: bool = False, is_proof: bool = False
+        self,
+        wire: AsyncWire,
+        request: bytes,
+        count: int,
+        *,
+        is_eager: bool = False,
+        is_proof: bool = False,
+        ends: float | None = None,
     ) -> AsyncExchange:
         self.calls += count
-        return wire.send_many(request, count, is_eager=is_eager, is_proof=is_proof)
+        exchange = wire.send_many(request, count, is_eager=is_eager, is_proof=is_proof)
+        exchange.ends = ends
+        return exchange
 
     async def _settle(self) -> None:
         """Let the loop notice it if the member has closed the connection."""

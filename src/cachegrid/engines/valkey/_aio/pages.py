@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from types import NoneType
-from typing import Final, NamedTuple, cast
+from typing import Any, Final, NamedTuple, cast
 
 from libvalkey import ReplyError
 
@@ -90,7 +90,7 @@ class AsyncPages(AsyncAsking):
     async def _get_over(self, batch: Batch, troubles: list[Trouble]) -> dict[int, object]:
         """The replies to those requests of a page that met trouble at the first try."""
         found: dict[int, object] = {}
-        deadline = self._deadline(troubles[0].error)
+        deadline = min(self._deadline(trouble.error) for trouble in troubles)
         for _ in range(_ROUNDS):
             # The first at each member waits out a failover, learns which slots moved, or teaches the member a script:
             # most of the others pass at once then.
@@ -99,7 +99,7 @@ class AsyncPages(AsyncAsking):
             others = [trouble.place for trouble in troubles if trouble.place not in found]
             if not others:
                 return found
-            passed, troubles = await self._try(batch, others)
+            passed, troubles = await self._try(batch, others, ends=deadline)
             found |= passed
         for trouble in troubles:
             found[trouble.place] = await self._insist_on(batch, trouble, deadline)
@@ -118,8 +118,10 @@ class AsyncPages(AsyncAsking):
             deadline=deadline,
         )
 
-    async def _try(self, batch: Batch, places: Sequence[int]) -> tuple[dict[int, object], list[Trouble]]:
-        """Send the requests at `places` once: the replies, and what met trouble."""
+    async def _try(
+        self, batch: Batch, places: Sequence[int], *, ends: float | None = None
+    ) -> tuple[dict[int, object], list[Trouble]]:
+        """Send the requests at `places` once: the replies that come until `ends`, and what met trouble."""
         found: dict[int, object] = {}
         troubles: list[Trouble] = []
         requests = batch.requests
@@ -128,7 +130,8 @@ class AsyncPages(AsyncAsking):
             return b"".join([requests[place] for place in mine])
 
         is_read = batch.effect is Effect.READ or batch.plain is not None
-        async for mine, answers in self._exchange(batch.addresses, request, places, troubles, is_read=is_read):
+        asked = self._exchange(batch.addresses, request, places, troubles, is_read=is_read, ends=ends)
+        async for mine, answers in asked:
             found.update(zip(mine, answers, strict=True))
         return found, troubles
 
@@ -140,21 +143,25 @@ class AsyncPages(AsyncAsking):
         troubles: list[Trouble],
         *,
         is_read: bool,
+        ends: float | None = None,
     ) -> AsyncIterator[tuple[list[int], list[object]]]:
         """
         What each owner answers to the requests that are its own, one owner after the other.
 
         `places` are all, as a range, or some; `request` makes those at some places, which have a reply each.
-        `troubles` gets what did not come to an answer.
+        `troubles` gets what did not come to an answer, by the end of a call or by `ends`, in the monotonic clock's
+        seconds.
         """
         under_way: deque[tuple[AsyncLink, list[int], AsyncExchange]] = deque()
-        is_eager = is_read and self._has_replicas()
+        how: dict[str, Any] = {} if ends is None else {"ends": ends}
+        if is_read and self._has_replicas():
+            how["is_eager"] = True
         try:
             for link, mine in self._by_owner(addresses, places).items():
                 # The next owner's requests are made while the last one works already.
                 try:
                     asked, count = request(mine), len(mine)
-                    begun = await (link.begin(asked, count, is_eager=True) if is_eager else link.begin(asked, count))
+                    begun = await link.begin(asked, count, **how)
                     under_way.append((link, mine, begun))
                 except LinkError as error:
                     troubles += [Trouble(place, link, error) for place in mine]

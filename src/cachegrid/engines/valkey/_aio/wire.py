@@ -5,10 +5,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import select
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterator
 from typing import Any, Final
 
 from libvalkey import ProtocolError, Reader
@@ -32,12 +33,13 @@ _HUNG_UP = getattr(select, "POLLRDHUP", getattr(select, "POLLIN", 0))
 class AsyncExchange:
     """Requests that are on their way."""
 
-    __slots__ = ("_count", "_future", "_is_eager", "_is_proof", "_wire", "replies")
+    __slots__ = ("_count", "_future", "_is_eager", "_wire", "ends", "is_proof", "replies")
 
     def __init__(self, wire: AsyncWire, count: int, *, is_eager: bool = False, is_proof: bool = False) -> None:
         self._future: asyncio.Future[list[object]] = wire.loop.create_future()
         self._wire, self._count, self.replies = wire, count, list[object]()
-        self._is_eager, self._is_proof = is_eager, is_proof
+        self._is_eager, self.is_proof = is_eager, is_proof
+        self.ends: float | None = None  # monotonic; where that is sooner than the time of a call after it was sent
 
     async def finish(self, *, keep: bool = False) -> list[object]:
         """
@@ -46,19 +48,27 @@ class AsyncExchange:
         With `keep` the connection stays at hand for `again`, until `end`. An eager one raises Slow where nothing has
         come for a moment, once, and may be called again.
         """
-        replies = await self._future
-        if not self._is_proof:
+        replies = await (self._future if self.ends is None else self._in_time(self.ends))
+        if not self.is_proof:
             return replies
         if not read_health(replies[0]).is_well:
             raise CutOff(self._wire.endpoint)
         return replies[1:]
 
-    def hurry(self) -> None:
-        """Nothing has come for a moment: let who is eager ask somebody else."""
+    def hurry(self, waited: float) -> None:
+        """It takes longer than a moment: let who is eager ask somebody else."""
         if self._is_eager and not self._future.done():
             self._is_eager = False
             late, self._future = self._future, self._wire.loop.create_future()
-            _fail(late, Slow(self._wire.endpoint, self, waited=self._wire.moment))
+            _fail(late, Slow(self._wire.endpoint, self, waited=waited))
+
+    async def _in_time(self, ends: float) -> list[object]:
+        seconds = max(0.0, ends - time.monotonic())
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._future
+        except TimeoutError as error:
+            raise self._wire.overdue(seconds) from error
 
     def leave(self) -> None:
         """Nobody needs the replies any more; when they come the member is known to be well."""
@@ -99,12 +109,17 @@ class AsyncWire(asyncio.Protocol):
         self.loop = asyncio.get_running_loop()
         self.endpoint, self.moment = endpoint, target.moment
         self.broken = False
-        self.is_slow = False  # somebody waits, and nothing has come for a moment
+        self.is_slow = False  # somebody waits, and nothing has come for a moment, or his answer has not for long
         self.is_full = False  # more is on its way than the member takes: see `room`
         self._reason = ""
-        self._patience, self._most, self._silence, self._bell = target.patience, target.waiting, silence, bell
+        self._target, self._silence, self._bell = target, silence, bell
+        self._patience, self._most = target.patience, target.waiting
         self.slowed: Callable[[], None] = _nobody  # called when `is_slow` begins
         self._waiting: deque[asyncio.Future[object] | AsyncExchange] = deque()
+        self._answered = 0  # of all that have ever waited
+        # When requests were written, and how many of all had been by then; without those that are answered.
+        self._written: deque[tuple[float, int]] = deque()
+        self._was_held_up = False
         self._out: list[bytes] = []
         self._reader = Reader(notEnoughData=_NOTHING)
         self._transport: asyncio.Transport | None = None
@@ -140,6 +155,10 @@ class AsyncWire(asyncio.Protocol):
         while self._room is not None:
             await asyncio.shield(self._room)
 
+    def overdue(self, waited: float) -> LinkError:
+        """The error for a call that has had its time."""
+        return LinkError(self.endpoint, SILENT, sent=True, waited=waited, spent=self._target.timeout)
+
     def is_ending(self) -> bool:
         """Whether the member has closed the connection, and the loop has not come to notice it."""
         return self._end is not None and bool(self._end.poll(0))
@@ -155,9 +174,10 @@ class AsyncWire(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
         self._resume()
-        error = LinkError(self.endpoint, reason, sent=True, waited=self._patience if reason == SILENT else 0)
-        while self._waiting:
-            _end(self._waiting.popleft(), error)
+        waited = self._patience if reason == SILENT else 0
+        for waiter, age in self._ages(self.loop.time()):
+            _end(waiter, LinkError(self.endpoint, reason, sent=True, waited=waited, spent=age))
+        self._waiting.clear()
 
     def outlive_loop(self) -> None:
         """Let the end of the loop be no end of this."""
@@ -180,9 +200,9 @@ class AsyncWire(asyncio.Protocol):
             anext(self._stay).send(None)
 
     def data_received(self, received: bytes) -> None:
-        self._heard = self.loop.time()
-        self.is_slow = False
-        reader, waiting = self._reader, self._waiting
+        self._heard = now = self.loop.time()
+        reader, waiting, written = self._reader, self._waiting, self._written
+        owed = len(waiting)
         reader.feed(received)
         try:
             while (reply := reader.gets()) is not _NOTHING:
@@ -199,6 +219,11 @@ class AsyncWire(asyncio.Protocol):
                         waiter.set_result(reply)
         except (ProtocolError, IndexError) as error:
             self.fail(f"bytes that are no reply to anything asked: {error}")
+        self._answered += owed - len(waiting)
+        while written and written[0][1] <= self._answered:
+            written.popleft()
+        if self.is_slow:
+            self.is_slow = bool(written) and now - written[0][0] >= self._patience
         if self.is_full and not self._is_paused and len(waiting) <= self._most // 2:
             self._resume()
 
@@ -257,6 +282,7 @@ class AsyncWire(asyncio.Protocol):
             self._see_progress(transport)
             transport.write(out[0] if len(out) == 1 else b"".join(out))
             self._unsent = transport.get_write_buffer_size()
+            self._written.append((self.loop.time(), self._answered + len(self._waiting)))
 
     def _see_progress(self, transport: asyncio.Transport) -> None:
         """A member that takes what is sent is alive."""
@@ -270,35 +296,67 @@ class AsyncWire(asyncio.Protocol):
         self._watch = self.loop.call_at(self._due, self._look)
 
     def _look(self) -> None:
-        """Break the connection when somebody waits and nothing has come for too long."""
+        """Break the connection when somebody waits and nothing has come for too long; end what takes too long."""
         self._watch = None
         if not self._waiting or self._transport is None:
             return
         self._see_progress(self._transport)
         now = self.loop.time()
-        if now > self._due + _LATE:
-            # It was this loop that was held up: the answer may be there, unread, or the request not even sent.
+        # It was this loop that was held up: the answer may be there, unread, or the request not even sent.
+        is_held_up = now > self._due + _LATE
+        if is_held_up:
             self._heard = now
         silent = now - self._heard
         if silent >= self._patience:
             self._silence.note(time.monotonic())
             self.fail(SILENT)
-        elif silent >= self.moment:
-            self._look_in(self._patience - silent)
-            self._be_slow()
-        else:
-            self._look_in(self.moment - silent)
+            return
+        left = (self._patience if silent >= self.moment else self.moment) - silent
+        if not is_held_up or self._was_held_up:  # answers that were there have been read since
+            left = min(left, self._end_overdue(now))
+        self._was_held_up = is_held_up
+        self._look_in(left)
+        if silent >= self.moment:
+            self._be_slow(now)
+        elif not is_held_up and self._written and now - self._written[0][0] >= self._patience:
+            self._be_slow(now, behind=self._patience)
 
-    def _be_slow(self) -> None:
-        """Let those who can ask somebody else do so: their answers may still come, and then tell of the member."""
+    def _end_overdue(self, now: float) -> float:
+        """End the calls that had their time: what comes for them is for nobody. Seconds until the next one's end."""
+        timeout = self._target.timeout
+        for waiter, age in self._ages(now):
+            if age < timeout:
+                return timeout - age
+            if not waiter.done():
+                _end(waiter, self.overdue(age))
+        return timeout
+
+    def _be_slow(self, now: float, *, behind: float = 0.0) -> None:
+        """
+        Let those who can ask somebody else do so: their answers may still come, and then tell of the member.
+
+        Where answers come, but late, it is for those who wait for one answer, and have done so for `behind` seconds.
+        """
         self.is_slow = True
         self.slowed()
-        for index, waiter in enumerate(self._waiting):
+        for index, (waiter, age) in enumerate(self._ages(now)):
+            if age < behind:
+                return
+            waited = max(age, self.moment)
             if isinstance(waiter, AsyncExchange):
-                waiter.hurry()
+                if not behind or waiter.is_proof:
+                    waiter.hurry(waited)
             elif not waiter.done():
                 rest = self._waiting[index] = AsyncExchange(self, 1)
-                _fail(waiter, Slow(self.endpoint, rest, waited=self.moment))
+                _fail(waiter, Slow(self.endpoint, rest, waited=waited))
+
+    def _ages(self, now: float) -> Iterator[tuple[asyncio.Future[object] | AsyncExchange, float]]:
+        """Those who wait, and for how many seconds, the first first."""
+        waiters, before = iter(self._waiting), self._answered
+        for written, count in self._written:
+            yield from zip(itertools.islice(waiters, count - before), itertools.repeat(now - written))
+            before = count
+        yield from zip(waiters, itertools.repeat(0.0))
 
     def _fill(self) -> None:
         self.is_full = True

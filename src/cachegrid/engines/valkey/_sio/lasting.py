@@ -147,10 +147,11 @@ class _Link:
         """Writes that met trouble before, and may have been applied then."""
         return (self._begin(request, count, seconds, between=self.mark())).finish()
 
-    def begin(self, request: bytes, count: int) -> _Exchange:
+    def begin(self, request: bytes, count: int, *, ends: float | None = None) -> _Exchange:
         """Many writes."""
         self.ask_circuit()
-        return self._begin(request, count, self._target.timeout)
+        seconds = self._target.timeout if ends is None else max(0.0, ends - time.monotonic())
+        return self._begin(request, count, seconds)
 
     def _begin(self, request: bytes, count: int, seconds: float, *, between: bytes = b"") -> _Exchange:
         ends, pledge = time.monotonic() + seconds, self.pledge

@@ -14,7 +14,7 @@ from libvalkey import ProtocolError, ReplyError
 
 from cachegrid._core.circuit import Budget, Circuit
 from cachegrid.engines.facts import PathFacts
-from cachegrid.engines.valkey._sio.wire import SyncWire
+from cachegrid.engines.valkey._sio.wire import Overdue, SyncWire
 from cachegrid.engines.valkey.commands import HEALTH
 from cachegrid.engines.valkey.dialling import dial
 from cachegrid.engines.valkey.facts import read_health
@@ -75,13 +75,16 @@ class SyncLink:
         except IndexError:
             wire = None  # not opened here: an error on the way would seem to come of this one
         if wire is None:
-            wire = self._open(self._target.patience, is_eager=True)
+            ends = self._end()
+            return self._send(
+                self._open(self._target.patience, is_eager=True), request, 1, is_eager=True, ends=ends
+            ).finish()[0]
         self.calls += 1
         sent = False
         try:
             wire.send(request)
             sent = True
-            reply = wire.read()
+            reply = wire.read(self._target.timeout)
         except BaseException as error:
             self._late(wire, error, sent=sent)
             raise
@@ -94,36 +97,40 @@ class SyncLink:
     def call_once(self, request: bytes) -> object:
         """The same for a request that must not be repeated: first see that the connection is alive."""
         self.ask_circuit()
-        patience = self._target.patience
-        [reply] = self._exchange(self._living(patience), request, 1, patience)
+        patience, ends = self._target.patience, self._end()
+        [reply] = self._exchange(self._living(patience), request, 1, patience, ends)
         self._note([reply])
         return reply
 
     def call_within(self, seconds: float, request: bytes, count: int = 1) -> list[object]:
         """
-        Send requests that have `count` replies on a connection that is alive, and wait for each at most `seconds`.
+        Send requests that have `count` replies on a connection that is alive, and wait for all at most `seconds`.
 
         For when there is no hurry, but little time left. Error replies are returned. Raises LinkError.
         """
-        patience = self._target.patience
+        patience, ends = self._target.patience, time.monotonic() + seconds
         wire = self._living(min(seconds, patience), room=seconds)
         if seconds < patience:
             wire.wait_at_most(seconds)
-        return self._exchange(wire, request, count, min(seconds, patience))
+        return self._exchange(wire, request, count, min(seconds, patience), ends)
 
-    def begin(self, request: bytes, count: int, *, once: bool = False, is_eager: bool = False) -> SyncExchange:
+    def begin(
+        self, request: bytes, count: int, *, once: bool = False, is_eager: bool = False, ends: float | None = None
+    ) -> SyncExchange:
         """
         Send requests that have `count` replies; `finish` waits for them, so that several members work at once.
 
+        It waits as long as a call may take, and no longer than until `ends`, in the monotonic clock's seconds.
         Where one must not be repeated, `once`: first see that the connection is alive. With `is_eager` it raises Slow,
         where the member says nothing for a moment.
         """
+        ends = self._end() if ends is None else ends
         if time.monotonic() > self._proved_until:
             self._prove(b"", 0, is_eager=is_eager)
         if once:
-            return self._send(self._living(self._target.patience), request, count)
+            return self._send(self._living(self._target.patience), request, count, ends=ends)
         wire = self._taken() or self._open(self._target.patience, is_eager=is_eager)
-        return self._send(wire, request, count, is_eager=is_eager)
+        return self._send(wire, request, count, is_eager=is_eager, ends=ends)
 
     @property
     def is_quiet(self) -> bool:
@@ -186,6 +193,7 @@ class SyncLink:
         if self._owing and not self._has_answered() and is_eager:
             raise Slow(self.endpoint)
         self._proved_until = time.monotonic() + PROOF_KEPT  # others need not ask as well
+        ends = self._end()
         try:
             wire = self._taken() or self._open(self._target.patience, is_eager=is_eager)
             is_clustered = self.hello is not None and self.hello.clustered
@@ -193,7 +201,8 @@ class SyncLink:
                 self._proved_until = _NEVER
             question = HEALTH * is_clustered + request
             asked = count + is_clustered
-            replies = self._send(wire, question, asked, is_eager=is_eager, is_proof=is_clustered).finish()
+            exchange = self._send(wire, question, asked, is_eager=is_eager, is_proof=is_clustered, ends=ends)
+            replies = exchange.finish()
         except Slow as error:
             self._proved_until = 0.0
             if error.rest is not None and not count:
@@ -205,6 +214,10 @@ class SyncLink:
             raise
         self._note(replies)
         return replies
+
+    def _end(self) -> float:
+        """By when a call that begins now has to be over, in the monotonic clock's seconds."""
+        return time.monotonic() + self._target.timeout
 
     def ask_circuit(self) -> None:
         """Raises Shut where the member has not answered for so long that it is not asked now."""
@@ -252,7 +265,14 @@ class SyncLink:
             return None
 
     def _send(
-        self, wire: SyncWire, request: bytes, count: int, *, is_eager: bool = False, is_proof: bool = False
+        self,
+        wire: SyncWire,
+        request: bytes,
+        count: int,
+        *,
+        is_eager: bool = False,
+        is_proof: bool = False,
+        ends: float | None = None,
     ) -> SyncExchange:
         self.calls += count
         try:
@@ -260,20 +280,20 @@ class SyncLink:
         except BaseException as error:
             self._break(wire, error, sent=True)
             raise
-        return SyncExchange(self, wire, count, is_eager=is_eager, is_proof=is_proof)
+        return SyncExchange(self, wire, count, is_eager=is_eager, is_proof=is_proof, ends=ends)
 
-    def _exchange(self, wire: SyncWire, request: bytes, count: int, seconds: float) -> list[object]:
-        """Send and read on a connection on which one waits so many seconds, and put it back as it was."""
+    def _exchange(self, wire: SyncWire, request: bytes, count: int, seconds: float, ends: float) -> list[object]:
+        """Send and read on a connection on which one waits so many seconds for more, and put it back as it was."""
         self.calls += count
-        sent = False
+        sent, began = False, time.monotonic()
         try:
             wire.send(request)
             sent = True
-            replies = wire.read_many(count, [])
+            replies = wire.read_many(count, [], ends)
             if seconds < self._target.patience:
                 wire.wait_at_most(self._target.patience)
         except BaseException as error:
-            self._break(wire, error, sent=sent, waited=seconds)
+            self._break(wire, error, sent=sent, waited=seconds, spent=time.monotonic() - began)
             raise
         self._put_back(wire)
         return replies
@@ -362,7 +382,7 @@ class SyncLink:
         replies: list[object] = []
         try:
             wire.send(greeting)
-            wire.read_many(count, replies, is_eager=is_eager)
+            wire.read_many(count, replies, time.monotonic() + seconds, is_eager=is_eager)
         except OSError as error:
             if is_eager and _is_silent(error):
                 SyncExchange(self, wire, count, is_greeting=True).leave()
@@ -391,17 +411,24 @@ class SyncLink:
 
     def _late(self, wire: SyncWire, error: BaseException, *, sent: bool) -> None:
         """After something went wrong with one request: raises Slow where it is only late, and LinkError."""
-        if sent and _is_silent(error):
-            raise Slow(self.endpoint, SyncExchange(self, wire, 1), waited=self._target.moment) from error
+        if sent and _is_silent(error) and not isinstance(error, Overdue):
+            moment = self._target.moment
+            rest = SyncExchange(self, wire, 1, ends=self._end() - moment)
+            raise Slow(self.endpoint, rest, waited=moment) from error
         self._break(wire, error, sent=sent)
 
-    def _break(self, wire: SyncWire, error: BaseException, *, sent: bool, waited: float | None = None) -> None:
+    def _break(
+        self, wire: SyncWire, error: BaseException, *, sent: bool, waited: float | None = None, spent: float = 0
+    ) -> None:
         """Close a connection on which something went wrong. Raises LinkError if that was the connection's fault."""
         self._lose(wire)
         if isinstance(error, (OSError, ProtocolError)):
-            raise self._trouble(error, sent=sent, waited=waited or self._target.patience) from error
+            waited = waited or self._target.patience
+            if isinstance(error, Overdue):
+                raise LinkError(self.endpoint, _SILENT, sent=sent, waited=waited, spent=self._target.timeout) from error
+            raise self._trouble(error, sent=sent, waited=waited, spent=spent) from error
 
-    def _trouble(self, error: OSError | ProtocolError, *, sent: bool, waited: float) -> LinkError:
+    def _trouble(self, error: OSError | ProtocolError, *, sent: bool, waited: float, spent: float = 0) -> LinkError:
         is_silent = _is_silent(error)
         if not is_silent:
             self._silence.end()
@@ -411,7 +438,11 @@ class SyncLink:
             # When one connection breaks the others of that member are not to be trusted either.
             self._drain()
         return LinkError(
-            self.endpoint, _SILENT if is_silent else reason_of(error), sent=sent, waited=waited * is_silent
+            self.endpoint,
+            _SILENT if is_silent else reason_of(error),
+            sent=sent,
+            waited=waited * is_silent,
+            spent=spent,
         )
 
     def _drain(self) -> None:
@@ -433,7 +464,10 @@ def _is_silent(error: BaseException) -> bool:
 class SyncExchange:
     """Requests that are on their way."""
 
-    __slots__ = ("_count", "_is_eager", "_is_greeting", "_is_proof", "_left_at", "_link", "_replies", "_wire")
+    __slots__ = (
+        *("_began", "_count", "_ends", "_is_eager", "_is_greeting", "_is_proof", "_left_at", "_link", "_replies"),
+        "_wire",
+    )
 
     def __init__(
         self,
@@ -444,11 +478,14 @@ class SyncExchange:
         is_eager: bool = False,
         is_proof: bool = False,
         is_greeting: bool = False,
+        ends: float | None = None,
     ) -> None:
         self._link, self._wire, self._count = link, wire, count
         self._is_eager, self._is_proof, self._is_greeting = is_eager, is_proof, is_greeting
         self._replies: list[object] = []
         self._left_at = 0.0
+        self._began = time.monotonic()
+        self._ends = self._began + link._target.timeout if ends is None else ends  # noqa: SLF001 - halves of one thing
 
     def finish(self, *, keep: bool = False) -> list[object]:
         """
@@ -460,11 +497,12 @@ class SyncExchange:
         link = self._link
         is_eager, self._is_eager = self._is_eager, False
         try:
-            replies = self._wire.read_many(self._count, self._replies, is_eager=is_eager)
+            replies = self._wire.read_many(self._count, self._replies, self._ends, is_eager=is_eager)
         except BaseException as error:
-            if is_eager and _is_silent(error):
-                raise Slow(link.endpoint, self, waited=link._target.moment) from error  # noqa: SLF001
-            link._break(self._wire, error, sent=True)  # noqa: SLF001 - two halves of one thing
+            spent = time.monotonic() - self._began
+            if is_eager and _is_silent(error) and not isinstance(error, Overdue):
+                raise Slow(link.endpoint, self, waited=spent) from error
+            link._break(self._wire, error, sent=True, spent=spent)  # noqa: SLF001
             raise
         if not keep:
             link._put_back(self._wire)  # noqa: SLF001

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from types import NoneType
-from typing import Final, NamedTuple, cast
+from typing import Any, Final, NamedTuple, cast
 
 from libvalkey import ReplyError
 
@@ -89,7 +89,7 @@ class SyncPages(SyncAsking):
     def _get_over(self, batch: Batch, troubles: list[Trouble]) -> dict[int, object]:
         """The replies to those requests of a page that met trouble at the first try."""
         found: dict[int, object] = {}
-        deadline = self._deadline(troubles[0].error)
+        deadline = min(self._deadline(trouble.error) for trouble in troubles)
         for _ in range(_ROUNDS):
             # The first at each member waits out a failover, learns which slots moved, or teaches the member a script:
             # most of the others pass at once then.
@@ -98,7 +98,7 @@ class SyncPages(SyncAsking):
             others = [trouble.place for trouble in troubles if trouble.place not in found]
             if not others:
                 return found
-            passed, troubles = self._try(batch, others)
+            passed, troubles = self._try(batch, others, ends=deadline)
             found |= passed
         for trouble in troubles:
             found[trouble.place] = self._insist_on(batch, trouble, deadline)
@@ -117,8 +117,10 @@ class SyncPages(SyncAsking):
             deadline=deadline,
         )
 
-    def _try(self, batch: Batch, places: Sequence[int]) -> tuple[dict[int, object], list[Trouble]]:
-        """Send the requests at `places` once: the replies, and what met trouble."""
+    def _try(
+        self, batch: Batch, places: Sequence[int], *, ends: float | None = None
+    ) -> tuple[dict[int, object], list[Trouble]]:
+        """Send the requests at `places` once: the replies that come until `ends`, and what met trouble."""
         found: dict[int, object] = {}
         troubles: list[Trouble] = []
         requests = batch.requests
@@ -127,7 +129,8 @@ class SyncPages(SyncAsking):
             return b"".join([requests[place] for place in mine])
 
         is_read = batch.effect is Effect.READ or batch.plain is not None
-        for mine, answers in self._exchange(batch.addresses, request, places, troubles, is_read=is_read):
+        asked = self._exchange(batch.addresses, request, places, troubles, is_read=is_read, ends=ends)
+        for mine, answers in asked:
             found.update(zip(mine, answers, strict=True))
         return found, troubles
 
@@ -139,21 +142,25 @@ class SyncPages(SyncAsking):
         troubles: list[Trouble],
         *,
         is_read: bool,
+        ends: float | None = None,
     ) -> Iterator[tuple[list[int], list[object]]]:
         """
         What each owner answers to the requests that are its own, one owner after the other.
 
         `places` are all, as a range, or some; `request` makes those at some places, which have a reply each.
-        `troubles` gets what did not come to an answer.
+        `troubles` gets what did not come to an answer, by the end of a call or by `ends`, in the monotonic clock's
+        seconds.
         """
         under_way: deque[tuple[SyncLink, list[int], SyncExchange]] = deque()
-        is_eager = is_read and self._has_replicas()
+        how: dict[str, Any] = {} if ends is None else {"ends": ends}
+        if is_read and self._has_replicas():
+            how["is_eager"] = True
         try:
             for link, mine in self._by_owner(addresses, places).items():
                 # The next owner's requests are made while the last one works already.
                 try:
                     asked, count = request(mine), len(mine)
-                    begun = link.begin(asked, count, is_eager=True) if is_eager else link.begin(asked, count)
+                    begun = link.begin(asked, count, **how)
                     under_way.append((link, mine, begun))
                 except LinkError as error:
                     troubles += [Trouble(place, link, error) for place in mine]

@@ -6,18 +6,24 @@ from __future__ import annotations
 import select
 import socket
 import ssl
+import time
 from collections.abc import Callable
 
 from libvalkey import Reader
 
 from cachegrid.engines.valkey.dialling import wait_at_most
 
-__all__ = ["SyncWire"]
+__all__ = ["Overdue", "SyncWire"]
 
 _NOTHING = object()  # the reader's word for "the reply is not complete yet"
 _CHUNK = 65_536
 _LARGE_CHUNK = 1 << 20
+_NEVER = float("inf")
 _HUNG_UP = getattr(select, "POLLRDHUP", 0)  # where the system can tell the end from what comes before it
+
+
+class Overdue(TimeoutError):
+    """Something has come, but not all that was asked for, and there is no time left."""
 
 
 class SyncWire:
@@ -41,29 +47,29 @@ class SyncWire:
         if isinstance(sock, ssl.SSLSocket):  # which has one time-out for both ways
             self.send, self._recv = self._send_tls, self._recv_tls
 
-    def read(self) -> object:
+    def read(self, seconds: float) -> object:
         """
         The next reply. Bells that rang before it have been told by then.
 
-        Waits for a moment only: who meets a time-out asks somebody else, or goes on waiting with `read_many`.
+        Waits for a moment only: who meets a time-out asks somebody else, or goes on waiting with `read_many`. What
+        comes in pieces is waited for, for about so many seconds; then raises Overdue.
         """
-        reader = self._reader
-        while True:
-            reply = reader.gets()
-            if reply is _NOTHING:
-                self._receive()
-            elif _is_bell(reply):
-                self._bell()
-            else:
-                return reply
+        reply = self._reader.gets()
+        if reply is _NOTHING:
+            self._receive()
+            reply = self._reader.gets()
+        if reply is _NOTHING or _is_bell(reply):  # else there is no need to look at the clock
+            return self._read_on(reply, time.monotonic() + seconds)
+        return reply
 
-    def read_many(self, count: int, replies: list[object], *, is_eager: bool = False) -> list[object]:
+    def read_many(self, count: int, replies: list[object], ends: float, *, is_eager: bool = False) -> list[object]:
         """
         `replies`, with more behind them, until they are `count`. Bells that rang before have been told by then.
 
-        Waits for each as long as was set, or for a moment if `is_eager`; then what has come is among `replies`.
+        Waits for each as long as was set, or for a moment if `is_eager`; then what has come is among `replies`. Raises
+        Overdue where they are not all there at `ends`, in the monotonic clock's seconds.
         """
-        gets = self._reader.gets
+        gets, has_received = self._reader.gets, False
         while True:
             replies += iter(gets, _NOTHING)
             if list in map(type, replies):  # a bell, perhaps; looked for once, not at each reply
@@ -72,7 +78,10 @@ class SyncWire:
                 replies[:] = [reply for reply in replies if not _is_bell(reply)]
             if len(replies) >= count:
                 return replies
-            self._receive(is_eager=is_eager)
+            if has_received:
+                _see_time(ends)
+            self._receive(is_eager=is_eager, ends=ends)
+            has_received = True
 
     def is_alive(self) -> bool:
         """Whether the member has not closed the connection, as far as is known here."""
@@ -96,7 +105,18 @@ class SyncWire:
         self._limit = seconds
         wait_at_most(self.sock, seconds, receive=min(seconds, self._moment))
 
-    def _receive(self, *, is_eager: bool = True) -> None:
+    def _read_on(self, reply: object, ends: float) -> object:
+        while True:
+            if reply is _NOTHING:
+                _see_time(ends)
+                self._receive()
+            elif _is_bell(reply):
+                self._bell()
+            else:
+                return reply
+            reply = self._reader.gets()
+
+    def _receive(self, *, is_eager: bool = True, ends: float = _NEVER) -> None:
         waited = 0.0
         while True:
             try:
@@ -106,6 +126,7 @@ class SyncWire:
                 waited += self._moment
                 if is_eager or waited >= self._limit:
                     raise
+                _see_time(ends)
         if not received:
             raise ConnectionResetError("the member closed the connection")
         # What fills the buffer is a large reply: fetch the rest in larger pieces.
@@ -136,6 +157,11 @@ class SyncWire:
             self.sock.settimeout(self._limit)
         self._reader.feed(received)
         return bool(received)
+
+
+def _see_time(ends: float) -> None:
+    if time.monotonic() >= ends:
+        raise Overdue
 
 
 def _is_bell(reply: object) -> bool:
