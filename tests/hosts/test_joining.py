@@ -115,5 +115,21 @@ def test_another_grid_of_that_name_is_not_touched(hosted: Hosted) -> None:
     hosted.run(second, "down", "--purge")
 
 
+def test_entries_on_disk_that_no_grid_is_known_of_stay(hosted: Hosted) -> None:
+    """
+    The file that describes their grid may be all that was lost.
+    """
+    first, second = hosted.net.hosts
+    where, token = hosted.token(first)
+    kept = Path(hosted.environ(second)["CACHEGRID_STATE"]) / "default" / "m0" / "appendonlydir" / "base.rdb"
+    kept.parent.mkdir(parents=True)
+    kept.touch()
+    refused = hosted.tried(second, "join", where, "--token-file", "-", stdin=token)
+    assert (5, True) == (refused.returncode, "holds entries on disk" in refused.stderr)
+    assert kept.exists()
+    hosted.run(second, "down", "--purge")
+    assert not kept.exists()
+
+
 def tuple_of(refused: tuple[int, str], said: str) -> tuple[int, bool]:
     return refused[0], said in refused[1]

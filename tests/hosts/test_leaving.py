@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from cachegrid.cluster.hosts.leaving import leave
+from cachegrid.errors import GridNotFound
 from tests.hosts.grids import Hosted, owners_by_host
 from tests.hosts.namespaces import missing, network
 
@@ -77,6 +79,15 @@ def test_a_host_does_not_leave_while_others_would_evict_what_it_has(hosted: Host
     assert there == entries(hosted)
     hosted.run(second, "leave", "--force")
     assert {first.address: 1} == owners_by_host(hosted.members(first))
+
+
+def test_where_no_grid_has_been_there_is_none_to_leave(tmp_path: Path) -> None:
+    """
+    Not even the folder of its state has to be there, and it is not made.
+    """
+    with pytest.raises(GridNotFound, match="no grid 'default' on this host"):
+        leave(root=tmp_path / "none")
+    assert not (tmp_path / "none").exists()
 
 
 def test_nobody_gives_slots_to_members_that_are_about_to_end(hosted: Hosted) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cachegrid.cluster.contacts import Contacts
-from cachegrid.cluster.files import sweep, write_first, write_one_more
+from cachegrid.cluster.files import has_entries, sweep, write_first, write_one_more
 from cachegrid.cluster.hosts.alone import without_owner
 from cachegrid.cluster.hosts.arranging import acquaint, arrange, forget_on_all, is_uneven
 from cachegrid.cluster.hosts.tokens import Invitation, Token, accept
@@ -73,8 +73,8 @@ def join(
     That is `host:port`, as it was printed with the `token` by `cachegrid token` on another host. A host that has joined
     already, and whose members may have died, has them started again. Until slots move nothing is left behind if
     anything fails; then the same call goes on. Raises AccessDenied for a token that has ended, GridRunning where
-    another grid of that name is on this host, StartFailed where no member can be reached, Unsupported for another kind
-    of server, or an EngineError.
+    another grid of that name is on this host, StartFailed where no member can be reached, or where entries are on
+    disk that no grid is known of, Unsupported for another kind of server, or an EngineError.
     """
     way, part = way or Way(), part or Part()
     invitation, own = accept(_endpoint(where), Token.of(token))
@@ -88,6 +88,11 @@ def join(
                     f"another grid {there.name!r} is on this host: `cachegrid down --purge --name {there.name}` ends it"
                 )
             return back_again(there, way)
+        if there is None and has_entries(root / invitation.grid):
+            raise StartFailed(
+                f"{root / invitation.grid} holds entries on disk of a grid whose grid.json is missing: remove it with "
+                f"`cachegrid down --purge --name {invitation.grid}`, or name another state folder in CACHEGRID_STATE"
+            )
         state = _started(invitation, part, own, root, way)
         forget(root, state.name)
         return arrange(state, way)

@@ -72,14 +72,20 @@ def leave(
     an address that is none of the grid, or an EngineError.
     """
     way, root = way or Way(), (root or state_root()).absolute()
+    _spread_here(root, name)  # before a lock is made of what is none
     with locked(root, checked_name(name), timeout=way.timeout):
-        state = load(root, name)
-        if state is None or not state.ready or not state.spread:
-            raise GridNotFound(f"there is no grid {name!r} on this host that is on others, too")
+        state = _spread_here(root, name)
         grid = Contacts.of_state(state)
         if address not in {None, state.host}:
             return _forgotten(state, grid, str(address), way, force=force)
         return _left(state, grid, way, force=force)
+
+
+def _spread_here(root: Path, name: str) -> GridState:
+    state = load(root, name)
+    if state is None or not state.ready or not state.spread:
+        raise GridNotFound(f"there is no grid {name!r} on this host that is on others, too")
+    return state
 
 
 def _left(state: GridState, grid: Contacts, way: Way, *, force: bool) -> GridState:
