@@ -15,13 +15,18 @@ if TYPE_CHECKING:
     from cachegrid.cluster.plan import MemberTls
     from cachegrid.cluster.state import GridState, MemberState
 
-__all__ = ["Admin", "Loading", "connect_to"]
+__all__ = ["Admin", "Loading", "NotOwner", "connect_to"]
 
 DENIED = ("NOAUTH", "WRONGPASS", "NOPERM")
+ASTRAY = ("MOVED", "ASK", "TRYAGAIN", "CLUSTERDOWN", "ERR Can not execute a write command while the cluster is down")
 
 
 class Loading(Unreachable):
     """The member is there, and reads its data from disk before it answers."""
+
+
+class NotOwner(ServerRefused):
+    """The slot of the key is another member's, is moving, or has just come to this one, which takes nothing yet."""
 
 
 class Admin:
@@ -97,7 +102,8 @@ class Admin:
             return AccessDenied(f"member {self._where} refuses {command}: {said}", where=self._where)
         if said.startswith("LOADING"):
             return Loading(f"member {self._where} is still loading its data", where=self._where)
-        return ServerRefused(f"member {self._where} refuses {command}: {said}", where=self._where)
+        kind = NotOwner if said.startswith(ASTRAY) else ServerRefused
+        return kind(f"member {self._where} refuses {command}: {said}", where=self._where)
 
 
 def _secured(sock: socket.socket, files: MemberTls, where: str) -> socket.socket:
