@@ -151,7 +151,9 @@ def heal(
     from cachegrid.cluster import lost_slots
 
     chosen = _name("heal", name, config, url)
-    state = _operate(chosen, partial(begin, chosen, assign=assign), "is healed", dry_run=dry_run, as_json=as_json)
+    state = _operate(
+        chosen, partial(begin, chosen, assign=assign), "is as whole as it can be", dry_run=dry_run, as_json=as_json
+    )
     if not dry_run and (lost := sum(map(len, lost_slots(state)))):
         whom = "no owner that answers" if state.spread else "no owner"
         fail(f"{lost:,} slots have {whom}: --assign gives them to owners, without what was in them")
