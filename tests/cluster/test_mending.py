@@ -91,6 +91,19 @@ def test_what_is_dead_or_gone_is_made_anew() -> None:
         assert is_whole(grid)
 
 
+def test_an_owner_whose_files_are_gone_comes_back_as_a_replica() -> None:
+    """
+    Of the one that takes over from it, which has none then.
+    """
+    with LoopbackGrid() as grid:
+        dead = grid.kill(0)
+        shutil.rmtree(dead.folder)
+        heal("loopback", root=grid.root)
+        assert ["owner"] * 3 + ["replica"] * 3 == sorted(member.role for member in grid.reread().members)
+        assert [5461, 5461, 5462] == sorted(facts.slots for facts in grid.members() if facts.role == "owner")
+        assert is_whole(grid)
+
+
 def test_slots_without_an_owner_are_told_and_given_away() -> None:
     """
     Of an owner without a replica whose files are gone; only on demand, as what was in them is lost.

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import heapq
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 from cachegrid.cluster.admin import Admin, connect_to
-from cachegrid.cluster.agreement import agree, rows_seen
+from cachegrid.cluster.agreement import agree, rows_seen, wait_until
 from cachegrid.cluster.balance import spans
 from cachegrid.cluster.contacts import Contacts
 from cachegrid.cluster.growth import bring_in, newcomer
@@ -20,8 +22,11 @@ from cachegrid.cluster.takeover import with_roles
 from cachegrid.cluster.view import node_rows
 from cachegrid.engines.valkey.facts import NodeRow
 from cachegrid.engines.valkey.slots import SLOTS
+from cachegrid.errors import EngineTimeout
 
 __all__ = ["claim", "heal", "lost_slots"]
+
+TAKE_OVER = 10.0  # seconds for a replica to take over from an owner that is gone
 
 
 def heal(name: str = "default", *, assign: bool = False, root: Path | None = None, way: Way | None = None) -> GridState:
@@ -38,6 +43,9 @@ def heal(name: str = "default", *, assign: bool = False, root: Path | None = Non
             from cachegrid.cluster.hosts.operating import mended_here  # what only grids across hosts need
 
             return mended_here(there, way, assign=assign)
+        if not way.is_rehearsal:
+            with suppress(EngineTimeout):  # no replica can: it comes back as an owner, without what it had
+                wait_until(lambda: _about_to_take_over(there, rows_seen(there)), min(way.timeout, TAKE_OVER))
         rows = rows_seen(there)
         state = _with_missing(_with_gone(there, rows), rows)
         way.tell(_told(there, state, rows, assign=assign))
@@ -49,6 +57,24 @@ def heal(name: str = "default", *, assign: bool = False, root: Path | None = Non
         if not lost_slots(state):  # else some take for their owner who says that it is not
             agree(state, way.timeout)
         return state
+
+
+def _about_to_take_over(state: GridState, rows: Mapping[str, NodeRow]) -> str:
+    """
+    What has still to happen where an owner is gone with its files, and has a replica: that one is to be copied then.
+
+    It is over when all have heard of it: what the owner had is nobody's but the replica's.
+    """
+    gone = {member.id for member in state.members if not (member.conf.exists() or pid_of(member))}
+    held = {one: {slot for span in rows[one].slots for slot in span} for one in gone if one in rows and rows[one].slots}
+    heirs = [
+        member.address
+        for member in state.members
+        if (row := rows.get(member.id)) is not None
+        and pid_of(member)
+        and (row.owner_id in held or any(span.start in slots for slots in held.values() for span in row.slots))
+    ]
+    return f"{', '.join(heirs)} has not taken over, or not all know of it" if heirs else ""
 
 
 def lost_slots(state: GridState) -> list[range]:
@@ -77,12 +103,22 @@ def _with_gone(state: GridState, rows: Mapping[str, NodeRow]) -> GridState:
     def anew(member: MemberState) -> MemberState:
         if member.conf.exists() or pid_of(member):
             return member
-        follows = index_of.get(rows[member.id].owner_id) if member.id in rows else member.follows
+        follows = member.follows
+        if row := rows.get(member.id):
+            was_replaced = row.is_owner and not row.slots and member.phase is Phase.HERE
+            follows = index_of.get(_with_fewest_replicas(rows, index_of) if was_replaced else row.owner_id)
         return replace(
             member, phase=Phase.JOINING, follows=follows, role="owner" if follows is None else "replica", pid=0
         )
 
     return replace(state, members=tuple(anew(member) for member in state.members))
+
+
+def _with_fewest_replicas(rows: Mapping[str, NodeRow], index_of: Mapping[str, int]) -> str:
+    """The owner of slots, of this host, that has the fewest replicas; empty if there is none."""
+    followers = Counter(row.owner_id for row in rows.values())
+    owners = [row.id for row in rows.values() if row.is_owner and row.slots and row.id in index_of]
+    return min(owners, key=lambda owner: (followers[owner], index_of[owner]), default="")
 
 
 def _with_missing(state: GridState, rows: Mapping[str, NodeRow]) -> GridState:
