@@ -322,16 +322,17 @@ async def test_what_keeps_coming_is_waited_for_until_the_deadline(wire: AsyncWir
     pass_on_until(0.95)
     assert (False, False) == (single.done(), wire.is_slow)
     pass_on_until(1.15)
+    assert (True, True, False) == (single.done(), wire.is_slow, many.done())
     with pytest.raises(Slow) as caught:
         await single
     assert 1.0 == pytest.approx(caught.value.waited, abs=0.15)
-    assert (True, False) == (wire.is_slow, many.done())
     pass_on_until(3)
     younger = wire.send_many(b"GET", 1)
     still.soon()
     pass_on_until(4.95)
     assert (False, False) == (caught.value.rest.done(), many.done())
     pass_on_until(5.05)
+    assert (True, True) == (caught.value.rest.done(), many.done())
     for ended in (caught.value.rest, many):
         with pytest.raises(LinkError, match="no answer in time") as late:
             await ended.finish()
