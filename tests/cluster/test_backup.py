@@ -398,6 +398,9 @@ def test_one_cache_alone(grid: Any, target: Target, tmp_path: Path) -> None:
     assert (None, 1) == (grid.cache("a").get("x"), grid.cache("b").get("x"))
     with pytest.raises(ConfigError, match="one that the backup has entries of: a, b"):
         restore(target, tmp_path / "all", cache="cg:c")
+    with pytest.raises(ConfigError, match="--cache is 'c'; it must be one that has entries in this grid"):
+        backup(target, tmp_path / "none", cache="cg:c")
+    assert ["all"] == [path.name for path in tmp_path.iterdir() if path.name in {"all", "none", "none.unfinished"}]
 
 
 def test_what_is_cleared_meanwhile_is_cleared(grid: Any, target: Target, tmp_path: Path) -> None:

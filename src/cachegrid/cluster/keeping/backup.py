@@ -36,6 +36,7 @@ Progress = Callable[[str, int, int], None]  # what is done, how far it is, and h
 UNFINISHED: Final = ".unfinished"  # what the folder's name ends with until it is a backup
 AHEAD: Final = 1  # pages of a thousand entries that are read while another one is written; more is no faster
 NOTES: Final = b"cg!"  # what engines note beside entries
+INVITATIONS: Final = b"cachegrid!"  # of hosts: for others to join by, and of no use to them later
 STRANGE, OTHERS, ORPHANS = "of another type", "not of cachegrid", "of no cache"
 
 
@@ -91,6 +92,8 @@ def backup(
         try:
             with _draft(folder) as draft:
                 manifest = _Taking(engine, draft, plan, progress).all()
+                if cache is not None and not manifest.caches:
+                    raise ConfigError("--cache", cache.partition(":")[2], "one that has entries in this grid")
                 write_manifest(draft, manifest)
                 draft.rename(folder)
                 _sync(folder.parent)
@@ -188,7 +191,7 @@ class _Taking:
         ours: list[bytes] = []
         for address, home in homes.items():
             if home is None:
-                self._left_out[OTHERS] += not address.startswith(NOTES)
+                self._left_out[OTHERS] += not address.startswith((NOTES, INVITATIONS))
             elif home in self._alive:
                 ours.append(address)
             elif home in self._orphans:
