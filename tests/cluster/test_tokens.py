@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from cachegrid.cluster.hosts.tokens import KEY, Token
-from cachegrid.errors import ConfigError
+from cachegrid.cluster.hosts.tokens import KEY, Token, certificate_for
+from cachegrid.cluster.plan import MemberTls
+from cachegrid.errors import ConfigError, GridError
 
 TOKEN = Token(name="5af3c0d11", password="a-secret-of-32-letters", ca="-----BEGIN CERTIFICATE-----\nMIIB\n")
 
@@ -42,3 +43,20 @@ def test_applications_may_not_read_what_a_token_opens() -> None:
     given = re.findall(r"~(\S+)\*", page)
     assert given
     assert not [prefix for prefix in given if KEY.startswith(prefix)]
+
+
+def test_tokens_with_tls_are_made_where_the_key_is(tmp_path: Path) -> None:
+    """
+    Or where somebody has brought what was made there.
+    """
+    tls = MemberTls(ca=tmp_path / "ca.pem", cert=tmp_path / "here.pem", key=tmp_path / "here.key")
+    tls.ca.write_text("authority")
+    with pytest.raises(
+        GridError, match=r"has no ca\.key.* `cachegrid tls` was run, or here once 10\.0\.0\.9\.pem"
+    ):
+        certificate_for("10.0.0.9", tls)
+    (tmp_path / "10.0.0.9.pem").write_text("certificate")
+    (tmp_path / "10.0.0.9.key").write_text("key")
+    assert {"ca": "authority", "cert": "certificate", "key": "key"} == certificate_for("10.0.0.9", tls)
+    with pytest.raises(ConfigError, match="^--host"):
+        certificate_for(None, tls)

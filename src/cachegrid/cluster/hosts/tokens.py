@@ -18,7 +18,8 @@ from typing import Final, Self
 from cachegrid.cluster.admin import Admin, NotOwner, connect_to
 from cachegrid.cluster.agreement import rows_seen
 from cachegrid.cluster.files import shared_settings
-from cachegrid.cluster.hosts.certificates import LOOPBACKS, certify, files_in
+from cachegrid.cluster.hosts.certificates import CA_KEY, LOOPBACKS, certify, files_in
+from cachegrid.cluster.plan import MemberTls
 from cachegrid.cluster.presence import find
 from cachegrid.cluster.state import GridState, MemberState
 from cachegrid.engines.valkey.slots import Endpoint, slot_of
@@ -33,7 +34,7 @@ from cachegrid.errors import (
     Unreachable,
 )
 
-__all__ = ["Invitation", "Token", "accept", "invite", "issue"]
+__all__ = ["Invitation", "Token", "accept", "certificate_for", "invite", "issue"]
 
 MARK = "cgjoin1_"  # what a token is known by, and its form
 USER = "cachegrid-join-"
@@ -132,19 +133,26 @@ def issue(
             f"grid {name!r} is reached from this host alone: one that others can join is started with "
             "`cachegrid up --host ADDRESS`"
         )
-    owner, token = invite(state, host=host or "", ends=ends, tls=_certificate(state, host) if state.tls else None)
+    owner, token = invite(
+        state, host=host or "", ends=ends, tls=certificate_for(host, state.tls) if state.tls else None
+    )
     return owner.address, token.text
 
 
-def _certificate(state: GridState, host: str | None) -> dict[str, str]:
-    """What is in the files of another host."""
-    if state.tls is None or host is None:
+def certificate_for(host: str | None, tls: MemberTls) -> dict[str, str]:
+    """What is in another host's files, which are made where there are none. Raises ConfigError and GridError."""
+    if host is None:
         raise ConfigError("--host", "", "said, with TLS: the address of the host that is to join, for its certificate")
-    folder = state.tls.ca.parent
+    folder = tls.ca.parent
     files = files_in(folder, host)
     if not files.cert.exists() or not files.key.exists():
+        if not (folder / CA_KEY).exists():
+            raise GridError(
+                f"{folder} has no {CA_KEY}, which makes certificates for other hosts: tokens are made on the host "
+                f"where `cachegrid tls` was run, or here once {files.cert.name} and {files.key.name} are there"
+            )
         files = certify(folder, host, *LOOPBACKS, names=["localhost"])
-    return {"ca": state.tls.ca.read_text(), "cert": files.cert.read_text(), "key": files.key.read_text()}
+    return {"ca": tls.ca.read_text(), "cert": files.cert.read_text(), "key": files.key.read_text()}
 
 
 def invite(
