@@ -51,9 +51,7 @@ def test_tokens_with_tls_are_made_where_the_key_is(tmp_path: Path) -> None:
     """
     tls = MemberTls(ca=tmp_path / "ca.pem", cert=tmp_path / "here.pem", key=tmp_path / "here.key")
     tls.ca.write_text("authority")
-    with pytest.raises(
-        GridError, match=r"has no ca\.key.* `cachegrid tls` was run, or here once 10\.0\.0\.9\.pem"
-    ):
+    with pytest.raises(GridError, match=r"has no ca\.key.* `cachegrid tls` was run, or here once 10\.0\.0\.9\.pem"):
         certificate_for("10.0.0.9", tls)
     (tmp_path / "10.0.0.9.pem").write_text("certificate")
     (tmp_path / "10.0.0.9.key").write_text("key")
