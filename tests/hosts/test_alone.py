@@ -22,8 +22,8 @@ OTHER = b"10.0.0.9 abc"
 
 @pytest.fixture
 def state(monkeypatch: pytest.MonkeyPatch) -> Iterator[GridState]:
-    """A grid in which a note ends after 0.3 s."""
-    monkeypatch.setattr(module, "ENDS", 0.3)
+    """A grid in which a note ends after a second."""
+    monkeypatch.setattr(module, "ENDS", 1.0)
     monkeypatch.setattr(module, "RENEW", 0.05)
     yield start(owners=1, replicas=0)
     stop(purge=True)
@@ -49,7 +49,7 @@ def test_a_step_that_tells_nothing_keeps_others_out(state: GridState) -> None:
     Longer than a note is good for; afterwards it is anybody's at once. No owner may evict it meanwhile.
     """
     with alone(state, Way()):
-        end = time.monotonic() + 4 * module.ENDS
+        end = time.monotonic() + 2 * module.ENDS
         while time.monotonic() < end:
             assert holder(state) != OTHER
         with connect_to(state, state.members[0]) as admin:
