@@ -32,6 +32,7 @@ __all__ = [
     "place",
     "spread_owners",
     "take_over",
+    "versions",
     "views",
 ]
 
@@ -96,8 +97,28 @@ def arrange(state: GridState, way: Way) -> GridState:
 
 
 def is_uneven(grid: Contacts) -> bool:
-    """Whether a host has more owners than it has to have."""
-    return next_takeover(*by_host(grid)) is not None
+    """Whether a host has more owners than it has to have, and replicas elsewhere may take over."""
+    return _next_heir(grid) is not None
+
+
+def _next_heir(grid: Contacts) -> str | None:
+    """
+    Who is to take over next for owners to be spread over hosts; nobody while members run servers of several versions.
+
+    Of these the older ones may be unable to read what the newer send, and so must not follow them.
+    """
+    heir = next_takeover(*by_host(grid))
+    return heir if heir and len(versions(grid)) == 1 else None
+
+
+def versions(grid: Contacts) -> set[str]:
+    """The versions of the servers that the members run which answer."""
+    found: set[str] = set()
+    for one in (one for one in grid.members.values() if one.is_up):
+        with suppress(EngineError), grid.open(one) as admin:
+            facts = admin.facts("server")
+            found.add(facts.get("valkey_version") or facts["redis_version"])
+    return found
 
 
 def followed_elsewhere(grid: Contacts, owner: Contact) -> Contact | None:
@@ -114,9 +135,10 @@ def spread_owners(grid: Contacts, way: Way) -> None:
     """
     Let replicas take over from owners, without losing a write, until no host has more owners than it has to have.
 
-    Where most owners are on one host the grid does not outlive it. Raises an EngineError.
+    Where most owners are on one host the grid does not outlive it. While members run several versions owners stay where
+    they are. Raises an EngineError.
     """
-    while heir := next_takeover(*by_host(grid)):
+    while heir := _next_heir(grid):
         take_over(grid, heir, way)
         grid = grid.again()
 

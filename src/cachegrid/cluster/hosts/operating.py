@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
-from cachegrid.cluster.contacts import Contacts
+from cachegrid.cluster.contacts import Contact, Contacts
 from cachegrid.cluster.files import write_one_more
 from cachegrid.cluster.growth import newcomer
 from cachegrid.cluster.hosts.alone import alone, without_owner
-from cachegrid.cluster.hosts.arranging import followed_elsewhere, is_uneven, take_over
+from cachegrid.cluster.hosts.arranging import followed_elsewhere, is_uneven, spread_owners, take_over
 from cachegrid.cluster.hosts.assigning import assign as give
 from cachegrid.cluster.hosts.assigning import slots_away
 from cachegrid.cluster.hosts.joining import back_again, seen
 from cachegrid.cluster.operation import Operation, Way
 from cachegrid.cluster.ports import next_pairs
 from cachegrid.cluster.presence import pid_of
-from cachegrid.cluster.state import GridState, Phase, save
+from cachegrid.cluster.state import GridState, MemberState, Phase, save
 from cachegrid.errors import GridError
 
-__all__ = ["failed_over", "grown_here", "mended_here"]
+__all__ = ["failed_over", "grown_here", "handed_over", "mended_here", "spread_around"]
 
 
 def grown_here(state: GridState, count: int, way: Way) -> GridState:
@@ -85,8 +87,7 @@ def failed_over(state: GridState, member: str, way: Way) -> GridState:
     chosen = grid.named(member)
     heir = chosen
     if chosen.is_owner:
-        others = [one for one in grid.replicas if one.follows == chosen.id and one.is_up]
-        found = followed_elsewhere(grid, chosen) or next(iter(others), None)
+        found = _heir(grid, chosen)
         if found is None:
             raise GridError(f"owner {chosen} has no replica that could take over")
         heir = found
@@ -98,6 +99,32 @@ def failed_over(state: GridState, member: str, way: Way) -> GridState:
                 raise GridError(f"{heir} does not follow {grid.of(heir.follows)} any more: try again")
             take_over(now, heir.id, renewing)
     return state
+
+
+def handed_over(state: GridState, member: MemberState, way: Way) -> None:
+    """Let a replica take over from a member of this host, where that is an owner and has any. Raises an EngineError."""
+    grid = Contacts.of_state(state)
+    own = grid.of(member.id)
+    if own.is_owner and (heir := _heir(grid, own)):
+        take_over(grid, heir.id, way)
+
+
+@contextmanager
+def spread_around(state: GridState, way: Way) -> Iterator[Way]:
+    """
+    What is done in the way that this gives, no other host meddles with; after it owners are spread over hosts again.
+
+    Raises GridError while another host is at it, or slots are without an owner that answers, or an EngineError.
+    """
+    with alone(state, way) as (_, renewing):
+        yield renewing
+        spread_owners(Contacts.of_state(state), renewing)
+
+
+def _heir(grid: Contacts, owner: Contact) -> Contact | None:
+    """Who would take over from an owner: on another host, if there is one."""
+    others = (one for one in grid.replicas if one.follows == owner.id and one.is_up)
+    return followed_elsewhere(grid, owner) or next(others, None)
 
 
 def _with_more(state: GridState, owners: int) -> GridState:
