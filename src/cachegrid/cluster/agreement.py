@@ -104,10 +104,12 @@ def _meet(state: GridState, timeout: float) -> None:
         strangers = list(_strangers(state))
         if strangers and time.monotonic() - told_at > MEET_AGAIN:
             told_at = time.monotonic()
-            for one, other in strangers:
-                if one.phase is not Phase.JOINING:  # those who come are asked in, and do not ask each other
-                    with connect_to(state, one) as admin:
-                        admin.run("CLUSTER", "MEET", other.host, other.port, other.bus_port)
+            # Those who come are asked in, and do not ask each other. One whose files are gone is known, and knows
+            # nobody: from Redis, and Valkey before 8.1, it hears of the others only by a new MEET.
+            pairs = ((other, one) if one.phase is Phase.JOINING else (one, other) for one, other in strangers)
+            for one, other in {(one, other) for one, other in pairs if one.phase is not Phase.JOINING}:
+                with connect_to(state, one) as admin:
+                    admin.run("CLUSTER", "MEET", other.host, other.port, other.bus_port)
         return next((f"{one.address} does not know {other.address}" for one, other in strangers), "")
 
     wait_until(missing, timeout)

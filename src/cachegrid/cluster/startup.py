@@ -20,6 +20,7 @@ from cachegrid.cluster.processes import wait_gone
 from cachegrid.cluster.revival import heal, resume
 from cachegrid.cluster.server import ServerProgram, find_server
 from cachegrid.cluster.shutdown import end_members
+from cachegrid.cluster.standstill import refuse_still
 from cachegrid.cluster.state import (
     GridState,
     MemberState,
@@ -158,6 +159,7 @@ def _start_locked(wish: Wish) -> GridState:
     elif len(alive) == len(state.members):
         return state
     elif alive:
+        refuse_still(state)
         return heal(state, timeout=wish.timeout, progress=wish.progress)
     program = find_server(wish.server, tls=state.tls is not None)
     return resume(state, program, timeout=wish.timeout, progress=wish.progress)
