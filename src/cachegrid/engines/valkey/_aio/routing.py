@@ -35,7 +35,6 @@ class AsyncRouting:
         self._asked = 0  # how often somebody did
         self._is_asking = False  # somebody does now, and others share what is told
         self._looked = 0.0  # when somebody last asked, in seconds of the monotonic clock
-        self._came: dict[Endpoint, float] = {}  # when each owner was first heard of as one, by the same clock
         self._trouble: Exception | None = None  # what kept the last member that was asked from telling
 
     async def open(self) -> None:
@@ -78,10 +77,6 @@ class AsyncRouting:
     def is_worth_asking(self, seconds: float) -> bool:
         """The same, or whether somebody asks now, whose answer is to be had at no price."""
         return self._is_asking or self.is_due(seconds)
-
-    def is_new(self, endpoint: Endpoint, seconds: float) -> bool:
-        """Whether it has been an owner for no longer than that: who follows it may not be known yet."""
-        return time.monotonic() - self._came.get(endpoint, 0.0) < seconds
 
     def link(self, endpoint: Endpoint) -> AsyncLink:
         """The link to a member."""
@@ -216,8 +211,6 @@ class AsyncRouting:
             self.bell()
         if routes.owners != self.routes.owners:
             self._moved()
-        now = time.monotonic()
-        self._came = {endpoint: self._came.get(endpoint, now) for endpoint in routes.owners}
         self.routes = routes
         # A slot that nobody owns is asked for at any member: it answers that the cluster is down.
         owners = [self.link(next(iter(routes.owners)))] * SLOTS
