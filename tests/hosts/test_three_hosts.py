@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from cachegrid.cluster.server import find_server
 from tests.hosts.grids import Hosted, Writes, owners_by_host, wait_for
 from tests.hosts.namespaces import missing, network
 
@@ -143,6 +144,40 @@ def test_a_host_that_loses_its_power_for_a_moment_loses_nothing(hosted: Hosted, 
     assert "dead and are up again" in hosted.run(third, "up")
     assert "" == writes.lost(writes.acknowledged(), second)
     wait_for(lambda: is_as_joined(hosted), "all in their places")
+
+
+def newer_server(folder: Path) -> Path:
+    """A program that is the server as it is, and says that it is of a later version."""
+    program = find_server()
+    major, minor, patch = program.version.split(".")
+    later, made = f"{major}.{minor}.{int(patch) + 1}", folder / "newer-server"
+    made.write_bytes(program.path.read_bytes().replace(program.version.encode(), later.encode()))
+    made.chmod(0o700)
+    return made
+
+
+def test_a_newer_server_is_put_in_host_by_host(hosted: Hosted, tmp_path: Path) -> None:
+    """
+    While programs write: nothing fails, nothing is lost. No older one is to follow a newer one meanwhile.
+    """
+    first, *others = hosted.net.hosts
+    writes = Writes(hosted, first, "replicated", tmp_path / "writes")
+    wait_for(writes.acknowledged, "the first write")
+    before = {one["id"]: one["pid"] for one in hosted.members(first)}
+    newer = newer_server(hosted.folder)
+    words = ["restart", "--rolling", "--fast", "--server", str(newer)]
+    assert "a replica takes over, then restart" in hosted.run(first, *words)
+    assert {host.address for host in others} == {*owners_by_host(hosted.members(first))}
+    for host in others:
+        hosted.run(host, *words)
+    after = hosted.members(first)
+    assert is_as_joined(hosted)
+    assert before.keys() == {one["id"] for one in after}
+    assert not {*before.values()} & {one["pid"] for one in after}
+    hosted.use_server(newer)  # whoever joins in later tests does not run an older one
+    writes.end()
+    assert [] == [how for how in writes.failed() if how != "NotDurable"]
+    assert "" == writes.lost(writes.acknowledged(), others[0])
 
 
 def test_a_host_leaves_with_all_that_it_has_and_joins_anew(hosted: Hosted, tmp_path: Path) -> None:
