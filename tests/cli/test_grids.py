@@ -246,6 +246,18 @@ def test_a_grid_whose_members_all_died_is_not_there() -> None:
     assert "the one before it had died" in cachegrid("up", "--members", "1", "--replicas", "0").out
 
 
+def test_a_grid_that_died_whole_needs_no_shape_said() -> None:
+    """`up` has it again as it was, its memory limit too; one of one member is none that somebody asked for."""
+    for owners, replicas, expected in ((2, 0, ["owner"] * 2), (1, 0, ["owner"] * 3 + ["replica"] * 3)):
+        up = cachegrid("up", "--members", str(owners), "--replicas", str(replicas), "--memory", "64MB", "--json").told
+        for member in up["members"]:
+            os.kill(member["pid"], signal.SIGKILL)
+        again = cachegrid("up", "--json").told
+        assert expected == [member["role"] for member in again["members"]]
+        assert (owners > 1) == (64_000_000 == sum(member["memory_limit_bytes"] for member in again["members"]))
+        cachegrid("down", "--purge")
+
+
 def test_a_grid_that_was_kept_on_disk_needs_no_shape_said() -> None:
     """
     It comes back as it was, and `up` takes it as it is; what is said must be so.

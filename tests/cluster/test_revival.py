@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from types import SimpleNamespace
 
 import pytest
 
+import cachegrid
 from cachegrid.cluster import embedded, find, kill, members, start, stop
 from cachegrid.cluster.admin import Admin, connect_to
 from cachegrid.cluster.launch import Launch
@@ -100,6 +102,27 @@ def test_a_grid_on_disk_is_not_started_in_another_shape() -> None:
     ):
         start(owners=3)
     assert 1 == len(embedded().members)
+
+
+@pytest.mark.parametrize("has_files", [True, False])
+def test_a_grid_that_died_whole_comes_back_in_its_shape(has_files: bool, caplog: pytest.LogCaptureFixture) -> None:  # noqa: FBT001
+    """
+    Without its entries, which is logged, and rather than that another grid is taken for it, or one member for it all.
+    """
+    before = start(owners=2, replicas=1, memory=64 << 20)
+    start("other", owners=1, replicas=0)
+    crash(before)
+    if not has_files:
+        shutil.rmtree(before.member(1).folder)
+    with cachegrid.connect() as grid:
+        assert "default" == grid.name
+        assert [("owner", 8192)] * 2 + [("replica", 0)] * 2 == [(each.role, each.slots) for each in grid.members()]
+    after = embedded()
+    assert (before.shape, before.full_url) == (after.shape, after.full_url)
+    assert has_files == (before.member(0).id == after.member(0).id)
+    assert ["all members of grid 'default' had died"] == [
+        record.getMessage().partition(",")[0] for record in caplog.records
+    ]
 
 
 def test_a_grid_on_disk_needs_its_ports() -> None:
