@@ -101,6 +101,9 @@ def down(
         bool, typer.Option("--purge", help="Remove also what --persist kept on disk, and forget ports and password.")
     ] = False,
     every: Annotated[bool, typer.Option("--all", help="All grids of this user on this host.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Though an owner has no copy on another host, and its entries are lost.")
+    ] = False,
     config: Config = None,
     as_json: Json = False,
 ) -> None:
@@ -121,7 +124,7 @@ def down(
     stopped, failed = [], False
     for chosen in sorted(known) if every else [name_to_stop(name, config, purge=purge)]:
         try:
-            stop(chosen, purge=purge)
+            stop(chosen, purge=purge, force=force)
             stopped.append(chosen)
         except GridError as error:
             if not every:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import socket
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Self
 
@@ -83,6 +83,10 @@ class Contacts:
         """The members as they are now. Raises an EngineError if none answers."""
         known = dict.fromkeys([*(member.endpoint for member in self.members.values()), *self.target.seeds])
         return type(self)(target=self.target, members=look(self.target, known))
+
+    def without(self, gone: Collection[str]) -> Self:
+        """All members but those of these ids."""
+        return replace(self, members={one: member for one, member in self.members.items() if one not in gone})
 
     def open(self, member: str | Contact, *, timeout: float = PATIENCE) -> Admin:
         """A connection to a member, to be closed by the caller. Raises Unreachable, EngineTimeout or AccessDenied."""

@@ -14,6 +14,7 @@ from cachegrid.cluster.agreement import agree, rows_seen, wait_until
 from cachegrid.cluster.balance import spans
 from cachegrid.cluster.contacts import Contacts
 from cachegrid.cluster.growth import bring_in, newcomer
+from cachegrid.cluster.loss import emptied_slots, share_text
 from cachegrid.cluster.operation import Operation, Way, operating
 from cachegrid.cluster.ports import next_pairs
 from cachegrid.cluster.presence import pid_of
@@ -27,25 +28,34 @@ from cachegrid.errors import EngineTimeout
 
 __all__ = ["claim", "heal", "lost_slots"]
 
+NO_COPY = "their owner died with all its replicas, nothing of them is on disk, and so their entries are lost"
 TAKE_OVER = 10.0  # seconds for a replica to take over from an owner that is gone
 
 
-def heal(name: str = "default", *, assign: bool = False, root: Path | None = None, way: Way | None = None) -> GridState:
+def heal(
+    name: str = "default",
+    *,
+    assign: bool = False,
+    force: bool = False,
+    root: Path | None = None,
+    way: Way | None = None,
+) -> GridState:
     """
     Make a grid of this host whole again: dead members are started, and replicas made anew that owners lack.
 
     Members whose files are gone are among them. With `assign` slots that have no owner afterwards are given to owners,
     those with fewest first: what was in them is lost, as it is without, and programs can use them again. `lost_slots`
-    tells which are left. Raises GridNotFound, StartFailed for a member that cannot be started, GridError for
-    one that stands still, or an EngineError.
+    tells which are left. Across hosts that takes `force` where as many owners as answer may be together elsewhere, and
+    go on there. Raises GridNotFound, GridError where it is refused or a member stands still, StartFailed for one that
+    cannot be started, or an EngineError.
     """
     way = way or Way()
     with operating(name, root, way) as there:
         refuse_still(there)
         if there.spread:
-            from cachegrid.cluster.hosts.operating import mended_here  # what only grids across hosts need
+            from cachegrid.cluster.hosts.mending import mended_here  # what only grids across hosts need
 
-            return mended_here(there, way, assign=assign)
+            return mended_here(there, way, assign=assign, force=force)
         if not way.is_rehearsal:
             with suppress(EngineTimeout):  # no replica can: it comes back as an owner, without what it had
                 wait_until(lambda: _about_to_take_over(there, rows_seen(there)), min(way.timeout, TAKE_OVER))
@@ -197,7 +207,11 @@ def _told(state: GridState, mended: GridState, rows: Mapping[str, NodeRow], *, a
     for member in mended.members[len(state.members) :]:
         owner = mended.member(member.follows or 0)
         steps.append(f"start {member.address}, which copies {owner.address}: it has fewer replicas than the others")
-    lost = sum(map(len, _lost(state, rows)))
+    unowned = _lost(state, rows)
+    lost = sum(map(len, unowned))
+    emptied = {slot for span in emptied_slots(state, rows) for slot in span}
+    if emptied := emptied - {slot for span in unowned for slot in span}:
+        steps.append(f"bring {share_text(spans(emptied))} back empty: {NO_COPY}")
     if lost and assign:
         steps.append(f"give {lost:,} slots without an owner to owners; what was in them is lost")
     elif lost:

@@ -29,6 +29,7 @@ __all__ = [
     "forget_on_all",
     "hosts_of",
     "is_uneven",
+    "misplaced",
     "place",
     "spread_owners",
     "take_over",
@@ -131,14 +132,14 @@ def followed_elsewhere(grid: Contacts, owner: Contact) -> Contact | None:
     return None
 
 
-def spread_owners(grid: Contacts, way: Way) -> None:
+def spread_owners(grid: Contacts, way: Way, *, but: Collection[str] = ()) -> None:
     """
     Let replicas take over from owners, without losing a write, until no host has more owners than it has to have.
 
-    Where most owners are on one host the grid does not outlive it. While members run several versions owners stay where
-    they are. Raises an EngineError.
+    Members in `but` are left out of it. Where most owners are on one host the grid does not outlive it. While members
+    run several versions owners stay where they are. Raises an EngineError.
     """
-    while heir := _next_heir(grid):
+    while heir := _next_heir(grid.without(but)):
         take_over(grid, heir, way)
         grid = grid.again()
 
@@ -181,34 +182,39 @@ def _introduce(grid: Contacts, seen: Mapping[str, Mapping[str, NodeRow]], coming
 
 def place(grid: Contacts, owners: list[str], state: GridState, way: Way, *, fresh: Collection[str] = ()) -> None:
     """
-    Let every replica follow one of these owners, on another host as far as there is one.
+    Let every replica follow one of these owners, on another host as far as there is one, as `misplaced` tells.
 
-    First come those that are to be replicas and are not: newcomers of this host, and the `fresh` ones, which own
-    nothing. Raises EngineTimeout for one that does not come to follow.
+    Raises EngineTimeout for one that does not come to follow.
     """
-    new = {member.id for member in state.members if member.phase is Phase.JOINING and member.role == "replica"} | {
-        *fresh
-    }
-    gone = {member.id for member in state.members if member.phase is Phase.LEAVING}
-    host_of = {owner: grid.of(owner).endpoint.host for owner in owners}
-    there = (one for one in grid.replicas if one.is_up and one.id not in gone)
-    follows = {one.id: (one.endpoint.host, one.follows) for one in there}
-    comers: dict[str, tuple[str, str | None]] = {
-        one.id: (one.endpoint.host, None) for one in grid.owners if one.id in new and not one.slots
-    }
-    wanted = max(state.shape.replicas, 1)
-    wished = places(host_of, {**follows, **comers}, wanted)
-    left = {one: owner for one, owner in wished.items() if one in comers or follows[one][1] != owner}
-    count = Counter(owner for _, owner in follows.values())
+    left = misplaced(grid, owners, state, fresh=fresh)
+    follows = {one.id: one.follows for one in grid.replicas if one.is_up}
+    count = Counter(follows.values())
     for done in range(1, len(left) + 1):
         # Whoever leaves an owner alone waits for others to come to it.
-        one = max(left, key=lambda one: (one in comers, count[follows[one][1]] if one in follows else 0, one))
+        one = max(left, key=lambda one: (one not in follows, count[follows[one]] if one in follows else 0, one))
         owner = left.pop(one)
         _let_follow(grid, one, owner, way)
         count[owner] += 1
         if one in follows:
-            count[follows[one][1]] -= 1
+            count[follows[one]] -= 1
         way.progress("replicas placed", done, done + len(left))
+
+
+def misplaced(grid: Contacts, owners: list[str], state: GridState, *, fresh: Collection[str] = ()) -> dict[str, str]:
+    """
+    Who is to follow another one of these owners than now, and which one.
+
+    Among them are those that are to be replicas and are not: newcomers of this host, and the `fresh` ones, which own
+    nothing. Members of this host that leave are left out.
+    """
+    new = {one.id for one in state.members if one.phase is Phase.JOINING and one.role == "replica"} | {*fresh}
+    gone = {member.id for member in state.members if member.phase is Phase.LEAVING}
+    host_of = {owner: grid.of(owner).endpoint.host for owner in owners}
+    there = (one for one in grid.replicas if one.is_up and one.id not in gone)
+    follows: dict[str, tuple[str, str | None]] = {one.id: (one.endpoint.host, one.follows) for one in there}
+    follows |= {one.id: (one.endpoint.host, None) for one in grid.owners if one.id in new and not one.slots}
+    wished = places(host_of, follows, max(state.shape.replicas, 1))
+    return {one: owner for one, owner in wished.items() if follows[one][1] != owner}
 
 
 def _not_ready(state: GridState, grid: Contacts) -> str:

@@ -1,4 +1,4 @@
-"""What operators do with a grid across hosts, from one of them: it grows here, is mended, or hands over."""
+"""What operators do with a grid across hosts, from one of them: it grows here, or hands over."""
 
 from __future__ import annotations
 
@@ -10,17 +10,14 @@ from cachegrid.cluster.contacts import Contact, Contacts
 from cachegrid.cluster.files import write_one_more
 from cachegrid.cluster.growth import newcomer
 from cachegrid.cluster.hosts.alone import alone, without_owner
-from cachegrid.cluster.hosts.arranging import followed_elsewhere, is_uneven, spread_owners, take_over
-from cachegrid.cluster.hosts.assigning import assign as give
-from cachegrid.cluster.hosts.assigning import slots_away
-from cachegrid.cluster.hosts.joining import back_again, seen
+from cachegrid.cluster.hosts.arranging import followed_elsewhere, spread_owners, take_over
+from cachegrid.cluster.hosts.joining import back_again
 from cachegrid.cluster.operation import Operation, Way
 from cachegrid.cluster.ports import next_pairs
-from cachegrid.cluster.presence import pid_of
 from cachegrid.cluster.state import GridState, MemberState, Phase, save
 from cachegrid.errors import GridError
 
-__all__ = ["failed_over", "grown_here", "handed_over", "mended_here", "spread_around"]
+__all__ = ["failed_over", "grown_here", "handed_over", "spread_around"]
 
 
 def grown_here(state: GridState, count: int, way: Way) -> GridState:
@@ -44,41 +41,6 @@ def grown_here(state: GridState, count: int, way: Way) -> GridState:
             write_one_more(after, member)
     save(after)
     return back_again(after, way)
-
-
-def mended_here(state: GridState, way: Way, *, assign: bool) -> GridState:
-    """
-    The grid with this host's dead members started again, and with owners and copies on hosts of their own again.
-
-    With `assign` slots are given to others of which no owner and no replica answers.
-    """
-    steps: list[str] = []
-    if dead := [member.address for member in state.members if not pid_of(member)]:
-        steps.append(f"start members of this host again that do not run: {', '.join(dead)}")
-    if any(member.phase is Phase.JOINING for member in state.members):
-        steps.append("go on with members that were begun before")
-    grid = seen(state)
-    away = sorted({one.endpoint.host for one in grid.members.values() if not one.is_up} - {state.host}) if grid else []
-    away_slots = sum(map(len, slots_away(grid, coming={member.id for member in state.members}))) if grid else 0
-    if away_slots and assign:
-        steps.append(f"give {away_slots:,} slots, of which no owner answers, to others; what was in them is lost")
-    elif away_slots:
-        steps.append(
-            f"leave {away_slots:,} slots, of which no owner answers: their host brings them back, or `--assign` gives "
-            "them to others, without what was in them"
-        )
-    elif away or grid is None:
-        steps.append(f"leave it at that, as other hosts are away: {', '.join(away) or 'all of them'}")
-    elif dead or is_uneven(grid):
-        steps.append("let replicas take over until owners are spread over the hosts")
-    way.tell(Operation(grid=state.name, steps=tuple(steps), shape=state.shape))
-    if way.is_rehearsal or not steps:
-        return state
-    state = back_again(state, way)
-    if assign and (now := seen(state)) and (lost := slots_away(now)):
-        give(now, lost, way)
-        return back_again(state, way)
-    return state
 
 
 def failed_over(state: GridState, member: str, way: Way) -> GridState:
