@@ -183,6 +183,7 @@ def test_a_dead_member_is_shown_and_up_starts_it_again() -> None:
     healed = cachegrid("up", "--members", "1", "--replicas", "1", "--json").told
     assert (False, True) == (healed["started"], healed["whole"])
     assert [f"127.0.0.1:{replica['port']}"] == healed["revived"]
+    assert [] == healed["emptied_slots"]
     assert [] == cachegrid("up", "--members", "1", "--replicas", "1", "--json").told["revived"]
 
 

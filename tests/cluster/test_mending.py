@@ -159,11 +159,14 @@ def test_slots_without_an_owner_are_told_and_given_away() -> None:
         grid.kill(1)
         with pytest.raises(GridError, match="cachegrid heal"):
             replace("loopback", grid.state.member(1).address, root=grid.root)
+        heal("loopback", root=grid.root, way=Way(is_rehearsal=True, tell=told.append))
+        assert "bring 8,192 of 16,384 slots (50%: 8192-16383) back empty" in told.pop().steps[1]
         shutil.rmtree(grid.state.member(1).folder)
         heal("loopback", root=grid.root)
         assert [range(8192, 16384)] == lost_slots(grid.reread())
         heal("loopback", root=grid.root, way=Way(tell=told.append))
-        assert "leave 8,192 slots without an owner" in told[0].steps[0]
+        (leave,) = told[0].steps
+        assert "leave 8,192 slots without an owner" in leave
         heal("loopback", root=grid.root, assign=True)
         assert [] == lost_slots(grid.reread())
         assert [8192, 8192] == [facts.slots for facts in grid.members()]
