@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+
 from cachegrid.cluster.view import node_rows
 from cachegrid.engines.valkey.facts import NodeRow
 from cachegrid.engines.valkey.slots import Endpoint, slot_of
 from cachegrid.testing.loopback import LoopbackGrid
 
-__all__ = ["Move", "move_at_once", "owned_by"]
+__all__ = ["Move", "addresses_of", "move_at_once", "owned_by"]
 
 
 class Move:
@@ -106,3 +108,9 @@ def owned_by(grid: LoopbackGrid, index: int) -> set[int]:
         row = next(row for row in admin.text("CLUSTER", "NODES").splitlines() if "myself" in row)
     spans = [span.partition("-") for span in row.split()[8:] if not span.startswith("[")]
     return {slot for first, _, last in spans for slot in range(int(first), int(last or first) + 1)}
+
+
+def addresses_of(grid: LoopbackGrid, index: int, count: int = 1) -> list[bytes]:
+    """Addresses that a member owns."""
+    numbered = (b"cg:owned:%d" % number for number in itertools.count())
+    return list(itertools.islice((one for one in numbered if index == grid.owner_of(one)), count))

@@ -19,7 +19,7 @@ from cachegrid.testing.loopback import LoopbackGrid
 from cachegrid.testing.waits._aio import together
 from cachegrid.waits._aio import aside
 from tests.engines._aio.opened import hurry, opened
-from tests.engines.moving import Move
+from tests.engines.moving import Move, addresses_of
 from tests.engines.servers import Server, redis
 from tests.flow.waits._aio import begin
 
@@ -51,18 +51,6 @@ def mortal() -> Iterator[LoopbackGrid]:
 def are_linked(grid: LoopbackGrid) -> bool:
     """Whether every member lives, and every replica follows its owner."""
     return all(member.up and member.link_up and member.lag_bytes == 0 for member in grid.members())
-
-
-def addresses_of(grid: LoopbackGrid, index: int, count: int = 1) -> list[bytes]:
-    """Addresses that a member owns."""
-    found: list[bytes] = []
-    number = 0
-    while len(found) < count:
-        address = b"cg:durable:%d" % number
-        if grid.owner_of(address) == index:
-            found.append(address)
-        number += 1
-    return found
 
 
 def on_replica(grid: LoopbackGrid, address: bytes) -> bytes | None:

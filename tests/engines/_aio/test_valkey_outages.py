@@ -15,9 +15,10 @@ from cachegrid.errors import CircuitOpen, EngineError, EngineTimeout, OutcomeUnk
 from cachegrid.testing._aio.bench import frame_of
 from cachegrid.testing.loopback import LoopbackGrid
 from cachegrid.testing.waits._aio import together
-from cachegrid.waits._aio import aside, sleep
-from tests.engines._aio.opened import hurry, opened
+from cachegrid.waits._aio import aside
+from tests.engines._aio.opened import hurry, once_asked, opened
 from tests.engines._aio.traffic import AsyncTraffic
+from tests.engines.moving import addresses_of
 from tests.engines.servers import Server
 
 pytestmark = [pytest.mark.grid, pytest.mark.slow]
@@ -49,17 +50,6 @@ def kept() -> Iterator[LoopbackGrid]:
     """A grid that is kept on disk, and so can come back when all of it was gone."""
     with LoopbackGrid(owners=2, persist=True) as grid:
         yield grid
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    with Server() as server:
-        yield server
-
-
-def address_of(grid: LoopbackGrid, index: int) -> bytes:
-    """An address that a member owns."""
-    return next(address for number in range(1000) if index == grid.owner_of(address := b"cg:outage:%d" % number))
 
 
 async def test_a_killed_owner_costs_no_error(grid: LoopbackGrid) -> None:
@@ -121,7 +111,7 @@ async def test_a_replica_answers_while_there_is_no_owner(ends: str, loyal: Loopb
     """
     Reads are answered at once while an owner is away; writes wait for as long as they may, and then say so.
     """
-    address, frame = await aside(address_of, loyal, 0), frame_of(b"kept")
+    [address], frame = await aside(addresses_of, loyal, 0), frame_of(b"kept")
     async with opened(loyal.url + "?patience=100ms") as engine:
         await engine.store(address, frame, None)
         await engine.raise_epoch(address)  # when it returns, the replica has what was stored before
@@ -154,7 +144,7 @@ async def test_a_silent_owner_costs_a_batch_its_patience_once(
     addresses = [b"cg:outage:%d" % number for number in range(50)]
     async with opened(loyal.url + "?patience=1s") as engine:
         await engine.store_many([(address, address, None) for address in addresses])
-        await engine.raise_epoch(await aside(address_of, loyal, 0))
+        await engine.raise_epoch((await aside(addresses_of, loyal, 0))[0])
         deadlines: list[float] = []
         insist = engine._insist
 
@@ -178,7 +168,7 @@ async def test_a_broken_connection_is_no_reason_to_ask_a_replica(loyal: Loopback
     """
     The owner is well, and a replica may be behind, and lack what this process has written itself.
     """
-    address, frame = await aside(address_of, loyal, 0), frame_of(b"kept")
+    [address], frame = await aside(addresses_of, loyal, 0), frame_of(b"kept")
     async with opened(loyal.url) as engine:
         await engine.store(address, frame, None)
         await engine.raise_epoch(address)
@@ -216,7 +206,7 @@ async def test_who_only_reads_hears_of_the_next_owner(grid: LoopbackGrid) -> Non
     """
     A replica that answers is asked for only until there is a new owner.
     """
-    address = await aside(address_of, grid, 0)
+    [address] = await aside(addresses_of, grid, 0)
     async with opened(grid.url) as engine:
         await engine.store(address, b"kept", None)
         await engine.raise_epoch(address)
@@ -374,17 +364,6 @@ async def in_time(seconds: float, act: Callable[[], Awaitable[T]]) -> T:
     answer = await act()
     assert time.monotonic() - begun < seconds + SLACK
     return answer
-
-
-async def once_asked(act: Callable[[], Awaitable[T]]) -> T:
-    """The answer of a member that was not asked for a while, from when it is asked again."""
-    deadline = time.monotonic() + TIMEOUT
-    while True:
-        try:
-            return await act()
-        except CircuitOpen:
-            assert time.monotonic() < deadline
-            await sleep(0.01)
 
 
 async def too_late(seconds: float, act: Callable[[], Awaitable[object]]) -> None:

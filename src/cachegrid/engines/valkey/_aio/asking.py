@@ -291,17 +291,17 @@ class AsyncAsking:
             self._bell()  # it was not rung: a connection to it may have missed bells
         return target
 
-    def _has_replicas(self) -> bool:
-        """Whether somebody could be asked in an owner's stead."""
-        return any(self._routing.routes.replicas.values())
+    async def _has_others(self, owner: Endpoint, deadline: float) -> bool:
+        """Whether somebody can be asked in an owner's stead; where nobody is known, the members are asked for whom."""
+        routing = self._routing
+        if routing.lacks_replicas(owner) and routing.is_worth_asking(_LEARN_AGAIN):
+            await routing.learn(min(deadline, time.monotonic() + self._target.patience / 2), last=owner)
+        return routing.is_clustered and not routing.lacks_replicas(owner)
 
     async def _from_replica(self, slot: int, request: bytes, deadline: float) -> object:
         """The answer of a replica to a read while the owner is away; an error reply if there is none."""
         owner, moment = self._owners[slot].endpoint, self._target.moment
-        has_none = self._routing.is_clustered and not self._routing.replicas_of(slot)
-        if has_none and self._routing.is_worth_asking(_LEARN_AGAIN):
-            # It may have got one since the routes were learned.
-            await self._routing.learn(min(deadline, time.monotonic() + self._target.patience / 2), last=owner)
+        await self._has_others(owner, deadline)
         for link in self._routing.replicas_of(slot):
             reply = await answer(link, request, min(deadline, time.monotonic() + self._target.patience / 2))
             if isinstance(reply, Exception):
@@ -372,7 +372,8 @@ async def answer(link: AsyncLink, request: bytes, deadline: float, *, asking: bo
 
 async def _ask_again(link: AsyncLink, request: bytes, deadline: float, trouble: object) -> object:
     """The owner's answer, where no more than a connection to it broke; else the trouble."""
-    if isinstance(trouble, LinkError) and not isinstance(trouble, CutOff) and not trouble.waited:
+    is_break = isinstance(trouble, LinkError) and not isinstance(trouble, CutOff) and not trouble.waited
+    if is_break and not link.is_quiet:
         # It may be well. A replica, that could be asked instead, may be behind.
         reply = await answer(link, request, deadline)
         if not _is_cut_short(reply, deadline):

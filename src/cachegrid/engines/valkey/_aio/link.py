@@ -186,7 +186,8 @@ class AsyncLink:
         wire = self._wire
         if is_eager and wire is not None and wire.is_slow and not wire.broken:
             raise Slow(self.endpoint)
-        self._proved_until = time.monotonic() + PROOF_KEPT  # others need not ask as well
+        if not self.is_quiet:  # else those who can are to ask somebody else, whoever waits for the answer
+            self._proved_until = time.monotonic() + PROOF_KEPT  # others need not ask as well
         ends = self._end() if self._has_to_wait() else None
         try:
             wire = await (self._ready_soon() if self._silence.is_on and is_eager else self._ready())

@@ -109,6 +109,10 @@ class AsyncRouting:
         """Whether the routes name it as an owner."""
         return endpoint in self.routes.owners
 
+    def lacks_replicas(self, owner: Endpoint) -> bool:
+        """Whether nobody is known who follows an owner, as far as it is still known to be one."""
+        return self.is_clustered and self.routes.replicas.get(owner) == []
+
     def replicas_of(self, slot: int) -> list[AsyncLink]:
         """Links to the replicas of a slot, on which they answer reads."""
         endpoints = self.routes.replicas.get(self.owners[slot].endpoint, [])

@@ -292,17 +292,17 @@ class SyncAsking:
             self._bell()  # it was not rung: a connection to it may have missed bells
         return target
 
-    def _has_replicas(self) -> bool:
-        """Whether somebody could be asked in an owner's stead."""
-        return any(self._routing.routes.replicas.values())
+    def _has_others(self, owner: Endpoint, deadline: float) -> bool:
+        """Whether somebody can be asked in an owner's stead; where nobody is known, the members are asked for whom."""
+        routing = self._routing
+        if routing.lacks_replicas(owner) and routing.is_worth_asking(_LEARN_AGAIN):
+            routing.learn(min(deadline, time.monotonic() + self._target.patience / 2), last=owner)
+        return routing.is_clustered and not routing.lacks_replicas(owner)
 
     def _from_replica(self, slot: int, request: bytes, deadline: float) -> object:
         """The answer of a replica to a read while the owner is away; an error reply if there is none."""
         owner, moment = self._owners[slot].endpoint, self._target.moment
-        has_none = self._routing.is_clustered and not self._routing.replicas_of(slot)
-        if has_none and self._routing.is_worth_asking(_LEARN_AGAIN):
-            # It may have got one since the routes were learned.
-            self._routing.learn(min(deadline, time.monotonic() + self._target.patience / 2), last=owner)
+        self._has_others(owner, deadline)
         for link in self._routing.replicas_of(slot):
             reply = answer(link, request, min(deadline, time.monotonic() + self._target.patience / 2))
             if isinstance(reply, Exception):
@@ -373,7 +373,8 @@ def answer(link: SyncLink, request: bytes, deadline: float, *, asking: bool = Fa
 
 def _ask_again(link: SyncLink, request: bytes, deadline: float, trouble: object) -> object:
     """The owner's answer, where no more than a connection to it broke; else the trouble."""
-    if isinstance(trouble, LinkError) and not isinstance(trouble, CutOff) and not trouble.waited:
+    is_break = isinstance(trouble, LinkError) and not isinstance(trouble, CutOff) and not trouble.waited
+    if is_break and not link.is_quiet:
         # It may be well. A replica, that could be asked instead, may be behind.
         reply = answer(link, request, deadline)
         if not _is_cut_short(reply, deadline):

@@ -192,7 +192,8 @@ class SyncLink:
         self.ask_circuit()
         if self._owing and not self._has_answered() and is_eager:
             raise Slow(self.endpoint)
-        self._proved_until = time.monotonic() + PROOF_KEPT  # others need not ask as well
+        if not self.is_quiet:  # else those who can are to ask somebody else, whoever waits for the answer
+            self._proved_until = time.monotonic() + PROOF_KEPT  # others need not ask as well
         ends = self._end()
         try:
             wire = self._taken() or self._open(self._target.patience, is_eager=is_eager)
