@@ -186,9 +186,8 @@ def restart(
     from cachegrid.errors import ConfigError
 
     if not rolling:
-        raise ConfigError(
-            "--rolling", "", "said: down and up restart all at once, and keep entries only with --persist"
-        )
+        why = "members restart one by one then; all at once, by down and up, entries are kept only with --persist"
+        raise ConfigError.unsaid("--rolling", why)
     chosen = _name("restart", name, config, url)
     act = partial(begin, chosen, server=server, force=force, fast=fast)
     _operate(chosen, act, "is restarted", dry_run=dry_run, as_json=as_json)

@@ -48,8 +48,7 @@ def lost_entries(grid: Examined) -> Iterator[Finding]:
         yield Finding(
             check="lost-entries",
             badness=Badness.PROBLEM,
-            what=f"nobody who answers has the entries of {share_text(slots)}: "
-            + ("they are on disk alone" if grid.on_disk else "unless they are on disk somewhere, they are lost"),
+            what=f"nobody who answers has the entries of {share_text(slots)}: {_where_entries_are(grid)}",
             where=_names(alone),
             advice=advice.for_dead(grid, is_on_this_host=all(owner.address in grid.here for owner in alone))
             + ("" if grid.on_disk else ", without what was in it"),
@@ -236,6 +235,16 @@ def connections(grid: Examined) -> Iterator[Finding]:
                 where=(member.address,),
                 advice="let processes share a grid object, or raise maxclients",
             )
+
+
+def _where_entries_are(grid: Examined) -> str:
+    """Those that no living member has."""
+    if grid.on_disk:
+        return "they are on disk alone"
+    sure = grid.is_here and not grid.is_spread
+    return "they are lost" + (
+        "" if sure else ", unless they are on disk, or with a member that cannot be reached from here"
+    )
 
 
 def _names(members: Iterable[MemberReport]) -> tuple[str, ...]:
