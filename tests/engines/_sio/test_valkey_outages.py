@@ -250,6 +250,50 @@ def test_a_grid_that_is_gone_is_told_in_time(ends: str, kept: LoopbackGrid) -> N
         assert b"new" == engine.fetch(b"cg:outage")
 
 
+def test_a_grid_without_a_majority_is_told_at_once_after_a_while() -> None:
+    """
+    An owner that is left alone answers, and takes no writes: one call waits for that to change, and those after it do
+    not. It is read from all the while, and written to again as soon as the others are back.
+    """
+    grid = aside(LoopbackGrid(replicas=0, settings={"cluster-node-timeout": "300"}).__enter__)
+    try:
+        address, other = aside(addresses_of, grid, 0, 2)
+        with opened(grid.url) as engine:
+            engine.store_many([(address, b"1", None), (other, b"1", None)])
+            hurry(engine, 1.2, patience=0.3)
+            for index in (1, 2):
+                aside(grid.kill, index)
+            aside(grid.wait_for, partial(is_cut_off, grid, 0))
+            too_late(1.2, partial(engine.store, address, b"2", None))
+            begun = time.monotonic()
+            for _ in range(10):
+                assert b"1" == engine.fetch(other)
+                for act in (
+                    partial(engine.store, address, b"2", None),
+                    partial(engine.add, address, 1, 0, None),
+                    partial(engine.store_many, [(address, b"2", None), (other, b"2", None)]),
+                    partial(engine.acquire, address, b"mine", 1000),
+                ):
+                    with pytest.raises(CircuitOpen, match="cut off from most members"):
+                        act()
+            assert time.monotonic() - begun < 1.2
+            assert "open" in [path.circuit for path in engine.paths()]
+            hurry(engine, TIMEOUT)
+            aside(grid.restart)
+            aside(grid.wait_whole)
+            engine.store(address, b"2", None)
+            assert b"2" == engine.fetch(address)
+            assert {"closed"} == {path.circuit for path in engine.paths() if path.port == grid.state.members[0].port}
+    finally:
+        aside(grid.close)
+
+
+def is_cut_off(grid: LoopbackGrid, index: int) -> bool:
+    """Whether a member knows that it is."""
+    with grid.admin(index) as admin:
+        return "cluster_state:fail" in admin.text("CLUSTER", "INFO")
+
+
 def test_a_huge_batch_meets_a_dead_owner(grid: LoopbackGrid) -> None:
     """
     10,000 addresses are read and written although one of their owners has just died.

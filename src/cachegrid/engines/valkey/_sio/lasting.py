@@ -71,6 +71,7 @@ class _Exchange:
             if any(not isinstance(answer, ReplyError) for answer in answers):
                 self._see_to(kept, is_sure=has_written(answers))
             self._home.circuit.passed(time.monotonic())
+            self._home.down.passed(time.monotonic())
         finally:
             self._exchange.end()
             self._home.put_back(self._link)
@@ -132,7 +133,7 @@ class _Link:
         self._is_able = False  # to say what it is asked
         member = routing.link(endpoint)
         self.doubt, self.ask_circuit = member.doubt, member.ask_circuit
-        self.circuit, self.budget = member.circuit, member.budget
+        self.circuit, self.down, self.budget = member.circuit, member.down, member.budget
 
     @property
     def calls(self) -> int:
