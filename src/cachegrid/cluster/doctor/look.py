@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from cachegrid._core.durability import Durability
-from cachegrid.cluster.admin import Admin
-from cachegrid.cluster.contacts import Contact, Contacts, open_admin
+from cachegrid.cluster.admin import Admin, open_at
+from cachegrid.cluster.contacts import Contact, Contacts
 from cachegrid.cluster.doctor.facts import Examined, HostReport, MemberReport
 from cachegrid.cluster.memory import memory_there
 from cachegrid.cluster.operation import unfinished
@@ -103,7 +103,7 @@ def _report(contacts: Contacts, member: Contact) -> MemberReport:
 
 def _report_alone(target: Target, endpoint: Endpoint) -> MemberReport:
     """What a server tells that is no cluster. Raises an EngineError if it tells nothing."""
-    with open_admin(target, endpoint, clustered=False) as admin:
+    with open_at(target, endpoint) as admin:
         asked = _asked(admin, is_cluster=False)
     is_owner = asked["info"].get("role", "master") == "master"
     return MemberReport(address=str(endpoint), host=endpoint.host, is_owner=is_owner, **asked)

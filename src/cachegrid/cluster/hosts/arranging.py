@@ -17,6 +17,7 @@ from cachegrid.cluster.moving import carry_out
 from cachegrid.cluster.moving import settled as half_moved_settled
 from cachegrid.cluster.operation import Way
 from cachegrid.cluster.state import GridState, MemberState, Phase, save
+from cachegrid.cluster.takeover_anywhere import failover_at
 from cachegrid.cluster.view import node_rows
 from cachegrid.engines.valkey.facts import NodeRow
 from cachegrid.errors import EngineError, EngineTimeout, GridError, ServerRefused
@@ -32,13 +33,11 @@ __all__ = [
     "misplaced",
     "place",
     "spread_owners",
-    "take_over",
     "versions",
     "views",
 ]
 
 MEET_AGAIN = 2.0  # seconds until a member that is still not known is told of again
-ASK_AGAIN = 6.0  # seconds: a server gives a takeover up after five
 
 
 def hosts_of(grid: Contacts) -> dict[str, list[Contact]]:
@@ -140,8 +139,8 @@ def spread_owners(grid: Contacts, way: Way, *, but: Collection[str] = ()) -> Non
     run several versions owners stay where they are. Raises an EngineError.
     """
     while heir := _next_heir(grid.without(but)):
-        take_over(grid, heir, way)
-        grid = grid.again()
+        grid = failover_at(grid, grid.of(heir), timeout=way.timeout)
+        way.progress("handed over", 1, 1)
 
 
 def forget_on_all(grid: Contacts, gone: list[str]) -> None:
@@ -258,23 +257,3 @@ def by_host(grid: Contacts) -> tuple[dict[str, str], dict[str, tuple[str, str]]]
     owners = {one.id: one.endpoint.host for one in grid.owners if one.is_up and one.slots}
     followers = (one for one in grid.replicas if one.is_up and one.follows in owners)
     return owners, {one.id: (one.endpoint.host, one.follows) for one in followers}
-
-
-def take_over(grid: Contacts, heir: str, way: Way) -> None:
-    """Let a replica take over as planned: its owner lets writes wait until it has them all, and then follows it."""
-    before = grid.of(heir).follows
-    asked_at = -ASK_AGAIN
-
-    def missing() -> str:
-        nonlocal asked_at
-        now = grid.again()
-        if now.of(heir).is_owner:
-            return "" if now.of(before).follows == heir else f"{now.of(before)} does not follow {now.of(heir)} yet"
-        if time.monotonic() - asked_at > ASK_AGAIN:
-            with suppress(ServerRefused), grid.open(heir, timeout=2.0) as admin:  # refused: its link is made anew
-                admin.run("CLUSTER", "FAILOVER")
-                asked_at = time.monotonic()
-        return f"{now.of(heir)} has not taken over"
-
-    wait_until(missing, way.timeout)
-    way.progress("handed over", 1, 1)

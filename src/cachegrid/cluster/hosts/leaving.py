@@ -15,7 +15,6 @@ from cachegrid.cluster.hosts.arranging import (
     followed_elsewhere,
     forget_on_all,
     hosts_of,
-    take_over,
     views,
 )
 from cachegrid.cluster.hosts.thinning import refuse_unfit, staying, surplus_left, thin_out, thinning
@@ -26,6 +25,7 @@ from cachegrid.cluster.operation import Operation, Way
 from cachegrid.cluster.plan import counted
 from cachegrid.cluster.shutdown import end_members
 from cachegrid.cluster.state import GridState, Phase, checked_name, load, save, state_root
+from cachegrid.cluster.takeover_anywhere import failover_at
 from cachegrid.engines.valkey.slots import SLOTS
 from cachegrid.errors import ConfigError, EngineError, GridError, GridNotFound
 
@@ -41,7 +41,6 @@ def hand_over(state: GridState, *, is_loss_meant: bool = False) -> None:
     What cannot be handed over is taken over later by those who notice that it is gone. Raises GridError, and changes
     nothing, where nobody has a copy of what an owner has and others go on with the grid, unless that `is_loss_meant`.
     """
-    way = Way(timeout=HANDING)
     with suppress(EngineError):
         grid = Contacts.of_state(state)
         own = {member.id for member in state.members}
@@ -50,8 +49,7 @@ def hand_over(state: GridState, *, is_loss_meant: bool = False) -> None:
         if alone_with_it and not is_loss_meant and any(one.is_up for one in grid.without(own).members.values()):
             raise GridError(_loss(state, grid, alone_with_it))
         for heir in filter(None, heirs.values()):
-            take_over(grid, heir.id, way)
-            grid = grid.again()
+            failover_at(grid, heir, timeout=HANDING)
 
 
 def _loss(state: GridState, grid: Contacts, owners: list[Contact]) -> str:

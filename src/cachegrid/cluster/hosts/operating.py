@@ -10,11 +10,12 @@ from cachegrid.cluster.contacts import Contact, Contacts
 from cachegrid.cluster.files import write_one_more
 from cachegrid.cluster.growth import newcomer
 from cachegrid.cluster.hosts.alone import alone, without_owner
-from cachegrid.cluster.hosts.arranging import followed_elsewhere, spread_owners, take_over
+from cachegrid.cluster.hosts.arranging import followed_elsewhere, spread_owners
 from cachegrid.cluster.hosts.joining import back_again
 from cachegrid.cluster.operation import Operation, Way
 from cachegrid.cluster.ports import next_pairs
 from cachegrid.cluster.state import GridState, MemberState, Phase, save
+from cachegrid.cluster.takeover_anywhere import failover_at
 from cachegrid.errors import GridError
 
 __all__ = ["failed_over", "grown_here", "handed_over", "spread_around"]
@@ -59,7 +60,8 @@ def failed_over(state: GridState, member: str, way: Way) -> GridState:
         with alone(state, way) as (now, renewing):
             if now.of(heir.id).follows != heir.follows:
                 raise GridError(f"{heir} does not follow {grid.of(heir.follows)} any more: try again")
-            take_over(now, heir.id, renewing)
+            failover_at(now, heir, timeout=way.timeout)
+            renewing.progress("handed over", 1, 1)
     return state
 
 
@@ -68,7 +70,7 @@ def handed_over(state: GridState, member: MemberState, way: Way) -> None:
     grid = Contacts.of_state(state)
     own = grid.of(member.id)
     if own.is_owner and (heir := _heir(grid, own)):
-        take_over(grid, heir.id, way)
+        failover_at(grid, heir, timeout=way.timeout)
 
 
 @contextmanager

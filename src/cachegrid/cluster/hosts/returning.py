@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
+from cachegrid.cluster.admin import target_of
 from cachegrid.cluster.contacts import PATIENCE, Contact, Contacts, agreed
 from cachegrid.cluster.layout import rows_on_disk
 from cachegrid.cluster.state import GridState, MemberState
@@ -54,7 +55,7 @@ def _seen_from(state: GridState) -> Contacts | None:
 
 def _as_written(state: GridState, dead: Sequence[MemberState]) -> Contacts:
     """The members as dead ones knew them last; nobody answers."""
-    target = Contacts.target_of(state)
+    target = target_of(state)
     views = {member.id: rows for member in dead if member.id in (rows := rows_on_disk(member))}
     known = agreed(views, target.seeds[0])
     return Contacts(target=target, members={one.id: replace(one, is_up=False) for one in known.values()})
