@@ -246,6 +246,13 @@ def test_one_server_is_no_cluster_and_needs_no_slots() -> None:
 
 OPTIONS = "--name a --members 3 --replicas 0 --persist"
 LONE = replace(changed(changed(WELL, "r0", follows="o1"), "r1", silence="gone"), options=OPTIONS)
+REDIS = replace(
+    WELL,
+    members=tuple(
+        replace(one, info={name: said for name, said in INFO.items() if name != "valkey_version"})
+        for one in WELL.members
+    ),
+)
 OLDER = with_info("o0", {"valkey_version": "9.0.1"})
 ADVICE: list[tuple[str, Examined, str]] = [
     ("no-replica", LONE, "cachegrid heal --name a makes"),
@@ -257,6 +264,11 @@ ADVICE: list[tuple[str, Examined, str]] = [
     ("copies-together", changed(WELL, "r0", host="10.0.0.1"), "cachegrid heal"),
     ("memory", with_info("o0", {"used_memory": str(GIB)}), "cachegrid add --name a"),
     ("no-limit", replace(with_info("o0", {"maxmemory": "0"}), is_spread=True), "cachegrid join with --memory SIZE"),
+    ("one-host", ONE_HOST, "cachegrid up --host"),
+    ("one-host", replace(ONE_HOST, host=None), "run members on others"),
+    ("old-server", replace(REDIS, options=OPTIONS), "--replicas 0 --persist --server PROGRAM, "),
+    ("old-server", replace(REDIS, is_spread=True), "a new grid with --server PROGRAM on all hosts"),
+    ("old-server", replace(REDIS, host=None), "put in Valkey 9 or newer there"),
     ("mixed-versions", OLDER, "cachegrid restart --rolling --server PROGRAM --name a"),
     ("mixed-versions", replace(OLDER, host=None), "there, replicas first"),
     ("durability", replace(LONE, caches={"c": Durability(disk=True)}), "cachegrid down --name a, cachegrid up"),

@@ -61,4 +61,6 @@ def for_versions(grid: Examined, kind: str, wanted: str) -> str:
         return f"put in {wanted} there, replicas first"
     if kind == "Valkey" or not wanted.startswith("Valkey"):
         return f"{command(grid, 'restart --rolling --server PROGRAM')} puts in {wanted}"
+    if grid.is_spread:  # members of two kinds cannot copy each other, and so none can join
+        return "cachegrid backup DIR, then a new grid with --server PROGRAM on all hosts, and cachegrid restore DIR"
     return anew(grid, "--server PROGRAM")

@@ -162,7 +162,8 @@ def copies_together(grid: Examined) -> Iterator[Finding]:
             check="one-host",
             badness=Badness.NOTE,
             what=f"all members run on one host: if {grid.hosts[0]} is lost, all entries are",
-            advice="where entries have to outlive one: a grid of several hosts (cachegrid up --host, cachegrid join)",
+            advice="where entries have to outlive one: "
+            + advice.by_hand(grid, "let others join (cachegrid up --host, cachegrid token)", "run members on others"),
         )
         return
     for owner in grid.owners:
