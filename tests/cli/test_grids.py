@@ -199,6 +199,19 @@ def test_status_says_how_to_start_dead_members_again() -> None:
     assert f"127.0.0.1:{told['members'][1]['port']}" in done.out.splitlines()[0]
 
 
+def test_a_member_that_stands_still_is_not_called_dead() -> None:
+    """
+    Nobody starts it again: `status` and `up` say that it is there, and what lets it go on.
+    """
+    shape = ("up", "--members", "1", "--replicas", "0")
+    pid = cachegrid(*shape, "--json").told["members"][0]["pid"]
+    os.kill(pid, signal.SIGSTOP)
+    for words in (("status",), shape):
+        told = cachegrid(*words).out
+        assert f"does not answer, and its process is there: it was stopped (SIGSTOP), and `kill -CONT {pid}`" in told
+        assert "start dead members" not in told
+
+
 @pytest.mark.parametrize(
     ("option", "said"),
     [(("--base-port", "7000"), "and not 7000"), (("--server", "redis-server"), "its members run")],

@@ -90,7 +90,7 @@ def tell(done: Started, *, as_json: bool) -> None:
         _print_json(_told(name, url, facts) | done.told)
     else:
         show.console().print(show.up_list(name, url, facts, done.in_words), soft_wrap=True)
-        for line in _risk(done.state, facts):
+        for line in [*_again(done.state, facts), *_risk(done.state, facts)]:
             show.console().print(line, soft_wrap=True, markup=False)
 
 
@@ -181,22 +181,33 @@ def status(
         out = show.console()
         out.print(f"grid [bold]{known or where}[/]: {show.summary(facts)}", soft_wrap=True)
         out.print(show.members_table(facts, out.width))
-        if state and not all(member.up for member in facts):
-            out.print(_again(state, facts), soft_wrap=True)
-            if gone := emptied_slots(state):
-                out.print(f"nobody has the entries of {share_text(gone)}: they are lost", soft_wrap=True)
-        for line in [*begun, *(_risk(state, facts) if state else [])]:
-            out.print(line, soft_wrap=True)
+        lost = emptied_slots(state) if state and not all(member.up for member in facts) else []
+        for line in [
+            *(_again(state, facts) if state else []),
+            *([f"nobody has the entries of {share_text(lost)}: they are lost"] if lost else []),
+            *begun,
+            *(_risk(state, facts) if state else []),
+        ]:
+            out.print(line, soft_wrap=True, markup=False)  # an IPv6 address is none
     if check and not whole:
         raise typer.Exit(Exit.NO)
 
 
-def _again(state: GridState, facts: list[MemberFacts]) -> str:
-    """How dead members are started again, and where."""
-    away = sorted({member.host for member in facts if not member.up and state.spread} - {state.host})
+def _again(state: GridState, facts: list[MemberFacts]) -> Iterator[str]:
+    """How members that do not answer come to do so again, and where; those that stand still are not dead."""
+    from cachegrid.cluster.presence import pid_of
+    from cachegrid.cluster.standstill import way_on
+
+    silent = {member.id: member for member in facts if not member.up}
+    for member in state.members:
+        if member.id in silent and (pid := pid_of(member)):
+            del silent[member.id]
+            yield f"{member.address} does not answer, and its process is there: {way_on(pid)}"
+    away = sorted({member.host for member in silent.values() if state.spread} - {state.host})
     if away:
-        return f"start dead members again on {', '.join(away)} with: cachegrid up"
-    return f"start dead members again with: cachegrid up {state.options}"
+        yield f"start dead members again on {', '.join(away)} with: cachegrid up"
+    elif silent:
+        yield f"start dead members again with: cachegrid up {state.options}"
 
 
 def _risk(state: GridState, facts: list[MemberFacts]) -> list[str]:
