@@ -82,6 +82,20 @@ def test_the_default_grid_before_others(started: Any) -> None:
 
 
 @real_grid
+def test_a_grid_of_one_member_that_died_is_no_default(started: Any) -> None:
+    """
+    A program may have started it once, before the host was restarted: another that runs is meant, and else it.
+    """
+    cluster.kill(started("default"), 0)
+    started("shop")
+    with cachegrid.connect() as grid:
+        assert "shop" == grid.name
+    cluster.stop("shop", purge=True)
+    with cachegrid.connect() as grid:
+        assert "default" == grid.name
+
+
+@real_grid
 def test_a_grid_by_name(started: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """
     Said by an argument, in the environment or in a file; whichever else runs.

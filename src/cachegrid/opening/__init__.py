@@ -69,7 +69,7 @@ def _located(settings: Settings) -> Place:
         return _by_url(settings, settings.url)
     # Loaded only here: with a URL, nothing that starts servers is needed.
     from cachegrid.cluster import embedded, find, running
-    from cachegrid.cluster.presence import has_died
+    from cachegrid.cluster.presence import died
 
     if settings.name is not None:
         state = find(settings.name)
@@ -79,7 +79,9 @@ def _located(settings: Settings) -> Place:
     state = find(DEFAULT_NAME)
     if state is not None:
         return _by_state(settings, state)
-    others = [] if has_died(DEFAULT_NAME) else running()
+    # One that somebody started is not given up for another; one of a single member a program may have started once.
+    before = died(DEFAULT_NAME)
+    others = [] if before and len(before.members) > 1 else running()
     if len(others) > 1:
         names = ", ".join(grid.name for grid in others)
         raise GridError(f"several grids run here ({names}); say which one with name=, or CACHEGRID_NAME")
