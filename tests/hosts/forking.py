@@ -96,6 +96,7 @@ def _become(asked: dict[str, Any]) -> None:
     os.environ.clear()
     os.environ.update(asked["environ"])
     os.chdir(asked["cwd"])
+    sys.path[0] = ""  # as Python has it, but for files, which import nothing from beside them here
     with tempfile.TemporaryFile("w+") as said:
         said.write(asked["stdin"])
         said.seek(0)

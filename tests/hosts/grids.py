@@ -12,13 +12,38 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from cachegrid.cluster.contacts import Contacts
 from tests.hosts.namespaces import Host, Network
 
-__all__ = ["Hosted", "Writes", "owners_by_host", "wait_for"]
+__all__ = ["Hosted", "Writes", "owners_by_host", "until_it_waits", "wait_for"]
 
 T = TypeVar("T")
 USER = str(Path(__file__).with_name("user.py"))
+OWNERS = """
+import collections, json
+from cachegrid.cluster.agreement import rows_seen
+from cachegrid.cluster.state import load, state_root
+
+rows = rows_seen(load(state_root(), "default")).values()
+print(json.dumps(collections.Counter(row.host for row in rows if row.slots and "fail" not in row.flags)))
+"""
 PATIENCE = 15.0  # seconds until what is waited for is taken not to come
+
+
+def until_it_waits(other: subprocess.Popen[bytes], grid: Contacts) -> None:
+    """Wait until a program that is to change the grid has asked twice whether it may, or has ended."""
+    before = _asked(grid)
+    wait_for(lambda: other.poll() is not None or _asked(grid) > before + 1, "a second question")
+
+
+def _asked(grid: Contacts) -> int:
+    """How often somebody has asked the owners for a script, as who wants to change the grid does."""
+    count = 0
+    for owner in grid.owners:
+        with grid.open(owner) as admin:
+            said = admin.facts("commandstats").get("cmdstat_eval", "calls=0,")
+        count += int(said.partition("calls=")[2].partition(",")[0])
+    return count
 
 
 def wait_for(look: Callable[[], T], what: str, patience: float = PATIENCE) -> T:
@@ -68,6 +93,13 @@ class Hosted:
         """The members as that host sees them; none where it sees nobody."""
         done = self.tried(host, "status", "--json")
         return json.loads(done.stdout)["members"] if done.returncode == 0 else []
+
+    def owners(self, host: Host) -> dict[str, int]:
+        """How many owners of slots each host has in the eyes of the members of that one; no others are asked."""
+        done = host.run(sys.executable, "-c", OWNERS, environ=self.environ(host))
+        assert 0 == done.returncode, done.stderr
+        found: dict[str, int] = json.loads(done.stdout)
+        return found
 
     def is_whole(self, host: Host) -> bool:
         """Whether that host sees all members up, all replicas following, and all slots owned."""

@@ -14,6 +14,13 @@ from tests.hosts.grids import Hosted, owners_by_host, wait_for
 from tests.hosts.namespaces import missing, network
 
 pytestmark = pytest.mark.grid
+# The command, where members that do not hear each other are given up sooner.
+HASTY = """
+from cachegrid.cli.app import main
+from cachegrid.cluster.hosts import joining
+joining.MEETING = 1.5
+main()
+"""
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +37,8 @@ def hosted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hosted]:
 def refusal(hosted: Hosted, where: str, token: str, *words: str) -> tuple[int, str]:
     """How the second host is refused; nothing of the grid is on it then."""
     second = hosted.net.hosts[1]
-    done = hosted.tried(second, "join", where, "--token-file", "-", *words, stdin=token)
+    words = ("join", where, "--token-file", "-", *words)
+    done = second.run(sys.executable, "-c", HASTY, *words, environ=hosted.environ(second), stdin=token)
     assert not [path for path in Path(hosted.environ(second)["CACHEGRID_STATE"]).glob("*") if path.is_dir()]
     assert [] == second.processes()
     return done.returncode, done.stderr

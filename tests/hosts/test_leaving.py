@@ -22,17 +22,18 @@ with cachegrid.connect(timeout=5.0) as grid:
 """
 # A host leaves, and in the last moment before its members end another one begins to share out slots.
 LEAVE = """
-import contextlib, os, subprocess, sys
+import os, subprocess, sys
+from cachegrid.cluster.contacts import Contacts
 from cachegrid.cluster.hosts import leaving
+from tests.hosts.grids import until_it_waits
 
 ended = leaving.end_members
 
-def end_members(*words):
+def end_members(state, members):
     global sharing
     sharing = subprocess.Popen(sys.argv[2:], env={**os.environ, "CACHEGRID_STATE": sys.argv[1]})
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        sharing.wait(3.0)  # it is through sooner where nothing keeps it waiting
-    ended(*words)
+    until_it_waits(sharing, Contacts.of_state(state))
+    ended(state, members)
 
 leaving.end_members = end_members
 leaving.leave()

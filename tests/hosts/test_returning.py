@@ -15,6 +15,11 @@ from tests.hosts.grids import Hosted, wait_for
 from tests.hosts.namespaces import Host, missing, network
 
 pytestmark = pytest.mark.grid
+UP = """
+from cachegrid.cluster import revival, start
+from cachegrid.cluster.hosts import returning
+returning.AWAY = revival.BACK_ALONE = 1.0
+"""
 ENTRIES = 500
 FILL = f"import cachegrid; c = cachegrid.connect().cache('p'); c.set_many({{str(n): n for n in range({ENTRIES})}})"
 COUNT = f"import cachegrid; c = cachegrid.connect().cache('p'); print(len(c.get_many(map(str, range({ENTRIES})))))"
@@ -39,9 +44,9 @@ def asked(hosted: Hosted, host: Host, program: str) -> str:
     return done.stdout.strip()
 
 
-def up_within(hosted: Hosted, host: Host, owners: int, seconds: int) -> subprocess.CompletedProcess[str]:
-    """`up`, less patient than the command is."""
-    program = f"from cachegrid.cluster import start; start(owners={owners}, timeout={seconds})"
+def up_soon(hosted: Hosted, host: Host, *, owners: int = 1, force: bool = False) -> subprocess.CompletedProcess[str]:
+    """`up`, which waits for other hosts for a second at most."""
+    program = UP + f"start(owners={owners}, force={force})"
     return host.run(sys.executable, "-c", program, environ=hosted.environ(host))
 
 
@@ -53,7 +58,7 @@ def test_a_copy_out_of_reach_is_not_lost_unless_that_is_said(pair: Hosted) -> No
     asked(pair, first, FILL)
     second.kill_all()
     pair.net.cut(second)
-    refused = up_within(pair, second, 1, 1)
+    refused = up_soon(pair, second)
     assert (1, True) == (refused.returncode, "`cachegrid up --force` starts it without" in refused.stderr)
     assert [] == second.processes()
     pair.net.heal()
@@ -62,12 +67,14 @@ def test_a_copy_out_of_reach_is_not_lost_unless_that_is_said(pair: Hosted) -> No
     assert str(ENTRIES) == asked(pair, second, COUNT)
     second.kill_all()
     pair.net.cut(second)
-    pair.run(second, "up", "--force")
+    forced = up_soon(pair, second, force=True)
+    assert 0 == forced.returncode, forced.stderr
     assert second.processes()
     first.kill_all()
     second.kill_all()
     pair.net.heal()
-    pair.run(first, "up")
+    back = up_soon(pair, first)
+    assert 0 == back.returncode, back.stderr
     assert first.processes()
 
 
@@ -86,7 +93,7 @@ def test_nobody_takes_over_by_force_where_most_owners_may_be_together_elsewhere(
         for one in silent:
             os.kill(one["pid"], signal.SIGSTOP)
         os.kill(dead["pid"], signal.SIGKILL)
-        refused = up_within(hosted, host, 3, 1)
+        refused = up_soon(hosted, host, owners=3)
         assert (1, True) == (refused.returncode, f":{dead['port']} would come back with nothing" in refused.stderr)
         for one in silent:
             os.kill(one["pid"], signal.SIGCONT)

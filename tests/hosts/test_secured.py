@@ -36,7 +36,7 @@ def test_hosts_that_speak_tls_survive_a_cut_too(tmp_path: Path) -> None:
         writes = Writes(hosted, first, "replicated", tmp_path / "writes")
         wait_for(writes.acknowledged, "the first write")
         net.cut(second)
-        wait_for(lambda: 4 == owners_by_host(hosted.members(first))[first.address], "another owner in its place")
+        wait_for(lambda: {first.address: 4} == hosted.owners(first), "another owner in its place")
         net.heal()
         wait_for(lambda: hosted.is_whole(second), "the grid whole again")
         writes.end()
