@@ -50,6 +50,16 @@ def test_a_circuit_is_open_only_while_nobody_is_answered(events: list[tuple[str,
         assert ("closed" == circuit.state(now)) is not circuit.is_open
 
 
+def test_calls_that_fail_with_the_one_that_opened_it_are_no_probes() -> None:
+    """
+    Many that began before that end at about the same time: the first probe comes as soon as after one.
+    """
+    circuit = opened(10.0)
+    for late in range(50):
+        circuit.failed(9.5, 10.0 + late / 1000)
+    assert 1.0 == circuit.left(10.0)
+
+
 @given(st.lists(st.floats(0, 0.5), min_size=1, max_size=200))
 def test_one_call_a_second_tries_an_open_circuit(steps: list[float]) -> None:
     """

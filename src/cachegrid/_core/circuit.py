@@ -28,7 +28,7 @@ class Circuit:
     nobody has got one since that call began. Then one call may try now and then: any answer closes it.
     """
 
-    __slots__ = ("_passed", "_pause", "_since", "_strikes", "_until", "is_open", "opened")
+    __slots__ = ("_opened_at", "_passed", "_pause", "_since", "_strikes", "_until", "is_open", "opened")
 
     def __init__(self) -> None:
         self.is_open = False
@@ -36,7 +36,7 @@ class Circuit:
         self._strikes = 0
         self._since = 0.0  # the first of them
         self._passed = float("-inf")
-        self._until = 0.0
+        self._opened_at = self._until = 0.0
         self._pause = _PAUSE
 
     def struck(self, now: float) -> None:
@@ -55,11 +55,13 @@ class Circuit:
         if self._passed >= began:
             return
         if self.is_open:
-            self._pause = min(2 * self._pause, _LONGEST)
-            self._until = now + self._pause
+            if began >= self._opened_at:  # else it is one of many that began before that, and no probe
+                self._pause = min(2 * self._pause, _LONGEST)
+                self._until = now + self._pause
         elif self._strikes >= STRIKES and now - self._since >= LONG_ENOUGH:
             self.is_open = True
             self.opened += 1
+            self._opened_at = now
             self._until = now + self._pause
 
     def may_try(self, now: float) -> bool:

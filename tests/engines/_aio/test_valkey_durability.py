@@ -12,7 +12,10 @@ import cachegrid
 from cachegrid._core.durability import Durability
 from cachegrid.config import Settings
 from cachegrid.engines.valkey._aio.engine import AsyncValkeyEngine
+from cachegrid.engines.valkey._aio.lasting import AsyncLasting
+from cachegrid.engines.valkey._aio.turn import AsyncTurn
 from cachegrid.engines.valkey.leases import lease_key
+from cachegrid.engines.valkey.slots import slot_of
 from cachegrid.errors import EngineTimeout, LockTimeout, NotDurable, OutcomeUnknown, Unsupported
 from cachegrid.testing._aio.bench import frame_of, version_in
 from cachegrid.testing.loopback import LoopbackGrid
@@ -239,6 +242,31 @@ async def test_who_does_not_wait_is_not_held_up(grid: LoopbackGrid) -> None:
             await aside(grid.resume, OWNERS)
         hurry(engine, 5)
         await together(*[partial(lasting.store, address, NEW, None)] * 100)
+
+
+async def test_a_wait_for_a_place_is_part_of_the_call(usual: LoopbackGrid) -> None:
+    """
+    Who gets a place among those who wait for replicas when half of his time is over has the other half for the rest.
+    """
+    [address] = await aside(addresses_of, usual, 0)
+    async with opened(usual.url) as engine:
+        lasting = engine.lasting(ONE)
+        assert isinstance(lasting, AsyncLasting)
+        await lasting.store(address, OLD, None)
+        turn = AsyncTurn(1)
+        lasting._turns = {engine._owners[slot_of(address)].endpoint: turn}
+        hurry(engine, 1.2, patience=0.2)
+        await aside(usual.pause, OWNERS)
+        try:
+            began = time.monotonic()
+            async with turn.taken(1):
+                waiting = begin(partial(falls_short, lasting, address))
+                while time.monotonic() - began < 0.6:
+                    assert OLD == await engine.fetch(address)
+            assert "NotDurable" == await waiting.result()
+            assert time.monotonic() - began < 1.6
+        finally:
+            await aside(usual.resume, OWNERS)
 
 
 async def falls_short(engine: AsyncValkeyEngine, address: bytes) -> str:

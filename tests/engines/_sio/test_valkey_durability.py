@@ -13,7 +13,10 @@ import cachegrid
 from cachegrid._core.durability import Durability
 from cachegrid.config import Settings
 from cachegrid.engines.valkey._sio.engine import SyncValkeyEngine
+from cachegrid.engines.valkey._sio.lasting import SyncLasting
+from cachegrid.engines.valkey._sio.turn import SyncTurn
 from cachegrid.engines.valkey.leases import lease_key
+from cachegrid.engines.valkey.slots import slot_of
 from cachegrid.errors import EngineTimeout, LockTimeout, NotDurable, OutcomeUnknown, Unsupported
 from cachegrid.testing._sio.bench import frame_of, version_in
 from cachegrid.testing.loopback import LoopbackGrid
@@ -240,6 +243,31 @@ def test_who_does_not_wait_is_not_held_up(grid: LoopbackGrid) -> None:
             aside(grid.resume, OWNERS)
         hurry(engine, 5)
         together(*[partial(lasting.store, address, NEW, None)] * 100)
+
+
+def test_a_wait_for_a_place_is_part_of_the_call(usual: LoopbackGrid) -> None:
+    """
+    Who gets a place among those who wait for replicas when half of his time is over has the other half for the rest.
+    """
+    [address] = aside(addresses_of, usual, 0)
+    with opened(usual.url) as engine:
+        lasting = engine.lasting(ONE)
+        assert isinstance(lasting, SyncLasting)
+        lasting.store(address, OLD, None)
+        turn = SyncTurn(1)
+        lasting._turns = {engine._owners[slot_of(address)].endpoint: turn}
+        hurry(engine, 1.2, patience=0.2)
+        aside(usual.pause, OWNERS)
+        try:
+            began = time.monotonic()
+            with turn.taken(1):
+                waiting = begin(partial(falls_short, lasting, address))
+                while time.monotonic() - began < 0.6:
+                    assert OLD == engine.fetch(address)
+            assert "NotDurable" == waiting.result()
+            assert time.monotonic() - began < 1.6
+        finally:
+            aside(usual.resume, OWNERS)
 
 
 def falls_short(engine: SyncValkeyEngine, address: bytes) -> str:

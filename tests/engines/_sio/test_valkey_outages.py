@@ -252,8 +252,9 @@ def test_a_grid_that_is_gone_is_told_in_time(ends: str, kept: LoopbackGrid) -> N
 
 def test_a_grid_without_a_majority_is_told_at_once_after_a_while() -> None:
     """
-    An owner that is left alone answers, and takes no writes: one call waits for that to change, and those after it do
-    not. It is read from all the while, and written to again as soon as the others are back.
+    An owner that is left alone answers, and takes no writes: one call waits for that to change, and no other does.
+
+    It is read from all the while, and written to again as soon as the others are back.
     """
     grid = aside(LoopbackGrid(replicas=0, settings={"cluster-node-timeout": "300"}).__enter__)
     try:

@@ -21,7 +21,7 @@ from cachegrid.waits._sio import aside, sleep
 from tests.engines._sio.opened import hurry, once_asked, opened
 from tests.engines.moving import addresses_of
 from tests.engines.proxy import Proxy
-from tests.engines.servers import Server
+from tests.engines.servers import HOST, Server, free_port
 from tests.flow.waits._sio import begin
 
 pytestmark = [pytest.mark.grid, pytest.mark.slow]
@@ -232,6 +232,43 @@ def test_answers_that_keep_coming_are_waited_for_until_the_deadline(server: Serv
                 if type(error) is CircuitOpen:
                     break
             assert type(error) is CircuitOpen
+
+
+def test_a_batch_has_the_time_of_one_call(server: Server) -> None:
+    """
+    However many pages it has, each of which the member answers in time.
+    """
+    items = [(b"cg:slow:%d" % number, b"1", None) for number in range(5_000)]
+    with Proxy(server.port) as proxy:
+        with opened(proxy.url()) as engine:
+            hurry(engine, 1)
+            proxy.drip = 0.0004  # each: half a second a page
+            for act in (
+                partial(engine.store_many, items),
+                partial(engine.fetch_many, [b"cg:none:%d" % number for number in range(5_000)]),
+            ):
+                error, seconds = error_of(act)
+                assert type(error) is EngineTimeout
+                assert seconds < 2
+
+
+def test_retries_are_bounded(server: Server) -> None:
+    """
+    As the member itself counts them: at most a hundred a second, a hundred besides, and a tenth as many as requests.
+    """
+    callers = 60
+    with opened(server.url()) as engine:
+        engine.store(b"cg:slow", b"1", None)
+        hurry(engine, 1.5)
+        server.run("REPLICAOF", HOST, free_port())  # it takes no writes, and says so at once
+        begun = time.monotonic()
+        together(*[partial(error_of, partial(engine.store, b"cg:slow", b"2", None))] * callers)
+        seconds = time.monotonic() - begun
+        told = server.run("INFO", "errorstats").decode()
+        refused = int(told.partition("errorstat_READONLY:count=")[2].partition("\r")[0])
+        # Each by itself would have tried a dozen times.
+        assert callers < refused <= (callers + 100 * (1 + seconds)) / 0.9
+        assert engine.paths()[0].denied_retries > 0
 
 
 def test_no_more_wait_for_a_member_than_may(bare: LoopbackGrid) -> None:

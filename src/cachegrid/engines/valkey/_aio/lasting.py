@@ -51,8 +51,20 @@ _READS: Final = (
     *("follow", "unfollow", "suspect", "guard", "_announce", "_bell"),
 )
 
-# What fell short in the call that is under way here. Noted and not raised: the rest of a batch is to be done, too.
-_shorts: ContextVar[list[NotDurable] | None] = ContextVar("cachegrid_shorts", default=None)
+
+class _Call:
+    """
+    A call that is under way: by when it has to be over, in the monotonic clock's seconds, and what fell short in it.
+
+    That is noted and not raised: the rest of a batch is to be done, too.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.ends = time.monotonic() + seconds
+        self.shorts: list[NotDurable] = []
+
+
+_under_way: ContextVar[_Call | None] = ContextVar("cachegrid_under_way", default=None)
 
 
 class _Exchange:
@@ -97,7 +109,10 @@ class _Exchange:
     async def _insist(self, kept: Kept) -> None:
         """Ask again and again, as long as there is hope, and note it if there is none."""
         home, connected = self._home, None
-        pledge, ends = home.pledge, 0 if _shorts.get() else self._ends  # a page of a batch has waited in vain already
+        pledge, ends = (
+            home.pledge,
+            0 if _has_fallen_short() else self._ends,
+        )  # a page of a batch has waited in vain already
         while not pledge.is_met(kept):
             told, members = await self._again(ASK_FOLLOWERS, 2)
             connected = read_connected(told)
@@ -142,7 +157,7 @@ class _Link:
     async def call(self, request: bytes) -> object:
         """One write."""
         self.ask_circuit()
-        return (await (await self._begin(request, 1, self._target.timeout)).finish())[0]
+        return (await (await self._begin(request, 1, self._left())).finish())[0]
 
     call_once = call
 
@@ -153,8 +168,7 @@ class _Link:
     async def begin(self, request: bytes, count: int, *, ends: float | None = None) -> _Exchange:
         """Many writes."""
         self.ask_circuit()
-        seconds = self._target.timeout if ends is None else max(0.0, ends - time.monotonic())
-        return await self._begin(request, count, seconds)
+        return await self._begin(request, count, self._left() if ends is None else max(0.0, ends - time.monotonic()))
 
     async def _begin(self, request: bytes, count: int, seconds: float, *, between: bytes = b"") -> _Exchange:
         ends, pledge = time.monotonic() + seconds, self.pledge
@@ -181,6 +195,11 @@ class _Link:
             self.pledge.read(replies, self.endpoint)
             self._is_able = True
 
+    def _left(self) -> float:
+        """Seconds that are left of the call that is under way."""
+        call = _under_way.get()
+        return self._target.timeout if call is None else max(0.0, call.ends - time.monotonic())
+
     def _new(self) -> AsyncLink:
         link = AsyncLink(self.endpoint, self._target, self._routing.bell)
         self._links.append(link)
@@ -206,10 +225,10 @@ class _Link:
 
     def note(self, short: NotDurable) -> None:
         """Let the call that is under way raise this, when it has done what it can."""
-        shorts = _shorts.get()
-        if shorts is None:
+        call = _under_way.get()
+        if call is None:
             raise short
-        shorts.append(short)
+        call.shorts.append(short)
 
     def put_back(self, link: AsyncLink) -> None:
         """Let others have a connection."""
@@ -330,6 +349,10 @@ class AsyncLasting(AsyncValkeyEngine):
         async with self._pledged(_BATCHES):
             return await super()._call_many(batch)
 
+    def _deadline(self, trouble: object = None) -> float:
+        call = _under_way.get()
+        return super()._deadline(trouble) if call is None else call.ends
+
     async def raise_epoch(self, name: bytes) -> int:
         async with self._noting():  # all are told, whether it has come far enough or not
             return await super().raise_epoch(name)
@@ -340,7 +363,7 @@ class AsyncLasting(AsyncValkeyEngine):
 
     @asynccontextmanager
     async def _pledged(self, place: Endpoint) -> AsyncIterator[None]:
-        async with self._turn(place), self._noting():
+        async with self._noting(), self._turn(place):
             yield
 
     @asynccontextmanager
@@ -348,7 +371,7 @@ class AsyncLasting(AsyncValkeyEngine):
         """Bounded waiting: while replicas do not answer, callers would take a connection each."""
         turn = self._turns.get(place) or self._turns.setdefault(place, AsyncTurn(_SEATS))
         timeout = self._target.timeout
-        async with turn.taken(timeout) as is_ours:
+        async with turn.taken(self._deadline() - time.monotonic()) as is_ours:
             if not is_ours:
                 raise EngineTimeout(
                     f"{_SEATS} other calls wait for replicas or the disk of {place.host}:{place.port}, and none of "
@@ -360,11 +383,16 @@ class AsyncLasting(AsyncValkeyEngine):
     @asynccontextmanager
     async def _noting(self) -> AsyncIterator[None]:
         """Raise NotDurable at the end, if something fell short."""
-        shorts: list[NotDurable] = []
-        before = _shorts.set(shorts)
+        call = _Call(self._target.timeout)
+        before = _under_way.set(call)
         try:
             yield
         finally:
-            _shorts.reset(before)
-        if shorts:
-            raise merged(shorts)
+            _under_way.reset(before)
+        if call.shorts:
+            raise merged(call.shorts)
+
+
+def _has_fallen_short() -> bool:
+    call = _under_way.get()
+    return call is not None and bool(call.shorts)

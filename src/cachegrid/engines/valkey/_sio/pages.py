@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from types import NoneType
@@ -16,6 +17,7 @@ from cachegrid.engines.valkey.commands import fetch
 from cachegrid.engines.valkey.replies import unexpected
 from cachegrid.engines.valkey.slots import slots_of
 from cachegrid.engines.valkey.trouble import Effect, LinkError, Slow
+from cachegrid.errors import EngineTimeout
 
 __all__ = ["PAGE", "Batch", "SyncPages"]
 
@@ -61,35 +63,51 @@ class SyncPages(SyncAsking):
         return [found[place] for place in range(len(addresses))]
 
     def fetch_parts(self, addresses: Sequence[bytes]) -> Iterator[tuple[Sequence[int], Sequence[bytes | None]]]:
+        ends = self._deadline()
         for first in range(0, len(addresses), PAGE):
             page = addresses[first : first + PAGE]
             troubles: list[Trouble] = []
+            left = self._left(ends, first, len(addresses))
 
             def request(mine: list[int], page: Sequence[bytes] = page) -> bytes:
                 return _fetch_all([page[place] for place in mine])
 
-            for mine, answers in self._exchange(page, request, range(len(page)), troubles, is_read=True):
+            asked = self._exchange(page, request, range(len(page)), troubles, is_read=True, ends=left)
+            for mine, answers in asked:
                 yield [first + place for place in mine] if first else mine, _frames_in(answers)
             if troubles:
                 batch = Batch(page, [fetch(address) for address in page], Effect.READ)
-                late = self._get_over(batch, troubles)
+                late = self._get_over(batch, troubles, ends)
                 yield [first + place for place in late], _frames_in([*late.values()])
 
     def _call_many(self, batch: Batch) -> list[object]:
         """A request for each address, all members at once; the replies in order."""
         replies: list[object] = []
+        ends = self._deadline()
         for first in range(0, len(batch.addresses), PAGE):
             page = batch.part(slice(first, first + PAGE))
-            found, troubles = self._try(page, range(len(page.addresses)))
+            left = self._left(ends, first, len(batch.addresses))
+            found, troubles = self._try(page, range(len(page.addresses)), ends=left)
             if troubles:
-                found |= self._get_over(page, troubles)
+                found |= self._get_over(page, troubles, ends)
             replies += [found[place] for place in range(len(page.addresses))]
         return replies
 
-    def _get_over(self, batch: Batch, troubles: list[Trouble]) -> dict[int, object]:
+    def _left(self, ends: float, first: int, count: int) -> float | None:
+        """By when a page has to be done; the first one has the time that it would have anyway, for nothing."""
+        if not first:
+            return None
+        if time.monotonic() >= ends:
+            raise EngineTimeout(
+                f"{first:,} of the {count:,} entries of a batch took {self._target.timeout:g} s, and the others were "
+                "not asked for; hand over fewer at a time, or give calls more time with the setting timeout "
+                "(CACHEGRID_TIMEOUT)"
+            )
+        return ends
+
+    def _get_over(self, batch: Batch, troubles: list[Trouble], deadline: float) -> dict[int, object]:
         """The replies to those requests of a page that met trouble at the first try."""
         found: dict[int, object] = {}
-        deadline = min(self._deadline(trouble.error) for trouble in troubles)
         for _ in range(_ROUNDS):
             # The first at each member waits out a failover, learns which slots moved, or teaches the member a script:
             # most of the others pass at once then.
@@ -172,6 +190,7 @@ class SyncPages(SyncAsking):
                 except LinkError as error:
                     troubles += [Trouble(place, link, error) for place in mine]
                     continue
+                link.circuit.passed(time.monotonic())
                 if ReplyError in map(type, answers):  # one look at all of them
                     both = list(zip(mine, answers, strict=True))
                     refused = {place: answer for place, answer in both if isinstance(answer, ReplyError)}
