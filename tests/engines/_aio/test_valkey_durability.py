@@ -244,19 +244,19 @@ async def test_who_does_not_wait_is_not_held_up(grid: LoopbackGrid) -> None:
         await together(*[partial(lasting.store, address, NEW, None)] * 100)
 
 
-async def test_a_wait_for_a_place_is_part_of_the_call(usual: LoopbackGrid) -> None:
+async def test_a_wait_for_a_place_is_part_of_the_call(grid: LoopbackGrid) -> None:
     """
     Who gets a place among those who wait for replicas when half of his time is over has the other half for the rest.
     """
-    [address] = await aside(addresses_of, usual, 0)
-    async with opened(usual.url) as engine:
+    [address] = await aside(addresses_of, grid, 0)
+    async with opened(grid.url) as engine:
         lasting = engine.lasting(ONE)
         assert isinstance(lasting, AsyncLasting)
         await lasting.store(address, OLD, None)
         turn = AsyncTurn(1)
         lasting._turns = {engine._owners[slot_of(address)].endpoint: turn}
         hurry(engine, 1.2, patience=0.2)
-        await aside(usual.pause, OWNERS)
+        await aside(grid.pause, OWNERS)
         try:
             began = time.monotonic()
             async with turn.taken(1):
@@ -266,7 +266,7 @@ async def test_a_wait_for_a_place_is_part_of_the_call(usual: LoopbackGrid) -> No
             assert "NotDurable" == await waiting.result()
             assert time.monotonic() - began < 1.6
         finally:
-            await aside(usual.resume, OWNERS)
+            await aside(grid.resume, OWNERS)
 
 
 async def falls_short(engine: AsyncValkeyEngine, address: bytes) -> str:

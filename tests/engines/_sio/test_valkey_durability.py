@@ -245,19 +245,19 @@ def test_who_does_not_wait_is_not_held_up(grid: LoopbackGrid) -> None:
         together(*[partial(lasting.store, address, NEW, None)] * 100)
 
 
-def test_a_wait_for_a_place_is_part_of_the_call(usual: LoopbackGrid) -> None:
+def test_a_wait_for_a_place_is_part_of_the_call(grid: LoopbackGrid) -> None:
     """
     Who gets a place among those who wait for replicas when half of his time is over has the other half for the rest.
     """
-    [address] = aside(addresses_of, usual, 0)
-    with opened(usual.url) as engine:
+    [address] = aside(addresses_of, grid, 0)
+    with opened(grid.url) as engine:
         lasting = engine.lasting(ONE)
         assert isinstance(lasting, SyncLasting)
         lasting.store(address, OLD, None)
         turn = SyncTurn(1)
         lasting._turns = {engine._owners[slot_of(address)].endpoint: turn}
         hurry(engine, 1.2, patience=0.2)
-        aside(usual.pause, OWNERS)
+        aside(grid.pause, OWNERS)
         try:
             began = time.monotonic()
             with turn.taken(1):
@@ -267,7 +267,7 @@ def test_a_wait_for_a_place_is_part_of_the_call(usual: LoopbackGrid) -> None:
             assert "NotDurable" == waiting.result()
             assert time.monotonic() - began < 1.6
         finally:
-            aside(usual.resume, OWNERS)
+            aside(grid.resume, OWNERS)
 
 
 def falls_short(engine: SyncValkeyEngine, address: bytes) -> str:
