@@ -37,7 +37,7 @@ def test_a_slot_belongs_to_whom_most_give_it() -> None:
 
 
 def test_each_slot_is_voted_on_for_itself() -> None:
-    """Where rows overlap in part, each part belongs to whom most give it; if as many name another, to the first by id."""
+    """Where rows overlap in part, each part belongs to whom most give it: the first by id, if it is a draw."""
     members = seen(
         a1={"a1": "master - 0-6 9", "b2": "master - 7-8"},
         b2={"a1": "master - 0-3", "b2": "master - 4-9"},
