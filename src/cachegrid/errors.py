@@ -63,6 +63,13 @@ class ConfigError(CacheError, ValueError):
         super().__init__(f"{name} is {got!r}; it must be {want}" if is_known else f"{name} {got!r}; {want}")
         self.name, self.got, self.want, self.is_known = name, got, want, is_known
 
+    @classmethod
+    def unsaid(cls, name: str, why: str) -> ConfigError:
+        """Something was not said that nobody can guess; `why` is a sentence."""
+        error = cls(name, "", why)
+        error.args = (f"{name} has to be said: {why}",)
+        return error
+
     def renamed(self, name: str) -> ConfigError:
         """The same of what is called otherwise where it was said."""
         return ConfigError(name, self.got, self.want, is_known=self.is_known)

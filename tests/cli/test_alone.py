@@ -127,7 +127,6 @@ def test_the_version_is_told() -> None:
         ["keys", "prices"],
         ["clear", "prices"],
         ["stats"],
-        ["down"],
     ],
 )
 def test_where_no_grid_is_none_is_started(words: list[str], state_folder: Path) -> None:
@@ -139,11 +138,13 @@ def test_where_no_grid_is_none_is_started(words: list[str], state_folder: Path) 
     assert not state_folder.exists()
 
 
-def test_to_stop_all_of_no_grids_is_done_already() -> None:
+def test_to_stop_where_no_grid_is_is_done_already() -> None:
     """
-    Scripts end with it.
+    Scripts end with it. One that was named, and is not there, may be misspelt.
     """
-    assert (0, {"stopped": []}) == ((done := cachegrid("down", "--all", "--json")).code, done.told)
+    for words in (["down"], ["down", "--all"]):
+        assert (0, {"stopped": []}) == ((done := here(*words, "--json")).code, done.told)
+    assert 3 == here("down", "--name", "shpo").code
 
 
 @pytest.mark.parametrize(

@@ -123,8 +123,7 @@ def test_the_only_grid_needs_no_name() -> None:
     assert (3, "") == (done.code, done.out)
     assert "there is no grid 'default' on this host, but: only; say which one to stop with --name, or --all" in done.err
     assert "grid only is stopped\n" == cachegrid("down", "--name", "only").out
-    assert 3 == (done := cachegrid("down")).code
-    assert "no grid runs on this host" in done.err
+    assert (0, "no grid is there\n") == ((done := cachegrid("down")).code, done.out)
 
 
 def test_a_second_down_stops_no_other_grid() -> None:
@@ -183,6 +182,7 @@ def test_a_dead_member_is_shown_and_up_starts_it_again() -> None:
     healed = cachegrid("up", "--members", "1", "--replicas", "1", "--json").told
     assert (False, True) == (healed["started"], healed["whole"])
     assert [f"127.0.0.1:{replica['port']}"] == healed["revived"]
+    assert [] == healed["emptied_slots"]
     assert [] == cachegrid("up", "--members", "1", "--replicas", "1", "--json").told["revived"]
 
 
@@ -244,6 +244,18 @@ def test_a_grid_whose_members_all_died_is_not_there() -> None:
     assert "does not run any more: all its members (1) are dead, and its entries lost" in done.err
     assert "start it anew with: cachegrid up --members 1 --replicas 0\n" in done.err
     assert "the one before it had died" in cachegrid("up", "--members", "1", "--replicas", "0").out
+
+
+def test_a_grid_that_died_whole_needs_no_shape_said() -> None:
+    """`up` has it again as it was, its memory limit too; one of one member is none that somebody asked for."""
+    for owners, replicas, expected in ((2, 0, ["owner"] * 2), (1, 0, ["owner"] * 3 + ["replica"] * 3)):
+        up = cachegrid("up", "--members", str(owners), "--replicas", str(replicas), "--memory", "64MB", "--json").told
+        for member in up["members"]:
+            os.kill(member["pid"], signal.SIGKILL)
+        again = cachegrid("up", "--json").told
+        assert expected == [member["role"] for member in again["members"]]
+        assert (owners > 1) == (64_000_000 == sum(member["memory_limit_bytes"] for member in again["members"]))
+        cachegrid("down", "--purge")
 
 
 def test_a_grid_that_was_kept_on_disk_needs_no_shape_said() -> None:

@@ -79,7 +79,7 @@ def test_what_cannot_be_done_is_said_in_one_line() -> None:
         (("remove", addresses()[0]), 4, r"last owner of grid 'default': `cachegrid down` ends the grid"),
         (("remove", "nowhere:1"), 2, r"member is 'nowhere:1'; it must be one of"),
         (("failover", addresses()[0]), 4, r"has no replica that could take over"),
-        (("restart",), 2, r"--rolling"),
+        (("restart",), 2, r"--rolling has to be said: members restart one by one"),
         (("restart", "--rolling"), 4, r"--force"),
         (("add", "--count", "0"), 2, r"--count"),
     ):
@@ -99,6 +99,9 @@ def test_a_grid_is_healed_and_its_members_replaced() -> None:
     assert (0, 3, "") == (replaced.code, len(replaced.told["steps"]), replaced.err)
     assert "nothing to do\n" == here("heal").out
     kill(state, 1)
+    lost = "8,192 of 16,384 slots (50%: 8192-16383)"
+    assert f"nobody has the entries of {lost}: they are lost\n" in here("status").out
+    assert f"bring {lost} back empty: " in here("heal", "--dry-run").out
     shutil.rmtree(state.member(1).folder)
     left = here("heal")
     assert (1, "cachegrid: 8,192 slots have no owner: --assign gives them to owners, without what was in them\n") == (

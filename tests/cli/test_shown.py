@@ -50,7 +50,8 @@ def test_the_summary_counts_what_lives_and_says_what_is_missing() -> None:
     """
     Entries are counted once, at their owners.
     """
-    assert "1 owner, 1 replica, 1,200 entries, 5.0 MB" == show.summary([OWNER, REPLICA])
+    copied = replace(REPLICA, memory_bytes=4_000_000)
+    assert "1 owner, 1 replica, 1,200 entries, 5.0 MB and 4.0 MB in copies" == show.summary([OWNER, copied])
     hurt = [replace(OWNER, slots=16000), DEAD]
     assert "1 owner, 0 replicas, 1,200 entries, 5.0 MB, 1 dead, 384 of 16,384 slots without an owner" == show.summary(
         hurt
@@ -103,13 +104,13 @@ def test_on_one_host_the_owner_is_named_by_its_port() -> None:
     assert re.search(r"127\.0\.0\.1:27001 +replica +up +:27000 .* 123456", text)
 
 
-def test_the_summary_tells_the_limit_if_every_member_has_one() -> None:
+def test_the_summary_tells_the_limit_if_every_owner_has_one() -> None:
     """
-    All members together, replicas too.
+    As it was said to `up`: all owners together, without replicas.
     """
-    limited = [replace(member, memory_limit_bytes=50_000_000) for member in (OWNER, REPLICA)]
-    assert "5.0 MB of 100.0 MB" in show.summary(limited)
-    assert "of 100.0 MB" not in show.summary([limited[0], REPLICA])
+    limited = [replace(member, memory_limit_bytes=50_000_000) for member in (OWNER, replace(OWNER, port=1), REPLICA)]
+    assert "10.0 MB of 100.0 MB" in show.summary(limited)
+    assert "of 100.0 MB" not in show.summary([limited[0], OWNER])
 
 
 def test_what_up_tells_can_be_copied() -> None:
@@ -157,6 +158,7 @@ def test_totals_leave_out_the_dead_and_count_entries_once() -> None:
     """
     told = totals.of_members([OWNER, REPLICA, DEAD])
     assert (3, 1, 1200, 0.9) == (told["members"], told["dead"], told["entries"], told["hit_ratio"])
+    assert (5_000_000, 0) == (told["memory_bytes"], told["memory_of_copies_bytes"])
 
 
 def test_a_cache_is_sampled() -> None:

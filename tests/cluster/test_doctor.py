@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from cachegrid._core.durability import Durability
-from cachegrid.cluster.doctor import members, settings
+from cachegrid.cluster.doctor import members, plain, settings
 from cachegrid.cluster.doctor.checks import CHECKS, findings, is_well
 from cachegrid.cluster.doctor.facts import Badness, Examined, Finding, HostReport, MemberReport
 
@@ -51,7 +51,7 @@ def member(id_: str) -> MemberReport:
         view=VIEW,
         skew=0.001,
         blur=0.001,
-        starts=1,
+        deaths=1,
     )
 
 
@@ -99,7 +99,8 @@ PROBLEM, WARNING, NOTE = Badness
 
 BROKEN: list[tuple[str, Badness, Examined, str]] = [
     ("dead-member", PROBLEM, changed(WELL, "r1", silence="cannot be reached"), "10.0.0.3:7004"),
-    ("dead-member", PROBLEM, changed(WELL, "r1", silence="says nothing", has_process=True), "10.0.0.3:7004"),
+    ("dead-member", PROBLEM, changed(WELL, "r1", silence="says nothing", process=1), "10.0.0.3:7004"),
+    ("lost-entries", PROBLEM, changed(changed(WELL, "r1", silence="gone"), "o1", silence="gone"), "10.0.0.2:7001"),
     ("lost-slots", PROBLEM, changed(WELL, "o1", slots=(range(5_461, 10_922),)), ""),
     ("cut-off", PROBLEM, changed(WELL, "o1", health={"cluster_state": "fail"}), "10.0.0.2:7001"),
     ("disagreement", WARNING, changed(WELL, "r2", view={**VIEW, "o0": ("o1", ())}), "10.0.0.1:7005"),
@@ -115,7 +116,7 @@ BROKEN: list[tuple[str, Badness, Examined, str]] = [
     ("clock-skew", WARNING, changed(WELL, "o2", skew=-1.5), "10.0.0.3:7002"),
     ("clock-skew", PROBLEM, changed(WELL, "o2", skew=90.0), "10.0.0.3:7002"),
     ("memory", WARNING, with_info("o0", {"used_memory": str(GIB - 1)}), "10.0.0.1:7000"),
-    ("restarts", WARNING, changed(WELL, "o0", starts=3), "10.0.0.1:7000"),
+    ("restarts", WARNING, changed(WELL, "o0", deaths=2), "10.0.0.1:7000"),
     ("connections", WARNING, with_info("o0", {"connected_clients": "9000"}), "10.0.0.1:7000"),
     ("unsaved", PROBLEM, with_info("o0", {"aof_last_write_status": "err"}), "10.0.0.1:7000"),
     ("eviction-policy", PROBLEM, with_settings("o0", {"maxmemory-policy": "allkeys-lru"}), "10.0.0.1:7000"),
@@ -172,7 +173,8 @@ def test_every_check_is_shown_to_find_something() -> None:
     told = {check for check, *_ in BROKEN}
     for check in CHECKS:
         assert any(each.check in told for *_, grid, _ in BROKEN for each in check(grid)), check.__name__
-    assert len(CHECKS) == len({*members.CHECKS, *settings.CHECKS})
+    assert len(CHECKS) == len({*members.CHECKS, *settings.CHECKS, *plain.CHECKS})
+    assert {row.check for row in plain.ROWS} <= told
 
 
 def test_the_worst_comes_first() -> None:
@@ -220,17 +222,17 @@ def test_a_clock_that_may_only_seem_to_be_wrong_is_not_told_of() -> None:
 def test_a_dead_owner_is_told_of_once() -> None:
     """What it would have said, nobody knows."""
     dead = changed(
-        WELL, "o0", silence="does not answer", info={}, settings=None, health={}, view={}, skew=None, starts=0
+        WELL, "o0", silence="does not answer", info={}, settings=None, health={}, view={}, skew=None, deaths=0
     )
     assert ["dead-member"] == [each.check for each in findings(dead)]
 
 
 def test_who_is_dead_and_who_stands_still_are_two_findings() -> None:
     """What to do is not the same."""
-    grid = changed(changed(WELL, "r1", silence="says nothing", has_process=True), "r2", silence="cannot be reached")
-    dead, still = found("dead-member", grid)
+    grid = changed(changed(WELL, "r1", silence="says nothing", process=1), "r2", silence="cannot be reached")
+    still, dead = found("dead-member", grid)
     assert ("cannot be reached", "says nothing, and its process is there") == (dead.what, still.what)
-    assert ("cachegrid heal starts it again", True) == (dead.advice, "SIGSTOP" in still.advice)
+    assert ("cachegrid heal --name a starts it again", True) == (dead.advice, "kill -9 1" in still.advice)
 
 
 def test_one_server_is_no_cluster_and_needs_no_slots() -> None:
@@ -240,3 +242,40 @@ def test_one_server_is_no_cluster_and_needs_no_slots() -> None:
     assert [("no-replica", NOTE)] == [(each.check, each.badness) for each in findings(grid)]
     copied = replace(grid, members=(replace(alone, info={**INFO, "connected_slaves": "1"}),))
     assert [] == findings(copied)
+
+
+OPTIONS = "--name a --members 3 --replicas 0 --persist"
+LONE = replace(changed(changed(WELL, "r0", follows="o1"), "r1", silence="gone"), options=OPTIONS)
+REDIS = replace(
+    WELL,
+    members=tuple(
+        replace(one, info={name: said for name, said in INFO.items() if name != "valkey_version"})
+        for one in WELL.members
+    ),
+)
+OLDER = with_info("o0", {"valkey_version": "9.0.1"})
+ADVICE: list[tuple[str, Examined, str]] = [
+    ("no-replica", LONE, "cachegrid heal --name a makes"),
+    ("no-replica", replace(LONE, is_spread=True), "cachegrid up on hosts"),
+    ("no-replica", replace(LONE, host=None), "give each owner"),
+    ("no-replica", replace(LONE, replicas=0), "cachegrid up --name a --members 3 --replicas 1 --persist, "),
+    ("dead-member", replace(LONE, is_spread=True), "cachegrid up on its host"),
+    ("dead-member", replace(LONE, host=None), "start it again where it runs"),
+    ("copies-together", changed(WELL, "r0", host="10.0.0.1"), "cachegrid heal"),
+    ("memory", with_info("o0", {"used_memory": str(GIB)}), "cachegrid add --name a"),
+    ("no-limit", replace(with_info("o0", {"maxmemory": "0"}), is_spread=True), "cachegrid join with --memory SIZE"),
+    ("one-host", ONE_HOST, "cachegrid up --host"),
+    ("one-host", replace(ONE_HOST, host=None), "run members on others"),
+    ("old-server", replace(REDIS, options=OPTIONS), "--replicas 0 --persist --server PROGRAM, "),
+    ("old-server", replace(REDIS, is_spread=True), "a new grid with --server PROGRAM on all hosts"),
+    ("old-server", replace(REDIS, host=None), "put in Valkey 9 or newer there"),
+    ("mixed-versions", OLDER, "cachegrid restart --rolling --server PROGRAM --name a"),
+    ("mixed-versions", replace(OLDER, host=None), "there, replicas first"),
+    ("durability", replace(LONE, caches={"c": Durability(disk=True)}), "cachegrid down --name a, cachegrid up"),
+]
+
+
+@pytest.mark.parametrize(("check", "grid", "says"), ADVICE, ids=[f"{one}-{at}" for at, (one, *_) in enumerate(ADVICE)])
+def test_what_to_do_is_what_the_grid_takes(check: str, grid: Examined, says: str) -> None:
+    """It is not the same for a grid of this host, one of several hosts, and one that others run."""
+    assert says in found(check, grid)[-1].advice

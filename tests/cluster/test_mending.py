@@ -6,15 +6,18 @@ import os
 import shutil
 import subprocess
 import sys
+from functools import partial
 
 import pytest
 
-from cachegrid.cluster import Operation, Way, find, heal, lost_slots, remove, replace
+from cachegrid.cluster import Operation, Way, add, find, heal, lost_slots, remove, replace, restart, standstill
+from cachegrid.cluster.agreement import rows_seen
 from cachegrid.cluster.presence import pid_of
 from cachegrid.cluster.state import Phase
 from cachegrid.errors import GridError
 from cachegrid.testing.loopback import LoopbackGrid
 from tests.cluster.user import User
+from tests.engines import servers
 
 pytestmark = [pytest.mark.grid, pytest.mark.slow]
 
@@ -40,6 +43,11 @@ def test_members_are_replaced_under_load() -> None:
         assert (True, before.shape) == (is_whole(grid), after.shape)
         assert [("owner", 8192)] * 2 + [("replica", 0)] * 2 == [(f.role, f.slots) for f in grid.members()]
         assert after == grid.restart() == find("loopback", root=grid.root)
+
+
+def _interrupted(what: str, *_: int) -> None:
+    if what == "restarted":
+        raise KeyboardInterrupt
 
 
 KILLED_AT = """
@@ -91,16 +99,54 @@ def test_what_is_dead_or_gone_is_made_anew() -> None:
         assert is_whole(grid)
 
 
-def test_an_owner_whose_files_are_gone_comes_back_as_a_replica() -> None:
+@pytest.mark.parametrize("kind", ["valkey", "redis"])
+def test_an_owner_whose_files_are_gone_comes_back_as_a_replica(kind: str) -> None:
     """
-    Of the one that takes over from it, which has none then.
+    Of the one that takes over from it, which has none then. Others know it that it does not know.
     """
-    with LoopbackGrid() as grid:
+    with LoopbackGrid(server=servers.redis() if kind == "redis" else None) as grid:
         dead = grid.kill(0)
         shutil.rmtree(dead.folder)
-        heal("loopback", root=grid.root)
+        heal("loopback", root=grid.root, way=Way(timeout=15.0))
         assert ["owner"] * 3 + ["replica"] * 3 == sorted(member.role for member in grid.reread().members)
         assert [5461, 5461, 5462] == sorted(facts.slots for facts in grid.members() if facts.role == "owner")
+        assert is_whole(grid)
+
+
+def test_one_that_could_not_be_brought_back_is_brought_back_as_what_it_was() -> None:
+    """
+    Also where a run before has failed half-way; and an owner of nothing becomes a replica, where one is missing.
+    """
+    told: list[Operation] = []
+    with LoopbackGrid(owners=2) as grid:
+        shutil.rmtree(grid.kill(3).folder)
+        with pytest.raises(KeyboardInterrupt):
+            heal("loopback", root=grid.root, way=Way(progress=_interrupted))
+        assert [True, False] == [grid.reread().member(index).folder.exists() for index in (2, 3)]
+        heal("loopback", root=grid.root)
+        assert ["owner", "owner", "replica", "replica"] == [member.role for member in grid.reread().members]
+        with grid.admin(3) as admin:
+            admin.run("CLUSTER", "RESET", "SOFT")
+        grid.wait_for(lambda: rows_seen(grid.state)[grid.state.member(3).id].is_owner)
+        heal("loopback", root=grid.root, way=Way(tell=told.append))
+        assert (f"let {grid.state.member(3).address} copy {grid.state.member(1).address}",) == told[0].steps
+        assert [8192, 8192, 0, 0] == [facts.slots for facts in grid.members()]
+        assert is_whole(grid)
+
+
+def test_one_that_stands_still_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    At once, with its process and what to do: nothing that changes members begins, and they are as they were.
+    """
+    monkeypatch.setattr(standstill, "PATIENCE", 0.3)
+    with LoopbackGrid(owners=1) as grid:
+        still = grid.pause(1)
+        says = rf"{still.address} does not answer.*`kill -CONT {still.pid}`.*`kill -9 {still.pid}`.*`cachegrid heal`"
+        for act in (heal, partial(replace, member=still.address), partial(remove, member=still.address), add, restart):
+            with pytest.raises(GridError, match=says):
+                act("loopback", root=grid.root)
+        grid.resume(1)
+        heal("loopback", root=grid.root)
         assert is_whole(grid)
 
 
@@ -113,11 +159,14 @@ def test_slots_without_an_owner_are_told_and_given_away() -> None:
         grid.kill(1)
         with pytest.raises(GridError, match="cachegrid heal"):
             replace("loopback", grid.state.member(1).address, root=grid.root)
+        heal("loopback", root=grid.root, way=Way(is_rehearsal=True, tell=told.append))
+        assert "bring 8,192 of 16,384 slots (50%: 8192-16383) back empty" in told.pop().steps[1]
         shutil.rmtree(grid.state.member(1).folder)
         heal("loopback", root=grid.root)
         assert [range(8192, 16384)] == lost_slots(grid.reread())
         heal("loopback", root=grid.root, way=Way(tell=told.append))
-        assert "leave 8,192 slots without an owner" in told[0].steps[0]
+        (leave,) = told[0].steps
+        assert "leave 8,192 slots without an owner" in leave
         heal("loopback", root=grid.root, assign=True)
         assert [] == lost_slots(grid.reread())
         assert [8192, 8192] == [facts.slots for facts in grid.members()]

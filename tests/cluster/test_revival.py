@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
 import subprocess
 import sys
@@ -13,8 +14,10 @@ from types import SimpleNamespace
 
 import pytest
 
+import cachegrid
 from cachegrid.cluster import embedded, find, kill, members, start, stop
 from cachegrid.cluster.admin import Admin, connect_to
+from cachegrid.cluster.launch import Launch
 from cachegrid.cluster.presence import pid_of
 from cachegrid.cluster.state import GridState, names
 from cachegrid.cluster.view import node_rows
@@ -101,6 +104,27 @@ def test_a_grid_on_disk_is_not_started_in_another_shape() -> None:
     assert 1 == len(embedded().members)
 
 
+@pytest.mark.parametrize("has_files", [True, False])
+def test_a_grid_that_died_whole_comes_back_in_its_shape(has_files: bool, caplog: pytest.LogCaptureFixture) -> None:  # noqa: FBT001
+    """
+    Without its entries, which is logged, and rather than that another grid is taken for it, or one member for it all.
+    """
+    before = start(owners=2, replicas=1, memory=64 << 20)
+    start("other", owners=1, replicas=0)
+    crash(before)
+    if not has_files:
+        shutil.rmtree(before.member(1).folder)
+    with cachegrid.connect() as grid:
+        assert "default" == grid.name
+        assert [("owner", 8192)] * 2 + [("replica", 0)] * 2 == [(each.role, each.slots) for each in grid.members()]
+    after = embedded()
+    assert (before.shape, before.full_url) == (after.shape, after.full_url)
+    assert has_files == (before.member(0).id == after.member(0).id)
+    assert ["all members of grid 'default' had died"] == [
+        record.getMessage().partition(",")[0] for record in caplog.records
+    ]
+
+
 def test_a_grid_on_disk_needs_its_ports() -> None:
     """
     Clients know them. The error says which one is taken, and the entries stay.
@@ -140,6 +164,18 @@ def test_a_full_disk_is_named_beside_what_the_log_says(monkeypatch: pytest.Monke
     monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=0))
     with pytest.raises(StartFailed, match=r"the disk of \S+ is full; its log ends: .*(?i:aof)"):
         embedded()
+
+
+def test_what_a_server_always_says_is_no_reason() -> None:
+    """
+    Only that it does not answer, and nothing of its log, is told of a member that stands still.
+    """
+    with LoopbackGrid(owners=1, replicas=0) as grid:
+        still = grid.pause(0)
+        still.log.write_text("7:M 22 Nov 2026 10:00:00.000 # Missing implement of connection type tls\n")
+        with pytest.raises(StartFailed) as raised, Launch(grid.state, deadline=0.0) as launch:
+            launch.wait_whole()
+        assert str(raised.value).endswith(f"was not ready in time (member {still.address} does not answer)")
 
 
 def test_who_owned_last_owns_again() -> None:

@@ -14,10 +14,12 @@ from hypothesis import strategies as st
 
 import cachegrid
 from cachegrid.cluster import running
+from cachegrid.cluster.operation import unfinished
 from cachegrid.cluster.plan import MemberTls, Shape
 from cachegrid.cluster.state import (
     GridState,
     MemberState,
+    Phase,
     Stage,
     checked_name,
     load,
@@ -59,6 +61,17 @@ def state(tmp_path: Path) -> GridState:
         created=1.5,
         machine="here",
     )
+
+
+def test_what_goes_on_with_something_unfinished_is_what_the_grid_takes(state: GridState) -> None:
+    """
+    Members of a grid across hosts go with their host, and come by `heal`.
+    """
+    coming, going = state.members
+    begun = replace(state, members=(replace(coming, phase=Phase.JOINING), replace(going, phase=Phase.LEAVING)))
+    for is_spread, expected in ((False, ["add", f"remove {going.address}"]), (True, ["heal", "leave"])):
+        told = unfinished(replace(begun, spread=is_spread))
+        assert expected == [line.partition("go on with: cachegrid ")[2] for line in told]
 
 
 def test_what_is_saved_is_loaded(state: GridState) -> None:

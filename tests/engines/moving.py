@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+
+from cachegrid.cluster.view import node_rows
+from cachegrid.engines.valkey.facts import NodeRow
 from cachegrid.engines.valkey.slots import Endpoint, slot_of
 from cachegrid.testing.loopback import LoopbackGrid
 
-__all__ = ["Move", "move_at_once", "owned_by"]
+__all__ = ["Move", "addresses_of", "move_at_once", "owned_by"]
 
 
 class Move:
@@ -14,7 +18,7 @@ class Move:
     def __init__(self, grid: LoopbackGrid, address: bytes) -> None:
         self._grid = grid
         self.slot = slot_of(address)
-        grid.wait_for(lambda: len(self._claimants()) == 1)  # an earlier move is over for everybody
+        grid.wait_for(self._is_settled)
         self.source = self._claimants()[0]
         owners = {member.port for member in grid.members() if member.role == "owner"}
         members = grid.state.members
@@ -49,7 +53,7 @@ class Move:
         """Carry over what is left; from now on the old owner sends everybody to the new one (MOVED)."""
         self.carry()
         self._hand_over()
-        self._grid.wait_for(self._is_agreed)
+        self._grid.wait_for(lambda: self._claimants() == [self.target])
 
     def errors(self, index: int, word: str) -> int:
         """How often a member has answered with an error of a kind."""
@@ -57,28 +61,29 @@ class Move:
             counted = admin.facts("errorstats").get(f"errorstat_{word}", "count=0")
         return int(counted.removeprefix("count="))
 
+    def _is_settled(self) -> bool:
+        """
+        Whether an earlier move is over, and everybody has heard of everybody's epoch.
+
+        The epoch that the new owner takes has to be newer than all others. Else what the old one said of itself before
+        it was told may arrive at any time after the move, and count for more: each would name the other for ever.
+        """
+        views = [self._rows(member.index) for member in self._grid.state.members]
+        is_known = len({frozenset((row.id, row.epoch) for row in view.values()) for view in views}) == 1
+        return is_known and len(self._claimants()) == 1
+
     def _hand_over(self) -> None:
         everybody = (member.index for member in self._grid.state.members)
         for index in dict.fromkeys([self.target, self.source, *everybody]):
             self._set(index, "NODE", self._id(self.target))
 
-    def _is_agreed(self) -> bool:
-        """
-        Whether the new owner takes itself for it, and nobody else does.
-
-        It may not: what the old owner said of itself before it was told may arrive after that, and count for more where
-        its epoch is newer than any that the new one knew. Then nobody would own the slot, and that is mended here.
-        """
-        if self._claimants() == [self.target]:
-            return True
-        if not self._claimants():
-            self._set(self.target, "IMPORTING", self._id(self.source))  # so that it takes a newer epoch
-            self._hand_over()
-        return False
-
     def _claimants(self) -> list[int]:
         """The members that take themselves for the owner."""
         return [one.index for one in self._grid.state.members if self.slot in owned_by(self._grid, one.index)]
+
+    def _rows(self, index: int) -> dict[str, NodeRow]:
+        with self._grid.admin(index) as admin:
+            return node_rows(admin)
 
     def _id(self, index: int) -> str:
         return self._grid.state.members[index].id
@@ -103,3 +108,9 @@ def owned_by(grid: LoopbackGrid, index: int) -> set[int]:
         row = next(row for row in admin.text("CLUSTER", "NODES").splitlines() if "myself" in row)
     spans = [span.partition("-") for span in row.split()[8:] if not span.startswith("[")]
     return {slot for first, _, last in spans for slot in range(int(first), int(last or first) + 1)}
+
+
+def addresses_of(grid: LoopbackGrid, index: int, count: int = 1) -> list[bytes]:
+    """Addresses that a member owns."""
+    numbered = (b"cg:owned:%d" % number for number in itertools.count())
+    return list(itertools.islice((one for one in numbered if index == grid.owner_of(one)), count))

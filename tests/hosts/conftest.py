@@ -6,7 +6,15 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.hosts import forking
 from tests.hosts.namespaces import Network, missing, network
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _forking() -> Iterator[None]:
+    """What commands are children of does not outlive the tests."""
+    yield
+    forking.end()
 
 
 @pytest.fixture

@@ -40,6 +40,10 @@ class Hosted:
         """The environment of a user on that host."""
         return {"CACHEGRID_STATE": str(self.folder / f"host{host.number}"), **self._environ}
 
+    def use_server(self, program: Path) -> None:
+        """Let members that are started from now on be of that program."""
+        self._environ["CACHEGRID_SERVER"] = str(program)
+
     def tried(self, host: Host, *words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
         """The command on a host, which may fail."""
         return host.run(sys.executable, "-m", "cachegrid", *words, environ=self.environ(host), stdin=stdin)

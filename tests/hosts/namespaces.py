@@ -19,6 +19,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from tests.hosts import forking
+
 __all__ = ["Host", "Network", "missing", "network"]
 
 NAMES = itertools.count(1)
@@ -57,6 +59,8 @@ class Host:
     ) -> subprocess.CompletedProcess[str]:
         """Run a command to its end; nothing is raised for its exit code."""
         whole = {**os.environ, **(environ or {})}
+        if words[0] == sys.executable:
+            return forking.run(self.namespace, words[1:], whole, stdin, timeout)
         return subprocess.run(
             self.command(*words), env=whole, input=stdin, capture_output=True, text=True, timeout=timeout, check=False
         )

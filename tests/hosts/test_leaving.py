@@ -112,6 +112,10 @@ def test_what_a_host_had_that_is_gone_for_good_is_given_to_others(hosted: Hosted
     """
     first, second = hosted.net.hosts
     grown(hosted, "64MB")
+    hosted.run(first, "set", "prices", "sku-0", "0")
+    refused = hosted.tried(second, "down")
+    assert (4, True) == (refused.returncode, "would be lost, as no other host has a copy" in refused.stderr)
+    assert hosted.is_whole(first)
     hosted.lose(second)
     left = hosted.tried(first, "heal")
     assert (1, True) == (left.returncode, "8,192 slots have no owner that answers: --assign" in left.stderr)

@@ -101,6 +101,9 @@ def down(
         bool, typer.Option("--purge", help="Remove also what --persist kept on disk, and forget ports and password.")
     ] = False,
     every: Annotated[bool, typer.Option("--all", help="All grids of this user on this host.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Though an owner has no copy on another host, and its entries are lost.")
+    ] = False,
     config: Config = None,
     as_json: Json = False,
 ) -> None:
@@ -110,7 +113,7 @@ def down(
     Its ports and its password are kept, so that programs go on when it is started again. Of a grid that is on other
     hosts, too, only the members of this one are stopped, their owners handing over first; see also `leave`.
     """
-    from cachegrid.cli.reach import name_to_stop
+    from cachegrid.cli.reach import names_to_stop
     from cachegrid.cluster import stop
     from cachegrid.cluster.identity import remembered
     from cachegrid.cluster.state import names, state_root
@@ -119,9 +122,9 @@ def down(
     there = names(state_root())
     known = {*there, *(remembered(state_root()) if purge else [])}
     stopped, failed = [], False
-    for chosen in sorted(known) if every else [name_to_stop(name, config, purge=purge)]:
+    for chosen in sorted(known) if every else names_to_stop(name, config, purge=purge):
         try:
-            stop(chosen, purge=purge)
+            stop(chosen, purge=purge, force=force)
             stopped.append(chosen)
         except GridError as error:
             if not every:
@@ -167,6 +170,7 @@ def status(
     Their roles, slots, entries, memory, how far replicas lag behind their owners, and who is dead.
     """
     from cachegrid.cli import show
+    from cachegrid.cluster.loss import emptied_slots, share_text
 
     known, where, facts, state = _looked_at(url, name, config)
     whole = show.is_whole(facts)
@@ -179,6 +183,8 @@ def status(
         out.print(show.members_table(facts, out.width))
         if state and not all(member.up for member in facts):
             out.print(_again(state, facts), soft_wrap=True)
+            if gone := emptied_slots(state):
+                out.print(f"nobody has the entries of {share_text(gone)}: they are lost", soft_wrap=True)
         for line in [*begun, *(_risk(state, facts) if state else [])]:
             out.print(line, soft_wrap=True)
     if check and not whole:

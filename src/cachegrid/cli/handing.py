@@ -26,7 +26,7 @@ def failover_elsewhere(
     after = grid.contacts
     if not dry_run:
         with ending_cleanly():
-            after = failover_at(grid.contacts, heir, owner)
+            after = failover_at(grid.contacts, heir)
     seconds = time.monotonic() - begun
     if as_json:
         rows = [

@@ -213,7 +213,7 @@ def _token(file: str | None) -> str:
     if said := os.environ.get(TOKEN):
         return said
     if not sys.stdin.isatty():
-        raise ConfigError("--token-file", "", f"said, or {TOKEN} set: nobody can be asked for the token here")
+        raise ConfigError.unsaid("--token-file", f"{TOKEN} is not set, and nobody can be asked for the token here")
     import getpass
 
     return getpass.getpass("token: ")

@@ -135,6 +135,9 @@ def heal(
     assign: Annotated[
         bool, typer.Option("--assign", help="Give slots without an owner to owners; what was in them is lost.")
     ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Assign though most owners, on other hosts, do not answer: they are lost.")
+    ] = False,
     url: NoUrl = None,
     name: Name = None,
     config: Config = None,
@@ -151,9 +154,8 @@ def heal(
     from cachegrid.cluster import lost_slots
 
     chosen = _name("heal", name, config, url)
-    state = _operate(
-        chosen, partial(begin, chosen, assign=assign), "is as whole as it can be", dry_run=dry_run, as_json=as_json
-    )
+    act = partial(begin, chosen, assign=assign, force=force)
+    state = _operate(chosen, act, "is as whole as it can be", dry_run=dry_run, as_json=as_json)
     if not dry_run and (lost := sum(map(len, lost_slots(state)))):
         whom = "no owner that answers" if state.spread else "no owner"
         fail(f"{lost:,} slots have {whom}: --assign gives them to owners, without what was in them")
@@ -184,9 +186,8 @@ def restart(
     from cachegrid.errors import ConfigError
 
     if not rolling:
-        raise ConfigError(
-            "--rolling", "", "said: down and up restart all at once, and keep entries only with --persist"
-        )
+        why = "members restart one by one then; all at once, by down and up, entries are kept only with --persist"
+        raise ConfigError.unsaid("--rolling", why)
     chosen = _name("restart", name, config, url)
     act = partial(begin, chosen, server=server, force=force, fast=fast)
     _operate(chosen, act, "is restarted", dry_run=dry_run, as_json=as_json)

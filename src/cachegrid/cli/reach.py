@@ -20,7 +20,7 @@ from cachegrid.errors import ConfigError, GridNotFound
 if TYPE_CHECKING:
     from cachegrid._sio.grid import SyncGrid
 
-__all__ = ["local_state", "name_to_stop", "reached", "said", "url_of"]
+__all__ = ["local_state", "names_to_stop", "reached", "said", "url_of"]
 
 NONE = "no grid runs on this host; start one with: cachegrid up"
 
@@ -82,20 +82,20 @@ def _dead(state: GridState) -> str:
     return f"does not run any more: all its members ({len(state.members)}) are dead, and its entries lost"
 
 
-def name_to_stop(name: str | None, config: str | None, *, purge: bool) -> str:
+def names_to_stop(name: str | None, config: str | None, *, purge: bool) -> list[str]:
     """
-    The name of the grid to stop: the one that was said, else the default one.
+    The name of the grid to stop: the one that was said, else the default one; none where there is no grid at all.
 
-    Raises GridNotFound if that is not there: another one, though it were the only one, may be in somebody's use. With
-    `purge` one that is only remembered is there, too.
+    Raises GridNotFound if only others are there: another one, though it were the only one, may be in somebody's use.
+    With `purge` one that is only remembered is there, too.
     """
     if said := load_settings(None, name, config).name:
-        return said
+        return [said]
     found = names(state_root())
     if DEFAULT_NAME in found or (purge and DEFAULT_NAME in remembered(state_root())):
-        return DEFAULT_NAME
+        return [DEFAULT_NAME]
     if not found:
-        raise GridNotFound(NONE)
+        return []
     raise GridNotFound(
         f"there is no grid {DEFAULT_NAME!r} on this host, but: {', '.join(found)}; "
         "say which one to stop with --name, or --all"
@@ -108,5 +108,5 @@ def _only_name(found: list[str]) -> str:
     if not found:
         raise GridNotFound(NONE)
     if len(found) > 1:
-        raise ConfigError("--name", "", f"said, as there are several grids on this host: {', '.join(found)}")
+        raise ConfigError.unsaid("--name", f"there are several grids on this host: {', '.join(found)}")
     return found[0]

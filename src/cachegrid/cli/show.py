@@ -64,8 +64,10 @@ def summary(members: Sequence[MemberFacts]) -> str:
         counted(len(owners), "owner"),
         counted(len(alive) - len(owners), "replica"),
         counted(sum(owner.entries for owner in owners), "entry"),
-        _memory(alive),
+        _memory(owners),
     ]
+    if copies := sum(member.memory_bytes for member in alive if member not in owners):
+        parts[-1] += f" and {size_text(copies)} in copies"
     if dead := len(members) - len(alive):
         parts.append(f"{dead} dead")
     owned = sum(owner.slots for owner in owners)
@@ -74,10 +76,10 @@ def summary(members: Sequence[MemberFacts]) -> str:
     return ", ".join(parts)
 
 
-def _memory(alive: Sequence[MemberFacts]) -> str:
-    """What the members take, and what they may take if each has a limit."""
-    taken = size_text(sum(member.memory_bytes for member in alive))
-    limits = [member.memory_limit_bytes for member in alive]
+def _memory(owners: Sequence[MemberFacts]) -> str:
+    """What entries take at their owners, and what they may take if each has a limit: `--memory` of `up`."""
+    taken = size_text(sum(member.memory_bytes for member in owners))
+    limits = [member.memory_limit_bytes for member in owners]
     return f"{taken} of {size_text(sum(limits))}" if limits and all(limits) else taken
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cachegrid.cluster import find
+from cachegrid.cluster.loss import emptied_slots, share_text
 from cachegrid.cluster.plan import MemberTls, Shape
 from cachegrid.cluster.presence import pid_of
 from cachegrid.cluster.state import GridState, Stage, load, state_root
@@ -26,6 +27,7 @@ class Started:
     was_up: bool
     revived: Sequence[str] = ()  # the members that were dead while others ran
     has_kept: bool = False  # its entries were on disk
+    emptied: Sequence[range] = ()  # slots of dead members whose entries nobody has
     was_lost: bool = False  # all members of a grid of that name, which kept nothing on disk, had died
 
     @property
@@ -35,6 +37,7 @@ class Started:
             "started": not self.was_up,
             "resumed": self.has_kept,
             "revived": list(self.revived),
+            "emptied_slots": [[span.start, span[-1]] for span in self.emptied],
             "seconds": round(self.seconds, 3),
         }
 
@@ -43,7 +46,8 @@ class Started:
         """For people, behind the grid's name."""
         after = f"after {self.seconds:.2f} s"
         if self.revived:
-            return f"was up; these members were dead and are up again {after}: {', '.join(self.revived)}"
+            lost = f"; the entries of {share_text(self.emptied)} are lost" if self.emptied else ""
+            return f"was up; these members were dead and are up again {after}: {', '.join(self.revived)}{lost}"
         if self.was_up:
             return "was up already"
         if self.has_kept:
@@ -62,12 +66,15 @@ def shape_for(
     is_spread: bool = False,
 ) -> dict[str, Any]:
     """
-    The shape of a grid to start: what was said, else as it is if it was kept on disk, else that of a new one.
+    The shape of a grid to start: what was said, else as it is of one kept on disk or that died, else that of a new one.
 
     One that other hosts can join has one owner on each, if nothing else is said; what is there of it is kept, too.
     """
     state = _there(name)
-    is_kept = state is not None and (state.persist or state.spread) and state.stage is not Stage.STARTING
+    is_kept = state is not None and state.stage is not Stage.STARTING
+    if state is not None and not (state.persist or state.spread):
+        # One that died is started as it was; one of one member, as programs start it, is no shape that was asked for.
+        is_kept = is_kept and len(state.members) > 1 and not any(pid_of(member) for member in state.members)
     shape = state.shape if state is not None and is_kept else Shape(owners=1 if is_spread else 3)
     return {
         "owners": shape.owners if members is None else members,
@@ -99,12 +106,14 @@ def started(name: str, begin: Callable[[], GridState]) -> Started:
     kept = _kept(name)
     before = find(name) if kept else None
     dead = [member.address for member in before.members if not pid_of(member)] if before else []
+    emptied = emptied_slots(before) if before and dead else []
     state = begin()
     return Started(
         state=state,
         seconds=time.monotonic() - begun,
         was_up=before is not None,
         revived=dead,
+        emptied=emptied,
         has_kept=kept is not None and before is None and kept.persist,
         was_lost=kept is not None and before is None and not kept.persist,
     )

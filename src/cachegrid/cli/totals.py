@@ -17,12 +17,14 @@ __all__ = ["of_cache", "of_members"]
 def of_members(members: Sequence[MemberFacts]) -> dict[str, float]:
     """What the members counted since they were started; reads of our own bookkeeping are in the hits and misses."""
     alive = [member for member in members if member.up]
+    owners = [member for member in alive if member.role == "owner"]
     hits, misses = sum(member.hits for member in alive), sum(member.misses for member in alive)
     return {
         "members": len(members),
         "dead": len(members) - len(alive),
-        "entries": sum(member.entries for member in alive if member.role == "owner"),
-        "memory_bytes": sum(member.memory_bytes for member in alive),
+        "entries": sum(owner.entries for owner in owners),
+        "memory_bytes": sum(owner.memory_bytes for owner in owners),
+        "memory_of_copies_bytes": sum(member.memory_bytes for member in alive if member not in owners),
         "hits": hits,
         "misses": misses,
         "hit_ratio": round(hits / (hits + misses), 4) if hits + misses else 0.0,

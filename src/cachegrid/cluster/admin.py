@@ -8,14 +8,25 @@ from typing import TYPE_CHECKING, Self
 
 from libvalkey import ProtocolError, Reader, ReplyError, pack_command
 
+from cachegrid.cluster.interrupts import held_back
 from cachegrid.engines.valkey.facts import read_info
-from cachegrid.errors import AccessDenied, ConfigError, EngineError, EngineTimeout, ServerRefused, Unreachable
+from cachegrid.engines.valkey.slots import Endpoint
+from cachegrid.engines.valkey.url import parse
+from cachegrid.errors import (
+    AccessDenied,
+    ConfigError,
+    EngineError,
+    EngineTimeout,
+    ServerRefused,
+    Unreachable,
+    Unsupported,
+)
 
 if TYPE_CHECKING:
-    from cachegrid.cluster.plan import MemberTls
     from cachegrid.cluster.state import GridState, MemberState
+    from cachegrid.engines.valkey.target import Target
 
-__all__ = ["Admin", "Loading", "NotOwner", "connect_to"]
+__all__ = ["Admin", "Loading", "NotOwner", "connect_to", "open_at", "target_of"]
 
 DENIED = ("NOAUTH", "WRONGPASS", "NOPERM")
 ASTRAY = ("MOVED", "ASK", "TRYAGAIN", "CLUSTERDOWN", "ERR Can not execute a write command while the cluster is down")
@@ -106,37 +117,59 @@ class Admin:
         return kind(f"member {self._where} refuses {command}: {said}", where=self._where)
 
 
-def _secured(sock: socket.socket, files: MemberTls, where: str) -> socket.socket:
-    from cachegrid.engines.valkey.target import TlsFiles
-
+def target_of(state: GridState) -> Target:
+    """How a grid of this user on this host is reached, whether anybody answers or not."""
     # Members are named by address, and the members themselves check the authority alone.
-    trusted = TlsFiles(ca=str(files.ca), cert=str(files.cert), key=str(files.key), verify_host=False)
-    try:
-        return trusted.context().wrap_socket(sock)
-    except ConfigError as error:
-        sock.close()
-        raise Unreachable(f"member {where} cannot be reached: {error}", where=where) from error
-    except BaseException:
-        sock.close()
-        raise
+    return parse(f"{state.full_url}&verify_host=no" if state.tls else state.full_url, timeout=5.0)
 
 
 def connect_to(state: GridState, member: MemberState, *, timeout: float = 1.0) -> Admin:
     """A connection to a member with the grid's password; raises `Unreachable`, `EngineTimeout` or `AccessDenied`."""
-    where = f"{member.host}:{member.port}"
+    where = Endpoint(member.host, member.port)
     try:
-        sock = socket.create_connection((member.host, member.port), timeout)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if state.tls:
-            sock = _secured(sock, state.tls, where)
+        return open_at(target_of(state), where, timeout=timeout)
+    except ConfigError as error:  # TLS files that are gone, or not what they were
+        raise Unreachable(f"member {where} cannot be reached: {error}", where=str(where)) from error
+
+
+def open_at(target: Target, endpoint: Endpoint, *, timeout: float = 1.0) -> Admin:
+    """A connection to what listens there, with the user and password of `target`; raises as `connect_to` does."""
+    with held_back():  # an interrupt would leave a connection that nobody closes
+        admin = Admin(_opened(target, endpoint, timeout), str(endpoint))
+        try:
+            if target.password is not None or target.username:
+                user = [target.username] if target.username else []
+                admin.run("AUTH", *user, target.password or "")
+        except BaseException:
+            admin.close()
+            raise
+    return admin
+
+
+def _opened(target: Target, endpoint: Endpoint, timeout: float) -> socket.socket:
+    where = str(endpoint)
+    try:
+        return _secured(_connected(endpoint, timeout), target, endpoint)
     except TimeoutError as error:
         raise EngineTimeout(f"member {where} does not answer", where=where) from error
     except OSError as error:
         raise Unreachable(f"member {where} cannot be reached: {error}", where=where) from error
-    admin = Admin(sock, where)
+
+
+def _connected(endpoint: Endpoint, timeout: float) -> socket.socket:
+    if not endpoint.port:
+        raise Unsupported(f"{endpoint} is a socket of one server, and no grid: say host:port", where=str(endpoint))
+    sock = socket.create_connection(endpoint, timeout)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return sock
+
+
+def _secured(sock: socket.socket, target: Target, endpoint: Endpoint) -> socket.socket:
     try:
-        admin.run("AUTH", state.password)
+        if target.context is None:
+            return sock
+        name = endpoint.host if target.tls and target.tls.verify_host else None
+        return target.context.wrap_socket(sock, server_hostname=name)
     except BaseException:
-        admin.close()
+        sock.close()
         raise
-    return admin

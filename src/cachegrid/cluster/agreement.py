@@ -13,7 +13,7 @@ from cachegrid.cluster.view import node_rows
 from cachegrid.engines.valkey.facts import NodeRow
 from cachegrid.errors import EngineError, EngineTimeout, ServerRefused
 
-__all__ = ["View", "agree", "forget_everywhere", "introduce", "rows_seen", "views", "wait_until"]
+__all__ = ["View", "agree", "forget_everywhere", "introduce", "merged", "rows_seen", "views", "wait_until"]
 
 View = Mapping[str, NodeRow]  # the grid as one member sees it, by member id
 
@@ -35,12 +35,20 @@ def views(state: GridState, *, timeout: float = 1.0) -> dict[int, dict[str, Node
 
 def rows_seen(state: GridState) -> dict[str, NodeRow]:
     """Each member as it sees itself, by its id; one that does not answer as another one sees it."""
-    seen = views(state)
+    return merged({state.member(index).id: view for index, view in views(state).items()})
+
+
+def merged(views: Mapping[str, View]) -> dict[str, NodeRow]:
+    """
+    Each member by its id, as it sees itself where its view is there; else as another one, who knows where it is.
+
+    Of itself a member knows best whether it is an owner or follows one. The views are by the id of who has them.
+    """
     rows: dict[str, NodeRow] = {}
-    for view in seen.values():
-        rows |= {row.id: row for row in view.values() if row.id not in rows}
-    ids = {member.index: member.id for member in state.members}
-    return rows | {ids[index]: view[ids[index]] for index, view in seen.items() if ids[index] in view}
+    for row in (row for view in views.values() for row in view.values() if "handshake" not in row.flags):
+        if row.id not in rows or not rows[row.id].port:
+            rows[row.id] = row
+    return rows | {member: view[member] for member, view in views.items() if member in view}
 
 
 def wait_until(missing: Callable[[], str], timeout: float) -> None:
@@ -104,10 +112,12 @@ def _meet(state: GridState, timeout: float) -> None:
         strangers = list(_strangers(state))
         if strangers and time.monotonic() - told_at > MEET_AGAIN:
             told_at = time.monotonic()
-            for one, other in strangers:
-                if one.phase is not Phase.JOINING:  # those who come are asked in, and do not ask each other
-                    with connect_to(state, one) as admin:
-                        admin.run("CLUSTER", "MEET", other.host, other.port, other.bus_port)
+            # Those who come are asked in, and do not ask each other. One whose files are gone is known, and knows
+            # nobody: from Redis, and Valkey before 8.1, it hears of the others only by a new MEET.
+            pairs = ((other, one) if one.phase is Phase.JOINING else (one, other) for one, other in strangers)
+            for one, other in {(one, other) for one, other in pairs if one.phase is not Phase.JOINING}:
+                with connect_to(state, one) as admin:
+                    admin.run("CLUSTER", "MEET", other.host, other.port, other.bus_port)
         return next((f"{one.address} does not know {other.address}" for one, other in strangers), "")
 
     wait_until(missing, timeout)

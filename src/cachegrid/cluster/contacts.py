@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import socket
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
 from itertools import pairwise
 from typing import Self
 
-from cachegrid.cluster.admin import Admin
+from cachegrid.cluster.admin import Admin, open_at, target_of
+from cachegrid.cluster.agreement import merged
 from cachegrid.cluster.balance import spans
-from cachegrid.cluster.interrupts import held_back
 from cachegrid.cluster.state import GridState
 from cachegrid.cluster.view import node_rows
 from cachegrid.engines.valkey import url
@@ -23,13 +24,13 @@ from cachegrid.errors import (
     AccessDenied,
     ConfigError,
     EngineError,
-    EngineTimeout,
     Unreachable,
     Unsupported,
 )
 
-__all__ = ["Contact", "Contacts", "agreed", "look", "open_admin"]
+__all__ = ["Contact", "Contacts", "agreed", "look"]
 
+AT_ONCE = 16  # members that are asked at the same time
 PATIENCE = 1.0  # seconds for a connection, and for an answer that is not asked to take longer
 LOST = {"fail", "noaddr", "handshake"}  # flags of members that nobody should be sent to
 
@@ -63,12 +64,7 @@ class Contacts:
     @classmethod
     def of_state(cls, state: GridState) -> Self:
         """Those of a grid of this user on this host. Raises an EngineError if none answers."""
-        return cls.of_target(cls.target_of(state))
-
-    @staticmethod
-    def target_of(state: GridState) -> Target:
-        """How a grid of this user on this host is reached, whether anybody answers or not."""
-        return url.parse(_url_of(state), timeout=5.0)
+        return cls.of_target(target_of(state))
 
     @classmethod
     def at_url(cls, text: str) -> Self:
@@ -85,9 +81,13 @@ class Contacts:
         known = dict.fromkeys([*(member.endpoint for member in self.members.values()), *self.target.seeds])
         return type(self)(target=self.target, members=look(self.target, known))
 
+    def without(self, gone: Collection[str]) -> Self:
+        """All members but those of these ids."""
+        return replace(self, members={one: member for one, member in self.members.items() if one not in gone})
+
     def open(self, member: str | Contact, *, timeout: float = PATIENCE) -> Admin:
         """A connection to a member, to be closed by the caller. Raises Unreachable, EngineTimeout or AccessDenied."""
-        return open_admin(self.target, self.of(member).endpoint, timeout=timeout)
+        return open_at(self.target, self.of(member).endpoint, timeout=timeout)
 
     def of(self, member: str | Contact) -> Contact:
         """The member of that id."""
@@ -131,39 +131,42 @@ def look(target: Target, endpoints: Iterable[Endpoint]) -> dict[str, Contact]:
     """
     views: dict[str, Mapping[str, NodeRow]] = {}
     trouble: EngineError | None = None
-    left, asked = list(endpoints), set[Endpoint]()
-    while left:
-        endpoint = left.pop(0)
-        asked.add(endpoint)
-        try:
-            with open_admin(target, endpoint) as admin:
-                rows = node_rows(admin)
-        except (Unsupported, AccessDenied):
-            raise
-        except EngineError as error:
-            trouble = error
-            continue
-        views[next(row.id for row in rows.values() if "myself" in row.flags)] = rows
-        known = [endpoint.beside(row.host, row.port) for row in rows.values() if not row.flags & LOST and row.port]
-        left += [each for each in dict.fromkeys(known) if each not in asked and each not in left]
+    left, asked = list(dict.fromkeys(endpoints)), set[Endpoint]()
+    with ThreadPoolExecutor(AT_ONCE) as pool:  # each that is silent is waited for
+        while left:
+            asked |= {*left}
+            known: dict[Endpoint, None] = {}
+            for endpoint, answer in zip(left, pool.map(partial(_asked, target), left), strict=True):
+                if isinstance(answer, EngineError):
+                    trouble = answer
+                    continue
+                views[next(row.id for row in answer.values() if "myself" in row.flags)] = answer
+                rows = (row for row in answer.values() if not row.flags & LOST and row.port)
+                known |= dict.fromkeys(endpoint.beside(row.host, row.port) for row in rows)
+            left = [endpoint for endpoint in known if endpoint not in asked]
     if not views:
         raise trouble or Unreachable("no member is known that could be asked")
     return agreed(views, target.seeds[0])
 
 
+def _asked(target: Target, endpoint: Endpoint) -> Mapping[str, NodeRow] | EngineError:
+    """How a member sees the grid, or why it does not say."""
+    try:
+        with open_at(target, endpoint) as admin:
+            if "cluster_enabled:1" not in admin.text("INFO", "cluster"):
+                raise Unsupported(f"{endpoint} is no cluster: it has no slots that could move", where=str(endpoint))
+            return node_rows(admin)
+    except (Unsupported, AccessDenied):
+        raise
+    except EngineError as error:
+        return error
+
+
 def agreed(views: Mapping[str, Mapping[str, NodeRow]], asked: Endpoint) -> dict[str, Contact]:
     """
     The members as most of the views, by the id of who has them, say; `asked` is who told of those without a host.
-
-    Of itself a member knows best whether it is an owner or follows one.
     """
     owners = _slot_owners(views.values())
-    rows: dict[str, NodeRow] = {}
-    for view in views.values():
-        for row in view.values():
-            if "handshake" not in row.flags and (row.id not in rows or not rows[row.id].port):
-                rows[row.id] = row
-    rows |= {member: views[member][member] for member in views}
     return {
         member: Contact(
             id=member,
@@ -173,7 +176,7 @@ def agreed(views: Mapping[str, Mapping[str, NodeRow]], asked: Endpoint) -> dict[
             slots=tuple(spans(owners.get(member, ()))),
             is_up=member in views,
         )
-        for member, row in sorted(rows.items())
+        for member, row in sorted(merged(views).items())
         if member in views or not row.flags & {"noaddr"}
     }
 
@@ -201,64 +204,6 @@ def _slot_owners(views: Iterable[Mapping[str, NodeRow]]) -> dict[str, list[int]]
             chosen = max(sorted(counted), key=counted.__getitem__)
             owned.setdefault(chosen, []).extend(range(first, after))
     return owned
-
-
-def open_admin(target: Target, endpoint: Endpoint, *, timeout: float = PATIENCE, clustered: bool = True) -> Admin:
-    """
-    A connection to what listens there, with the user and password of `target`; raises as `connect_to` does.
-
-    What is no cluster is refused with Unsupported, unless `clustered` says that this does not matter.
-    """
-    with held_back():  # an interrupt would leave a connection that nobody closes
-        admin = Admin(_opened(target, endpoint, timeout), str(endpoint))
-        try:
-            _greet(admin, target, endpoint, clustered=clustered)
-        except BaseException:
-            admin.close()
-            raise
-    return admin
-
-
-def _greet(admin: Admin, target: Target, endpoint: Endpoint, *, clustered: bool) -> None:
-    if target.password is not None or target.username:
-        user = [target.username] if target.username else []
-        admin.run("AUTH", *user, target.password or "")
-    if clustered and "cluster_enabled:1" not in admin.text("INFO", "cluster"):
-        raise Unsupported(f"{endpoint} is no cluster: it has no slots that could move", where=str(endpoint))
-
-
-def _opened(target: Target, endpoint: Endpoint, timeout: float) -> socket.socket:
-    where = str(endpoint)
-    try:
-        return _secured(_connected(endpoint, timeout), target, endpoint)
-    except TimeoutError as error:
-        raise EngineTimeout(f"member {where} does not answer", where=where) from error
-    except OSError as error:
-        raise Unreachable(f"member {where} cannot be reached: {error}", where=where) from error
-
-
-def _connected(endpoint: Endpoint, timeout: float) -> socket.socket:
-    if not endpoint.port:
-        raise Unsupported(f"{endpoint} is a socket of one server, and no grid: say host:port", where=str(endpoint))
-    sock = socket.create_connection(endpoint, timeout)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return sock
-
-
-def _secured(sock: socket.socket, target: Target, endpoint: Endpoint) -> socket.socket:
-    if target.context is None:
-        return sock
-    try:
-        name = endpoint.host if target.tls and target.tls.verify_host else None
-        return target.context.wrap_socket(sock, server_hostname=name)
-    except BaseException:
-        sock.close()
-        raise
-
-
-def _url_of(state: GridState) -> str:
-    # Members are named by address, and the members themselves check the authority alone.
-    return f"{state.full_url}&verify_host=no" if state.tls else state.full_url
 
 
 def _is_meant(member: Contact, text: str) -> bool:

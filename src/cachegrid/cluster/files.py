@@ -16,6 +16,7 @@ from cachegrid.cluster.state import GridState, MemberState, save
 __all__ = [
     "drop_nodes_aside",
     "has_entries",
+    "keeps_entries",
     "own_nodes",
     "put_nodes_aside",
     "shared_settings",
@@ -127,6 +128,11 @@ def own_nodes(member: MemberState) -> Path:
 def has_entries(folder: Path) -> bool:
     """Whether any member has kept entries on disk there."""
     return any(folder.glob(f"m*/{DATA}/*"))
+
+
+def keeps_entries(member: MemberState) -> bool:
+    """Whether this one has."""
+    return any((member.folder / DATA).glob("*"))
 
 
 def sweep(folder: Path) -> None:

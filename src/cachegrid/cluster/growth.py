@@ -22,6 +22,7 @@ from cachegrid.cluster.ports import next_pairs
 from cachegrid.cluster.presence import pid_of
 from cachegrid.cluster.processes import send_signal, wait_gone
 from cachegrid.cluster.revival import heal
+from cachegrid.cluster.standstill import refuse_still
 from cachegrid.cluster.state import GridState, MemberState, Phase, member_folder, save
 from cachegrid.errors import ConfigError, EngineError
 
@@ -40,6 +41,7 @@ def add(name: str = "default", count: int = 1, *, root: Path | None = None, way:
         raise ConfigError("count", count, "1 or more")
     way = way or Way()
     with operating(name, root, way) as there:
+        refuse_still(there)
         if there.spread:
             from cachegrid.cluster.hosts.operating import grown_here  # what only grids across hosts need
 
@@ -84,20 +86,21 @@ def bring_in(before: GridState, grown: GridState, way: Way, *, is_full: bool = T
     """
     Start all members that are not running, with those that are new in `grown`, and return when all know all.
 
-    If that fails the new ones are gone without a trace. With `is_full=False` slots may be without an owner.
+    If that fails the new ones are gone without a trace, and so are new files of those whose files were gone. With
+    `is_full=False` slots may be without an owner.
     """
-    new = [member for member in grown.members if member not in before.members]
+    known = {member.index for member in before.members}
+    new = [member for member in grown.members if member.index not in known]
+    gone = [one for one in grown.members if one.index in known and one.phase is Phase.JOINING and not one.conf.exists()]
     save(grown)  # before anything is started: `down` ends it, and whoever comes after us goes on
     try:
-        for member in new:
+        for member in (*gone, *new):
             shutil.rmtree(member.folder, ignore_errors=True)  # what one of that index may have left
-        for member in grown.members:
-            if member.phase is Phase.JOINING and not member.conf.exists():
-                write_one_more(grown, member)
+            write_one_more(grown, member)
         return heal(grown, timeout=way.timeout, progress=way.progress, is_full=is_full)
     except BaseException:
         with held_back():
-            _undo(before, new)
+            _undo(before, gone, new)
         raise
 
 
@@ -161,13 +164,14 @@ def _all_here(state: GridState) -> GridState:
     return replace(state, members=tuple(here))
 
 
-def _undo(before: GridState, new: list[MemberState]) -> None:
-    for member in new:
+def _undo(before: GridState, gone: list[MemberState], new: list[MemberState]) -> None:
+    begun = [*gone, *new]
+    for member in begun:
         send_signal(pid_of(member), member.conf, signal.SIGKILL)
-    wait_gone((pid_of(member), member.conf) for member in new)
+    wait_gone((pid_of(member), member.conf) for member in begun)
     with suppress(EngineError):
-        forget_everywhere(before, new)
-    for member in new:
+        forget_everywhere(before, new)  # those that are only gone stay known, and as what: the next run asks for it
+    for member in begun:
         shutil.rmtree(member.folder, ignore_errors=True)
     save(before)
 

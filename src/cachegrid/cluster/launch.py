@@ -33,6 +33,7 @@ NUDGE_AFTER, NUDGE_AGAIN = 0.02, 1.5  # seconds until a replica that copies noth
 TAKEN = ("address already in use", "failed listening on port")
 NO_TLS = "failed finding tls support"
 REASON_LINES, REASON_WINDOW = 4, 12  # of the log: how many are told, of how many at its end
+HARMLESS = ("Memory overcommit", "Missing implement of connection type")  # said at every start, whatever follows
 ORDINARY = re.compile(r"\d+:[A-Z] .{20,24} [*.-] ")
 
 
@@ -268,7 +269,7 @@ def _last_words(member: MemberState) -> str:
         return ""
     # "71:M 22 Nov 2026 10:00:00.000 # Failed ...": a server says who, when, and by the mark that it is a warning;
     # what it says before it has read its settings has nothing of that.
-    lines = [line for line in lines[-REASON_WINDOW:] if line.strip() and "Memory overcommit" not in line]
+    lines = [line for line in lines[-REASON_WINDOW:] if line.strip() and not any(map(line.__contains__, HARMLESS))]
     grave = [line.partition(" # ")[2] or line for line in lines if not ORDINARY.match(line)]
     return " / ".join(line.strip() for line in (grave or lines)[-REASON_LINES:])
 

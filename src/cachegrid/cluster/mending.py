@@ -14,9 +14,11 @@ from cachegrid.cluster.agreement import agree, rows_seen, wait_until
 from cachegrid.cluster.balance import spans
 from cachegrid.cluster.contacts import Contacts
 from cachegrid.cluster.growth import bring_in, newcomer
+from cachegrid.cluster.loss import emptied_slots, share_text
 from cachegrid.cluster.operation import Operation, Way, operating
 from cachegrid.cluster.ports import next_pairs
 from cachegrid.cluster.presence import pid_of
+from cachegrid.cluster.standstill import refuse_still
 from cachegrid.cluster.state import GridState, MemberState, Phase, save
 from cachegrid.cluster.takeover import with_roles
 from cachegrid.cluster.view import node_rows
@@ -26,23 +28,34 @@ from cachegrid.errors import EngineTimeout
 
 __all__ = ["claim", "heal", "lost_slots"]
 
+NO_COPY = "their owner died with all its replicas, nothing of them is on disk, and so their entries are lost"
 TAKE_OVER = 10.0  # seconds for a replica to take over from an owner that is gone
 
 
-def heal(name: str = "default", *, assign: bool = False, root: Path | None = None, way: Way | None = None) -> GridState:
+def heal(
+    name: str = "default",
+    *,
+    assign: bool = False,
+    force: bool = False,
+    root: Path | None = None,
+    way: Way | None = None,
+) -> GridState:
     """
     Make a grid of this host whole again: dead members are started, and replicas made anew that owners lack.
 
     Members whose files are gone are among them. With `assign` slots that have no owner afterwards are given to owners,
     those with fewest first: what was in them is lost, as it is without, and programs can use them again. `lost_slots`
-    tells which are left. Raises GridNotFound, StartFailed for a member that cannot be started, or an EngineError.
+    tells which are left. Across hosts that takes `force` where as many owners as answer may be together elsewhere, and
+    go on there. Raises GridNotFound, GridError where it is refused or a member stands still, StartFailed for one that
+    cannot be started, or an EngineError.
     """
     way = way or Way()
     with operating(name, root, way) as there:
+        refuse_still(there)
         if there.spread:
-            from cachegrid.cluster.hosts.operating import mended_here  # what only grids across hosts need
+            from cachegrid.cluster.hosts.mending import mended_here  # what only grids across hosts need
 
-            return mended_here(there, way, assign=assign)
+            return mended_here(there, way, assign=assign, force=force)
         if not way.is_rehearsal:
             with suppress(EngineTimeout):  # no replica can: it comes back as an owner, without what it had
                 wait_until(lambda: _about_to_take_over(there, rows_seen(there)), min(way.timeout, TAKE_OVER))
@@ -97,21 +110,30 @@ def _lost(state: GridState, rows: Mapping[str, NodeRow]) -> list[range]:
 
 
 def _with_gone(state: GridState, rows: Mapping[str, NodeRow]) -> GridState:
-    """The grid with members whose files are gone as ones that are about to join as what they were."""
+    """
+    The grid with members whose files are gone as ones that are about to join as what they were.
+
+    So are owners that own nothing, where as many own all slots as the grid is to have: they follow one of those.
+    """
     index_of = {member.id: member.index for member in state.members}
+    is_complete = sum(row.is_owner and bool(row.slots) for row in rows.values()) >= state.shape.owners
 
     def anew(member: MemberState) -> MemberState:
-        if member.conf.exists() or pid_of(member):
+        row, is_running = rows.get(member.id), pid_of(member) > 0
+        is_idle = _is_idle(member, row)
+        if not (is_idle and is_complete and row) if is_running else member.conf.exists():
             return member
-        follows = member.follows
-        if row := rows.get(member.id):
-            was_replaced = row.is_owner and not row.slots and member.phase is Phase.HERE
-            follows = index_of.get(_with_fewest_replicas(rows, index_of) if was_replaced else row.owner_id)
-        return replace(
-            member, phase=Phase.JOINING, follows=follows, role="owner" if follows is None else "replica", pid=0
-        )
+        owner = _with_fewest_replicas(rows, index_of) if is_idle else row.owner_id if row else ""
+        follows = index_of.get(owner, None if row else member.follows)
+        return replace(member, phase=Phase.JOINING, follows=follows, role="owner" if follows is None else "replica")
 
     return replace(state, members=tuple(anew(member) for member in state.members))
+
+
+def _is_idle(member: MemberState, row: NodeRow | None) -> bool:
+    """Whether a member, as the others see it, if they do, is the owner of nothing, nor begun to become one."""
+    is_owner_of_none = member.role == "replica" if row is None else row.is_owner and not row.slots
+    return member.phase is Phase.HERE and is_owner_of_none
 
 
 def _with_fewest_replicas(rows: Mapping[str, NodeRow], index_of: Mapping[str, int]) -> str:
@@ -179,10 +201,17 @@ def _told(state: GridState, mended: GridState, rows: Mapping[str, NodeRow], *, a
     steps: list[str] = []
     if dead := [member.address for member in state.members if not pid_of(member)]:
         steps.append(f"start members again that do not run: {', '.join(dead)}")
+    for was, member in zip(state.members, mended.members, strict=False):
+        if member != was and pid_of(was) and member.follows is not None:
+            steps.append(f"let {member.address} copy {mended.member(member.follows).address}")
     for member in mended.members[len(state.members) :]:
         owner = mended.member(member.follows or 0)
         steps.append(f"start {member.address}, which copies {owner.address}: it has fewer replicas than the others")
-    lost = sum(map(len, _lost(state, rows)))
+    unowned = _lost(state, rows)
+    lost = sum(map(len, unowned))
+    emptied = {slot for span in emptied_slots(state, rows) for slot in span}
+    if emptied := emptied - {slot for span in unowned for slot in span}:
+        steps.append(f"bring {share_text(spans(emptied))} back empty: {NO_COPY}")
     if lost and assign:
         steps.append(f"give {lost:,} slots without an owner to owners; what was in them is lost")
     elif lost:

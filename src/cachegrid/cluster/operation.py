@@ -71,11 +71,12 @@ def unfinished(state: GridState) -> list[str]:
     lines: list[str] = []
     joining = [member for member in state.members if member.phase is Phase.JOINING]
     if joining:
-        goes_on = "add" if any(member.follows is None for member in joining) else "heal"
+        goes_on = "add" if any(member.follows is None for member in joining) and not state.spread else "heal"
         lines.append(f"joining: {', '.join(one.address for one in joining)}; go on with: cachegrid {goes_on}")
     leaving = [member.address for member in state.members if member.phase is Phase.LEAVING]
     if leaving:
-        lines.append(f"leaving: {', '.join(leaving)}; go on with: cachegrid remove {leaving[0]}")
+        goes_on = "leave" if state.spread else f"remove {leaving[0]}"
+        lines.append(f"leaving: {', '.join(leaving)}; go on with: cachegrid {goes_on}")
     return lines
 
 

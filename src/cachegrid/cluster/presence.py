@@ -8,7 +8,7 @@ from cachegrid.cluster.processes import is_running
 from cachegrid.cluster.state import GridState, MemberState, load, machine_name, names, state_root
 from cachegrid.errors import GridError
 
-__all__ = ["find", "pid_of", "running"]
+__all__ = ["find", "has_died", "pid_of", "running"]
 
 
 def find(name: str = "default", *, root: Path | None = None) -> GridState | None:
@@ -21,6 +21,17 @@ def find(name: str = "default", *, root: Path | None = None) -> GridState | None
     if state is None or not state.ready or state.machine != machine_name():
         return None
     return state if state.peers or any(pid_of(member) for member in state.members) else None
+
+
+def has_died(name: str = "default", *, root: Path | None = None) -> bool:
+    """Whether a grid of that name was started on this host, and neither runs nor was stopped: all its members died."""
+    try:
+        state = load(root or state_root(), name)
+    except GridError:
+        return False
+    if state is None or not state.ready or state.persist or state.spread or state.machine != machine_name():
+        return False
+    return not any(pid_of(member) for member in state.members)
 
 
 def running(*, root: Path | None = None) -> list[GridState]:

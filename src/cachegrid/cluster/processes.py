@@ -12,7 +12,7 @@ from typing import NamedTuple, Self
 
 from cachegrid.errors import StartFailed
 
-__all__ = ["command_of", "is_gone", "is_running", "send_signal", "spawn", "wait_gone"]
+__all__ = ["command_of", "is_gone", "is_running", "is_stopped", "send_signal", "spawn", "wait_gone"]
 
 PAUSE = 0.002  # seconds between two looks at processes that are ending
 BIRTH_WAIT = 0.5  # seconds that a process may take to get its command line: by far less, on any host that still works
@@ -83,6 +83,14 @@ def is_gone(pid: int, conf: Path) -> bool:
     """
     command = command_of(pid)
     return str(conf) not in command if command else _is_over(pid)
+
+
+def is_stopped(pid: int) -> bool:
+    """Whether a process stands still because somebody told it to (SIGSTOP), and goes on by SIGCONT."""
+    if sys.platform != "linux":
+        return _asked_of_ps(pid, "state=")[:1] == "T"
+    facts = _Facts.of(pid)
+    return facts is not None and facts.stage in {"T", "t"}
 
 
 def wait_gone(jobs: Iterable[tuple[int, Path]], timeout: float = KILL_WAIT) -> bool:

@@ -11,6 +11,7 @@ from cachegrid.cluster.operation import Operation, Way, member_named, operating,
 from cachegrid.cluster.ports import next_pairs
 from cachegrid.cluster.presence import pid_of
 from cachegrid.cluster.shrinking import leaver, let_go
+from cachegrid.cluster.standstill import refuse_still
 from cachegrid.cluster.state import GridState, MemberState, Phase, save
 from cachegrid.cluster.takeover import hand_over
 from cachegrid.engines.valkey.facts import NodeRow
@@ -31,6 +32,7 @@ def replace(name: str = "default", member: str = "", *, root: Path | None = None
     way = way or Way()
     with operating(name, root, way) as there:
         refuse_spread(there, "`cachegrid leave` takes this one out of it, and `cachegrid join` brings it in afresh")
+        refuse_still(there)
         old, rows = member_named(there, member), rows_seen(there)
         _refuse_others(there, old)
         owner = _copied(there, old, rows)

@@ -19,6 +19,7 @@ from cachegrid.cluster.plan import Shape
 from cachegrid.cluster.presence import pid_of
 from cachegrid.cluster.revival import heal
 from cachegrid.cluster.shutdown import end_members
+from cachegrid.cluster.standstill import refuse_still
 from cachegrid.cluster.state import GridState, MemberState, Phase, save
 from cachegrid.cluster.view import members
 from cachegrid.engines.valkey.facts import NodeRow
@@ -42,6 +43,7 @@ def remove(
     way = way or Way()
     with operating(name, root, way) as there:
         refuse_spread(there, "`cachegrid leave` takes all members of one out of it")
+        refuse_still(there)
         state, rows = there, rows_seen(there)
         leaving = _leaving(state, member_named(state, member), rows, force=force)
         if not force:

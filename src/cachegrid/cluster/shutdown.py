@@ -23,25 +23,25 @@ PATIENCE, PATIENCE_ON_DISK = 5.0, 60.0  # seconds until a member that does not l
 PURGE = "`cachegrid down --purge` removes it"
 
 
-def stop(name: str = "default", *, purge: bool = False, root: Path | None = None) -> None:
+def stop(name: str = "default", *, purge: bool = False, force: bool = False, root: Path | None = None) -> None:
     """
     End every member of a grid and wait until they are gone; every process that uses the grid loses it.
 
     A grid that is not kept on disk leaves only what programs know it by, its ports and secrets: they go on when one of
     that name is started again. One that is keeps its folder, from which `start` resumes it. `purge` leaves neither. Of
     a grid that is on other hosts, too, only the members of this one end, their owners handing over first, and it stays
-    known here.
-    Raises `GridNotFound` if there is nothing of that name.
+    known here. Where an owner has nobody there to hand over to, and its entries would be lost, GridError is raised,
+    unless that `force` is said, or no other host answers. Raises `GridNotFound` if there is nothing of that name.
     """
     root = root or state_root()
     folder = root / checked_name(name)
     if not folder.exists() and not (purge and forget(root, name)):
         raise GridNotFound(f"there is no grid {name!r} in {root}")
     with locked(root, name):
-        _stop_locked(name, folder, purge=purge)
+        _stop_locked(name, folder, purge=purge, force=force)
 
 
-def _stop_locked(name: str, folder: Path, *, purge: bool) -> None:
+def _stop_locked(name: str, folder: Path, *, purge: bool, force: bool) -> None:
     root = folder.parent
     if purge:
         forget(root, name)
@@ -58,7 +58,7 @@ def _stop_locked(name: str, folder: Path, *, purge: bool) -> None:
     if state.spread and state.ready:
         from cachegrid.cluster.hosts.leaving import hand_over  # what only grids across hosts need
 
-        hand_over(state)
+        hand_over(state, is_loss_meant=force or (state.persist and not purge))
     end_members(state, state.members)
     if purge or not (state.persist or state.spread) or state.stage is Stage.STARTING:
         if state.ready and not purge:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 import time
 from collections.abc import Mapping
@@ -20,6 +21,7 @@ from cachegrid.cluster.processes import wait_gone
 from cachegrid.cluster.revival import heal, resume
 from cachegrid.cluster.server import ServerProgram, find_server
 from cachegrid.cluster.shutdown import end_members
+from cachegrid.cluster.standstill import refuse_still
 from cachegrid.cluster.state import (
     GridState,
     MemberState,
@@ -77,7 +79,7 @@ def start(  # noqa: PLR0913 - settings, each with a default of its own
     runs in this shape is returned as it is, with its dead members restarted; one in another shape, with another host,
     other ports, TLS files or another server raises `GridRunning`. One that was kept on disk is resumed. If anything
     fails nothing is left behind, and `StartFailed` says what the server said; `ServerMissing` and `Unsupported` mean
-    that no server program can be used.
+    that no server program can be used. One that kept nothing on disk and died comes back without its entries.
 
     With `persist` entries are kept on disk, as of a second ago, or with `fsync="write"` each write before its answer. A
     full member evicts what was not used for longest, or, with `when_full="refuse"`, raises `GridFull` for more.
@@ -112,6 +114,9 @@ def embedded(name: str = "default", *, root: Path | None = None, server: Path | 
     """
     The running grid of that name, else the one kept on disk resumed, else a new one of one member.
 
+    One that kept nothing on disk and whose members all died comes back in its own shape; of more than one member that
+    is logged as a warning.
+
     However many processes call at once, there is one grid. Raises as `start` does.
     """
     root = (root or state_root()).absolute()
@@ -142,8 +147,11 @@ def _start(wish: Wish) -> GridState:
 def _start_locked(wish: Wish) -> GridState:
     state, folder = _known(wish), wish.root / wish.name
     if state is None:
-        _clear(folder)
-        return _start_new(wish)
+        before = _died(wish)
+        if before is None:
+            _clear(folder)
+            return _start_new(wish)
+        return _revived(wish, before)
     _refuse_other(wish, state)
     if state.spread:
         from cachegrid.cluster.hosts.joining import back_again  # what only grids across hosts need
@@ -158,6 +166,7 @@ def _start_locked(wish: Wish) -> GridState:
     elif len(alive) == len(state.members):
         return state
     elif alive:
+        refuse_still(state)
         return heal(state, timeout=wish.timeout, progress=wish.progress)
     program = find_server(wish.server, tls=state.tls is not None)
     return resume(state, program, timeout=wish.timeout, progress=wish.progress)
@@ -183,13 +192,39 @@ def _known(wish: Wish) -> GridState | None:
     return state if is_there else None
 
 
+def _died(wish: Wish) -> GridState | None:
+    """A grid that kept nothing on disk, and of which all members died, where it is what is wished for."""
+    try:
+        state = load(wish.root, wish.name)
+    except GridError:
+        return None
+    if state is None or state.stage is Stage.STARTING or not wish.fits(state.shape) or wish.settings:
+        return None
+    return None if any(wish.ignored(state, is_running=False)) else state
+
+
+def _revived(wish: Wish, before: GridState) -> GridState:
+    """A grid without its entries: the members that it had, or, where these cannot be started, as many others."""
+    program = find_server(wish.server, tls=before.tls is not None)
+    try:
+        state = resume(before, program, timeout=wish.timeout, progress=wish.progress)
+    except (StartFailed, OSError):  # a port is taken, or files are gone
+        _clear(before.folder)
+        state = _start_new(wish.like(before))
+    if wish.shape is None:  # nobody asked for a grid to be started, and none can be told but by the log
+        level = logging.INFO if len(state.members) == 1 else logging.WARNING
+        lost = "had died, and it kept nothing on disk: it is up again, without its entries"
+        logging.getLogger("cachegrid").log(level, "all members of grid %r %s (%s)", state.name, lost, state.shape)
+    return state
+
+
 def _clear(folder: Path) -> None:
     """Remove what is left of a grid that died, all but what programs know it by."""
     if not folder.exists():
         return
     with suppress(GridError):
         state = load(folder.parent, folder.name)
-        if state and state.ready:
+        if state and state.stage is not Stage.STARTING:
             remember(state)
             wait_gone((member.pid, member.conf) for member in state.members)  # so that their ports are free
     sweep(folder)

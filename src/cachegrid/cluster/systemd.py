@@ -68,7 +68,8 @@ def _members(state: GridState, python: str, *, for_user: bool) -> Section:
         # `up` is refused while copies are out of reach, such as before the network is there.
         ("Restart", "on-failure"),
         ("RestartSec", LOOK_EVERY),
-        ("ExecStop", _command(python, "down", *_named(state))),
+        # On other hosts there may be no copy: a host that goes down is not kept by that.
+        ("ExecStop", _command(python, "down", *(["--force"] if state.spread else []), *_named(state))),
         ("TimeoutStartSec", START),
         ("TimeoutStopSec", STOP),
         ("LimitNOFILE", FILES),

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import time
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from cachegrid.cluster.admin import connect_to
-from cachegrid.cluster.agreement import agree, rows_seen, views, wait_until
+from cachegrid.cluster.agreement import agree, rows_seen, wait_until
+from cachegrid.cluster.contacts import Contacts
 from cachegrid.cluster.operation import Operation, Way, member_named, operating
 from cachegrid.cluster.presence import pid_of
 from cachegrid.cluster.state import GridState, MemberState, save
-from cachegrid.cluster.view import members, node_rows
+from cachegrid.cluster.takeover_anywhere import failover_at
+from cachegrid.cluster.view import members
 from cachegrid.engines.facts import MemberFacts
-from cachegrid.errors import GridError, ServerRefused
+from cachegrid.errors import GridError
 
 __all__ = ["best_replica", "failover", "hand_over", "with_roles"]
-
-ASK_AGAIN = 6.0  # seconds: a server gives a takeover up after five
 
 
 def failover(name: str = "default", member: str = "", *, root: Path | None = None, way: Way | None = None) -> GridState:
@@ -57,7 +54,8 @@ def best_replica(state: GridState, facts: list[MemberFacts], owner: MemberState)
 
 def hand_over(state: GridState, heir: MemberState, way: Way) -> GridState:
     """Let a replica take over, wait until all living members take it for the owner, and note who is what."""
-    _ask(state, heir, way)
+    grid = Contacts.of_state(state)
+    failover_at(grid, grid.of(heir.id), timeout=way.timeout)
     wait_until(lambda: _not_followed(state, heir), way.timeout)
     agree(state, way.timeout)
     way.progress("handed over", 1, 1)
@@ -75,24 +73,6 @@ def with_roles(state: GridState) -> GridState:
     )
 
 
-def _ask(state: GridState, heir: MemberState, way: Way) -> None:
-    """Ask a replica to take over until it has; it gives up by itself where its owner, or most others, say nothing."""
-    asked_at = -ASK_AGAIN
-
-    def missing() -> str:
-        nonlocal asked_at
-        with connect_to(state, heir, timeout=2.0) as admin:
-            if node_rows(admin)[heir.id].is_owner:
-                return ""
-            if time.monotonic() - asked_at > ASK_AGAIN:
-                with suppress(ServerRefused):  # its link to the owner is being made anew
-                    admin.run("CLUSTER", "FAILOVER")
-                    asked_at = time.monotonic()
-        return f"{heir.address} has not taken over"
-
-    wait_until(missing, way.timeout)
-
-
 def _owner_of(state: GridState, facts: list[MemberFacts], replica: MemberState) -> MemberState:
     own = next((each for each in facts if each.id == replica.id), None)
     owner = next((one for one in state.members if own and one.id == own.owner_id), None)
@@ -104,10 +84,7 @@ def _owner_of(state: GridState, facts: list[MemberFacts], replica: MemberState) 
 
 
 def _not_followed(state: GridState, heir: MemberState) -> str:
-    """Who does not yet take the heir for the owner, or follows it without a link."""
-    for index, rows in views(state).items():
-        if heir.id not in rows or not rows[heir.id].is_owner or not rows[heir.id].slots:
-            return f"{state.member(index).address} does not take {heir.address} for the owner"
+    """Who follows the heir without a link."""
     followers = [each for each in members(state) if each.owner_id == heir.id and each.up]
     late = next((each for each in followers if not each.link_up), None)
     return f"{late.host}:{late.port} does not follow {heir.address} yet" if late else ""

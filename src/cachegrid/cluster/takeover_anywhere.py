@@ -1,4 +1,4 @@
-"""A replica takes over from its owner in a grid that somebody else runs: planned, and without losing a write."""
+"""A replica takes over from its owner in any grid, whoever runs it: planned, and without losing a write."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ def failover_pair(contacts: Contacts, member: str) -> tuple[Contact, Contact]:
     return max(linked, key=lambda replica: offsets[replica.id]), owner
 
 
-def failover_at(contacts: Contacts, heir: Contact, owner: Contact, *, timeout: float = 60.0) -> Contacts:
+def failover_at(contacts: Contacts, heir: Contact, *, timeout: float = 60.0) -> Contacts:
     """
     Let a replica take over, and return, with the members as they are then, when all that answer take it for the owner.
 
-    The owner lets writes wait until the replica has them all, and so none is lost. Raises an EngineError, such as
-    EngineTimeout.
+    Its owner lets writes wait until the replica has them all, and so none is lost. A replica gives up by itself where
+    its owner, or most others, say nothing, and is asked again. Raises an EngineError, such as EngineTimeout.
     """
     asked_at = -ASK_AGAIN
 
     def not_taken() -> str:
         nonlocal asked_at
-        with contacts.open(heir) as admin:
+        with contacts.open(heir, timeout=2.0) as admin:
             if node_rows(admin)[heir.id].is_owner:
                 return ""
             if time.monotonic() - asked_at > ASK_AGAIN:
@@ -55,12 +55,12 @@ def failover_at(contacts: Contacts, heir: Contact, owner: Contact, *, timeout: f
         return f"{heir} has not taken over"
 
     wait_until(not_taken, timeout)
-    wait_until(lambda: _unknowing(contacts, heir, owner), timeout)
+    wait_until(lambda: _unknowing(contacts, heir), timeout)
     return contacts.again()
 
 
-def _unknowing(contacts: Contacts, heir: Contact, owner: Contact) -> str:
-    """Who does not know yet that the one took over from the other."""
+def _unknowing(contacts: Contacts, heir: Contact) -> str:
+    """Who does not know yet that it took over from whom it followed."""
     for member in contacts.members.values():
         if not member.is_up:
             continue
@@ -71,8 +71,8 @@ def _unknowing(contacts: Contacts, heir: Contact, owner: Contact) -> str:
             continue  # it has gone meanwhile
         if heir.id not in rows or not rows[heir.id].is_owner or not rows[heir.id].slots:
             return f"{member} does not take {heir} for the owner"
-        if owner.id in rows and rows[owner.id].slots:
-            return f"{member} takes {owner} for an owner still"
+        if heir.follows in rows and rows[heir.follows].slots:
+            return f"{member} takes {contacts.of(heir.follows)} for an owner still"
     return ""
 
 

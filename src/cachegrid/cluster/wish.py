@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Self
 
 from cachegrid.cluster.identity import Identity
 from cachegrid.cluster.launch import Progress
@@ -43,6 +44,16 @@ class Wish:
         if self.shape is None:
             return True
         return shape == (self.shape if self.is_memory_said else replace(self.shape, memory=shape.memory))
+
+    def like(self, state: GridState) -> Self:
+        """The same, with what it left open as it was in a grid that died."""
+        return replace(
+            self,
+            shape=state.shape,
+            is_memory_said=True,
+            host=state.host if self.host is None else self.host,
+            tls=self.tls or state.tls,
+        )
 
     def new_plan(self, before: Identity | None) -> GridPlan:
         """A new grid as it is wished for, on ports that are free now: those of the one before, as far as they are."""

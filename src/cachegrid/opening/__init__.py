@@ -69,6 +69,7 @@ def _located(settings: Settings) -> Place:
         return _by_url(settings, settings.url)
     # Loaded only here: with a URL, nothing that starts servers is needed.
     from cachegrid.cluster import embedded, find, running
+    from cachegrid.cluster.presence import has_died
 
     if settings.name is not None:
         state = find(settings.name)
@@ -78,7 +79,7 @@ def _located(settings: Settings) -> Place:
     state = find(DEFAULT_NAME)
     if state is not None:
         return _by_state(settings, state)
-    others = running()
+    others = [] if has_died(DEFAULT_NAME) else running()
     if len(others) > 1:
         names = ", ".join(grid.name for grid in others)
         raise GridError(f"several grids run here ({names}); say which one with name=, or CACHEGRID_NAME")

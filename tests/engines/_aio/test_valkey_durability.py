@@ -19,7 +19,7 @@ from cachegrid.testing.loopback import LoopbackGrid
 from cachegrid.testing.waits._aio import together
 from cachegrid.waits._aio import aside
 from tests.engines._aio.opened import hurry, opened
-from tests.engines.moving import Move
+from tests.engines.moving import Move, addresses_of
 from tests.engines.servers import Server, redis
 from tests.flow.waits._aio import begin
 
@@ -51,18 +51,6 @@ def mortal() -> Iterator[LoopbackGrid]:
 def are_linked(grid: LoopbackGrid) -> bool:
     """Whether every member lives, and every replica follows its owner."""
     return all(member.up and member.link_up and member.lag_bytes == 0 for member in grid.members())
-
-
-def addresses_of(grid: LoopbackGrid, index: int, count: int = 1) -> list[bytes]:
-    """Addresses that a member owns."""
-    found: list[bytes] = []
-    number = 0
-    while len(found) < count:
-        address = b"cg:durable:%d" % number
-        if grid.owner_of(address) == index:
-            found.append(address)
-        number += 1
-    return found
 
 
 def on_replica(grid: LoopbackGrid, address: bytes) -> bytes | None:
@@ -172,30 +160,51 @@ def usual() -> Iterator[LoopbackGrid]:
         yield grid
 
 
-async def test_a_replica_that_came_after_the_routes_were_learned_is_waited_for(usual: LoopbackGrid) -> None:
+async def test_a_replica_that_is_lost_for_a_moment_is_waited_for(usual: LoopbackGrid) -> None:
     """
-    It is lost for a moment, and comes back: as right after a failover, when nobody knew yet who follows the new owner.
+    No member takes it for dead, and it comes back.
     """
     [address] = await aside(addresses_of, usual, 0)
     async with opened(usual.url) as engine:
-        lasting, routing = engine.lasting(ONE), engine._routing
+        lasting = engine.lasting(ONE)
         await lasting.store(address, OLD, None)
-        known = 0
-        while known < len(usual.state.members):  # that tell of all replicas: each is asked in turn
-            await routing.learn(time.monotonic() + 1)
-            known = known + 1 if all(routing.routes.replicas.values()) else 0
-        routing.routes.replicas.clear()
-        routing._looked = 0.0
         await aside(usual.pause, OWNERS)
         try:
             await aside(lose_replicas, usual, 0)
+            asked = await aside(times_asked, usual, 0)
             waiting = begin(partial(lasting.store, address, NEW, None))
-            while not (waiting.is_done or routing._looked):
-                await engine.fetch(address)
+            while asked == await aside(times_asked, usual, 0):
+                assert not waiting.is_done
         finally:
             await aside(usual.resume, OWNERS)
         await waiting.result()
         assert NEW == await aside(on_replica, usual, address)
+
+
+def times_asked(grid: LoopbackGrid, index: int) -> str:
+    """How often a member was asked who follows it."""
+    with grid.admin(index) as admin:
+        return admin.facts("commandstats").get("cmdstat_cluster|nodes", "").partition(",")[0]
+
+
+@pytest.mark.parametrize(("ends", "index"), [("kill", 0), ("pause", OWNERS)])
+async def test_nobody_waits_for_who_is_taken_for_dead(mortal: LoopbackGrid, ends: str, index: int) -> None:
+    """
+    Neither at the owner that has taken over from it, nor where it is a replica that stands still.
+    """
+    [address] = await aside(addresses_of, mortal, 0)
+    async with opened(mortal.url + "?patience=4s", timeout=20) as engine:
+        lasting = engine.lasting(ONE)
+        await lasting.store(address, OLD, None)
+        await aside(getattr(mortal, ends), index)
+        began = time.monotonic()
+        try:
+            with pytest.raises(NotDurable, match="0 of the 1 replicas"):
+                await lasting.store(address, NEW, None)
+            assert time.monotonic() - began < 4  # the patience
+        finally:
+            await aside(mortal.resume, index)
+        assert NEW == await engine.fetch(address)
 
 
 def lose_replicas(grid: LoopbackGrid, owner: int) -> None:

@@ -47,12 +47,6 @@ def guarded() -> Iterator[Server]:
         yield server
 
 
-@pytest.fixture
-def server() -> Iterator[Server]:
-    with Server() as server:
-        yield server
-
-
 def talking(answer: bytes) -> Callable[[socket.socket], None]:
     """Answers the first request so, and waits for the end."""
 

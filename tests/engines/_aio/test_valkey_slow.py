@@ -17,13 +17,15 @@ from cachegrid.testing._aio.bench import frame_of
 from cachegrid.testing.loopback import LoopbackGrid
 from cachegrid.testing.waits._aio import together
 from cachegrid.waits._aio import aside, sleep
-from tests.engines._aio.opened import hurry, opened
+from tests.engines._aio.opened import hurry, once_asked, opened
+from tests.engines.moving import addresses_of
 from tests.engines.proxy import Proxy
 from tests.engines.servers import Server
+from tests.flow.waits._aio import begin
 
 pytestmark = [pytest.mark.grid, pytest.mark.slow]
 
-PATIENCE = 10.0
+PATIENT = "?patience=2s"  # and a moment is two tenths of a second
 # Longer than a test: no replica takes over.
 NO_FAILOVER = {"cluster-node-timeout": "60000"}
 
@@ -41,36 +43,12 @@ def bare() -> Iterator[LoopbackGrid]:
         yield grid
 
 
-@pytest.fixture
-def server() -> Iterator[Server]:
-    with Server() as server:
-        yield server
-
-
-def address_of(grid: LoopbackGrid, index: int) -> bytes:
-    """An address that a member owns."""
-    return next(address for number in range(1000) if index == grid.owner_of(address := b"cg:slow:%d" % number))
-
-
 async def error_of(act: Callable[[], Awaitable[object]]) -> tuple[EngineError, float]:
     """What a call raises, and after how many seconds."""
     begun = time.monotonic()
     with pytest.raises(EngineError) as caught:
         await act()
     return caught.value, time.monotonic() - begun
-
-
-async def once_closed(engine: AsyncValkeyEngine, address: bytes) -> None:
-    """Wait until a member is asked again."""
-    deadline = time.monotonic() + PATIENCE
-    while True:
-        try:
-            await engine.store(address, b"again", None)
-        except (CircuitOpen, EngineTimeout):
-            assert time.monotonic() < deadline
-            await sleep(0.01)
-        else:
-            return
 
 
 async def test_reads_wait_for_a_moment_once(grid: LoopbackGrid) -> None:
@@ -98,6 +76,80 @@ async def test_reads_wait_for_a_moment_once(grid: LoopbackGrid) -> None:
         await engine.store(address, b"new", None)
         assert b"new" == await engine.fetch(address)
         assert [False] == [path.is_quiet for path in engine.paths()]
+
+
+async def test_reads_go_elsewhere_whoever_waits_for_the_owner(grid: LoopbackGrid) -> None:
+    """
+    Also while a batch of writes waits for its answer to how it is.
+    """
+    address, frame = b"cg:slow", frame_of(b"kept")
+    async with opened(grid.url + PATIENT) as engine:
+        await engine.store(address, frame, None)
+        await engine.raise_epoch(address)
+        [(link, _)] = engine._routing.owned()
+        await aside(grid.pause, 0)
+        try:
+            assert frame == await engine.fetch(address)
+            waiting = link.facts().waiting
+            writing = begin(partial(engine.store_many, [(address, frame, None)]))
+            while waiting == link.facts().waiting:
+                assert not writing.is_done
+                await sleep(0)
+            begun = time.monotonic()
+            for _ in range(10):
+                assert frame == await engine.fetch(address)
+                assert [frame] == await engine.fetch_many([address])
+            assert time.monotonic() - begun < 1
+        finally:
+            await aside(grid.resume, 0)
+        await writing.result()
+
+
+async def test_a_batch_looks_for_replicas_where_none_is_known(grid: LoopbackGrid) -> None:
+    """
+    As single reads do: the routes may have been learned before there was one.
+    """
+    address, frame = b"cg:slow", frame_of(b"kept")
+    async with opened(grid.url + PATIENT) as engine:
+        await engine.store(address, frame, None)
+        await engine.raise_epoch(address)
+        await engine.fetch_many([address])
+        for replicas in engine._routing.routes.replicas.values():
+            replicas.clear()
+        engine._routing._looked = 0.0
+        await aside(grid.pause, 0)
+        try:
+            begun = time.monotonic()
+            assert [frame] == await engine.fetch_many([address])
+            assert time.monotonic() - begun < 1
+        finally:
+            await aside(grid.resume, 0)
+
+
+async def test_who_can_ask_a_replica_does_not_try_whether_the_owner_is_back(
+    grid: LoopbackGrid, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    Not even when its turn has come between one look and the next.
+    """
+    address, frame = b"cg:slow", frame_of(b"kept")
+    async with opened(grid.url + PATIENT) as engine:
+        await engine.store(address, frame, None)
+        await engine.raise_epoch(address)
+        [(link, _)] = engine._routing.owned()
+        await aside(grid.pause, 0)
+        try:
+            assert frame == await engine.fetch(address)
+            if hasattr(link, "_wire"):
+                cast("Any", link)._wire.fail("broken")
+            link._silence.note(time.monotonic())
+            turns = iter([False])
+            monkeypatch.setattr(link._silence, "may_try", lambda _: next(turns, True))
+            begun = time.monotonic()
+            assert frame == await engine.fetch(address)
+            assert time.monotonic() - begun < 1
+        finally:
+            await aside(grid.resume, 0)
 
 
 async def test_who_decides_by_what_it_reads_asks_owners_only(grid: LoopbackGrid) -> None:
@@ -133,7 +185,7 @@ async def test_a_member_that_stands_still_holds_up_its_own_calls_only(bare: Loop
 
     It closes by itself when the member is back.
     """
-    slow, well = [await aside(address_of, bare, index) for index in (0, 1)]
+    slow, well = [(await aside(addresses_of, bare, index))[0] for index in (0, 1)]
     async with opened(bare.url + "?patience=300ms") as engine:
         await engine.store_many([(slow, b"1", None), (well, b"1", None)])
         hurry(engine, 1.5, patience=0.3)
@@ -151,7 +203,7 @@ async def test_a_member_that_stands_still_holds_up_its_own_calls_only(bare: Loop
             assert time.monotonic() - begun < 1.5
         finally:
             await aside(bare.resume, 0)
-        await once_closed(engine, slow)
+        await once_asked(partial(engine.store, slow, b"again", None))
         assert {"closed": 2} == states(engine)
         assert b"again" == await engine.fetch(slow)
 
@@ -185,7 +237,7 @@ async def test_no_more_wait_for_a_member_than_may(bare: LoopbackGrid) -> None:
     """
     Calls beyond those that may wait for one member find room within their deadline, or are told that there was none.
     """
-    slow, well = [await aside(address_of, bare, index) for index in (0, 1)]
+    slow, well = [(await aside(addresses_of, bare, index))[0] for index in (0, 1)]
     async with opened(bare.url) as engine:
         await engine.store_many([(slow, b"1", None), (well, b"1", None)])
         engine._target.__dict__.update(connections=2, waiting=2, timeout=0.4)
@@ -210,7 +262,7 @@ async def test_no_more_wait_for_a_member_than_may(bare: LoopbackGrid) -> None:
         assert "cachegrid status" in str(full[0])
         assert full[0].where.startswith("127.0.0.1:")
         engine._target.__dict__.update(timeout=5.0)
-        await once_closed(engine, slow)
+        await once_asked(partial(engine.store, slow, b"again", None))
         await together(*[partial(engine.fetch, slow)] * 20)  # all find room
 
 

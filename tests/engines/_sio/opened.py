@@ -3,13 +3,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 from cachegrid.engines.valkey._sio.engine import SyncValkeyEngine
 from cachegrid.engines.valkey.url import parse
+from cachegrid.errors import CircuitOpen, EngineTimeout
+from cachegrid.waits._sio import sleep
 
-__all__ = ["hurry", "opened"]
+__all__ = ["hurry", "once_asked", "opened"]
+
+T = TypeVar("T")
+PATIENCE = 10.0
 
 
 @contextmanager
@@ -30,3 +37,14 @@ def hurry(engine: SyncValkeyEngine, seconds: float, *, patience: float = 1.0) ->
     An engine that is opened in such a hurry would not come up on a busy machine.
     """
     engine._target.__dict__.update(timeout=seconds, patience=min(seconds, patience))
+
+
+def once_asked(act: Callable[[], T]) -> T:
+    """The answer of a member that was not asked for a while, from when it is asked again."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return act()
+        except (CircuitOpen, EngineTimeout):
+            assert time.monotonic() < deadline
+            sleep(0.01)

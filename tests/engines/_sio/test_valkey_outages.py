@@ -16,9 +16,10 @@ from cachegrid.errors import CircuitOpen, EngineError, EngineTimeout, OutcomeUnk
 from cachegrid.testing._sio.bench import frame_of
 from cachegrid.testing.loopback import LoopbackGrid
 from cachegrid.testing.waits._sio import together
-from cachegrid.waits._sio import aside, sleep
-from tests.engines._sio.opened import hurry, opened
+from cachegrid.waits._sio import aside
+from tests.engines._sio.opened import hurry, once_asked, opened
 from tests.engines._sio.traffic import SyncTraffic
+from tests.engines.moving import addresses_of
 from tests.engines.servers import Server
 
 pytestmark = [pytest.mark.grid, pytest.mark.slow]
@@ -50,17 +51,6 @@ def kept() -> Iterator[LoopbackGrid]:
     """A grid that is kept on disk, and so can come back when all of it was gone."""
     with LoopbackGrid(owners=2, persist=True) as grid:
         yield grid
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    with Server() as server:
-        yield server
-
-
-def address_of(grid: LoopbackGrid, index: int) -> bytes:
-    """An address that a member owns."""
-    return next(address for number in range(1000) if index == grid.owner_of(address := b"cg:outage:%d" % number))
 
 
 def test_a_killed_owner_costs_no_error(grid: LoopbackGrid) -> None:
@@ -122,7 +112,7 @@ def test_a_replica_answers_while_there_is_no_owner(ends: str, loyal: LoopbackGri
     """
     Reads are answered at once while an owner is away; writes wait for as long as they may, and then say so.
     """
-    address, frame = aside(address_of, loyal, 0), frame_of(b"kept")
+    [address], frame = aside(addresses_of, loyal, 0), frame_of(b"kept")
     with opened(loyal.url + "?patience=100ms") as engine:
         engine.store(address, frame, None)
         engine.raise_epoch(address)  # when it returns, the replica has what was stored before
@@ -153,7 +143,7 @@ def test_a_silent_owner_costs_a_batch_its_patience_once(loyal: LoopbackGrid, mon
     addresses = [b"cg:outage:%d" % number for number in range(50)]
     with opened(loyal.url + "?patience=1s") as engine:
         engine.store_many([(address, address, None) for address in addresses])
-        engine.raise_epoch(aside(address_of, loyal, 0))
+        engine.raise_epoch((aside(addresses_of, loyal, 0))[0])
         deadlines: list[float] = []
         insist = engine._insist
 
@@ -177,7 +167,7 @@ def test_a_broken_connection_is_no_reason_to_ask_a_replica(loyal: LoopbackGrid) 
     """
     The owner is well, and a replica may be behind, and lack what this process has written itself.
     """
-    address, frame = aside(address_of, loyal, 0), frame_of(b"kept")
+    [address], frame = aside(addresses_of, loyal, 0), frame_of(b"kept")
     with opened(loyal.url) as engine:
         engine.store(address, frame, None)
         engine.raise_epoch(address)
@@ -215,7 +205,7 @@ def test_who_only_reads_hears_of_the_next_owner(grid: LoopbackGrid) -> None:
     """
     A replica that answers is asked for only until there is a new owner.
     """
-    address = aside(address_of, grid, 0)
+    [address] = aside(addresses_of, grid, 0)
     with opened(grid.url) as engine:
         engine.store(address, b"kept", None)
         engine.raise_epoch(address)
@@ -258,6 +248,50 @@ def test_a_grid_that_is_gone_is_told_in_time(ends: str, kept: LoopbackGrid) -> N
         hurry(engine, TIMEOUT)
         once_asked(partial(engine.store, b"cg:outage", b"new", None))
         assert b"new" == engine.fetch(b"cg:outage")
+
+
+def test_a_grid_without_a_majority_is_told_at_once_after_a_while() -> None:
+    """
+    An owner that is left alone answers, and takes no writes: one call waits for that to change, and those after it do
+    not. It is read from all the while, and written to again as soon as the others are back.
+    """
+    grid = aside(LoopbackGrid(replicas=0, settings={"cluster-node-timeout": "300"}).__enter__)
+    try:
+        address, other = aside(addresses_of, grid, 0, 2)
+        with opened(grid.url) as engine:
+            engine.store_many([(address, b"1", None), (other, b"1", None)])
+            hurry(engine, 1.2, patience=0.3)
+            for index in (1, 2):
+                aside(grid.kill, index)
+            aside(grid.wait_for, partial(is_cut_off, grid, 0))
+            too_late(1.2, partial(engine.store, address, b"2", None))
+            begun = time.monotonic()
+            for _ in range(10):
+                assert b"1" == engine.fetch(other)
+                for act in (
+                    partial(engine.store, address, b"2", None),
+                    partial(engine.add, address, 1, 0, None),
+                    partial(engine.store_many, [(address, b"2", None), (other, b"2", None)]),
+                    partial(engine.acquire, address, b"mine", 1000),
+                ):
+                    with pytest.raises(CircuitOpen, match="cut off from most members"):
+                        act()
+            assert time.monotonic() - begun < 1.2
+            assert "open" in [path.circuit for path in engine.paths()]
+            hurry(engine, TIMEOUT)
+            aside(grid.restart)
+            aside(grid.wait_whole)
+            engine.store(address, b"2", None)
+            assert b"2" == engine.fetch(address)
+            assert {"closed"} == {path.circuit for path in engine.paths() if path.port == grid.state.members[0].port}
+    finally:
+        aside(grid.close)
+
+
+def is_cut_off(grid: LoopbackGrid, index: int) -> bool:
+    """Whether a member knows that it is."""
+    with grid.admin(index) as admin:
+        return "cluster_state:fail" in admin.text("CLUSTER", "INFO")
 
 
 def test_a_huge_batch_meets_a_dead_owner(grid: LoopbackGrid) -> None:
@@ -373,17 +407,6 @@ def in_time(seconds: float, act: Callable[[], T]) -> T:
     answer = act()
     assert time.monotonic() - begun < seconds + SLACK
     return answer
-
-
-def once_asked(act: Callable[[], T]) -> T:
-    """The answer of a member that was not asked for a while, from when it is asked again."""
-    deadline = time.monotonic() + TIMEOUT
-    while True:
-        try:
-            return act()
-        except CircuitOpen:
-            assert time.monotonic() < deadline
-            sleep(0.01)
 
 
 def too_late(seconds: float, act: Callable[[], object]) -> None:

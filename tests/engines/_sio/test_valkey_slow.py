@@ -18,13 +18,15 @@ from cachegrid.testing._sio.bench import frame_of
 from cachegrid.testing.loopback import LoopbackGrid
 from cachegrid.testing.waits._sio import together
 from cachegrid.waits._sio import aside, sleep
-from tests.engines._sio.opened import hurry, opened
+from tests.engines._sio.opened import hurry, once_asked, opened
+from tests.engines.moving import addresses_of
 from tests.engines.proxy import Proxy
 from tests.engines.servers import Server
+from tests.flow.waits._sio import begin
 
 pytestmark = [pytest.mark.grid, pytest.mark.slow]
 
-PATIENCE = 10.0
+PATIENT = "?patience=2s"  # and a moment is two tenths of a second
 # Longer than a test: no replica takes over.
 NO_FAILOVER = {"cluster-node-timeout": "60000"}
 
@@ -42,36 +44,12 @@ def bare() -> Iterator[LoopbackGrid]:
         yield grid
 
 
-@pytest.fixture
-def server() -> Iterator[Server]:
-    with Server() as server:
-        yield server
-
-
-def address_of(grid: LoopbackGrid, index: int) -> bytes:
-    """An address that a member owns."""
-    return next(address for number in range(1000) if index == grid.owner_of(address := b"cg:slow:%d" % number))
-
-
 def error_of(act: Callable[[], object]) -> tuple[EngineError, float]:
     """What a call raises, and after how many seconds."""
     begun = time.monotonic()
     with pytest.raises(EngineError) as caught:
         act()
     return caught.value, time.monotonic() - begun
-
-
-def once_closed(engine: SyncValkeyEngine, address: bytes) -> None:
-    """Wait until a member is asked again."""
-    deadline = time.monotonic() + PATIENCE
-    while True:
-        try:
-            engine.store(address, b"again", None)
-        except (CircuitOpen, EngineTimeout):
-            assert time.monotonic() < deadline
-            sleep(0.01)
-        else:
-            return
 
 
 def test_reads_wait_for_a_moment_once(grid: LoopbackGrid) -> None:
@@ -99,6 +77,80 @@ def test_reads_wait_for_a_moment_once(grid: LoopbackGrid) -> None:
         engine.store(address, b"new", None)
         assert b"new" == engine.fetch(address)
         assert [False] == [path.is_quiet for path in engine.paths()]
+
+
+def test_reads_go_elsewhere_whoever_waits_for_the_owner(grid: LoopbackGrid) -> None:
+    """
+    Also while a batch of writes waits for its answer to how it is.
+    """
+    address, frame = b"cg:slow", frame_of(b"kept")
+    with opened(grid.url + PATIENT) as engine:
+        engine.store(address, frame, None)
+        engine.raise_epoch(address)
+        [(link, _)] = engine._routing.owned()
+        aside(grid.pause, 0)
+        try:
+            assert frame == engine.fetch(address)
+            waiting = link.facts().waiting
+            writing = begin(partial(engine.store_many, [(address, frame, None)]))
+            while waiting == link.facts().waiting:
+                assert not writing.is_done
+                sleep(0)
+            begun = time.monotonic()
+            for _ in range(10):
+                assert frame == engine.fetch(address)
+                assert [frame] == engine.fetch_many([address])
+            assert time.monotonic() - begun < 1
+        finally:
+            aside(grid.resume, 0)
+        writing.result()
+
+
+def test_a_batch_looks_for_replicas_where_none_is_known(grid: LoopbackGrid) -> None:
+    """
+    As single reads do: the routes may have been learned before there was one.
+    """
+    address, frame = b"cg:slow", frame_of(b"kept")
+    with opened(grid.url + PATIENT) as engine:
+        engine.store(address, frame, None)
+        engine.raise_epoch(address)
+        engine.fetch_many([address])
+        for replicas in engine._routing.routes.replicas.values():
+            replicas.clear()
+        engine._routing._looked = 0.0
+        aside(grid.pause, 0)
+        try:
+            begun = time.monotonic()
+            assert [frame] == engine.fetch_many([address])
+            assert time.monotonic() - begun < 1
+        finally:
+            aside(grid.resume, 0)
+
+
+def test_who_can_ask_a_replica_does_not_try_whether_the_owner_is_back(
+    grid: LoopbackGrid, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    Not even when its turn has come between one look and the next.
+    """
+    address, frame = b"cg:slow", frame_of(b"kept")
+    with opened(grid.url + PATIENT) as engine:
+        engine.store(address, frame, None)
+        engine.raise_epoch(address)
+        [(link, _)] = engine._routing.owned()
+        aside(grid.pause, 0)
+        try:
+            assert frame == engine.fetch(address)
+            if hasattr(link, "_wire"):
+                cast("Any", link)._wire.fail("broken")
+            link._silence.note(time.monotonic())
+            turns = iter([False])
+            monkeypatch.setattr(link._silence, "may_try", lambda _: next(turns, True))
+            begun = time.monotonic()
+            assert frame == engine.fetch(address)
+            assert time.monotonic() - begun < 1
+        finally:
+            aside(grid.resume, 0)
 
 
 def test_who_decides_by_what_it_reads_asks_owners_only(grid: LoopbackGrid) -> None:
@@ -134,7 +186,7 @@ def test_a_member_that_stands_still_holds_up_its_own_calls_only(bare: LoopbackGr
 
     It closes by itself when the member is back.
     """
-    slow, well = [aside(address_of, bare, index) for index in (0, 1)]
+    slow, well = [(aside(addresses_of, bare, index))[0] for index in (0, 1)]
     with opened(bare.url + "?patience=300ms") as engine:
         engine.store_many([(slow, b"1", None), (well, b"1", None)])
         hurry(engine, 1.5, patience=0.3)
@@ -152,7 +204,7 @@ def test_a_member_that_stands_still_holds_up_its_own_calls_only(bare: LoopbackGr
             assert time.monotonic() - begun < 1.5
         finally:
             aside(bare.resume, 0)
-        once_closed(engine, slow)
+        once_asked(partial(engine.store, slow, b"again", None))
         assert {"closed": 2} == states(engine)
         assert b"again" == engine.fetch(slow)
 
@@ -186,7 +238,7 @@ def test_no_more_wait_for_a_member_than_may(bare: LoopbackGrid) -> None:
     """
     Calls beyond those that may wait for one member find room within their deadline, or are told that there was none.
     """
-    slow, well = [aside(address_of, bare, index) for index in (0, 1)]
+    slow, well = [(aside(addresses_of, bare, index))[0] for index in (0, 1)]
     with opened(bare.url) as engine:
         engine.store_many([(slow, b"1", None), (well, b"1", None)])
         engine._target.__dict__.update(connections=2, waiting=2, timeout=0.4)
@@ -211,7 +263,7 @@ def test_no_more_wait_for_a_member_than_may(bare: LoopbackGrid) -> None:
         assert "cachegrid status" in str(full[0])
         assert full[0].where.startswith("127.0.0.1:")
         engine._target.__dict__.update(timeout=5.0)
-        once_closed(engine, slow)
+        once_asked(partial(engine.store, slow, b"again", None))
         together(*[partial(engine.fetch, slow)] * 20)  # all find room
 
 

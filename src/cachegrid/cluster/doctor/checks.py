@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from itertools import chain
 from typing import Final
 
-from cachegrid.cluster.doctor import members, settings
+from cachegrid.cluster.doctor import members, plain, settings
 from cachegrid.cluster.doctor.facts import Badness, Examined, Finding
 
 __all__ = ["CHECKS", "findings", "is_well"]
@@ -14,6 +14,7 @@ __all__ = ["CHECKS", "findings", "is_well"]
 CHECKS: Final[tuple[Callable[[Examined], Iterator[Finding]], ...]] = (
     *members.CHECKS,
     *settings.CHECKS,
+    *plain.CHECKS,
 )
 _ORDER: Final = tuple(Badness)
 

@@ -48,8 +48,8 @@ class MemberReport:
     half_moved: int = 0  # slots on their way to or from it
     skew: float | None = None  # seconds by which its clock is ahead of ours
     blur: float = 0.0  # seconds by which that may be wrong
-    has_process: bool = False  # it runs on this host, whether it answers or not
-    starts: int = 0  # how often it was started within the last hour, where its log can be read
+    process: int = 0  # its id, where it runs on this host, whether it answers or not
+    deaths: int = 0  # how often it was started within the last hour though it had not ended in order, by its log
 
     @property
     def is_up(self) -> bool:
@@ -102,11 +102,18 @@ class Examined:
     host: HostReport | None = None  # for a grid of this host
     here: tuple[str, ...] = ()  # the addresses of the members that run on it
     replicas: int | None = None  # that each owner should have
+    is_spread: bool = False  # it is of this host and may be of others, too
+    options: str = ""  # what to say to `cachegrid up` for such a grid
     on_disk: bool = False  # it was started to keep its entries on disk
     password: int | None = None  # its length; 0: none, None: nobody knows
     is_secured: bool = False  # with TLS
     caches: Mapping[str, Durability] = field(default_factory=dict)  # what writes wait for, by the settings of programs
     unfinished: tuple[str, ...] = ()  # what was begun with members and not ended
+
+    @property
+    def is_here(self) -> bool:
+        """Whether it, or a part of it, is of this host: our commands start and end members of it."""
+        return self.host is not None
 
     @property
     def up(self) -> tuple[MemberReport, ...]:

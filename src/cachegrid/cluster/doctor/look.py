@@ -13,12 +13,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
 from cachegrid._core.durability import Durability
-from cachegrid.cluster.admin import Admin
-from cachegrid.cluster.contacts import Contact, Contacts, open_admin
+from cachegrid.cluster.admin import Admin, open_at
+from cachegrid.cluster.contacts import Contact, Contacts
 from cachegrid.cluster.doctor.facts import Examined, HostReport, MemberReport
 from cachegrid.cluster.memory import memory_there
 from cachegrid.cluster.operation import unfinished
@@ -35,6 +36,7 @@ AT_ONCE: Final = 16  # members that are asked at the same time
 SETTINGS: Final = ("maxmemory-policy", "cluster-node-timeout", "appendonly", "appendfsync")
 SLOT_ON_ITS_WAY: Final = re.compile(r"\[\d+-[<>]-")
 STARTED: Final = re.compile(r"^\d+:\w (\d+ \w+ \d+ [\d:]+)\.\d+ . Ready to accept connections", re.MULTILINE)
+ENDED: Final = "bye bye"  # the last word of a server that was told to end
 TAIL: Final = 256 << 10  # bytes of a log that are read
 WRITES: Final = 5
 
@@ -67,6 +69,8 @@ def examine(
         host=None if state is None else _host(state),
         here=() if state is None else tuple(member.address for member in state.members),
         replicas=None if state is None else state.shape.replicas,
+        is_spread=state is not None and state.spread,
+        options="" if state is None else state.options,
         on_disk=state is not None and state.persist,
         password=len(target.password or ""),
         is_secured=target.context is not None,
@@ -99,7 +103,7 @@ def _report(contacts: Contacts, member: Contact) -> MemberReport:
 
 def _report_alone(target: Target, endpoint: Endpoint) -> MemberReport:
     """What a server tells that is no cluster. Raises an EngineError if it tells nothing."""
-    with open_admin(target, endpoint, clustered=False) as admin:
+    with open_at(target, endpoint) as admin:
         asked = _asked(admin, is_cluster=False)
     is_owner = asked["info"].get("role", "master") == "master"
     return MemberReport(address=str(endpoint), host=endpoint.host, is_owner=is_owner, **asked)
@@ -156,24 +160,26 @@ def _with_processes(members: tuple[MemberReport, ...], state: GridState | None) 
     since = datetime.now(UTC).astimezone() - timedelta(hours=1)
     here = {} if state is None else {member.id: member for member in state.members}
     return tuple(
-        replace(report, has_process=bool(pid_of(member)), starts=_starts(member.log, since))
+        replace(report, process=pid_of(member), deaths=_deaths(member.log, since))
         if (member := here.get(report.id))
         else report
         for report in members
     )
 
 
-def _starts(log: Path, since: datetime) -> int:
+def _deaths(log: Path, since: datetime) -> int:
+    """How often a server was started, since then, after one that has not said that it ends."""
     try:
         with log.open("rb") as file:
             file.seek(max(0, log.stat().st_size - TAIL))
             text = file.read().decode(errors="replace")
     except OSError:
         return 0
-    found = 0
-    for said in STARTED.findall(text):
-        with suppress(ValueError):  # month names of another language
-            found += datetime.strptime(said, "%d %b %Y %H:%M:%S").astimezone() > since
+    found, starts = 0, list(STARTED.finditer(text))
+    for before, start in pairwise(starts):
+        if ENDED not in text[before.end() : start.start()]:
+            with suppress(ValueError):  # month names of another language
+                found += datetime.strptime(start[1], "%d %b %Y %H:%M:%S").astimezone() > since
     return found
 
 

@@ -7,7 +7,11 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from cachegrid._core.units import size_text
+from cachegrid.cluster.balance import spans
+from cachegrid.cluster.doctor import advice
 from cachegrid.cluster.doctor.facts import Badness, Examined, Finding, MemberReport
+from cachegrid.cluster.loss import share_text
+from cachegrid.cluster.standstill import way_on
 from cachegrid.engines.valkey.slots import SLOTS
 
 __all__ = ["CHECKS"]
@@ -16,48 +20,53 @@ VOTES: Final = 3  # owners, of which two can outvote the one that is dead
 LAG: Final = 10 << 20  # bytes that a replica may be behind without a word
 SKEW, FAR = 1.0, 60.0  # seconds between clocks: good to know, and a problem
 FULL: Final = 0.9  # of its memory limit
-STARTS: Final = 3  # within an hour
+DEATHS: Final = 2  # within an hour
 CONNECTIONS: Final = 0.8  # of those that a member takes
 
 
 def dead_members(grid: Examined) -> Iterator[Finding]:
     """Members that do not answer."""
     silent = [member for member in grid.members if not member.is_up]
-    still = [member for member in silent if member.has_process]
-    for members, what, advice in (
-        ([member for member in silent if member not in still], "", _advice_on_dead(is_here=grid.host is not None)),
-        (still, ", and its process is there", "see whether it was stopped (SIGSTOP), or waits for memory or a disk"),
-    ):
+    dead = [member for member in silent if not member.process]
+    kinds = [([member], ", and its process is there", way_on(member.process)) for member in silent if member.process]
+    for is_on_this_host in (True, False):
+        members = [member for member in dead if (member.address in grid.here) is is_on_this_host]
+        kinds.append((members, "", advice.for_dead(grid, is_on_this_host=is_on_this_host)))
+    for members, what, todo in kinds:
         if members:
             reasons = "; ".join(dict.fromkeys(member.silence for member in members))
             yield Finding(
-                check="dead-member", badness=Badness.PROBLEM, what=reasons + what, where=_names(members), advice=advice
+                check="dead-member", badness=Badness.PROBLEM, what=reasons + what, where=_names(members), advice=todo
             )
+
+
+def lost_entries(grid: Examined) -> Iterator[Finding]:
+    """Slots of which nobody who answers has a copy."""
+    alone = [owner for owner in grid.owners if not owner.is_up and not owner.process and not grid.replicas_of(owner)]
+    if alone and grid.is_cluster:
+        slots = spans({slot for owner in alone for span in owner.slots for slot in span})
+        yield Finding(
+            check="lost-entries",
+            badness=Badness.PROBLEM,
+            what=f"nobody who answers has the entries of {share_text(slots)}: {_where_entries_are(grid)}",
+            where=_names(alone),
+            advice=advice.for_dead(grid, is_on_this_host=all(owner.address in grid.here for owner in alone))
+            + ("" if grid.on_disk else ", without what was in it"),
+        )
 
 
 def lost_slots(grid: Examined) -> Iterator[Finding]:
     """Slots without an owner: keys of them cannot be used."""
     owned = sum(len(span) for owner in grid.owners for span in owner.slots)
     if grid.is_cluster and owned < SLOTS:
-        advice = "cachegrid heal tells more, heal --assign gives them to owners" if grid.host else "CLUSTER ADDSLOTS"
+        ours = (
+            f"{advice.command(grid, 'heal')} tells more, {advice.command(grid, 'heal --assign')} gives them to owners"
+        )
         yield Finding(
             check="lost-slots",
             badness=Badness.PROBLEM,
             what=f"{SLOTS - owned:,} of {SLOTS:,} slots have no owner",
-            advice=advice,
-        )
-
-
-def owners_away(grid: Examined) -> Iterator[Finding]:
-    """Members that say of the grid that it does not work."""
-    failed = [member for member in grid.up if member.health.get("cluster_state", "ok") != "ok"]
-    if failed:
-        yield Finding(
-            check="cut-off",
-            badness=Badness.PROBLEM,
-            what="sees a grid that does not work: too few owners are heard, or slots are not covered",
-            where=_names(failed),
-            advice="see that all members reach each other, at their cluster ports too, and start those that are dead",
+            advice=advice.by_hand(grid, ours, "CLUSTER ADDSLOTS"),
         )
 
 
@@ -76,26 +85,11 @@ def disagreement(grid: Examined) -> Iterator[Finding]:
         )
 
 
-def half_moved(grid: Examined) -> Iterator[Finding]:
-    """Slots whose move was cut short."""
-    moving = [member for member in grid.up if member.half_moved]
-    if moving:
-        yield Finding(
-            check="half-moved",
-            badness=Badness.WARNING,
-            what="slots are on their way to or from it",
-            where=_names(moving),
-            advice="if no rebalance, add or remove is at work: cachegrid rebalance brings that to its end",
-        )
-
-
 def unfinished(grid: Examined) -> Iterator[Finding]:
     """What was begun with members of this host and not ended."""
     for line in grid.unfinished:
-        what, _, advice = line.partition("; ")
-        yield Finding(
-            check="unfinished", badness=Badness.WARNING, what=f"was begun and not ended: {what}", advice=advice
-        )
+        what, _, todo = line.partition("; ")
+        yield Finding(check="unfinished", badness=Badness.WARNING, what=f"was begun and not ended: {what}", advice=todo)
 
 
 def lonely_owners(grid: Examined) -> Iterator[Finding]:
@@ -112,7 +106,7 @@ def lonely_owners(grid: Examined) -> Iterator[Finding]:
         badness=Badness.WARNING if wanted else Badness.NOTE,
         what="has no replica: if it is lost, its entries are, and its slots cannot be used until it is back",
         where=_names(lonely),
-        advice=_advice_on_replicas(is_here=grid.host is not None) if wanted else "up --replicas 1 where that matters",
+        advice=("" if wanted else "where that matters: ") + advice.for_replicas(grid, wanted=1),
     )
 
 
@@ -124,7 +118,13 @@ def few_owners(grid: Examined) -> Iterator[Finding]:
             badness=Badness.WARNING,
             what=f"with fewer than {VOTES} owners no replica takes over: too few are left to decide that one is dead",
             where=_names(grid.owners),
-            advice="cachegrid add, until there are three" if grid.host else "add owners, until there are three",
+            advice=advice.by_hand(
+                grid,
+                "let other hosts join (cachegrid token), until there are three"
+                if grid.is_spread
+                else f"{advice.command(grid, 'add')}, until there are three",
+                "add owners, until there are three",
+            ),
         )
 
 
@@ -162,7 +162,8 @@ def copies_together(grid: Examined) -> Iterator[Finding]:
             check="one-host",
             badness=Badness.NOTE,
             what=f"all members run on one host: if {grid.hosts[0]} is lost, all entries are",
-            advice="spread a grid over several hosts where entries have to outlive one",
+            advice="where entries have to outlive one: "
+            + advice.by_hand(grid, "let others join (cachegrid up --host, cachegrid token)", "run members on others"),
         )
         return
     for owner in grid.owners:
@@ -173,7 +174,7 @@ def copies_together(grid: Examined) -> Iterator[Finding]:
                 badness=Badness.WARNING,
                 what=f"all copies of its entries are on {owner.host}, and there are other hosts",
                 where=(owner.address, *_names(beside)),
-                advice="cachegrid replace a replica of it, or let one follow it that runs elsewhere",
+                advice=advice.by_hand(grid, "cachegrid heal", "let a replica follow it that runs elsewhere"),
             )
 
 
@@ -206,18 +207,18 @@ def full_members(grid: Examined) -> Iterator[Finding]:
             what=f"has {size_text(used)} of {size_text(limit)} in use: "
             + ("soon it refuses writes" if refuses else "entries are evicted before their time"),
             where=(member.address,),
-            advice="add owners (cachegrid add), raise maxmemory, or let entries live shorter",
+            advice=advice.for_memory(grid),
         )
 
 
 def restarts(grid: Examined) -> Iterator[Finding]:
-    """Members that are started again and again."""
+    """Members that die again and again, and are started again; not those that are restarted in order."""
     for member in grid.members:
-        if member.starts >= STARTS:
+        if member.deaths >= DEATHS:
             yield Finding(
                 check="restarts",
                 badness=Badness.WARNING,
-                what=f"was started {member.starts} times within the last hour",
+                what=f"died {member.deaths} times within the last hour, and was started again",
                 where=(member.address,),
                 advice="look into its log, and into the system's for a lack of memory",
             )
@@ -237,26 +238,14 @@ def connections(grid: Examined) -> Iterator[Finding]:
             )
 
 
-def unsaved(grid: Examined) -> Iterator[Finding]:
-    """Members that cannot write to their disk."""
-    names = ("aof_last_write_status", "aof_last_bgrewrite_status", "rdb_last_bgsave_status")
-    failing = [member for member in grid.up if any(member.info.get(name, "ok") != "ok" for name in names)]
-    if failing:
-        yield Finding(
-            check="unsaved",
-            badness=Badness.PROBLEM,
-            what="its last write to disk failed: it may refuse writes, and what is in memory alone is lost with it",
-            where=_names(failing),
-            advice="see whether its disk is full or broken; its log says why",
-        )
-
-
-def _advice_on_dead(*, is_here: bool) -> str:
-    return "cachegrid heal starts it again" if is_here else "start it again where it runs"
-
-
-def _advice_on_replicas(*, is_here: bool) -> str:
-    return "cachegrid heal makes replicas that are missing" if is_here else "give each owner a replica"
+def _where_entries_are(grid: Examined) -> str:
+    """Those that no living member has."""
+    if grid.on_disk:
+        return "they are on disk alone"
+    sure = grid.is_here and not grid.is_spread
+    return "they are lost" + (
+        "" if sure else ", unless they are on disk, or with a member that cannot be reached from here"
+    )
 
 
 def _names(members: Iterable[MemberReport]) -> tuple[str, ...]:
@@ -276,10 +265,9 @@ def _lag(replica: MemberReport, owner: MemberReport | None) -> int:
 
 CHECKS: Final[tuple[Callable[[Examined], Iterator[Finding]], ...]] = (
     dead_members,
+    lost_entries,
     lost_slots,
-    owners_away,
     disagreement,
-    half_moved,
     unfinished,
     lonely_owners,
     few_owners,
@@ -289,5 +277,4 @@ CHECKS: Final[tuple[Callable[[Examined], Iterator[Finding]], ...]] = (
     full_members,
     restarts,
     connections,
-    unsaved,
 )

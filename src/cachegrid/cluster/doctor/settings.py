@@ -6,53 +6,18 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from cachegrid._core.units import size_text
+from cachegrid.cluster.doctor import advice
 from cachegrid.cluster.doctor.facts import Badness, Examined, Finding, MemberReport
 
 __all__ = ["CHECKS"]
 
-SLOW_DISK: Final = 0.02  # seconds for a small write
 SLOW_FORK: Final = 500_000  # microseconds in which a member answers nobody
-DISK_LEFT: Final = 0.1  # of the disk
 SHORT: Final = 16  # letters of a password
 SHARE: Final = 0.75  # of a host's memory that members may take before it is tight
 
 
-def eviction(grid: Examined) -> Iterator[Finding]:
-    """What a full member does."""
-    risky = [member for member in grid.up if member.setting("maxmemory-policy").startswith("allkeys")]
-    if risky:
-        yield Finding(
-            check="eviction-policy",
-            badness=Badness.PROBLEM,
-            what=f"evicts whatever it has ({risky[0].setting('maxmemory-policy')}), epochs and locks too: caches may "
-            "be empty all of a sudden, sessions end, and locks be lost while they are held",
-            where=_names(risky),
-            advice="CONFIG SET maxmemory-policy volatile-lru, and write it into the settings of the server",
-        )
-    refusing = [
-        each for each in grid.up if each.setting("maxmemory-policy") == "noeviction" and each.number("maxmemory")
-    ]
-    if refusing:
-        yield Finding(
-            check="no-eviction",
-            badness=Badness.NOTE,
-            what="refuses writes when it is full, and evicts nothing",
-            where=_names(refusing),
-            advice="if old entries should make room: CONFIG SET maxmemory-policy volatile-lru",
-        )
-
-
 def limits(grid: Examined) -> Iterator[Finding]:
-    """Memory limits that are none, or more than a host has."""
-    unlimited = [member for member in grid.up if not member.number("maxmemory")]
-    if unlimited:
-        yield Finding(
-            check="no-limit",
-            badness=Badness.NOTE,
-            what="may take all the memory of its host, and then the system ends some process",
-            where=_names(unlimited),
-            advice="give it a limit: --memory of cachegrid up, or maxmemory",
-        )
+    """Memory limits that are more than a host has."""
     for host in grid.hosts:
         members = [member for member in grid.up if member.host == host]
         there = _memory_of(grid, members)
@@ -63,7 +28,8 @@ def limits(grid: Examined) -> Iterator[Finding]:
                 badness=Badness.PROBLEM if wanted > there else Badness.WARNING,
                 what=f"its members may take {size_text(wanted)}, and it has {size_text(there)} for all that runs there",
                 where=(host,),
-                advice="lower maxmemory, or move members to other hosts: the system ends processes that take too much",
+                advice=advice.by_hand(grid, advice.anew(grid, "--memory SIZE"), "lower maxmemory, or move members away")
+                + ": the system ends processes that take too much",
             )
 
 
@@ -75,7 +41,7 @@ def versions(grid: Examined) -> Iterator[Finding]:
             check="mixed-versions",
             badness=Badness.WARNING,
             what=f"members run {', '.join(sorted(found))}: a replica of an older one cannot read what its owner sends",
-            advice="bring all to the newest: cachegrid restart --rolling --server PROGRAM",
+            advice=advice.for_versions(grid, grid.up[0].version[0], "the newest of them everywhere"),
         )
     is_asked_for = any(wanted.disk for wanted in grid.caches.values())
     unsure = [member for member in grid.up if not _has_disk_answers(member)]
@@ -94,7 +60,7 @@ def versions(grid: Examined) -> Iterator[Finding]:
                 badness=badness,
                 what=f"runs {old[0].version_text}, which {lacks}",
                 where=_names(old),
-                advice="put in Valkey 9 or newer when you can",
+                advice=f"when you can: {advice.for_versions(grid, old[0].version[0], 'Valkey 9 or newer')}",
             )
 
 
@@ -110,28 +76,6 @@ def timeouts(grid: Examined) -> Iterator[Finding]:
         )
 
 
-def persistence(grid: Examined) -> Iterator[Finding]:
-    """Entries that should be on disk, and are not, or late."""
-    off = [member for member in grid.up if member.info.get("aof_enabled", "0") != "1"]
-    if grid.on_disk and off:
-        yield Finding(
-            check="not-on-disk",
-            badness=Badness.PROBLEM,
-            what="keeps nothing on disk, and its grid was started with --persist",
-            where=_names(off),
-            advice="CONFIG SET appendonly yes",
-        )
-    late = [member for member in grid.up if member.number("aof_delayed_fsync")]
-    if late:
-        yield Finding(
-            check="slow-disk",
-            badness=Badness.WARNING,
-            what="had to wait for its disk: writes stall, and more than a second of them is lost with the host",
-            where=_names(late),
-            advice="give it a faster disk, or one that nobody else uses",
-        )
-
-
 def durability(grid: Examined) -> Iterator[Finding]:
     """Caches of the settings whose writes wait for what no member can give."""
     owners = [owner for owner in grid.owners if owner.is_up]
@@ -144,7 +88,7 @@ def durability(grid: Examined) -> Iterator[Finding]:
                 badness=Badness.PROBLEM,
                 what=f"its writes wait for {wanted}, and owners have fewer replicas: they raise NotDurable",
                 where=(f"cache {name}", *_names(few)),
-                advice="give owners as many replicas, or let the cache wait for fewer",
+                advice=f"{advice.for_replicas(grid, wanted=wanted.replicas)}; or let the cache wait for fewer",
             )
         if wanted.disk and unwritten:
             yield Finding(
@@ -152,7 +96,7 @@ def durability(grid: Examined) -> Iterator[Finding]:
                 badness=Badness.PROBLEM,
                 what="its writes wait for the disk, and owners keep nothing there: they are refused",
                 where=(f"cache {name}", *_names(unwritten)),
-                advice="cachegrid up --persist, or CONFIG SET appendonly yes",
+                advice=advice.by_hand(grid, advice.anew(grid, "--persist"), "CONFIG SET appendonly yes"),
             )
 
 
@@ -167,41 +111,6 @@ def forks(grid: Examined) -> Iterator[Finding]:
             what=f"answered nobody for {longest / 1e6:.1f} s when it last copied itself for a replica or the disk",
             where=_names(slow),
             advice="use more and smaller owners, and switch transparent huge pages off",
-        )
-
-
-def host(grid: Examined) -> Iterator[Finding]:
-    """What this host lacks for its members."""
-    if grid.host is None:
-        return
-    here, worse = grid.host, Badness.WARNING if grid.on_disk else Badness.NOTE
-    if here.overcommit == 0:
-        yield Finding(
-            check="overcommit",
-            badness=worse,
-            what="vm.overcommit_memory is 0: a member may fail to copy itself for a replica or the disk",
-            advice="sysctl vm.overcommit_memory=1",
-        )
-    if here.huge_pages == "always":
-        yield Finding(
-            check="huge-pages",
-            badness=worse,
-            what="transparent huge pages are on: members stall, and take more memory, while they copy themselves",
-            advice="echo madvise > /sys/kernel/mm/transparent_hugepage/enabled",
-        )
-    if here.fsync is not None and here.fsync > SLOW_DISK:
-        yield Finding(
-            check="slow-fsync",
-            badness=worse,
-            what=f"a small write takes {here.fsync * 1000:.0f} ms until it is on the disk of the state folder",
-            advice="writes with durability disk take as long: use a faster disk where they matter",
-        )
-    if here.disk_free is not None and here.disk_free < DISK_LEFT:
-        yield Finding(
-            check="disk-full",
-            badness=worse,
-            what=f"the disk of the state folder has {here.disk_free:.0%} left",
-            advice="make room: members that keep entries on disk refuse writes when it is full",
         )
 
 
@@ -230,20 +139,7 @@ def secrets(grid: Examined) -> Iterator[Finding]:
             badness=Badness.NOTE,
             what="the password and all entries pass the network as they are",
             where=tuple(far),
-            advice="use TLS (valkeys://), unless the network is yours alone",
-        )
-
-
-def silence(grid: Examined) -> Iterator[Finding]:
-    """What could not be looked at."""
-    closed = [member for member in grid.up if member.settings is None]
-    if closed:
-        yield Finding(
-            check="settings-unknown",
-            badness=Badness.NOTE,
-            what="its settings may not be asked for: what it evicts, and when it gives others up, was not looked at",
-            where=_names(closed),
-            advice="allow the user CONFIG|GET, or ask whoever runs it",
+            advice="unless the network is yours alone, use TLS: valkeys://, or cachegrid tls and up --host --tls",
         )
 
 
@@ -279,14 +175,10 @@ def _is_loopback(name: str) -> bool:
 
 
 CHECKS: Final[tuple[Callable[[Examined], Iterator[Finding]], ...]] = (
-    eviction,
     limits,
     versions,
     timeouts,
-    persistence,
     durability,
     forks,
-    host,
     secrets,
-    silence,
 )

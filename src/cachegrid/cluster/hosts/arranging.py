@@ -17,6 +17,7 @@ from cachegrid.cluster.moving import carry_out
 from cachegrid.cluster.moving import settled as half_moved_settled
 from cachegrid.cluster.operation import Way
 from cachegrid.cluster.state import GridState, MemberState, Phase, save
+from cachegrid.cluster.takeover_anywhere import failover_at
 from cachegrid.cluster.view import node_rows
 from cachegrid.engines.valkey.facts import NodeRow
 from cachegrid.errors import EngineError, EngineTimeout, GridError, ServerRefused
@@ -29,14 +30,14 @@ __all__ = [
     "forget_on_all",
     "hosts_of",
     "is_uneven",
+    "misplaced",
     "place",
     "spread_owners",
-    "take_over",
+    "versions",
     "views",
 ]
 
 MEET_AGAIN = 2.0  # seconds until a member that is still not known is told of again
-ASK_AGAIN = 6.0  # seconds: a server gives a takeover up after five
 
 
 def hosts_of(grid: Contacts) -> dict[str, list[Contact]]:
@@ -96,8 +97,28 @@ def arrange(state: GridState, way: Way) -> GridState:
 
 
 def is_uneven(grid: Contacts) -> bool:
-    """Whether a host has more owners than it has to have."""
-    return next_takeover(*by_host(grid)) is not None
+    """Whether a host has more owners than it has to have, and replicas elsewhere may take over."""
+    return _next_heir(grid) is not None
+
+
+def _next_heir(grid: Contacts) -> str | None:
+    """
+    Who is to take over next for owners to be spread over hosts; nobody while members run servers of several versions.
+
+    Of these the older ones may be unable to read what the newer send, and so must not follow them.
+    """
+    heir = next_takeover(*by_host(grid))
+    return heir if heir and len(versions(grid)) == 1 else None
+
+
+def versions(grid: Contacts) -> set[str]:
+    """The versions of the servers that the members run which answer."""
+    found: set[str] = set()
+    for one in (one for one in grid.members.values() if one.is_up):
+        with suppress(EngineError), grid.open(one) as admin:
+            facts = admin.facts("server")
+            found.add(facts.get("valkey_version") or facts["redis_version"])
+    return found
 
 
 def followed_elsewhere(grid: Contacts, owner: Contact) -> Contact | None:
@@ -110,15 +131,16 @@ def followed_elsewhere(grid: Contacts, owner: Contact) -> Contact | None:
     return None
 
 
-def spread_owners(grid: Contacts, way: Way) -> None:
+def spread_owners(grid: Contacts, way: Way, *, but: Collection[str] = ()) -> None:
     """
     Let replicas take over from owners, without losing a write, until no host has more owners than it has to have.
 
-    Where most owners are on one host the grid does not outlive it. Raises an EngineError.
+    Members in `but` are left out of it. Where most owners are on one host the grid does not outlive it. While members
+    run several versions owners stay where they are. Raises an EngineError.
     """
-    while heir := next_takeover(*by_host(grid)):
-        take_over(grid, heir, way)
-        grid = grid.again()
+    while heir := _next_heir(grid.without(but)):
+        grid = failover_at(grid, grid.of(heir), timeout=way.timeout)
+        way.progress("handed over", 1, 1)
 
 
 def forget_on_all(grid: Contacts, gone: list[str]) -> None:
@@ -159,34 +181,39 @@ def _introduce(grid: Contacts, seen: Mapping[str, Mapping[str, NodeRow]], coming
 
 def place(grid: Contacts, owners: list[str], state: GridState, way: Way, *, fresh: Collection[str] = ()) -> None:
     """
-    Let every replica follow one of these owners, on another host as far as there is one.
+    Let every replica follow one of these owners, on another host as far as there is one, as `misplaced` tells.
 
-    First come those that are to be replicas and are not: newcomers of this host, and the `fresh` ones, which own
-    nothing. Raises EngineTimeout for one that does not come to follow.
+    Raises EngineTimeout for one that does not come to follow.
     """
-    new = {member.id for member in state.members if member.phase is Phase.JOINING and member.role == "replica"} | {
-        *fresh
-    }
-    gone = {member.id for member in state.members if member.phase is Phase.LEAVING}
-    host_of = {owner: grid.of(owner).endpoint.host for owner in owners}
-    there = (one for one in grid.replicas if one.is_up and one.id not in gone)
-    follows = {one.id: (one.endpoint.host, one.follows) for one in there}
-    comers: dict[str, tuple[str, str | None]] = {
-        one.id: (one.endpoint.host, None) for one in grid.owners if one.id in new and not one.slots
-    }
-    wanted = max(state.shape.replicas, 1)
-    wished = places(host_of, {**follows, **comers}, wanted)
-    left = {one: owner for one, owner in wished.items() if one in comers or follows[one][1] != owner}
-    count = Counter(owner for _, owner in follows.values())
+    left = misplaced(grid, owners, state, fresh=fresh)
+    follows = {one.id: one.follows for one in grid.replicas if one.is_up}
+    count = Counter(follows.values())
     for done in range(1, len(left) + 1):
         # Whoever leaves an owner alone waits for others to come to it.
-        one = max(left, key=lambda one: (one in comers, count[follows[one][1]] if one in follows else 0, one))
+        one = max(left, key=lambda one: (one not in follows, count[follows[one]] if one in follows else 0, one))
         owner = left.pop(one)
         _let_follow(grid, one, owner, way)
         count[owner] += 1
         if one in follows:
-            count[follows[one][1]] -= 1
+            count[follows[one]] -= 1
         way.progress("replicas placed", done, done + len(left))
+
+
+def misplaced(grid: Contacts, owners: list[str], state: GridState, *, fresh: Collection[str] = ()) -> dict[str, str]:
+    """
+    Who is to follow another one of these owners than now, and which one.
+
+    Among them are those that are to be replicas and are not: newcomers of this host, and the `fresh` ones, which own
+    nothing. Members of this host that leave are left out.
+    """
+    new = {one.id for one in state.members if one.phase is Phase.JOINING and one.role == "replica"} | {*fresh}
+    gone = {member.id for member in state.members if member.phase is Phase.LEAVING}
+    host_of = {owner: grid.of(owner).endpoint.host for owner in owners}
+    there = (one for one in grid.replicas if one.is_up and one.id not in gone)
+    follows: dict[str, tuple[str, str | None]] = {one.id: (one.endpoint.host, one.follows) for one in there}
+    follows |= {one.id: (one.endpoint.host, None) for one in grid.owners if one.id in new and not one.slots}
+    wished = places(host_of, follows, max(state.shape.replicas, 1))
+    return {one: owner for one, owner in wished.items() if follows[one][1] != owner}
 
 
 def _not_ready(state: GridState, grid: Contacts) -> str:
@@ -230,23 +257,3 @@ def by_host(grid: Contacts) -> tuple[dict[str, str], dict[str, tuple[str, str]]]
     owners = {one.id: one.endpoint.host for one in grid.owners if one.is_up and one.slots}
     followers = (one for one in grid.replicas if one.is_up and one.follows in owners)
     return owners, {one.id: (one.endpoint.host, one.follows) for one in followers}
-
-
-def take_over(grid: Contacts, heir: str, way: Way) -> None:
-    """Let a replica take over as planned: its owner lets writes wait until it has them all, and then follows it."""
-    before = grid.of(heir).follows
-    asked_at = -ASK_AGAIN
-
-    def missing() -> str:
-        nonlocal asked_at
-        now = grid.again()
-        if now.of(heir).is_owner:
-            return "" if now.of(before).follows == heir else f"{now.of(before)} does not follow {now.of(heir)} yet"
-        if time.monotonic() - asked_at > ASK_AGAIN:
-            with suppress(ServerRefused), grid.open(heir, timeout=2.0) as admin:  # refused: its link is made anew
-                admin.run("CLUSTER", "FAILOVER")
-                asked_at = time.monotonic()
-        return f"{now.of(heir)} has not taken over"
-
-    wait_until(missing, way.timeout)
-    way.progress("handed over", 1, 1)

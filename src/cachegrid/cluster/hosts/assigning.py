@@ -9,12 +9,14 @@ from cachegrid.cluster.balance import moves, spans
 from cachegrid.cluster.contacts import Contacts
 from cachegrid.cluster.hosts.alone import without_owner
 from cachegrid.cluster.hosts.arranging import views
+from cachegrid.cluster.hosts.returning import silent_owners
 from cachegrid.cluster.mending import claim
 from cachegrid.cluster.operation import Way
+from cachegrid.cluster.state import GridState
 from cachegrid.engines.valkey.slots import SLOTS
 from cachegrid.errors import GridError
 
-__all__ = ["assign", "slots_away"]
+__all__ = ["assign", "refuse_minority", "slots_away"]
 
 
 def slots_away(grid: Contacts, *, coming: Collection[str] = ()) -> list[range]:
@@ -26,6 +28,23 @@ def slots_away(grid: Contacts, *, coming: Collection[str] = ()) -> list[range]:
     there = {one.id for one in grid.owners if one.is_up} | {one.follows for one in grid.replicas if one.is_up}
     held = (span for one in grid.owners if one.id in there or one.id in coming for span in one.slots)
     return spans({*range(SLOTS)} - {slot for span in held for slot in span})
+
+
+def refuse_minority(state: GridState, grid: Contacts) -> None:
+    """
+    Raise GridError where as many owners as answer, or more, may be together where they are not seen from here.
+
+    They may go on without this host: what programs write there would be lost when both meet again.
+    """
+    own = {member.id for member in state.members}
+    owners = [one for one in grid.owners if one.slots]
+    silent = silent_owners(grid, own)
+    if 2 * len(silent) >= len(owners):
+        raise GridError(
+            f"{len(silent)} of {len(owners)} owners do not answer, and may go on without this host: "
+            f"{', '.join(map(str, silent))}; if they are gone for good, `cachegrid heal --assign --force` gives what "
+            "they owned to others"
+        )
 
 
 def assign(grid: Contacts, lost: list[range], way: Way) -> None:

@@ -9,29 +9,23 @@ from dataclasses import replace
 from pathlib import Path
 
 from cachegrid.cluster.agreement import wait_until
-from cachegrid.cluster.balance import moves
 from cachegrid.cluster.contacts import Contact, Contacts
-from cachegrid.cluster.emptying import refuse_overflow
-from cachegrid.cluster.hosts.alone import alone, without_owner
+from cachegrid.cluster.hosts.alone import alone
 from cachegrid.cluster.hosts.arranging import (
-    by_host,
     followed_elsewhere,
     forget_on_all,
     hosts_of,
-    place,
-    spread_owners,
-    take_over,
     views,
 )
-from cachegrid.cluster.hosts.spreading import surplus_owners
+from cachegrid.cluster.hosts.thinning import refuse_unfit, staying, surplus_left, thin_out, thinning
 from cachegrid.cluster.interrupts import held_back
 from cachegrid.cluster.lock import locked
-from cachegrid.cluster.moving import carry_out
 from cachegrid.cluster.moving import settled as half_moved_settled
 from cachegrid.cluster.operation import Operation, Way
 from cachegrid.cluster.plan import counted
 from cachegrid.cluster.shutdown import end_members
 from cachegrid.cluster.state import GridState, Phase, checked_name, load, save, state_root
+from cachegrid.cluster.takeover_anywhere import failover_at
 from cachegrid.engines.valkey.slots import SLOTS
 from cachegrid.errors import ConfigError, EngineError, GridError, GridNotFound
 
@@ -40,19 +34,34 @@ __all__ = ["hand_over", "leave"]
 HANDING = 10.0  # seconds for owners to hand over before their host goes away
 
 
-def hand_over(state: GridState) -> None:
+def hand_over(state: GridState, *, is_loss_meant: bool = False) -> None:
     """
     Let replicas on other hosts take over from this host's owners, as far as there are any, without losing a write.
 
-    What cannot be handed over is taken over later by those who notice that it is gone.
+    What cannot be handed over is taken over later by those who notice that it is gone. Raises GridError, and changes
+    nothing, where nobody has a copy of what an owner has and others go on with the grid, unless that `is_loss_meant`.
     """
-    way = Way(timeout=HANDING)
-    with suppress(EngineError, GridError):
+    with suppress(EngineError):
         grid = Contacts.of_state(state)
-        for owner in [one for one in grid.owners if one.endpoint.host == state.host and one.slots and one.is_up]:
-            if heir := followed_elsewhere(grid, owner):
-                take_over(grid, heir.id, way)
-                grid = grid.again()
+        own = {member.id for member in state.members}
+        heirs = {one: followed_elsewhere(grid, one) for one in grid.owners if one.id in own and one.slots and one.is_up}
+        alone_with_it = [owner for owner, heir in heirs.items() if heir is None]
+        if alone_with_it and not is_loss_meant and any(one.is_up for one in grid.without(own).members.values()):
+            raise GridError(_loss(state, grid, alone_with_it))
+        for heir in filter(None, heirs.values()):
+            failover_at(grid, heir, timeout=HANDING)
+
+
+def _loss(state: GridState, grid: Contacts, owners: list[Contact]) -> str:
+    count = 0
+    for owner in owners:
+        with grid.open(owner) as admin:
+            count += int(admin.text("DBSIZE"))
+    named = ", ".join(map(str, owners))
+    return (
+        f"{count:,} entries of {named} would be lost, as no other host has a copy: `cachegrid leave` moves what is on "
+        f"{state.host} to others, `cachegrid heal` may make copies, and `cachegrid down --force` goes without"
+    )
 
 
 def leave(
@@ -92,12 +101,15 @@ def _left(state: GridState, grid: Contacts, way: Way, *, force: bool) -> GridSta
     own = {member.id for member in state.members}
     others = [one for one in grid.owners if one.slots and one.is_up and one.id not in own]
     mine = [one for one in grid.owners if one.slots and one.id in own]
+    rest = grid.without(own)
+    surplus = surplus_left(grid, rest)
     if not others:
         raise GridError(f"{state.host} is the last host of grid {state.name!r}: `cachegrid down` ends the grid")
     if dead := [str(one) for one in mine if not one.is_up]:
         raise GridError(f"{dead[0]} does not run, and has slots to give away: `cachegrid up` starts it again")
-    _refuse_unfit(grid, [one.id for one in others], force=force)
-    way.tell(Operation(grid=state.name, steps=tuple(_steps(state, mine)), shape=state.shape))
+    refuse_unfit(grid, staying(rest, surplus), force=force)
+    steps = tuple(_steps(state, grid, mine, surplus))
+    way.tell(Operation(grid=state.name, steps=steps, shape=state.shape))
     if way.is_rehearsal:
         return state
     leaving = tuple(replace(member, phase=Phase.LEAVING) for member in state.members)
@@ -105,42 +117,22 @@ def _left(state: GridState, grid: Contacts, way: Way, *, force: bool) -> GridSta
     save(state)  # whoever comes after us knows who is about to go
     with alone(state, way) as (there, renewing):
         grid = half_moved_settled(there)
-        _keep_roles(grid, own)
-        # To owners elsewhere alone; between those, nothing moves that need not.
-        carry_out(grid, moves(grid.owned, [one.id for one in others]), progress=renewing.progress)
-        grid = grid.again()
-        place(grid, [one.id for one in others], state, renewing)
+        thin_out(grid, surplus, state, renewing)
         grid = grid.again()
         # Still alone: whoever shares out slots meanwhile would give some back.
         wait_until(lambda: _still_needed(grid, own), way.timeout)
         with held_back():
             end_members(state, state.members)
-            forget_on_all(_without(grid, own), sorted(own))
+            forget_on_all(grid.without(own), sorted(own))
     shutil.rmtree(state.folder, ignore_errors=True)  # what is in it was needed to say that we are through
     return state
 
 
-def _refuse_unfit(grid: Contacts, into: list[str], *, force: bool) -> None:
-    """Raise GridError where slots cannot move to these owners now, or these would evict and nobody said they may."""
-    if said := without_owner(grid):
-        raise GridError(said)
-    if not force:
-        refuse_overflow(grid, moves(grid.owned, into))
-
-
-def _steps(state: GridState, mine: list[Contact]) -> list[str]:
+def _steps(state: GridState, grid: Contacts, mine: list[Contact], surplus: Collection[str]) -> list[str]:
     given = sum(len(span) for one in mine for span in one.slots)
     steps = [f"move {given:,} of 16,384 slots to owners on other hosts"] if given else []
+    steps += [thinning(grid, surplus)] if surplus else []
     return [*steps, f"end {counted(len(state.members), 'member')} of {state.host}, and let all others forget them"]
-
-
-def _keep_roles(grid: Contacts, own: Collection[str], *, for_good: bool = True) -> None:
-    """
-    Let owners that give all away stay owners: they would forget that they are giving it; not `for_good`: no longer.
-    """
-    for owner in (one for one in grid.owners if one.id in own and one.is_up):
-        with grid.open(owner) as admin:
-            admin.run("CONFIG", "SET", "cluster-allow-replica-migration", "no" if for_good else "yes")
 
 
 def _still_needed(grid: Contacts, own: set[str]) -> str:
@@ -173,32 +165,16 @@ def _forgotten(state: GridState, grid: Contacts, address: str, way: Way, *, forc
             f"nobody has taken over from {needed[0]}: what it owned comes back when that host does; `cachegrid heal "
             "--assign` gives its slots to others, without what was in them"
         )
-    rest = _without(grid, {one.id for one in lost})
-    surplus = surplus_owners(*by_host(rest), len(rest.members) // (1 + state.shape.replicas))
+    rest = grid.without({one.id for one in lost})
+    surplus = surplus_left(grid, rest)
     steps = [f"let all members forget {counted(len(lost), 'member')} of {address}"]
     if surplus:
-        _refuse_unfit(rest, _staying(rest, surplus), force=force)
-        named = ", ".join(str(rest.of(one)) for one in surplus)
-        steps.append(f"let {named} give their slots to the other owners, and copy one: else some have no replica")
+        refuse_unfit(rest, staying(rest, surplus), force=force)
+        steps.append(thinning(rest, surplus))
     way.tell(Operation(grid=state.name, steps=tuple(steps), shape=state.shape))
     if way.is_rehearsal:
         return state
     with alone(state, way) as (now, renewing):
         forget_on_all(now, [one.id for one in lost])
-        rest = half_moved_settled(_without(now, {one.id for one in lost}))
-        staying = _staying(rest, surplus)
-        if surplus:
-            _keep_roles(rest, surplus)
-            carry_out(rest, moves(rest.owned, staying), progress=renewing.progress)
-            _keep_roles(rest, surplus, for_good=False)
-        place(rest.again(), staying, state, renewing, fresh=surplus)
-        spread_owners(rest.again(), renewing)
+        thin_out(half_moved_settled(now.without({one.id for one in lost})), surplus, state, renewing)
     return state
-
-
-def _staying(grid: Contacts, surplus: Collection[str]) -> list[str]:
-    return [one.id for one in grid.owners if one.slots and one.is_up and one.id not in surplus]
-
-
-def _without(grid: Contacts, gone: set[str]) -> Contacts:
-    return replace(grid, members={one: member for one, member in grid.members.items() if one not in gone})

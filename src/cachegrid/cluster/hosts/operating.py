@@ -1,24 +1,24 @@
-"""What operators do with a grid across hosts, from one of them: it grows here, is mended, or hands over."""
+"""What operators do with a grid across hosts, from one of them: it grows here, or hands over."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
-from cachegrid.cluster.contacts import Contacts
+from cachegrid.cluster.contacts import Contact, Contacts
 from cachegrid.cluster.files import write_one_more
 from cachegrid.cluster.growth import newcomer
 from cachegrid.cluster.hosts.alone import alone, without_owner
-from cachegrid.cluster.hosts.arranging import followed_elsewhere, is_uneven, take_over
-from cachegrid.cluster.hosts.assigning import assign as give
-from cachegrid.cluster.hosts.assigning import slots_away
-from cachegrid.cluster.hosts.joining import back_again, seen
+from cachegrid.cluster.hosts.arranging import followed_elsewhere, spread_owners
+from cachegrid.cluster.hosts.joining import back_again
 from cachegrid.cluster.operation import Operation, Way
 from cachegrid.cluster.ports import next_pairs
-from cachegrid.cluster.presence import pid_of
-from cachegrid.cluster.state import GridState, Phase, save
+from cachegrid.cluster.state import GridState, MemberState, Phase, save
+from cachegrid.cluster.takeover_anywhere import failover_at
 from cachegrid.errors import GridError
 
-__all__ = ["failed_over", "grown_here", "mended_here"]
+__all__ = ["failed_over", "grown_here", "handed_over", "spread_around"]
 
 
 def grown_here(state: GridState, count: int, way: Way) -> GridState:
@@ -44,49 +44,13 @@ def grown_here(state: GridState, count: int, way: Way) -> GridState:
     return back_again(after, way)
 
 
-def mended_here(state: GridState, way: Way, *, assign: bool) -> GridState:
-    """
-    The grid with this host's dead members started again, and with owners and copies on hosts of their own again.
-
-    With `assign` slots are given to others of which no owner and no replica answers.
-    """
-    steps: list[str] = []
-    if dead := [member.address for member in state.members if not pid_of(member)]:
-        steps.append(f"start members of this host again that do not run: {', '.join(dead)}")
-    if any(member.phase is Phase.JOINING for member in state.members):
-        steps.append("go on with members that were begun before")
-    grid = seen(state)
-    away = sorted({one.endpoint.host for one in grid.members.values() if not one.is_up} - {state.host}) if grid else []
-    away_slots = sum(map(len, slots_away(grid, coming={member.id for member in state.members}))) if grid else 0
-    if away_slots and assign:
-        steps.append(f"give {away_slots:,} slots, of which no owner answers, to others; what was in them is lost")
-    elif away_slots:
-        steps.append(
-            f"leave {away_slots:,} slots, of which no owner answers: their host brings them back, or `--assign` gives "
-            "them to others, without what was in them"
-        )
-    elif away or grid is None:
-        steps.append(f"leave it at that, as other hosts are away: {', '.join(away) or 'all of them'}")
-    elif dead or is_uneven(grid):
-        steps.append("let replicas take over until owners are spread over the hosts")
-    way.tell(Operation(grid=state.name, steps=tuple(steps), shape=state.shape))
-    if way.is_rehearsal or not steps:
-        return state
-    state = back_again(state, way)
-    if assign and (now := seen(state)) and (lost := slots_away(now)):
-        give(now, lost, way)
-        return back_again(state, way)
-    return state
-
-
 def failed_over(state: GridState, member: str, way: Way) -> GridState:
     """The grid after an owner, on whichever host, handed over to a replica; on another host, if there is one."""
     grid = Contacts.of_state(state)
     chosen = grid.named(member)
     heir = chosen
     if chosen.is_owner:
-        others = [one for one in grid.replicas if one.follows == chosen.id and one.is_up]
-        found = followed_elsewhere(grid, chosen) or next(iter(others), None)
+        found = _heir(grid, chosen)
         if found is None:
             raise GridError(f"owner {chosen} has no replica that could take over")
         heir = found
@@ -96,8 +60,35 @@ def failed_over(state: GridState, member: str, way: Way) -> GridState:
         with alone(state, way) as (now, renewing):
             if now.of(heir.id).follows != heir.follows:
                 raise GridError(f"{heir} does not follow {grid.of(heir.follows)} any more: try again")
-            take_over(now, heir.id, renewing)
+            failover_at(now, heir, timeout=way.timeout)
+            renewing.progress("handed over", 1, 1)
     return state
+
+
+def handed_over(state: GridState, member: MemberState, way: Way) -> None:
+    """Let a replica take over from a member of this host, where that is an owner and has any. Raises an EngineError."""
+    grid = Contacts.of_state(state)
+    own = grid.of(member.id)
+    if own.is_owner and (heir := _heir(grid, own)):
+        failover_at(grid, heir, timeout=way.timeout)
+
+
+@contextmanager
+def spread_around(state: GridState, way: Way) -> Iterator[Way]:
+    """
+    What is done in the way that this gives, no other host meddles with; after it owners are spread over hosts again.
+
+    Raises GridError while another host is at it, or slots are without an owner that answers, or an EngineError.
+    """
+    with alone(state, way) as (_, renewing):
+        yield renewing
+        spread_owners(Contacts.of_state(state), renewing)
+
+
+def _heir(grid: Contacts, owner: Contact) -> Contact | None:
+    """Who would take over from an owner: on another host, if there is one."""
+    others = (one for one in grid.replicas if one.follows == owner.id and one.is_up)
+    return followed_elsewhere(grid, owner) or next(others, None)
 
 
 def _with_more(state: GridState, owners: int) -> GridState:

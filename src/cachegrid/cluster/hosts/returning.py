@@ -8,12 +8,13 @@ from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
+from cachegrid.cluster.admin import target_of
 from cachegrid.cluster.contacts import PATIENCE, Contact, Contacts, agreed
 from cachegrid.cluster.layout import rows_on_disk
 from cachegrid.cluster.state import GridState, MemberState
 from cachegrid.errors import EngineError, ServerRefused, StartFailed
 
-__all__ = ["make_way"]
+__all__ = ["make_way", "silent_owners"]
 
 AWAY = 8.0  # seconds that copies on other hosts get to answer: the network of a host that boots comes up late
 LOOK = 0.2
@@ -54,7 +55,7 @@ def _seen_from(state: GridState) -> Contacts | None:
 
 def _as_written(state: GridState, dead: Sequence[MemberState]) -> Contacts:
     """The members as dead ones knew them last; nobody answers."""
-    target = Contacts.target_of(state)
+    target = target_of(state)
     views = {member.id: rows for member in dead if member.id in (rows := rows_on_disk(member))}
     known = agreed(views, target.seeds[0])
     return Contacts(target=target, members={one.id: replace(one, is_up=False) for one in known.values()})
@@ -79,9 +80,13 @@ def _is_most_elsewhere(grid: Contacts, gone: Collection[str]) -> bool:
     These elect who takes over. Whoever takes over by force on this side could win over that one later, without what was
     written there since.
     """
-    owners = [one for one in grid.owners if one.slots]
-    silent = [one for one in owners if not one.is_up and one.id not in gone]
-    return 2 * len(silent) > len(owners) and 2 * sum(not _has_ended(one) for one in silent) > len(owners)
+    return 2 * len(silent_owners(grid, gone)) > sum(bool(one.slots) for one in grid.owners)
+
+
+def silent_owners(grid: Contacts, gone: Collection[str]) -> list[Contact]:
+    """The owners of slots that do not answer, and may be alive; those that are known to be `gone` are not."""
+    silent = (one for one in grid.owners if one.slots and not one.is_up and one.id not in gone)
+    return [one for one in silent if not _has_ended(one)]
 
 
 def _taken_over(grid: Contacts, copies: Iterable[Contact]) -> bool:

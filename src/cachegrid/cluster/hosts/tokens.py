@@ -142,7 +142,7 @@ def issue(
 def certificate_for(host: str | None, tls: MemberTls) -> dict[str, str]:
     """What is in another host's files, which are made where there are none. Raises ConfigError and GridError."""
     if host is None:
-        raise ConfigError("--host", "", "said, with TLS: the address of the host that is to join, for its certificate")
+        raise ConfigError.unsaid("--host", "with TLS a token is for one host, by the address in its certificate")
     folder = tls.ca.parent
     files = files_in(folder, host)
     if not files.cert.exists() or not files.key.exists():

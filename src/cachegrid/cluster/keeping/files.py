@@ -25,6 +25,7 @@ from cachegrid.errors import FrameError, GridError
 __all__ = [
     "MANIFEST",
     "CacheTold",
+    "Counted",
     "Manifest",
     "Part",
     "Record",
@@ -77,8 +78,25 @@ class CacheTold:
     bytes: int
 
 
+class Counted:
+    """What has caches has their entries."""
+
+    __slots__ = ()
+    caches: tuple[CacheTold, ...]
+
+    @property
+    def entries(self) -> int:
+        """How many entries can be brought back."""
+        return sum(cache.entries for cache in self.caches)
+
+    @property
+    def bytes(self) -> int:
+        """The bytes of their addresses and frames; in memory they take more."""
+        return sum(cache.bytes for cache in self.caches)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Manifest:
+class Manifest(Counted):
     """What a backup is, and from when; times are ms since 1970 by the clock of the host that made it."""
 
     grid: str
@@ -90,16 +108,6 @@ class Manifest:
     parts: tuple[Part, ...]
     is_exact: bool = True  # else owners were replaced, or slots moved, meanwhile: some entries may be in it twice
     left_out: dict[str, int] = field(default_factory=dict)  # what was there and is not kept, and how many of each
-
-    @property
-    def entries(self) -> int:
-        """How many entries can be brought back."""
-        return sum(cache.entries for cache in self.caches)
-
-    @property
-    def bytes(self) -> int:
-        """The bytes of their addresses and frames."""
-        return sum(cache.bytes for cache in self.caches)
 
     def told(self) -> dict[str, Any]:
         """As it is written."""

@@ -14,7 +14,7 @@ from typing import Final
 from cachegrid.cluster.interrupts import held_back
 from cachegrid.cluster.keeping.backup import Progress
 from cachegrid.cluster.keeping.engine import MANY, KeepingEngine, opened
-from cachegrid.cluster.keeping.files import CacheTold, Manifest, check, read_manifest, records
+from cachegrid.cluster.keeping.files import CacheTold, Counted, Manifest, check, read_manifest, records
 from cachegrid.cluster.keeping.places import Homes, Moved, Mover
 from cachegrid.engines.valkey.slots import Endpoint
 from cachegrid.engines.valkey.target import Target
@@ -42,7 +42,7 @@ class Mode(enum.StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RestorePlan:
+class RestorePlan(Counted):
     """What is about to be brought back."""
 
     grid: str
@@ -51,16 +51,6 @@ class RestorePlan:
     backup: Manifest
     caches: tuple[CacheTold, ...]
     room: int | None  # bytes of memory that the owners have left; None where there is no limit
-
-    @property
-    def entries(self) -> int:
-        """How many entries."""
-        return sum(cache.entries for cache in self.caches)
-
-    @property
-    def bytes(self) -> int:
-        """The bytes of their addresses and frames; in memory they take more."""
-        return sum(cache.bytes for cache in self.caches)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,14 +8,25 @@ from libvalkey import ReplyError
 
 from cachegrid._core.durability import Durability
 from cachegrid.engines.valkey.commands import pack
-from cachegrid.engines.valkey.facts import read_info
+from cachegrid.engines.valkey.facts import read_info, read_rows
 from cachegrid.engines.valkey.slots import Endpoint
 from cachegrid.engines.valkey.trouble import LinkError, refusal
 from cachegrid.errors import CacheError, EngineError, NotDurable, Unsupported
 
-__all__ = ["ASK_REPLICAS", "Kept", "Pledge", "has_written", "mark", "merged", "not_durable", "read_connected"]
+__all__ = [
+    "ASK_FOLLOWERS",
+    "Kept",
+    "Pledge",
+    "has_written",
+    "mark",
+    "merged",
+    "not_durable",
+    "read_connected",
+    "read_living",
+]
 
-ASK_REPLICAS = pack(b"INFO", b"replication")
+ASK_FOLLOWERS = pack(b"INFO", b"replication") + pack(b"CLUSTER", b"NODES")
+_GONE = frozenset({"fail", "noaddr", "handshake"})
 _NO_FILE = "appendonly is disabled"
 
 
@@ -83,6 +94,26 @@ def read_connected(reply: object) -> int | None:
     if said.get("role") != "master":
         return None
     return int(said.get("connected_slaves", "0"))
+
+
+def read_living(reply: object, connected: int | None) -> int | None:
+    r"""
+    How many members could follow an owner, by its CLUSTER NODES: nobody takes them for dead.
+
+    Where it does not say, those that are connected. Right after a planned failover the old owner counts, too, whom the
+    new one knows as one without slots.
+
+    >>> read_living(b"a1 :1@2 myself,master - 0 0 3 connected 0-9\nb2 :3@4 master,fail - 0 0 2 connected", 1)
+    0
+    >>> read_living(b"a1 :1@2 myself,master - 0 0 3 connected 0-9\nb2 :3@4 slave a1 0 0 2 connected", 0)
+    1
+    """
+    if not isinstance(reply, bytes):
+        return connected
+    rows = read_rows(reply.decode().splitlines()).values()
+    mine = next(row.id for row in rows if "myself" in row.flags)
+    able = [row for row in rows if row.owner_id == mine or (row.is_owner and not row.slots)]
+    return sum(row.id != mine and row.flags.isdisjoint(_GONE) for row in able)
 
 
 def not_durable(pledge: Pledge, kept: Kept, connected: int | None, asked: Endpoint, seconds: float) -> NotDurable:

@@ -44,6 +44,7 @@ __all__ = [
     "Step",
     "advise",
     "closed_here",
+    "is_down",
     "is_parted",
     "is_strike",
     "overloaded",
@@ -51,6 +52,7 @@ __all__ = [
     "reason_of",
     "refusal",
     "shut_out",
+    "still_down",
     "torn",
 ]
 
@@ -267,6 +269,14 @@ def is_strike(trouble: Exception) -> bool:
     return isinstance(trouble, LinkError)
 
 
+def is_down(trouble: Exception) -> bool:
+    """Whether a member answers, and says that it is cut off from most of the others: it takes no writes."""
+    if not isinstance(trouble, ReplyError):
+        return isinstance(trouble, CutOff)
+    text = str(trouble)
+    return (text.startswith("CLUSTERDOWN") and not text.startswith(_UNOWNED)) or _DOWN_FOR_SCRIPT in text
+
+
 def is_parted(trouble: Exception) -> bool:
     """Whether a slot is on its way, and keys that a request needs together are at two members."""
     return isinstance(trouble, ReplyError) and str(trouble).startswith("TRYAGAIN")
@@ -288,6 +298,15 @@ def shut_out(trouble: Shut) -> CircuitOpen:
         f"{trouble.endpoint} has not answered for longer than a call may take, and {trouble.reason}; nothing was sent. "
         "Look at `cachegrid status`",
         where=str(trouble.endpoint),
+    )
+
+
+def still_down(asked: Endpoint, trouble: Exception) -> CircuitOpen:
+    """The error to raise for a call to a member that has been cut off for longer than calls wait."""
+    return CircuitOpen(
+        f"{asked} has been cut off from most members for longer than a call may take, and still says so ({trouble}); "
+        "nothing was changed. Look at `cachegrid status`",
+        where=str(asked),
     )
 
 

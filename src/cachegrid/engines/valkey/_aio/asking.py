@@ -11,6 +11,7 @@ from typing import Final
 
 from libvalkey import ReplyError
 
+from cachegrid._core.circuit import Circuit
 from cachegrid.engines.facts import PathFacts
 from cachegrid.engines.valkey._aio.link import AsyncExchange, AsyncLink
 from cachegrid.engines.valkey._aio.routing import AsyncRouting
@@ -26,10 +27,12 @@ from cachegrid.engines.valkey.trouble import (
     Slow,
     Step,
     advise,
+    is_down,
     is_parted,
     is_strike,
     pause_before,
     shut_out,
+    still_down,
     torn,
 )
 from cachegrid.engines.valkey.watch import Watch
@@ -231,19 +234,20 @@ class AsyncAsking:
         parted = float("inf")
         for attempt in itertools.count():
             if not isinstance(trouble, Exception):
-                _passed(link, attempt)
+                _passed(link, attempt, effect)
                 return trouble
             parted = _parted_until(trouble, parted, link)
             advice = self._advise(trouble, effect, link, slot)
             if advice.step is Step.STRANGE:
                 return STRANGE
             if time.monotonic() >= deadline:
-                link.circuit.failed(began, time.monotonic())
+                _circuit(link, trouble).failed(began, time.monotonic())
                 raise _too_late(self._target.timeout, link, trouble) from trouble
             if plain is not None and advice.step in (Step.WAIT, Step.LEARN):
                 reply = await self._from_replica(slot, plain, deadline)
                 if not isinstance(reply, Exception):
                     return reply
+            _see_if_still_down(link, trouble)
             if advice.step is Step.TEACH and source is not None:
                 request = source
             last, link = link, await self._next_link(advice, link, slot, attempt, deadline)
@@ -260,7 +264,7 @@ class AsyncAsking:
             raise shut_out(trouble) from trouble
         if is_strike(trouble):
             waited = trouble.waited if isinstance(trouble, LinkError) else 0
-            link.circuit.struck(time.monotonic() - waited)
+            _circuit(link, trouble).struck(time.monotonic() - waited)
             link.doubt()
         advice = advise(trouble, effect, link.endpoint)
         if advice.error is not None:
@@ -291,17 +295,17 @@ class AsyncAsking:
             self._bell()  # it was not rung: a connection to it may have missed bells
         return target
 
-    def _has_replicas(self) -> bool:
-        """Whether somebody could be asked in an owner's stead."""
-        return any(self._routing.routes.replicas.values())
+    async def _has_others(self, owner: Endpoint, deadline: float) -> bool:
+        """Whether somebody can be asked in an owner's stead; where nobody is known, the members are asked for whom."""
+        routing = self._routing
+        if routing.lacks_replicas(owner) and routing.is_worth_asking(_LEARN_AGAIN):
+            await routing.learn(min(deadline, time.monotonic() + self._target.patience / 2), last=owner)
+        return routing.is_clustered and not routing.lacks_replicas(owner)
 
     async def _from_replica(self, slot: int, request: bytes, deadline: float) -> object:
         """The answer of a replica to a read while the owner is away; an error reply if there is none."""
         owner, moment = self._owners[slot].endpoint, self._target.moment
-        has_none = self._routing.is_clustered and not self._routing.replicas_of(slot)
-        if has_none and self._routing.is_worth_asking(_LEARN_AGAIN):
-            # It may have got one since the routes were learned.
-            await self._routing.learn(min(deadline, time.monotonic() + self._target.patience / 2), last=owner)
+        await self._has_others(owner, deadline)
         for link in self._routing.replicas_of(slot):
             reply = await answer(link, request, min(deadline, time.monotonic() + self._target.patience / 2))
             if isinstance(reply, Exception):
@@ -372,7 +376,8 @@ async def answer(link: AsyncLink, request: bytes, deadline: float, *, asking: bo
 
 async def _ask_again(link: AsyncLink, request: bytes, deadline: float, trouble: object) -> object:
     """The owner's answer, where no more than a connection to it broke; else the trouble."""
-    if isinstance(trouble, LinkError) and not isinstance(trouble, CutOff) and not trouble.waited:
+    is_break = isinstance(trouble, LinkError) and not isinstance(trouble, CutOff) and not trouble.waited
+    if is_break and not link.is_quiet:
         # It may be well. A replica, that could be asked instead, may be behind.
         reply = await answer(link, request, deadline)
         if not _is_cut_short(reply, deadline):
@@ -390,10 +395,27 @@ def _parted_until(trouble: Exception, parted: float, link: AsyncLink) -> float:
     return parted
 
 
-def _passed(link: AsyncLink, attempt: int) -> None:
+def _passed(link: AsyncLink, attempt: int, effect: Effect) -> None:
     if attempt:
         link.budget.helped()
     link.circuit.passed(time.monotonic())
+    if effect is not Effect.READ:
+        link.down.passed(time.monotonic())
+
+
+def _circuit(link: AsyncLink, trouble: Exception) -> Circuit:
+    """Which of a member's circuits trouble with it speaks of."""
+    return link.down if is_down(trouble) else link.circuit
+
+
+def _see_if_still_down(link: AsyncLink, trouble: Exception) -> None:
+    """
+    Raise CircuitOpen where a member has been cut off for longer than calls wait.
+
+    It is asked by each call all the same, and so the first that comes after that is answered.
+    """
+    if link.down.is_open and is_down(trouble) and not isinstance(trouble, CutOff):
+        raise still_down(link.endpoint, trouble) from trouble
 
 
 def _may_retry(link: AsyncLink) -> bool:

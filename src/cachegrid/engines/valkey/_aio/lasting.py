@@ -25,7 +25,7 @@ from cachegrid.engines.valkey._aio.routing import AsyncRouting
 from cachegrid.engines.valkey._aio.turn import AsyncTurn
 from cachegrid.engines.valkey.commands import Script
 from cachegrid.engines.valkey.pledge import (
-    ASK_REPLICAS,
+    ASK_FOLLOWERS,
     Kept,
     Pledge,
     has_written,
@@ -33,6 +33,7 @@ from cachegrid.engines.valkey.pledge import (
     merged,
     not_durable,
     read_connected,
+    read_living,
 )
 from cachegrid.engines.valkey.replies import int_in
 from cachegrid.engines.valkey.slots import Endpoint, slot_of, tag_in
@@ -43,7 +44,6 @@ from cachegrid.errors import EngineTimeout, NotDurable
 __all__ = ["AsyncLasting"]
 
 _SEATS: Final = 32  # calls at a time to one owner; each has a connection
-_LOOK_AROUND: Final = 0.2  # seconds between two looks for replicas where there are too few
 _FIRST_MS: Final = 50  # a replica that is well has answered long before that
 _BATCHES: Final = Endpoint("every owner", 0)
 _READS: Final = (
@@ -70,6 +70,7 @@ class _Exchange:
             if any(not isinstance(answer, ReplyError) for answer in answers):
                 await self._see_to(kept, is_sure=has_written(answers))
             self._home.circuit.passed(time.monotonic())
+            self._home.down.passed(time.monotonic())
         finally:
             self._exchange.end()
             self._home.put_back(self._link)
@@ -98,13 +99,16 @@ class _Exchange:
         home, connected = self._home, None
         pledge, ends = home.pledge, 0 if _shorts.get() else self._ends  # a page of a batch has waited in vain already
         while not pledge.is_met(kept):
-            [told] = await self._again(ASK_REPLICAS, 1)
+            told, members = await self._again(ASK_FOLLOWERS, 2)
             connected = read_connected(told)
             if connected is None and not isinstance(told, ReplyError):
                 raise LinkError(home.endpoint, "is no owner any more", sent=True)
-            if connected is not None and connected < pledge.need.replicas:
-                # One that was lost for a moment comes back within a second; where there are none, none will.
-                ends = min(ends, self._began + await home.hope())
+            living = read_living(members, connected)
+            if living is not None and living < pledge.need.replicas:
+                ends = 0  # nobody is left who could follow it
+            elif connected is not None and connected < pledge.need.replicas:
+                # One that was lost for a moment comes back within a second.
+                ends = min(ends, self._began + home.patience)
             left = ends - time.monotonic()
             if left <= 0:
                 home.note(not_durable(pledge, kept, connected, home.endpoint, time.monotonic() - self._began))
@@ -128,7 +132,7 @@ class _Link:
         self._is_able = False  # to say what it is asked
         member = routing.link(endpoint)
         self.doubt, self.ask_circuit = member.doubt, member.ask_circuit
-        self.circuit, self.budget = member.circuit, member.budget
+        self.circuit, self.down, self.budget = member.circuit, member.down, member.budget
 
     @property
     def calls(self) -> int:
@@ -192,19 +196,6 @@ class _Link:
         """How long the owner may take to say how far it is, at first; a disk needs longer."""
         half = round(500 * self._target.patience)
         return half if self.pledge.need.disk else min(_FIRST_MS, half)
-
-    async def hope(self) -> float:
-        """How many seconds a write is worth waiting for that more replicas shall have than are connected."""
-        if self._replicas < self.pledge.need.replicas and self._routing.is_due(_LOOK_AROUND):
-            # Right after a failover nobody knows yet that the old owner follows the new one.
-            await self._routing.learn(time.monotonic() + self.patience, last=self.endpoint)
-        is_hopeful = self._replicas >= self.pledge.need.replicas or self._routing.is_new(self.endpoint, self.patience)
-        return self.patience if is_hopeful else 0
-
-    @property
-    def _replicas(self) -> int:
-        """How many the others know of."""
-        return len(self._routing.routes.replicas.get(self.endpoint, []))
 
     def mark(self) -> bytes:
         """A write that changes something for certain; none for a member that has no slots yet."""

@@ -44,7 +44,8 @@ class AsyncLink:
     def __init__(self, endpoint: Endpoint, target: Target, bell: Callable[[], None], *, readonly: bool = False) -> None:
         self.endpoint = endpoint
         self.hello: Hello | None = None
-        self.circuit, self.budget = Circuit(), Budget()
+        self.circuit, self.down = Circuit(), Circuit()  # of a member that says nothing, and one that is cut off
+        self.budget = Budget()
         self.calls = 0  # requests that were sent
         self._target, self._bell, self._readonly = target, bell, readonly
         self._silence = Silence(target.patience)
@@ -125,8 +126,8 @@ class AsyncLink:
         return PathFacts(
             host=host,
             port=port,
-            circuit=self.circuit.state(time.monotonic()),
-            opened=self.circuit.opened,
+            circuit="open" if self.down.is_open else self.circuit.state(time.monotonic()),
+            opened=self.circuit.opened + self.down.opened,
             requests=self.calls,
             denied_retries=self.budget.denied,
             waiting=0 if self._wire is None else self._wire.owed,
@@ -186,7 +187,8 @@ class AsyncLink:
         wire = self._wire
         if is_eager and wire is not None and wire.is_slow and not wire.broken:
             raise Slow(self.endpoint)
-        self._proved_until = time.monotonic() + PROOF_KEPT  # others need not ask as well
+        if not self.is_quiet:  # else those who can are to ask somebody else, whoever waits for the answer
+            self._proved_until = time.monotonic() + PROOF_KEPT  # others need not ask as well
         ends = self._end() if self._has_to_wait() else None
         try:
             wire = await (self._ready_soon() if self._silence.is_on and is_eager else self._ready())
@@ -202,6 +204,7 @@ class AsyncLink:
         except BaseException:
             self._proved_until = 0.0
             raise
+        self.down.passed(time.monotonic())
         self._note(replies)
         return replies
 
@@ -234,6 +237,7 @@ class AsyncLink:
     def _note(self, replies: list[object]) -> None:
         if replies and not isinstance(replies[-1], ReplyError):
             self.circuit.passed(time.monotonic())
+            self.down.passed(time.monotonic())
 
     def _send(
         self,

@@ -154,23 +154,20 @@ class AsyncPages(AsyncAsking):
         """
         under_way: deque[tuple[AsyncLink, list[int], AsyncExchange]] = deque()
         how: dict[str, Any] = {} if ends is None else {"ends": ends}
-        if is_read and self._has_replicas():
-            how["is_eager"] = True
         try:
             for link, mine in self._by_owner(addresses, places).items():
                 # The next owner's requests are made while the last one works already.
                 try:
                     asked, count = request(mine), len(mine)
-                    begun = await link.begin(asked, count, **how)
+                    begun = await self._begun(link, asked, count, is_read=is_read, **how)
                     under_way.append((link, mine, begun))
                 except LinkError as error:
                     troubles += [Trouble(place, link, error) for place in mine]
             while under_way:
                 link, mine, exchange = under_way.popleft()
                 try:
-                    answers = await exchange.finish()
-                except Slow:
-                    exchange.leave()  # replicas are asked for all of them
+                    answers = await self._finished(link, exchange)
+                except Slow:  # replicas are asked for all of them
                     troubles += [Trouble(place, link, Slow(link.endpoint)) for place in mine]
                     continue
                 except LinkError as error:
@@ -186,6 +183,26 @@ class AsyncPages(AsyncAsking):
         finally:
             for _, _, exchange in under_way:
                 exchange.abandon()
+
+    async def _begun(self, link: AsyncLink, request: bytes, count: int, *, is_read: bool, **how: Any) -> AsyncExchange:
+        """Requests on their way. Raises Slow where an owner is silent, and a replica will do and is there."""
+        if is_read:
+            try:
+                return await link.begin(request, count, is_eager=True, **how)
+            except Slow:
+                if await self._has_others(link.endpoint, self._deadline()):
+                    raise
+        return await link.begin(request, count, **how)
+
+    async def _finished(self, link: AsyncLink, exchange: AsyncExchange) -> list[object]:
+        """The answers. Raises Slow where they do not come soon, and replicas can be asked."""
+        try:
+            return await exchange.finish()
+        except Slow:
+            if await self._has_others(link.endpoint, self._deadline()):
+                exchange.leave()
+                raise
+        return await exchange.finish()
 
     def _by_owner(self, addresses: Sequence[bytes], places: Sequence[int]) -> dict[AsyncLink, list[int]]:
         owners = self._owners

@@ -5,6 +5,7 @@ from __future__ import annotations
 from libvalkey import ReplyError
 
 from cachegrid.engines.valkey._aio.engine import AsyncValkeyEngine
+from cachegrid.engines.valkey.slots import Endpoint
 
 __all__ = ["AsyncSure"]
 
@@ -19,7 +20,7 @@ class AsyncSure(AsyncValkeyEngine):
     def sure_reads(self) -> AsyncValkeyEngine:
         return self
 
-    def _has_replicas(self) -> bool:
+    async def _has_others(self, owner: Endpoint, deadline: float) -> bool:
         return False
 
     async def _from_replica(self, slot: int, request: bytes, deadline: float) -> object:

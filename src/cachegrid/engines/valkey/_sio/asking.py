@@ -12,6 +12,7 @@ from typing import Final
 
 from libvalkey import ReplyError
 
+from cachegrid._core.circuit import Circuit
 from cachegrid.engines.facts import PathFacts
 from cachegrid.engines.valkey._sio.link import SyncExchange, SyncLink
 from cachegrid.engines.valkey._sio.routing import SyncRouting
@@ -27,10 +28,12 @@ from cachegrid.engines.valkey.trouble import (
     Slow,
     Step,
     advise,
+    is_down,
     is_parted,
     is_strike,
     pause_before,
     shut_out,
+    still_down,
     torn,
 )
 from cachegrid.engines.valkey.watch import Watch
@@ -232,19 +235,20 @@ class SyncAsking:
         parted = float("inf")
         for attempt in itertools.count():
             if not isinstance(trouble, Exception):
-                _passed(link, attempt)
+                _passed(link, attempt, effect)
                 return trouble
             parted = _parted_until(trouble, parted, link)
             advice = self._advise(trouble, effect, link, slot)
             if advice.step is Step.STRANGE:
                 return STRANGE
             if time.monotonic() >= deadline:
-                link.circuit.failed(began, time.monotonic())
+                _circuit(link, trouble).failed(began, time.monotonic())
                 raise _too_late(self._target.timeout, link, trouble) from trouble
             if plain is not None and advice.step in (Step.WAIT, Step.LEARN):
                 reply = self._from_replica(slot, plain, deadline)
                 if not isinstance(reply, Exception):
                     return reply
+            _see_if_still_down(link, trouble)
             if advice.step is Step.TEACH and source is not None:
                 request = source
             last, link = link, self._next_link(advice, link, slot, attempt, deadline)
@@ -261,7 +265,7 @@ class SyncAsking:
             raise shut_out(trouble) from trouble
         if is_strike(trouble):
             waited = trouble.waited if isinstance(trouble, LinkError) else 0
-            link.circuit.struck(time.monotonic() - waited)
+            _circuit(link, trouble).struck(time.monotonic() - waited)
             link.doubt()
         advice = advise(trouble, effect, link.endpoint)
         if advice.error is not None:
@@ -292,17 +296,17 @@ class SyncAsking:
             self._bell()  # it was not rung: a connection to it may have missed bells
         return target
 
-    def _has_replicas(self) -> bool:
-        """Whether somebody could be asked in an owner's stead."""
-        return any(self._routing.routes.replicas.values())
+    def _has_others(self, owner: Endpoint, deadline: float) -> bool:
+        """Whether somebody can be asked in an owner's stead; where nobody is known, the members are asked for whom."""
+        routing = self._routing
+        if routing.lacks_replicas(owner) and routing.is_worth_asking(_LEARN_AGAIN):
+            routing.learn(min(deadline, time.monotonic() + self._target.patience / 2), last=owner)
+        return routing.is_clustered and not routing.lacks_replicas(owner)
 
     def _from_replica(self, slot: int, request: bytes, deadline: float) -> object:
         """The answer of a replica to a read while the owner is away; an error reply if there is none."""
         owner, moment = self._owners[slot].endpoint, self._target.moment
-        has_none = self._routing.is_clustered and not self._routing.replicas_of(slot)
-        if has_none and self._routing.is_worth_asking(_LEARN_AGAIN):
-            # It may have got one since the routes were learned.
-            self._routing.learn(min(deadline, time.monotonic() + self._target.patience / 2), last=owner)
+        self._has_others(owner, deadline)
         for link in self._routing.replicas_of(slot):
             reply = answer(link, request, min(deadline, time.monotonic() + self._target.patience / 2))
             if isinstance(reply, Exception):
@@ -373,7 +377,8 @@ def answer(link: SyncLink, request: bytes, deadline: float, *, asking: bool = Fa
 
 def _ask_again(link: SyncLink, request: bytes, deadline: float, trouble: object) -> object:
     """The owner's answer, where no more than a connection to it broke; else the trouble."""
-    if isinstance(trouble, LinkError) and not isinstance(trouble, CutOff) and not trouble.waited:
+    is_break = isinstance(trouble, LinkError) and not isinstance(trouble, CutOff) and not trouble.waited
+    if is_break and not link.is_quiet:
         # It may be well. A replica, that could be asked instead, may be behind.
         reply = answer(link, request, deadline)
         if not _is_cut_short(reply, deadline):
@@ -391,10 +396,27 @@ def _parted_until(trouble: Exception, parted: float, link: SyncLink) -> float:
     return parted
 
 
-def _passed(link: SyncLink, attempt: int) -> None:
+def _passed(link: SyncLink, attempt: int, effect: Effect) -> None:
     if attempt:
         link.budget.helped()
     link.circuit.passed(time.monotonic())
+    if effect is not Effect.READ:
+        link.down.passed(time.monotonic())
+
+
+def _circuit(link: SyncLink, trouble: Exception) -> Circuit:
+    """Which of a member's circuits trouble with it speaks of."""
+    return link.down if is_down(trouble) else link.circuit
+
+
+def _see_if_still_down(link: SyncLink, trouble: Exception) -> None:
+    """
+    Raise CircuitOpen where a member has been cut off for longer than calls wait.
+
+    It is asked by each call all the same, and so the first that comes after that is answered.
+    """
+    if link.down.is_open and is_down(trouble) and not isinstance(trouble, CutOff):
+        raise still_down(link.endpoint, trouble) from trouble
 
 
 def _may_retry(link: SyncLink) -> bool:

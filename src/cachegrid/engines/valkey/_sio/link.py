@@ -45,7 +45,8 @@ class SyncLink:
     def __init__(self, endpoint: Endpoint, target: Target, bell: Callable[[], None], *, readonly: bool = False) -> None:
         self.endpoint = endpoint
         self.hello: Hello | None = None
-        self.circuit, self.budget = Circuit(), Budget()
+        self.circuit, self.down = Circuit(), Circuit()  # of a member that says nothing, and one that is cut off
+        self.budget = Budget()
         self.calls = 0  # requests that were sent; threads may lose count of some
         self._target, self._bell, self._readonly = target, bell, readonly
         self._silence = Silence(target.patience)
@@ -143,8 +144,8 @@ class SyncLink:
         return PathFacts(
             host=host,
             port=port,
-            circuit=self.circuit.state(time.monotonic()),
-            opened=self.circuit.opened,
+            circuit="open" if self.down.is_open else self.circuit.state(time.monotonic()),
+            opened=self.circuit.opened + self.down.opened,
             requests=self.calls,
             denied_retries=self.budget.denied,
             waiting=max(0, len(self._wires) - len(self._idle)),
@@ -192,7 +193,8 @@ class SyncLink:
         self.ask_circuit()
         if self._owing and not self._has_answered() and is_eager:
             raise Slow(self.endpoint)
-        self._proved_until = time.monotonic() + PROOF_KEPT  # others need not ask as well
+        if not self.is_quiet:  # else those who can are to ask somebody else, whoever waits for the answer
+            self._proved_until = time.monotonic() + PROOF_KEPT  # others need not ask as well
         ends = self._end()
         try:
             wire = self._taken() or self._open(self._target.patience, is_eager=is_eager)
@@ -212,6 +214,7 @@ class SyncLink:
         except BaseException:
             self._proved_until = 0.0
             raise
+        self.down.passed(time.monotonic())
         self._note(replies)
         return replies
 
@@ -228,6 +231,7 @@ class SyncLink:
     def _note(self, replies: list[object]) -> None:
         if replies and not isinstance(replies[-1], ReplyError):
             self.circuit.passed(time.monotonic())
+            self.down.passed(time.monotonic())
 
     def _has_answered(self) -> bool:
         """Whether the member has said something since it was left; if it never does, it is silent from then on."""

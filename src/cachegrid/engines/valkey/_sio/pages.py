@@ -153,23 +153,20 @@ class SyncPages(SyncAsking):
         """
         under_way: deque[tuple[SyncLink, list[int], SyncExchange]] = deque()
         how: dict[str, Any] = {} if ends is None else {"ends": ends}
-        if is_read and self._has_replicas():
-            how["is_eager"] = True
         try:
             for link, mine in self._by_owner(addresses, places).items():
                 # The next owner's requests are made while the last one works already.
                 try:
                     asked, count = request(mine), len(mine)
-                    begun = link.begin(asked, count, **how)
+                    begun = self._begun(link, asked, count, is_read=is_read, **how)
                     under_way.append((link, mine, begun))
                 except LinkError as error:
                     troubles += [Trouble(place, link, error) for place in mine]
             while under_way:
                 link, mine, exchange = under_way.popleft()
                 try:
-                    answers = exchange.finish()
-                except Slow:
-                    exchange.leave()  # replicas are asked for all of them
+                    answers = self._finished(link, exchange)
+                except Slow:  # replicas are asked for all of them
                     troubles += [Trouble(place, link, Slow(link.endpoint)) for place in mine]
                     continue
                 except LinkError as error:
@@ -185,6 +182,26 @@ class SyncPages(SyncAsking):
         finally:
             for _, _, exchange in under_way:
                 exchange.abandon()
+
+    def _begun(self, link: SyncLink, request: bytes, count: int, *, is_read: bool, **how: Any) -> SyncExchange:
+        """Requests on their way. Raises Slow where an owner is silent, and a replica will do and is there."""
+        if is_read:
+            try:
+                return link.begin(request, count, is_eager=True, **how)
+            except Slow:
+                if self._has_others(link.endpoint, self._deadline()):
+                    raise
+        return link.begin(request, count, **how)
+
+    def _finished(self, link: SyncLink, exchange: SyncExchange) -> list[object]:
+        """The answers. Raises Slow where they do not come soon, and replicas can be asked."""
+        try:
+            return exchange.finish()
+        except Slow:
+            if self._has_others(link.endpoint, self._deadline()):
+                exchange.leave()
+                raise
+        return exchange.finish()
 
     def _by_owner(self, addresses: Sequence[bytes], places: Sequence[int]) -> dict[SyncLink, list[int]]:
         owners = self._owners

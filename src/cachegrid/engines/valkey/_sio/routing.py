@@ -36,7 +36,6 @@ class SyncRouting:
         self._asked = 0  # how often somebody did
         self._is_asking = False  # somebody does now, and others share what is told
         self._looked = 0.0  # when somebody last asked, in seconds of the monotonic clock
-        self._came: dict[Endpoint, float] = {}  # when each owner was first heard of as one, by the same clock
         self._trouble: Exception | None = None  # what kept the last member that was asked from telling
 
     def open(self) -> None:
@@ -80,10 +79,6 @@ class SyncRouting:
         """The same, or whether somebody asks now, whose answer is to be had at no price."""
         return self._is_asking or self.is_due(seconds)
 
-    def is_new(self, endpoint: Endpoint, seconds: float) -> bool:
-        """Whether it has been an owner for no longer than that: who follows it may not be known yet."""
-        return time.monotonic() - self._came.get(endpoint, 0.0) < seconds
-
     def link(self, endpoint: Endpoint) -> SyncLink:
         """The link to a member."""
         try:
@@ -114,6 +109,10 @@ class SyncRouting:
     def is_owner(self, endpoint: Endpoint) -> bool:
         """Whether the routes name it as an owner."""
         return endpoint in self.routes.owners
+
+    def lacks_replicas(self, owner: Endpoint) -> bool:
+        """Whether nobody is known who follows an owner, as far as it is still known to be one."""
+        return self.is_clustered and self.routes.replicas.get(owner) == []
 
     def replicas_of(self, slot: int) -> list[SyncLink]:
         """Links to the replicas of a slot, on which they answer reads."""
@@ -217,8 +216,6 @@ class SyncRouting:
             self.bell()
         if routes.owners != self.routes.owners:
             self._moved()
-        now = time.monotonic()
-        self._came = {endpoint: self._came.get(endpoint, now) for endpoint in routes.owners}
         self.routes = routes
         # A slot that nobody owns is asked for at any member: it answers that the cluster is down.
         owners = [self.link(next(iter(routes.owners)))] * SLOTS

@@ -6,6 +6,7 @@ from __future__ import annotations
 from libvalkey import ReplyError
 
 from cachegrid.engines.valkey._sio.engine import SyncValkeyEngine
+from cachegrid.engines.valkey.slots import Endpoint
 
 __all__ = ["SyncSure"]
 
@@ -20,7 +21,7 @@ class SyncSure(SyncValkeyEngine):
     def sure_reads(self) -> SyncValkeyEngine:
         return self
 
-    def _has_replicas(self) -> bool:
+    def _has_others(self, owner: Endpoint, deadline: float) -> bool:
         return False
 
     def _from_replica(self, slot: int, request: bytes, deadline: float) -> object:
