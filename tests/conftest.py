@@ -8,6 +8,7 @@ pytest_plugins = [
     "pytester",
     "tests.plugins.garbage",
     "tests.plugins.loops",
+    "tests.plugins.order",
     "tests.plugins.skips",
     "tests.plugins.traces",
 ]

@@ -8,7 +8,7 @@ import pytest
 
 from bench.memory_near import KINDS, MB, Kind, measured
 
-ROOM = 12 * MB
+ROOM = 6 * MB  # enough for what else a process takes not to count
 
 
 @pytest.mark.grid

@@ -36,6 +36,17 @@ def test_a_slot_belongs_to_whom_most_give_it() -> None:
     assert (False, "a1") == (members["c3"].is_owner, members["c3"].follows)
 
 
+def test_each_slot_is_voted_on_for_itself() -> None:
+    """Where rows overlap in part, each part belongs to whom most give it: the first by id, if it is a draw."""
+    members = seen(
+        a1={"a1": "master - 0-6 9", "b2": "master - 7-8"},
+        b2={"a1": "master - 0-3", "b2": "master - 4-9"},
+        c3={"a1": "master - 0-1", "b2": "master - 2-7 12", "c3": "slave a1"},
+    )
+    assert [range(4), range(9, 10)] == list(members["a1"].slots)
+    assert [range(4, 9), range(12, 13)] == list(members["b2"].slots)
+
+
 def test_members_are_where_the_others_know_them() -> None:
     """One that nobody else knows is where it was asked; who does not answer is known by others, and said to be away."""
     members = seen(a1={"a1": "master - 0-9", "b2": "master,fail -"})

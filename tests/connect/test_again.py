@@ -9,7 +9,7 @@ import pytest
 
 import cachegrid
 from cachegrid import cluster
-from cachegrid.cluster import GridState
+from cachegrid.cluster import GridState, ports
 from cachegrid.cluster.identity import remembered
 from cachegrid.cluster.state import names
 
@@ -112,13 +112,15 @@ def test_addresses_and_passwords_stay_until_they_are_purged(shape: tuple[int, in
     assert before.secret != other.secret
 
 
-def test_a_grid_gets_other_ports_where_its_own_are_taken() -> None:
+def test_a_grid_gets_other_ports_where_its_own_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     """
     Another grid has taken one of them: it is left alone, and the secrets stay the same.
     """
     before = cluster.start(owners=2, replicas=0)
     cluster.stop()
     taken = before.members[0].port
+    # By default its bus would be where connections of other programs come and go.
+    monkeypatch.setattr(ports, "BUS_OFFSET", ports.free_pairs(1, ports.LOOPBACK)[0][0] - taken)
     cluster.start("other", owners=1, replicas=0, base_port=taken)
     again = cluster.start(owners=2, replicas=0)
     assert before.password == again.password

@@ -120,7 +120,7 @@ def test_forks_beside_busy_threads(grid: SyncGrid) -> None:
 
     threads = [begin(work, thread) for thread in range(3)]
     try:
-        for _ in range(15):
+        for _ in range(8):
             assert list(range(20)) == in_child(lambda: [cache[number] for number in range(20)])
             assert 20 == in_child(lambda: len(cache.get_many(range(20))))
     finally:

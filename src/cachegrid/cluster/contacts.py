@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import chain
+from itertools import pairwise
 from typing import Self
 
 from cachegrid.cluster.admin import Admin, open_at, target_of
@@ -189,16 +190,19 @@ def _place(member: str, views: Mapping[str, Mapping[str, NodeRow]], asked: Endpo
 
 
 def _slot_owners(views: Iterable[Mapping[str, NodeRow]]) -> dict[str, list[int]]:
-    # Most views are the same in most rows: these are counted once, and not slot by slot.
+    # Most views are the same in most rows: these are counted once. And so are slots that no row tells apart.
     rows = Counter((row.id, row.slots) for view in views for row in view.values())
-    votes: dict[int, Counter[str]] = {}
+    bounds = sorted({bound for _, slots in rows for span in slots for bound in (span.start, span.stop)})
+    votes = [Counter[str]() for _ in bounds]
     for (member, slots), count in rows.items():
-        for slot in chain.from_iterable(slots):
-            votes.setdefault(slot, Counter())[member] += count
+        for span in slots:
+            for counted in votes[bisect_left(bounds, span.start) : bisect_left(bounds, span.stop)]:
+                counted[member] += count
     owned: dict[str, list[int]] = {}
-    for slot, counted in votes.items():
-        chosen = max(sorted(counted), key=lambda member: counted[member])
-        owned.setdefault(chosen, []).append(slot)
+    for counted, (first, after) in zip(votes, pairwise(bounds), strict=False):
+        if counted:
+            chosen = max(sorted(counted), key=counted.__getitem__)
+            owned.setdefault(chosen, []).extend(range(first, after))
     return owned
 
 
