@@ -17,6 +17,7 @@ from cachegrid.engines._sio.protocol import (
     SyncLandings,
     SyncLeases,
     SyncMembers,
+    SyncTags,
     SyncTimes,
     SyncWalks,
 )
@@ -36,6 +37,7 @@ _ABILITIES: Final[dict[str, type]] = {
     "leases": SyncLeases,
     "members": SyncMembers,
     "pushes": Pushes,
+    "tags": SyncTags,
     "times": SyncTimes,
     "walks": SyncWalks,
 }
@@ -50,6 +52,7 @@ class SyncAbleEngine(
     SyncLandings,
     SyncLeases,
     SyncMembers,
+    SyncTags,
     SyncTimes,
     SyncWalks,
     SyncEngine,
@@ -78,6 +81,7 @@ class _Stood:
     """An engine with stand-ins: batches become single calls; what cannot be had refuses when it is asked for."""
 
     doubt = 0
+    doubts: Sequence[int] = ()
 
     def __init__(self, engine: SyncEngine) -> None:
         self._engine = engine
@@ -110,6 +114,15 @@ class _Stood:
 
     def raise_epoch(self, name: bytes) -> int:
         self._refuse("epochs", "clear() and invalidate_all()")
+
+    def tag_epochs(self, names: Sequence[bytes]) -> list[int]:
+        return [0] * len(names)
+
+    def make_tag_epochs(self, names: Sequence[bytes], last: int | None) -> list[tuple[int, int | None]]:
+        self._refuse("tags", "tags=")
+
+    def raise_tags(self, names: Sequence[bytes]) -> None:
+        self._refuse("tags", "invalidate(tags=...)")
 
     def store_if_absent(self, address: bytes, frame: bytes, ttl: int | None) -> bool:
         self._refuse("conditions", "add()")

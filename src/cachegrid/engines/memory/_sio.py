@@ -158,6 +158,23 @@ class SyncMemoryEngine:
         """Raise it."""
         return self._store.raise_epoch(name)
 
+    @property
+    def doubts(self) -> list[int]:
+        """Of tags, by bucket: each changes when one of them is raised."""
+        return self._store.doubts
+
+    def tag_epochs(self, names: Sequence[bytes]) -> list[int]:
+        """The epochs of tags; 0 for one that has none."""
+        return self._store.tag_epochs(names)
+
+    def make_tag_epochs(self, names: Sequence[bytes], last: int | None) -> list[tuple[int, int | None]]:
+        """The epochs of tags, made where there are none; without end."""
+        return [(epoch, None) for epoch in self._store.make_tag_epochs(names)]
+
+    def raise_tags(self, names: Sequence[bytes]) -> None:
+        """Raise them."""
+        self._store.raise_tags(names)
+
     def walk(self, prefix: bytes) -> Iterator[list[bytes]]:
         """Pages of the addresses that begin with `prefix`."""
         found = self._store.listed(prefix)
