@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Final, NoReturn, Protocol, cast
 
 from cachegrid._core.durability import Durability
+from cachegrid._core.tags import BUCKETS
 from cachegrid.engines._aio.protocol import (
     AsyncBatches,
     AsyncConditions,
@@ -80,7 +81,7 @@ class _Stood:
     """An engine with stand-ins: batches become single calls; what cannot be had refuses when it is asked for."""
 
     doubt = 0
-    doubts: Sequence[int] = ()
+    doubts: Sequence[int] = (0,) * BUCKETS
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine

@@ -10,6 +10,8 @@ from typing import Final, NamedTuple, NoReturn, Protocol, cast
 from cachegrid._aio.ability import AsyncAbleEngine, able, lacking_in
 from cachegrid._aio.flights import AsyncFlights
 from cachegrid._aio.keeper import AsyncKeeper
+from cachegrid._aio.reloads import AsyncReloads
+from cachegrid._aio.tagbook import AsyncTagBook
 from cachegrid._core.units import seconds_of
 from cachegrid.config import Settings
 from cachegrid.engines._aio.protocol import AsyncEngine
@@ -73,6 +75,8 @@ class AsyncHub:
         self.tasks = AsyncTasks(is_to_be_done=True)
         self.keeper = AsyncKeeper()
         self.flights = AsyncFlights(self.keeper)
+        self.tags = AsyncTagBook()
+        self.reloads = AsyncReloads()
         self._opener = opener
         self._opening = AsyncLock()
         # Not a WeakSet, which may not grow while another thread goes through it.
@@ -119,6 +123,7 @@ class AsyncHub:
         try:
             await self.tasks.settle(seconds_of("timeout", self.settings.timeout))
         finally:
+            await self.reloads.aclose()
             await self.tasks.aclose()
             await self.keeper.aclose()
             if opened is not None:
@@ -129,6 +134,7 @@ class AsyncHub:
         self.tasks.forget()
         self.keeper.forget()
         self.flights.forget()
+        self.reloads.forget()
         self._opening = AsyncLock()
         if self.opened is not None and hasattr(self.opened.engine, "forget"):
             self.opened.engine.forget()

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final, NoReturn, Protocol, cast
 
 from cachegrid._core.durability import Durability
+from cachegrid._core.tags import BUCKETS
 from cachegrid.engines._sio.protocol import (
     SyncBatches,
     SyncConditions,
@@ -81,7 +82,7 @@ class _Stood:
     """An engine with stand-ins: batches become single calls; what cannot be had refuses when it is asked for."""
 
     doubt = 0
-    doubts: Sequence[int] = ()
+    doubts: Sequence[int] = (0,) * BUCKETS
 
     def __init__(self, engine: SyncEngine) -> None:
         self._engine = engine

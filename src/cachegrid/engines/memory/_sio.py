@@ -67,7 +67,7 @@ class SyncMemoryEngine:
         if sink is not None:
             self._store.unfollow(prefix, sink)
 
-    def suspect(self) -> None:
+    def suspect(self, tags: Sequence[int] = ()) -> None:
         """Nothing has to be done: `doubt` is the store's own, and has changed."""
 
     def guard(self, address: bytes, prefix: bytes) -> Guard | None:

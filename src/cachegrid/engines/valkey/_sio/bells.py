@@ -101,7 +101,7 @@ class SyncBells(SyncAsking):
 
     def _ring(self, tags: Sequence[int] = ()) -> None:
         """
-        Ring the bell at every owner, and at those who become owners meanwhile; that of the tags in these buckets, if any.
+        Ring the bell at every owner, and at those who become owners meanwhile; of the tags in these buckets, if any.
 
         Each tells in the same trip whom it takes for owners: routes that were learned long ago may lack some.
         """
