@@ -255,7 +255,8 @@ class AsyncCell:
         if is_unproven(raw) and await self._rests_on(key, frames.unpack(raw)) is None:
             self._counters.misses += 1
             return MISS
-        await self._restart_idle([(address, raw)])
+        if self._idle is None and _names_idle(raw):
+            await self._engine.fetch_idle(address, AGES)  # an idle time of its own: it starts anew
         self._counters.hits += 1
         return value
 

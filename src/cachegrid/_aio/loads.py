@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar, cast
 
-from cachegrid._aio.cell import Ends, ends_in, is_over
+from cachegrid._aio.cell import Ends, ends_in, is_over, is_unproven
 from cachegrid._aio.changes import AsyncChanges
 from cachegrid._aio.flights import UNLEASED, AsyncLanding, Landed, is_loading, is_spoiled
 from cachegrid._aio.outage import OUTAGE
@@ -161,6 +161,8 @@ class AsyncLoads(AsyncChanges):
 
     def _landing(self, load: _Load, wait: float) -> AsyncLanding:
         return AsyncLanding(
+            # Who is served meanwhile does not wait for a load that goes on in the background.
+            load.address if load.reloads is None else b"reload:" + load.address,
             load.address,
             partial(self._look, load),
             partial(self._ask_origin, load),
@@ -211,7 +213,7 @@ class AsyncLoads(AsyncChanges):
 
     async def _is_served(self, load: _Load, raw: bytes) -> bool:
         """Whether an entry may be handed out: alive, or past its end but within its grace. Raises LoadFailed."""
-        if self._pipeline.is_count(raw):
+        if not is_unproven(raw):
             return True
         frame = unpack(raw)
         if frame.flags & FAILURE:

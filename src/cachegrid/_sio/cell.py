@@ -256,7 +256,8 @@ class SyncCell:
         if is_unproven(raw) and self._rests_on(key, frames.unpack(raw)) is None:
             self._counters.misses += 1
             return MISS
-        self._restart_idle([(address, raw)])
+        if self._idle is None and _names_idle(raw):
+            self._engine.fetch_idle(address, AGES)  # an idle time of its own: it starts anew
         self._counters.hits += 1
         return value
 

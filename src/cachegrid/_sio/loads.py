@@ -17,7 +17,7 @@ from cachegrid._core.miss import MISS, UNSAID
 from cachegrid._core.rules import Rules
 from cachegrid._core.tags import Tags, tags_in
 from cachegrid._core.units import Span
-from cachegrid._sio.cell import Ends, ends_in, is_over
+from cachegrid._sio.cell import Ends, ends_in, is_over, is_unproven
 from cachegrid._sio.changes import SyncChanges
 from cachegrid._sio.flights import UNLEASED, Landed, SyncLanding, is_loading, is_spoiled
 from cachegrid._sio.outage import OUTAGE
@@ -162,6 +162,8 @@ class SyncLoads(SyncChanges):
 
     def _landing(self, load: _Load, wait: float) -> SyncLanding:
         return SyncLanding(
+            # Who is served meanwhile does not wait for a load that goes on in the background.
+            load.address if load.reloads is None else b"reload:" + load.address,
             load.address,
             partial(self._look, load),
             partial(self._ask_origin, load),
@@ -212,7 +214,7 @@ class SyncLoads(SyncChanges):
 
     def _is_served(self, load: _Load, raw: bytes) -> bool:
         """Whether an entry may be handed out: alive, or past its end but within its grace. Raises LoadFailed."""
-        if self._pipeline.is_count(raw):
+        if not is_unproven(raw):
             return True
         frame = unpack(raw)
         if frame.flags & FAILURE:
