@@ -40,7 +40,7 @@ async def test_entries_of_a_tag_are_dropped_together(cache: AsyncCache) -> None:
     assert {"plain": 8} == await cache.get_many(keys)
 
 
-async def test_everybody_sees_it_at_once(flow: AsyncFlow) -> None:
+async def test_everybody_sees_that_a_tag_was_raised(flow: AsyncFlow) -> None:
     """
     When `invalidate` has returned, no other process reads an entry from before, or loses one from after.
     """
@@ -207,7 +207,7 @@ async def test_what_is_set_while_a_dead_entry_is_loaded_anew_stays(
     assert new == await cache.get("key")
 
 
-async def test_its_cost_does_not_depend_on_how_much_there_is(flow: AsyncFlow) -> None:
+async def test_the_cost_of_a_tag_does_not_depend_on_how_many_have_it(flow: AsyncFlow) -> None:
     """
     Nobody walks, and nothing is asked for each entry.
     """

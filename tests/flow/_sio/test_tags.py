@@ -39,7 +39,7 @@ def test_entries_of_a_tag_are_dropped_together(cache: SyncCache) -> None:
     assert {"plain": 8} == cache.get_many(keys)
 
 
-def test_everybody_sees_it_at_once(flow: SyncFlow) -> None:
+def test_everybody_sees_that_a_tag_was_raised(flow: SyncFlow) -> None:
     """
     When `invalidate` has returned, no other process reads an entry from before, or loses one from after.
     """
@@ -206,7 +206,7 @@ def test_what_is_set_while_a_dead_entry_is_loaded_anew_stays(
     assert new == cache.get("key")
 
 
-def test_its_cost_does_not_depend_on_how_much_there_is(flow: SyncFlow) -> None:
+def test_the_cost_of_a_tag_does_not_depend_on_how_many_have_it(flow: SyncFlow) -> None:
     """
     Nobody walks, and nothing is asked for each entry.
     """
