@@ -126,6 +126,12 @@ class _Stood:
     async def raise_tags(self, names: Sequence[bytes]) -> None:
         self._refuse("tags", "invalidate(tags=...)")
 
+    async def heads(self, addresses: Sequence[bytes], size: int) -> list[bytes | None]:
+        self._refuse("tags", "sweeping")
+
+    async def drop_versions(self, entries: Sequence[tuple[bytes, bytes]]) -> int:
+        self._refuse("tags", "sweeping")
+
     async def store_if_absent(self, address: bytes, frame: bytes, ttl: int | None) -> bool:
         self._refuse("conditions", "add()")
 

@@ -284,7 +284,7 @@ class AsyncCache(AsyncLoads, AsyncFace):
 
         `tags` are those of the results, or a function of the arguments that gives them: `invalidate` of this cache
         drops all that have one. `when` says of a result whether it is kept. `ttl`, `idle` and the rules `grace`,
-        `early`, `jitter`, `negative_ttl` and `failure_ttl` are those of this cache's policy, said anew for the function.
+        `early`, `jitter`, `negative_ttl` and `failure_ttl` are those of this cache's policy, said anew for it.
 
         Functions that one function makes, again and again, have one name, and share their results. That is meant where
         they do the same, as in an application that is made anew for each test. It is a ConfigError where this process

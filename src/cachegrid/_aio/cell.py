@@ -508,6 +508,8 @@ class AsyncCell:
             await self._writer.raise_tags(names)
         finally:  # what failed may have been done
             cleared(self._parent, [bucket_of(name) for name in names])
+        if not {"walks", "leases"} & self._hub.lacking:
+            self._hub.tag_sweep.begin(self._home, self._parent)
 
     async def _drop_walked(self, prefix: str | None, where: Callable[[Key], bool] | None) -> None:
         """Drop the entries whose keys fit, page by page."""

@@ -12,6 +12,7 @@ from cachegrid._aio.flights import AsyncFlights
 from cachegrid._aio.keeper import AsyncKeeper
 from cachegrid._aio.reloads import AsyncReloads
 from cachegrid._aio.tagbook import AsyncTagBook
+from cachegrid._aio.tagsweep import AsyncTagSweep
 from cachegrid._core.units import seconds_of
 from cachegrid.config import Settings
 from cachegrid.engines._aio.protocol import AsyncEngine
@@ -77,6 +78,7 @@ class AsyncHub:
         self.flights = AsyncFlights(self.keeper)
         self.tags = AsyncTagBook()
         self.reloads = AsyncReloads()
+        self.tag_sweep = AsyncTagSweep(self.tags)
         self._opener = opener
         self._opening = AsyncLock()
         # Not a WeakSet, which may not grow while another thread goes through it.
@@ -124,6 +126,7 @@ class AsyncHub:
             await self.tasks.settle(seconds_of("timeout", self.settings.timeout))
         finally:
             await self.reloads.aclose()
+            await self.tag_sweep.aclose()
             await self.tasks.aclose()
             await self.keeper.aclose()
             if opened is not None:
@@ -135,6 +138,7 @@ class AsyncHub:
         self.keeper.forget()
         self.flights.forget()
         self.reloads.forget()
+        self.tag_sweep.forget()
         self._opening = AsyncLock()
         if self.opened is not None and hasattr(self.opened.engine, "forget"):
             self.opened.engine.forget()

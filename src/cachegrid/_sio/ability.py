@@ -125,6 +125,12 @@ class _Stood:
     def raise_tags(self, names: Sequence[bytes]) -> None:
         self._refuse("tags", "invalidate(tags=...)")
 
+    def heads(self, addresses: Sequence[bytes], size: int) -> list[bytes | None]:
+        self._refuse("tags", "sweeping")
+
+    def drop_versions(self, entries: Sequence[tuple[bytes, bytes]]) -> int:
+        self._refuse("tags", "sweeping")
+
     def store_if_absent(self, address: bytes, frame: bytes, ttl: int | None) -> bool:
         self._refuse("conditions", "add()")
 

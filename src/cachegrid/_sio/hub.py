@@ -14,6 +14,7 @@ from cachegrid._sio.flights import SyncFlights
 from cachegrid._sio.keeper import SyncKeeper
 from cachegrid._sio.reloads import SyncReloads
 from cachegrid._sio.tagbook import SyncTagBook
+from cachegrid._sio.tagsweep import SyncTagSweep
 from cachegrid.config import Settings
 from cachegrid.engines._sio.protocol import SyncEngine
 from cachegrid.errors import EngineError, ValueRefused
@@ -78,6 +79,7 @@ class SyncHub:
         self.flights = SyncFlights(self.keeper)
         self.tags = SyncTagBook()
         self.reloads = SyncReloads()
+        self.tag_sweep = SyncTagSweep(self.tags)
         self._opener = opener
         self._opening = SyncLock()
         # Not a WeakSet, which may not grow while another thread goes through it.
@@ -125,6 +127,7 @@ class SyncHub:
             self.tasks.settle(seconds_of("timeout", self.settings.timeout))
         finally:
             self.reloads.close()
+            self.tag_sweep.close()
             self.tasks.close()
             self.keeper.close()
             if opened is not None:
@@ -136,6 +139,7 @@ class SyncHub:
         self.keeper.forget()
         self.flights.forget()
         self.reloads.forget()
+        self.tag_sweep.forget()
         self._opening = SyncLock()
         if self.opened is not None and hasattr(self.opened.engine, "forget"):
             self.opened.engine.forget()

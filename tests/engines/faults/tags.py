@@ -51,6 +51,16 @@ def _(self: Engine, tags: Sequence[int] = ()) -> None:
     self._store.doubt += 1
 
 
+@fault("heads", "gives whole frames", "heads_are_the_beginnings_of_frames")
+async def _(self: Engine, addresses: Sequence[bytes], size: int) -> list[bytes | None]:
+    return self._store.fetch_many(addresses)
+
+
+@fault("drop_versions", "drops all", "only_these_versions_are_dropped")
+async def _(self: Engine, entries: Sequence[tuple[bytes, bytes]]) -> int:
+    return self._store.drop_many([address for address, _ in entries]) - 1
+
+
 @property  # type: ignore[misc]
 def _doubts_itself(self: Engine) -> list[int]:
     return [len(self.seen)] * BUCKETS

@@ -39,6 +39,8 @@ _METHODS = (
     "tag_epochs",
     "make_tag_epochs",
     "raise_tags",
+    "heads",
+    "drop_versions",
     "members",
 )
 

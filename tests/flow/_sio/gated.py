@@ -40,6 +40,8 @@ _METHODS = (
     "tag_epochs",
     "make_tag_epochs",
     "raise_tags",
+    "heads",
+    "drop_versions",
     "members",
 )
 

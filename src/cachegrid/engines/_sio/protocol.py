@@ -236,6 +236,12 @@ class SyncTags(Protocol):
     def raise_tags(self, names: Sequence[bytes]) -> None:
         """Raise the epochs of names. On return, no request of any client that begins later trusts the old ones."""
 
+    def heads(self, addresses: Sequence[bytes], size: int) -> list[bytes | None]:
+        """The first bytes of the frames, up to `size`, in the order asked for; None where there is none."""
+
+    def drop_versions(self, entries: Sequence[tuple[bytes, bytes]]) -> int:
+        """Remove what is at each address if its version is that which stands beside it; how many were removed."""
+
 
 @runtime_checkable
 class SyncWalks(Protocol):

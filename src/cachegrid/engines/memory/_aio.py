@@ -176,6 +176,14 @@ class AsyncMemoryEngine:
         """Raise them."""
         self._store.raise_tags(names)
 
+    async def heads(self, addresses: Sequence[bytes], size: int) -> list[bytes | None]:
+        """The first bytes of the frames."""
+        return [None if raw is None else raw[:size] for raw in self._store.fetch_many(addresses)]
+
+    async def drop_versions(self, entries: Sequence[tuple[bytes, bytes]]) -> int:
+        """Remove what is at each address if it has this version."""
+        return sum(self._store.drop_if_version(address, version) for address, version in entries)
+
     async def walk(self, prefix: bytes) -> AsyncIterator[list[bytes]]:
         """Pages of the addresses that begin with `prefix`."""
         found = self._store.listed(prefix)

@@ -175,6 +175,14 @@ class SyncMemoryEngine:
         """Raise them."""
         self._store.raise_tags(names)
 
+    def heads(self, addresses: Sequence[bytes], size: int) -> list[bytes | None]:
+        """The first bytes of the frames."""
+        return [None if raw is None else raw[:size] for raw in self._store.fetch_many(addresses)]
+
+    def drop_versions(self, entries: Sequence[tuple[bytes, bytes]]) -> int:
+        """Remove what is at each address if it has this version."""
+        return sum(self._store.drop_if_version(address, version) for address, version in entries)
+
     def walk(self, prefix: bytes) -> Iterator[list[bytes]]:
         """Pages of the addresses that begin with `prefix`."""
         found = self._store.listed(prefix)

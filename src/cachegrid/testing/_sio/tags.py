@@ -8,7 +8,7 @@ from functools import partial
 from typing import Final
 
 from cachegrid._core.tags import bucket_of
-from cachegrid.testing._sio.bench import SyncBench, SyncWholeEngine, promise, wall_ms
+from cachegrid.testing._sio.bench import SyncBench, SyncWholeEngine, frame_of, promise, version_in, wall_ms
 from cachegrid.testing.waits._sio import together
 from cachegrid.waits._sio import sleep
 
@@ -144,6 +144,30 @@ class SyncTagsContract(SyncBench):
         doubt, of_tag = self.engine.doubt, self.engine.doubts[bucket]
         self.engine.suspect()
         assert (doubt == self.engine.doubt) == (of_tag == self.engine.doubts[bucket])
+
+    @promise("Tags", "Batches")
+    def test_heads_are_the_beginnings_of_frames(self) -> None:
+        """
+        Up to the size that is asked for, of those that are there.
+        """
+        one, two, three, none = self.addresses(4)
+        self.engine.store_many([(one, b"0123456789" * 10, None), (two, b"01", None), (three, b"0123", None)])
+        assert [b"0123", None, b"01", b"0123"] == self.engine.heads([one, none, two, three], 4)
+
+    @promise("Tags", "Batches")
+    def test_only_these_versions_are_dropped(self) -> None:
+        """
+        What was written meanwhile stays.
+        """
+        addresses = self.addresses(30)
+        frames = [frame_of(b"%d" % number) for number in range(30)]
+        self.engine.store_many([(where, frame, None) for where, frame in zip(addresses, frames, strict=True)])
+        self.engine.store(addresses[0], frame_of(b"new"), None)
+        entries = [(where, version_in(frame)) for where, frame in zip(addresses[:20], frames, strict=False)]
+        assert 19 == self.engine.drop_versions(entries)
+        assert [0, *range(20, 30)] == [
+            place for place, raw in enumerate(self.engine.fetch_many(addresses)) if raw is not None
+        ]
 
     def _trust_tag(self, engine: SyncWholeEngine, name: bytes) -> tuple[int, int]:
         """The doubt of a tag, noted before its epoch was read, and that."""

@@ -11,8 +11,8 @@ from cachegrid.engines.valkey._aio.bells import EPOCH_COPIES_MS, AsyncBells
 from cachegrid.engines.valkey._aio.link import AsyncLink
 from cachegrid.engines.valkey._aio.pages import AsyncPages, Batch
 from cachegrid.engines.valkey.bell import bell_key
-from cachegrid.engines.valkey.commands import FAR, MAKE_TAG, RAISE_TAG, left_of, pack
-from cachegrid.engines.valkey.replies import epoch_in, unexpected
+from cachegrid.engines.valkey.commands import DROP_IF_VERSION, FAR, MAKE_TAG, RAISE_TAG, left_of, pack
+from cachegrid.engines.valkey.replies import bytes_in, epoch_in, int_in, unexpected
 from cachegrid.engines.valkey.slots import slot_of
 from cachegrid.engines.valkey.trouble import Effect, LinkError
 
@@ -48,6 +48,20 @@ class AsyncTagEpochs(AsyncPages, AsyncBells):
             await self._ring(buckets)
         finally:  # what failed may have been done
             self._doubt_tags(buckets)
+
+    async def heads(self, addresses: Sequence[bytes], size: int) -> list[bytes | None]:
+        last = b"%d" % (size - 1)
+        requests = [pack(b"GETRANGE", address, b"0", last) for address in addresses]
+        replies = await self._call_many(Batch(addresses, requests, Effect.READ))
+        return [bytes_in(reply) or None for reply in replies]
+
+    async def drop_versions(self, entries: Sequence[tuple[bytes, bytes]]) -> int:
+        versions = dict(entries)
+        requests = [DROP_IF_VERSION.call((address,), version) for address, version in entries]
+        source = lambda address: DROP_IF_VERSION.send((address,), versions[address])  # noqa: E731 - one line of a call
+        # Once more does no harm: no two entries have the same version.
+        batch = Batch([address for address, _ in entries], requests, Effect.REPEATABLE, source=source)
+        return sum(map(int_in, await self._call_many(batch)))
 
     async def _raise_tags_at_owners(self, names: Sequence[bytes]) -> None:
         """Raise them, and give them time to be on a replica too, so that a failover does not undo it."""

@@ -48,7 +48,7 @@ _LOOK_AROUND: Final = 0.2  # seconds between two looks for replicas where there 
 _FIRST_MS: Final = 50  # a replica that is well has answered long before that
 _BATCHES: Final = Endpoint("every owner", 0)
 _READS: Final = (
-    *("fetch", "fetch_many", "fetch_parts", "fetch_idle", "fetch_idle_many", "inspect", "epoch", "tag_epochs"),
+    *("fetch", "fetch_many", "fetch_parts", "fetch_idle", "fetch_idle_many", "inspect", "epoch", "tag_epochs", "heads"),
     *("walk", "members", "_doubt_tags"),
     *("follow", "unfollow", "suspect", "guard", "_announce", "_bell"),
 )
