@@ -80,7 +80,7 @@ def refusal(engine: object, ability: str, asked: str) -> Unsupported:
 class _Stood:
     """An engine with stand-ins: batches become single calls; what cannot be had refuses when it is asked for."""
 
-    doubt = 0
+    doubt = rings = 0
     doubts: Sequence[int] = (0,) * BUCKETS
 
     def __init__(self, engine: AsyncEngine) -> None:

@@ -113,7 +113,7 @@ class SyncNearCache(SyncCache):
         now = time.monotonic()
         if now >= copy.ends or now - copy.guard.heard >= self._staleness:
             return FAR
-        if copy.marks and not holds(self._home, copy.marks):
+        if copy.marks and copy.rings != self._home.rings and not self._is_proven(copy):
             return FAR
         copy.is_hot = True
         if raw is not None:
@@ -126,6 +126,14 @@ class SyncNearCache(SyncCache):
         else:
             self._counters.near_hits += 1
         return value
+
+    def _is_proven(self, copy: Copy) -> bool:
+        """Whether no tag of a copy may have been raised; noted, since most tags that are raised are others."""
+        rings = self._home.rings  # before the look
+        if not holds(self._home, copy.marks):
+            return False
+        copy.rings = rings
+        return True
 
     def _read_grid(self, key: Key) -> Any:
         space = self._space

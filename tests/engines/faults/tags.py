@@ -62,6 +62,14 @@ async def _(self: Engine, entries: Sequence[tuple[bytes, bytes]]) -> int:
 
 
 @property  # type: ignore[misc]
+def _rings_for_itself(self: Engine) -> int:
+    return len(self.seen)
+
+
+fault("rings", "does not hear of others", "a_raise_brings_doubt_of_the_tag_to_all")(_rings_for_itself)
+
+
+@property  # type: ignore[misc]
 def _doubts_itself(self: Engine) -> list[int]:
     return [len(self.seen)] * BUCKETS
 

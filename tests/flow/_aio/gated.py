@@ -86,6 +86,7 @@ class AsyncGatedEngine:
         self._hearers: dict[bytes, _Hearer] = {}
         self._held_doubt: int | None = None
         self._held_doubts: list[int] = []
+        self._held_rings = 0
         self._hooks: dict[str, list[Callable[[bool], Awaitable[None]]]] = {}
 
     @property
@@ -97,6 +98,11 @@ class AsyncGatedEngine:
     def doubts(self) -> list[int]:
         """The same of tags."""
         return self._held_doubts if self.holds_news else cast("list[int]", self.engine.doubts)
+
+    @property
+    def rings(self) -> int:
+        """The same of all tags together."""
+        return self._held_rings if self.holds_news else int(self.engine.rings)
 
     @property
     def trouble(self) -> int:
@@ -116,6 +122,7 @@ class AsyncGatedEngine:
     def hold_news(self) -> None:
         """Let nothing arrive from now on that owners tell: no change, and no bell."""
         self._held_doubt, self._held_doubts = int(self.engine.doubt), list(self.engine.doubts)
+        self._held_rings = int(self.engine.rings)
 
     def suspect(self, tags: Sequence[int] = ()) -> None:
         """Let the engine's own doubt change."""

@@ -222,6 +222,10 @@ class AsyncTags(Protocol):
     def doubts(self) -> list[int]:
         """Numbers that are never the same again once they have changed, one for each bucket."""
 
+    @property
+    def rings(self) -> int:
+        """The same for all of them together: changes after any of them has."""
+
     async def tag_epochs(self, names: Sequence[bytes]) -> list[int]:
         """The epochs of names; 0 for one that has none."""
 

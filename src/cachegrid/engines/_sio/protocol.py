@@ -223,6 +223,10 @@ class SyncTags(Protocol):
     def doubts(self) -> list[int]:
         """Numbers that are never the same again once they have changed, one for each bucket."""
 
+    @property
+    def rings(self) -> int:
+        """The same for all of them together: changes after any of them has."""
+
     def tag_epochs(self, names: Sequence[bytes]) -> list[int]:
         """The epochs of names; 0 for one that has none."""
 

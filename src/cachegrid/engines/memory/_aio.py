@@ -164,6 +164,11 @@ class AsyncMemoryEngine:
         """Of tags, by bucket: each changes when one of them is raised."""
         return self._store.doubts
 
+    @property
+    def rings(self) -> int:
+        """Changes after any of those has."""
+        return self._store.rings
+
     async def tag_epochs(self, names: Sequence[bytes]) -> list[int]:
         """The epochs of tags; 0 for one that has none."""
         return self._store.tag_epochs(names)

@@ -58,6 +58,7 @@ class Store(ForkSafe):
         self._tags = Epochs(self._wall_ms)
         self.doubt = 0  # grows whenever an epoch is raised
         self.doubts = [0] * BUCKETS  # the same of tags, by bucket
+        self.rings = 0  # the same of all tags together
         self._bytes = self._hits = self._misses = 0
         self.guard = Guard()
         self.guard.heard = ENDLESS  # nothing is ever missed here
@@ -272,6 +273,7 @@ class Store(ForkSafe):
                 if self._tags.known(name):
                     self._tags.raise_epoch(name)
                 self.doubts[bucket_of(name)] += 1
+            self.rings += 1
 
     # Telling what changes.
 

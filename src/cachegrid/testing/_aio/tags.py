@@ -71,11 +71,12 @@ class AsyncTagsContract(AsyncBench):
         name = self.address()
         await self.engine.make_tag_epochs([name], MINUTE)
         for turn in range(30):
-            trusted = [await self._trust_tag(engine, name) for engine in engines]
+            trusted = [(engine.rings, *await self._trust_tag(engine, name)) for engine in engines]
             await engines[turn % 3].raise_tags([name])
-            for engine, (doubt, epoch) in zip(engines, trusted, strict=True):
+            for engine, (rings, doubt, epoch) in zip(engines, trusted, strict=True):
                 await engine.fetch(self.address(b"%d" % turn))  # any request, to any owner
                 assert doubt != engine.doubts[bucket_of(name)]
+                assert rings != engine.rings
                 assert epoch < (await engine.tag_epochs([name]))[0]
 
     @promise("Tags")

@@ -72,11 +72,12 @@ class SyncTagsContract(SyncBench):
         name = self.address()
         self.engine.make_tag_epochs([name], MINUTE)
         for turn in range(30):
-            trusted = [self._trust_tag(engine, name) for engine in engines]
+            trusted = [(engine.rings, *self._trust_tag(engine, name)) for engine in engines]
             engines[turn % 3].raise_tags([name])
-            for engine, (doubt, epoch) in zip(engines, trusted, strict=True):
+            for engine, (rings, doubt, epoch) in zip(engines, trusted, strict=True):
                 engine.fetch(self.address(b"%d" % turn))  # any request, to any owner
                 assert doubt != engine.doubts[bucket_of(name)]
+                assert rings != engine.rings
                 assert epoch < (engine.tag_epochs([name]))[0]
 
     @promise("Tags")

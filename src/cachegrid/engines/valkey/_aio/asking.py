@@ -57,7 +57,7 @@ class AsyncAsking:
     """Knows who owns what, and brings each request to its owner."""
 
     def __init__(self, target: Target) -> None:
-        self.doubt = self.trouble = 0
+        self.doubt = self.rings = self.trouble = 0
         self.doubts = [0] * BUCKETS  # of tags, by bucket
         self._target = target
         self._watch = Watch(target, self._bell, self._doubt, self._routes)
@@ -114,12 +114,14 @@ class AsyncAsking:
         if buckets is None:
             self.doubt = next(_doubts)
             self.doubts[:] = [self.doubt] * BUCKETS  # in place, and in one step
+            self.rings = self.doubt
         else:
             self._doubt_tags(buckets)
 
     def _doubt_tags(self, buckets: Iterable[int]) -> None:
         for bucket in buckets:
             self.doubts[bucket] = next(_doubts)
+        self.rings = next(_doubts)  # last: whoever sees it sees the others
 
     async def _call(self, address: bytes, request: bytes, effect: Effect) -> object:
         """One request to the owner of an address. This is the hot path: what can go wrong is looked at elsewhere."""

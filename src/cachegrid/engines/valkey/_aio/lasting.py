@@ -294,6 +294,14 @@ class AsyncLasting(AsyncValkeyEngine):
         self._engine.doubt = value
 
     @property
+    def rings(self) -> int:
+        return self._engine.rings
+
+    @rings.setter
+    def rings(self, value: int) -> None:
+        self._engine.rings = value
+
+    @property
     def trouble(self) -> int:
         return self._engine.trouble
 

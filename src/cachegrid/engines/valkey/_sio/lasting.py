@@ -295,6 +295,14 @@ class SyncLasting(SyncValkeyEngine):
         self._engine.doubt = value
 
     @property
+    def rings(self) -> int:
+        return self._engine.rings
+
+    @rings.setter
+    def rings(self, value: int) -> None:
+        self._engine.rings = value
+
+    @property
     def trouble(self) -> int:
         return self._engine.trouble
 
