@@ -19,6 +19,7 @@ from typing import Any, Final, NamedTuple, Self, TypedDict, cast
 
 from cachegrid._core.address import check_name
 from cachegrid._core.durability import Durability
+from cachegrid._core.rules import Rules
 from cachegrid._core.shown import without_password
 from cachegrid._core.units import Duration, Size, bytes_of, milliseconds, seconds_of
 from cachegrid.errors import ConfigError
@@ -46,6 +47,8 @@ _SMALLEST_ROOM: Final = 16 << 10  # bytes of all near copies
 _SHORTEST_STALENESS: Final = 0.01  # seconds; owners are asked for a proof four times in it
 _DURABILITIES: Final = ("memory", "replicated", "disk")
 _CHOICES: Final = {"stale_reads": ("failover", "never"), "on_outage": ("raise", "load"), "on_full": ("raise", "skip")}
+_SPANS: Final = ("grace", "negative_ttl", "failure_ttl")  # of loads: times that are off unless they are said
+_SHARES: Final = {"early": 100.0, "jitter": 1.0}  # numbers from 0, and the most that they may be
 _VARIABLES: Final = ("url", "name", "namespace", "timeout", "secret", "ca", "cert", "key")
 
 
@@ -99,11 +102,20 @@ class CachePolicy:
     stale_reads: str = "failover"  # a replica answers while the owner is away; or never
     on_outage: str = "raise"  # while the grid cannot answer; or load: loaders and cached functions run, nothing is kept
     on_full: str = "raise"  # where a member has no room for a value; or skip: it is not stored
+    grace: Duration | None = None  # for how long loads serve a value after its end, while one of them loads it anew
+    early: float = 0.0  # how eagerly loads begin anew before a value's end; 1 is a good measure, 0 is not at all
+    jitter: float = 0.0  # the share of its ttl by which an entry may end sooner, so that not all end at once
+    negative_ttl: Duration | None = None  # how long a None that was loaded lives, in place of ttl
+    failure_ttl: Duration | None = None  # how long the failure of a load is remembered, and raised to others
 
     def __post_init__(self) -> None:
-        for name in ("ttl", "idle"):
+        for name in ("ttl", "idle", *_SPANS):
             if getattr(self, name) is not None:
                 milliseconds(name, getattr(self, name))
+        for name, most in _SHARES.items():
+            said: object = getattr(self, name)
+            if not isinstance(said, (int, float)) or isinstance(said, bool) or not 0 <= said <= most:
+                raise ConfigError(name, said, f"a number from 0, which is off, to {most}")
         for name in ("lease", "wait"):
             seconds_of(name, getattr(self, name))
         bytes_of("max_value", self.max_value)
@@ -129,6 +141,12 @@ class CachePolicy:
             raise ConfigError("replicas", replicas, '1 or more where durability is "replicated"')
         elif self.durability == "memory" and replicas:
             object.__setattr__(self, "durability", "replicated")
+
+    @property
+    def rules(self) -> Rules:
+        """What holds for loads besides the times of an entry; in ms."""
+        spans = {name: None if (span := getattr(self, name)) is None else milliseconds(name, span) for name in _SPANS}
+        return Rules(spans["grace"], self.early, self.jitter, spans["negative_ttl"], spans["failure_ttl"])
 
     @property
     def waits_for(self) -> Durability:
@@ -164,6 +182,9 @@ class CachePolicy:
                 "handed out; leave out near or idle, or take one cache for each"
             )
             raise ConfigError("near", True, want)
+        if self.grace is not None and self.idle is not None:
+            want = "off where the cache has an idle time: what nobody reads for so long is gone, with nothing to serve"
+            raise ConfigError("grace", self.grace, want)
         return self
 
     def means_the_same_as(self, other: CachePolicy) -> bool:
@@ -176,6 +197,7 @@ class CachePolicy:
         return (
             self.codec,
             self.waits_for,
+            self.rules,
             *[getattr(self, name) for name in _CHOICES],
             self.near and self.near.meant(),  # type: ignore[union-attr] # it was made one when it was set
             *[None if time is None else milliseconds("time", time) for time in times],
@@ -249,6 +271,21 @@ class PolicySaid(TypedDict, total=False):
     stale_reads: str
     on_outage: str
     on_full: str
+    grace: Duration | None
+    early: float
+    jitter: float
+    negative_ttl: Duration | None
+    failure_ttl: Duration | None
+
+
+class LoadRules(TypedDict, total=False):
+    """Rules of a single load as arguments of `get_or_load`; see `CachePolicy`."""
+
+    grace: Duration | None
+    early: float
+    jitter: float
+    negative_ttl: Duration | None
+    failure_ttl: Duration | None
 
 
 class SettingsSaid(TypedDict, total=False):

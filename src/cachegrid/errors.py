@@ -18,6 +18,7 @@ __all__ = [
     "GridNotFound",
     "GridRunning",
     "KeyRefused",
+    "LoadFailed",
     "LoadTimeout",
     "LockHeld",
     "LockLost",
@@ -198,6 +199,12 @@ class WritesRefused(ServerRefused):
 
     It cannot keep its data on disk; or its part of the grid is moving, and the write needs more than one key of it.
     """
+
+    retryable = True
+
+
+class LoadFailed(CacheError):
+    """A load of the entry failed a moment ago, in whichever process, and that is remembered (`failure_ttl`)."""
 
     retryable = True
 

@@ -226,11 +226,15 @@ class Still:
         work()
 
 
+def silent(keys: object = None) -> None:
+    """A bell that nobody hears."""
+
+
 @pytest.fixture
 async def wire() -> AsyncWire:
     """A connection on a transport that stands still, and a request on its way."""
     endpoint = Endpoint("127.0.0.1", 1)
-    wire = AsyncWire(endpoint, Target(seeds=(endpoint,)), Silence(1.0), lambda: None)
+    wire = AsyncWire(endpoint, Target(seeds=(endpoint,)), Silence(1.0), silent)
     wire.loop = wire._transport = still = Still()  # type: ignore[assignment]
     wire.send(bytes(1000))
     still.soon()
@@ -380,7 +384,7 @@ async def test_more_than_a_member_may_owe_waits_outside() -> None:
     When as many answers are owed as may be, there is no room until half of them have come.
     """
     endpoint = Endpoint("127.0.0.1", 1)
-    wire = AsyncWire(endpoint, Target(seeds=(endpoint,), waiting=4), Silence(1.0), lambda: None)
+    wire = AsyncWire(endpoint, Target(seeds=(endpoint,), waiting=4), Silence(1.0), silent)
     wire.loop = wire._transport = Still()  # type: ignore[assignment]
     for _ in range(4):
         assert not wire.is_full

@@ -139,7 +139,7 @@ class Listener:
     def lost(self, ear: Ear) -> None:
         """Nothing was kept."""
 
-    def rung(self) -> None:
+    def rung(self, keys: list[bytes]) -> None:
         """Nobody rings."""
 
     def refused(self, *_: object) -> None:

@@ -11,10 +11,12 @@ import pytest
 import cachegrid._aio.cache
 import cachegrid._aio.cell
 import cachegrid._aio.changes
+import cachegrid._aio.loads
 import cachegrid._aio.near
 import cachegrid._sio.cache
 import cachegrid._sio.cell
 import cachegrid._sio.changes
+import cachegrid._sio.loads
 import cachegrid._sio.near
 from cachegrid.engines.memory.store import Store
 from cachegrid.engines.valkey.url import parse
@@ -60,6 +62,6 @@ def clocked(monkeypatch: pytest.MonkeyPatch) -> Backing:
     """A store whose time passes when it is told to; the flow reads the same clock."""
     clock = FakeClock()
     for flow in (cachegrid._aio, cachegrid._sio):
-        for module in (flow.cache, flow.cell, flow.changes, flow.near):
+        for module in (flow.cache, flow.cell, flow.changes, flow.loads, flow.near):
             monkeypatch.setattr(module, "time", clock)
     return Backing(clock=clock, store=Store(clock=clock.monotonic_ns, wall=clock.time_ns))

@@ -12,9 +12,9 @@ from typing import Any, Final, Protocol
 
 from cachegrid.errors import CacheError
 from tests.near.history import NOTHING, Clear, History, Load, Recorder, Write
-from tests.near.keys import LOADED, SHARED, SHORT, kind_of, number_of, value_of
+from tests.near.keys import GRACED, LOADED, SHARED, SHORT, TAGGED, ends_soon, kind_of, number_of, tag_of, value_of
 
-__all__ = ["Grid", "Loader", "Reads", "Writes", "note_near"]
+__all__ = ["Grid", "Loader", "Reads", "Writes", "note_near", "reloading"]
 
 _MARKS: Final = 1000  # processes there may be: each gives its loads numbers of its own
 _BATCH: Final = 6
@@ -49,6 +49,23 @@ def note_near(cache: Any) -> None:
         return value
 
     cache._near = near
+
+
+@contextmanager
+def reloading(history: History, process: str, key: str, terms: Any) -> Iterator[None]:
+    """Record what is loaded behind the backs of all; `terms` are those of the load."""
+    loaded = list[tuple[int, float]]()
+    noted = _loaded.set(loaded)
+    done, asked = False, time.monotonic()
+    try:
+        yield
+        done = True
+    finally:
+        _loaded.reset(noted)
+        ended, grace = time.monotonic(), (terms.rules.grace or 0) / 1000
+        history.count("loads behind all backs", len(loaded))
+        for number, began in loaded:
+            history.loads.append(Load(process, key, number, asked, began, ended, done, terms.ttl or 0, grace))
 
 
 def _note() -> list[bool]:
@@ -94,10 +111,10 @@ class Reads:
         kind = kind_of(key)
         if kind == "cached":
             await self._load(key, 0, lambda: self._grid.function(key))
-        elif kind == "changed" and self._chance.random() < 0.05:
+        elif kind in ("changed", "tagged") and self._chance.random() < 0.05:
             await self._entry(key)  # not of all kinds: it would end what is stale elsewhere before it shows
         elif kind in LOADED and self._chance.random() < 0.5:
-            ttl = self._chance.uniform(*SHORT) if kind == "short" else 0
+            ttl = self._chance.uniform(*SHORT) if ends_soon(key) else 0
             await self._load(key, ttl, lambda: self._get_or_load(key, ttl))
         else:
             await self._get(key)
@@ -125,9 +142,13 @@ class Reads:
             self.recorder.read(key, began, ended, number_of(found.get(key)), near=near)
 
     async def _get_or_load(self, key: str, ttl: float) -> Any:
-        return await self._grid.cache.get_or_load(key, self._grid.loader(key), ttl=ttl or None)
+        grace, early = GRACED
+        rules = {"grace": grace, "early": early} if kind_of(key) == "graced" else {}
+        tags = tag_of(key) or ()
+        return await self._grid.cache.get_or_load(key, self._grid.loader(key), ttl=ttl or None, tags=tags, **rules)
 
     async def _load(self, key: str, ttl: float, call: Callable[[], Awaitable[Any]]) -> None:
+        grace = GRACED[0] if kind_of(key) == "graced" else 0
         was_near, loaded = _note(), list[tuple[int, float]]()
         _loaded.set(loaded)
         done, asked = False, time.monotonic()
@@ -137,10 +158,11 @@ class Reads:
         finally:
             ended = time.monotonic()
             for number, began in loaded:
-                self._history.loads.append(Load(self._process, key, number, asked, began, ended, done, ttl))
+                self._history.loads.append(Load(self._process, key, number, asked, began, ended, done, ttl, grace))
                 # It was called because there was nothing.
-                self.recorder.read(key, asked, began, NOTHING, near=False)
-        self.recorder.read(key, asked, ended, number_of(value), near=bool(was_near) and was_near[0])
+                self.recorder.read(key, asked, began, NOTHING, near=False, graced=bool(grace))
+        near = bool(was_near) and was_near[0]
+        self.recorder.read(key, asked, ended, number_of(value), near=near, graced=bool(grace))
 
 
 class Writes:
@@ -179,15 +201,15 @@ class Writes:
             values = self._next_values(both)
             await self._recorded(both, self._grid.cache.set_many, values)
 
-    async def clear(self) -> None:
-        """Clear all."""
+    async def clear(self, tag: str = "") -> None:
+        """Clear all, or invalidate a tag."""
         done, began = False, time.monotonic()
         try:
-            await self._grid.cache.clear()
+            await (self._grid.cache.invalidate(tag) if tag else self._grid.cache.clear())
             done = True
         except CacheError as error:
             self._history.count(f"clears that failed: {type(error).__name__}")
-        self._history.clears.append(Clear(self._process, began, time.monotonic(), done))
+        self._history.clears.append(Clear(self._process, began, time.monotonic(), done, tag))
 
     async def _write(self, key: str) -> None:
         match kind_of(key):
@@ -200,7 +222,9 @@ class Writes:
             case "changed":
                 with self._counted(key) as done:
                     await self._change(key, done)
-            case "plain" | "loaded" | "short" as kind:
+            case kind if kind in TAGGED and self._chance.random() < 0.2:
+                await self.clear(tag_of(key))
+            case kind:
                 await self._store(key, kind)
 
     async def _store(self, key: str, kind: str) -> None:
@@ -209,8 +233,12 @@ class Writes:
             await self._recorded([key], self._grid.cache.delete, key, drops=True)
             return
         # In whole milliseconds, as it is kept.
-        ttl = round(self._chance.uniform(*SHORT), 3) if kind == "short" else 0
-        await self._recorded([key], self._grid.cache.set, key, values[key], ttl=ttl)
+        ttl = round(self._chance.uniform(*SHORT), 3) if ends_soon(key) else 0
+        tags: Any = {"tags": tag_of(key)} if kind in TAGGED else {}
+        if self._chance.random() < 0.2:
+            await self._recorded([key], self._grid.cache.set_many, values, ttl=ttl, **tags)
+        else:
+            await self._recorded([key], self._grid.cache.set, key, values[key], ttl=ttl, **tags)
 
     def _next_values(self, keys: Sequence[str]) -> dict[str, Any]:
         for key in keys:
@@ -218,11 +246,11 @@ class Writes:
         return {key: value_of(key, self._numbers[key]) for key in keys}
 
     async def _recorded(
-        self, keys: Sequence[str], call: Any, *args: Any, drops: bool = False, ttl: float | None = None
+        self, keys: Sequence[str], call: Any, *args: Any, drops: bool = False, ttl: float | None = None, **how: str
     ) -> None:
         done, began = False, time.monotonic()
         try:
-            await (call(*args) if ttl is None else call(*args, ttl=ttl or None))
+            await (call(*args) if ttl is None else call(*args, ttl=ttl or None, **how))
             done = True
         except CacheError as error:
             self._history.count(f"writes that failed: {type(error).__name__}")

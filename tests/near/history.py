@@ -36,7 +36,8 @@ class Load(NamedTuple):
     """
     A loader was called, which gave a value of its own: `number`, which is negative, and that of no other load.
 
-    `asked` and `ended` are of the call that loaded; it failed if not `done`, and its value may have been stored or not.
+    `asked` and `ended` are of the call that loaded, or of the work behind the backs of all; it failed if not `done`,
+    and its value may have been stored or not. For `grace` after its `ttl` it may be served while it is loaded anew.
     """
 
     process: str
@@ -47,10 +48,15 @@ class Load(NamedTuple):
     ended: float
     done: bool = True
     ttl: float = 0
+    grace: float = 0
 
 
 class Read(NamedTuple):
-    """One read of an entry; `number` is of the write, or of the load, whose value it gave, or NOTHING."""
+    """
+    One read of an entry; `number` is of the write, or of the load, whose value it gave, or NOTHING.
+
+    What is `graced` may be past its end.
+    """
 
     process: str
     key: str
@@ -58,15 +64,17 @@ class Read(NamedTuple):
     ended: float
     number: int
     near: bool = False
+    graced: bool = False
 
 
 class Clear(NamedTuple):
-    """One clear of all entries."""
+    """One clear of all entries, or of those that have a tag."""
 
     process: str
     began: float
     ended: float
     done: bool = True
+    tag: str = ""
 
 
 @dataclass(frozen=True)
@@ -126,19 +134,19 @@ class Recorder:
         self.reads: list[Read] = []
         self.counts = {"reads": 0, "near": 0}
         self._process = process
-        self._last: dict[str, Read] = {}
+        self._last: dict[tuple[str, bool], Read] = {}
 
-    def read(self, key: str, began: float, ended: float, number: int, *, near: bool) -> None:
+    def read(self, key: str, began: float, ended: float, number: int, *, near: bool, graced: bool = False) -> None:
         """Record a read."""
         self.counts["reads"] += 1
         self.counts["near"] += near
-        read = Read(self._process, key, began, ended, number, near)
-        last = self._last.get(key)
+        read = Read(self._process, key, began, ended, number, near, graced)
+        last = self._last.get((key, graced))
         if last is None or last.number != number or last.near != near:
             if last is not None:
                 self.reads.append(last)
             self.reads.append(read)
-        self._last[key] = read
+        self._last[key, graced] = read
 
     def finish(self) -> list[Read]:
         """All that is kept of them."""

@@ -9,10 +9,11 @@ The promises, for each key, whose writes are numbered:
 *own*         For what its own process wrote the bound is 0.
 *backwards*   In one process, a read that begins after another one ended gives nothing older than that one did.
 *cleared*     A read that begins more than `bound` after a clear ended gives nothing that was written before it began;
-              0 in the process that cleared.
+              0 in the process that cleared. So it is with the entries of a tag, when it was invalidated.
 *late*        A read that begins after the time to live of what it gives, counted from the end of its write, and
-              `SLACK`, gives it no longer: no staleness is allowed there. Not judged while a fault may have let an
-              owner that was replaced apply a write again.
+              `SLACK`, gives it no longer: no staleness is allowed there. Where there is a grace, a read that loads
+              may give it so much longer. Not judged while a fault may have let an owner that was replaced apply a
+              write again.
 *missing*     Nothing is given only where there was nothing at some time since that newest write: it was dropped,
               cleared, has ended, or may be lost.
 *nowhere*     What is given was written or loaded, and not later.
@@ -21,7 +22,8 @@ What a loader gives is no write's number: a loader that asked the writers would 
 the cache does. It marks its value as its own, and two things are known of it. Its call found nothing, which is a read
 like any other, and judged as one (*missing*). And it stands between two writes: it is newer than all that were over
 when its call began, since those had gone; and older than all that began after the loader did, since what is set then
-stays, and what is dropped then is not stored. So *stale*, *own*, *backwards*, *cleared* and *late* hold for it as for
+stays, and what is dropped then is not stored. What is loaded behind the backs of all stands there, too, though it found
+what it takes the place of. So *stale*, *own*, *backwards*, *cleared* and *late* hold for it as for
 the writes that it stands between. Where two loads stand between the same writes, nothing is known of their order.
 
 Where several add to a number, it is its own proof, as long as it grows: a count begins anew, after a clear, at the
@@ -47,6 +49,7 @@ from itertools import accumulate
 from typing import Final, NamedTuple, TypeVar
 
 from tests.near.history import NOTHING, Clear, Fault, History, Load, Read, Write
+from tests.near.keys import tag_of
 
 __all__ = ["SLACK", "Verdict", "Violation", "judge"]
 
@@ -79,10 +82,14 @@ def judge(history: History, bound: float) -> Verdict:
     """Whether all promises were kept."""
     verdict = Verdict()
     reads, writes, loads = _by_key(history.reads), _by_key(history.writes), _by_key(history.loads)
-    clears = Clears(history.clears, history.faults)
+    clears: dict[str, Clears] = {}
     for key in sorted(reads):
+        tag = tag_of(key)
+        if tag not in clears:
+            of_tag = [clear for clear in history.clears if clear.tag in ("", tag)]
+            clears[tag] = Clears(of_tag, history.faults, bound)
         faults = [fault for fault in history.faults if fault.losing and key in fault.keys]
-        case = _Case(writes[key], loads[key], reads[key], clears, faults, bound)
+        case = _Case(writes[key], loads[key], reads[key], clears[tag], faults, bound)
         verdict.violations += case.violations()
         verdict.worst_near = max([verdict.worst_near, *(case.age(read) for read in reads[key] if read.near)])
         verdict.worst_grid = max([verdict.worst_grid, *(case.age(read) for read in reads[key] if not read.near)])
@@ -99,13 +106,20 @@ def _by_key(events: Iterable[E]) -> dict[str, list[E]]:
 
 
 class Clears:
-    """The clears of a run; `firm` ones certainly had their effect."""
+    """The clears that meet an entry; `firm` ones certainly had their effect, and that before they ended."""
 
-    def __init__(self, clears: Iterable[Clear], faults: Sequence[Fault]) -> None:
-        # One that failed may still come to pass.
-        self.all = [clear if clear.done else clear._replace(ended=_NEVER) for clear in clears]
-        spans = [span for fault in faults for span in fault.losing]
-        self.firm = [clear for clear in self.all if clear.done and not _meets(clear, spans)]
+    def __init__(self, clears: Iterable[Clear], faults: Sequence[Fault], bound: float) -> None:
+        self.all: list[Clear] = []
+        self.firm: list[Clear] = []
+        for clear in clears:
+            lost = [fault.ended + bound for fault in faults if _meets(clear, fault.losing)]
+            if not clear.done:  # it may still come to pass
+                self.all.append(clear._replace(ended=_NEVER))
+            elif lost:  # who knows of it does it again, and takes along what was written since
+                self.all.append(clear._replace(ended=max(clear.ended, *lost)))
+            else:
+                self.all.append(clear)
+                self.firm.append(clear)
 
     def explains(self, write: Write, read: Read) -> bool:
         """Whether one may have come between the two."""
@@ -276,7 +290,8 @@ class _Case:
     def _late(self, read: Read, source: Write | Load) -> Iterator[Violation]:
         if not source.ttl or not source.done or _meets_between(source.began, read.ended, self._spans):
             return
-        late = read.began - source.ended - source.ttl
+        grace = source.grace if read.graced and isinstance(source, Load) else 0
+        late = read.began - source.ended - source.ttl - grace
         self.worst_late = max(self.worst_late, late)
         if late > SLACK:
             yield Violation("late", read, (source,))

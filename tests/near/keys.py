@@ -6,7 +6,21 @@ from typing import Any, Final
 
 from tests.near.history import NOTHING
 
-__all__ = ["KINDS", "LOADED", "SHARED", "SHORT", "keys_of", "kind_of", "number_of", "value_of"]
+__all__ = [
+    "GRACED",
+    "KINDS",
+    "LOADED",
+    "SHARED",
+    "SHORT",
+    "TAGGED",
+    "TAGS",
+    "ends_soon",
+    "keys_of",
+    "kind_of",
+    "number_of",
+    "tag_of",
+    "value_of",
+]
 
 # What is done to a key, by the last part of its name:
 #   plain     one process stores and deletes it, everybody gets it
@@ -15,10 +29,16 @@ __all__ = ["KINDS", "LOADED", "SHARED", "SHORT", "keys_of", "kind_of", "number_o
 #   cached    the result of a cached function: one process invalidates it, everybody calls the function
 #   counted   all add to it
 #   changed   all update it, or compare and set
-KINDS: Final = ("plain", "loaded", "short", "cached", "counted", "changed")
-LOADED: Final = frozenset({"loaded", "short", "cached"})
+#   tagged    as loaded, and everything that is stored has a tag, that all invalidate
+#   graced    as tagged, with a time to live: who loads serves what is past its end, and loads it anew early, behind
+#             the backs of all
+KINDS: Final = ("plain", "loaded", "short", "cached", "counted", "changed", "tagged", "graced")
+LOADED: Final = frozenset({"loaded", "short", "cached", "tagged", "graced"})
+TAGGED: Final = frozenset({"tagged", "graced"})
+TAGS: Final = ("tag0", "tag1", "tag2", "tag3", "tag4")
 SHARED: Final = frozenset({"counted", "changed"})
 SHORT: Final = (0.3, 0.8)  # seconds that a short one lives, at least and at most
+GRACED: Final = (0.6, 10.0)  # seconds of grace, and how eagerly they are loaded anew
 
 
 def keys_of(process: str, tags: int, kinds: tuple[str, ...]) -> list[str]:
@@ -29,6 +49,16 @@ def keys_of(process: str, tags: int, kinds: tuple[str, ...]) -> list[str]:
 def kind_of(key: str) -> str:
     """What is done to a key."""
     return key.rpartition(".")[2]
+
+
+def tag_of(key: str) -> str:
+    """The tag of what is stored there; nothing where that has none."""
+    return TAGS[int(key[1 : key.index("}")]) % len(TAGS)] if kind_of(key) in TAGGED else ""
+
+
+def ends_soon(key: str) -> bool:
+    """Whether what is stored there has a time to live."""
+    return kind_of(key) in ("short", "graced")
 
 
 def value_of(key: str, number: int) -> Any:

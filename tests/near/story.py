@@ -10,6 +10,7 @@ from typing import Any
 
 from tests.near.history import Clear, Event, Fault, History, Load, Read, Write
 from tests.near.judge import Violation
+from tests.near.keys import tag_of
 
 __all__ = ["events_of", "keep", "story"]
 
@@ -38,7 +39,7 @@ def events_of(key: str, history: History) -> list[Event]:
     """All that happened to a key, from the first to begin."""
     events: list[Event] = [
         *(event for events in (history.writes, history.loads, history.reads) for event in events if event.key == key),
-        *history.clears,
+        *(clear for clear in history.clears if clear.tag in ("", tag_of(key))),
         *(fault for fault in history.faults if not fault.keys or key in fault.keys),
     ]
     return sorted(events, key=lambda event: event.began)
@@ -73,7 +74,8 @@ def _line(event: Event, zero: float) -> str:
     when = f"[{event.began - zero:+.4f} {event.ended - zero:+.4f}]"
     match event:
         case Read():
-            return f"{when} {event.process} reads {event.key} = {event.number}{' near' if event.near else ''}"
+            how = (" near" if event.near else "") + (" with grace" if event.graced else "")
+            return f"{when} {event.process} reads {event.key} = {event.number}{how}"
         case Write():
             did = "drops" if event.drops else "writes"
             return f"{when} {event.process} {did} {event.key} = {event.number}{_ending(event)}"
@@ -81,7 +83,8 @@ def _line(event: Event, zero: float) -> str:
             asked = f"asked {event.asked - zero:+.4f}"
             return f"{when} {event.process} loads {event.key} = {event.number}, {asked}{_ending(event)}"
         case Clear():
-            return f"{when} {event.process} clears{'' if event.done else ' and fails'}"
+            what = f"invalidates {event.tag}" if event.tag else "clears"
+            return f"{when} {event.process} {what}{'' if event.done else ' and fails'}"
         case Fault():
             losing = "".join(f" losing [{since - zero:+.4f} {until - zero:+.4f}]" for since, until in event.losing)
             return f"{when} {event.kind}{losing}"

@@ -23,9 +23,9 @@ import cachegrid
 from cachegrid.errors import CacheError
 from tests.crew.colours import Awaited, begin, blocking, drive, in_threads
 from tests.near import rules
-from tests.near.calls import Grid, Loader, Reads, Writes, note_near
+from tests.near.calls import Grid, Loader, Reads, Writes, note_near, reloading
 from tests.near.history import History, save
-from tests.near.keys import keys_of
+from tests.near.keys import TAGGED, TAGS, keys_of
 
 __all__ = ["CACHE", "Orders"]
 
@@ -71,12 +71,11 @@ def orders_in(line: str) -> Orders:
 class _Worker:
     """The lanes of one process."""
 
-    def __init__(self, orders: Orders, grid: Grid, sleep: Callable[[float], Awaitable[None]]) -> None:
-        self._orders, self._grid, self._sleep = orders, grid, sleep
+    def __init__(self, orders: Orders, grid: Grid, history: History, sleep: Callable[[float], Awaitable[None]]) -> None:
+        self._orders, self._grid, self._history, self._sleep = orders, grid, history, sleep
         self._own = keys_of(orders.process, orders.tags, orders.kinds)
         self._all = [key for process in orders.others for key in keys_of(process, orders.tags, orders.kinds)]
         self._cleared = 0.0
-        self._history = History()
         self._reads: list[Reads] = []
         self._writes = Writes(
             grid,
@@ -126,10 +125,15 @@ class _Worker:
 
 
 class _AsyncGrid:
-    def __init__(self, cache: Any, loader: Loader) -> None:
+    def __init__(self, cache: Any, loader: Loader, process: str, history: History) -> None:
         async def known(key: str) -> Any:
             return await loader.load(key)
 
+        async def noted(key: str, version: bytes, load: Any, terms: Any) -> None:
+            with reloading(history, process, key, terms):
+                await reload(key, version, load, terms)
+
+        reload, cache._reload = cache._reload, noted
         self.cache, self._load = cache, loader.load
         self.function = cache.cached(known, name="known", key=str)
         note_near(cache)
@@ -140,10 +144,15 @@ class _AsyncGrid:
 
 
 class _SyncGrid:
-    def __init__(self, cache: Any, loader: Loader) -> None:
+    def __init__(self, cache: Any, loader: Loader, process: str, history: History) -> None:
         def known(key: str) -> Any:
             return drive(loader.load(key))
 
+        def noted(key: str, version: bytes, load: Any, terms: Any) -> None:
+            with reloading(history, process, key, terms):
+                reload(key, version, load, terms)
+
+        reload, cache._reload = cache._reload, noted
         function = cache.cached(known, name="known", key=str)
         self.cache, self._load = Awaited(cache), loader.load
         self.function = Awaited(function)
@@ -158,7 +167,8 @@ async def _run_async(orders: Orders) -> History:
     async with cachegrid.aconnect(orders.url, config={"namespace": orders.namespace}) as grid:
         cache = grid.cache(CACHE, near=orders.near)
         await _until_near(cache, orders, asyncio.sleep)
-        worker = _Worker(orders, _AsyncGrid(cache, Loader(orders.at, asyncio.sleep)), asyncio.sleep)
+        made = _AsyncGrid(cache, Loader(orders.at, asyncio.sleep), orders.process, history := History())
+        worker = _Worker(orders, made, history, asyncio.sleep)
         begin(worker.stopped)
         async with asyncio.TaskGroup() as lanes:
             for number in range(orders.lanes):
@@ -171,7 +181,8 @@ def _run_sync(orders: Orders) -> History:
     with cachegrid.connect(orders.url, config={"namespace": orders.namespace}) as grid:
         cache = grid.cache(CACHE, near=orders.near)
         drive(_until_near(Awaited(cache), orders, sleep))
-        worker = _Worker(orders, _SyncGrid(cache, Loader(orders.at, sleep)), sleep)
+        made = _SyncGrid(cache, Loader(orders.at, sleep), orders.process, history := History())
+        worker = _Worker(orders, made, history, sleep)
         begin(worker.stopped)
         in_threads((worker.lane(at) for at in range(orders.lanes)), worker.stopped)
     return worker.finish()
@@ -182,6 +193,8 @@ async def _until_near(cache: Any, orders: Orders, sleep: Callable[[float], Await
     deadline = time.monotonic() + _PATIENCE
     key = "is it heard?"
     await cache.set(key, 1)
+    if not TAGGED.isdisjoint(orders.kinds):  # before any fault: who loses a tag loses all that has it
+        await cache.set("are there tags?", 1, tags=TAGS)
     await cache.get(key)
     while orders.near is not None and not (await cache.get(key) and await _hits(cache)):
         if time.monotonic() > deadline:

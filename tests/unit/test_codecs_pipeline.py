@@ -104,7 +104,7 @@ def test_many_frames_say_what_each_says(codec: str) -> None:
     found: dict[str, Any] = {}
     special, damaged = pipeline.thaw_many(found, keys, addresses, range(len(keys)), raws)
     assert 0 == damaged
-    assert (addresses[1], raws[1]) in special
+    assert (keys[1], addresses[1], raws[1]) in special
     for key, address, value, raw in zip(keys, addresses, values, raws, strict=True):
         assert raw is not None
         assert difference(value, found[key]) is None

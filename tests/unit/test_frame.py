@@ -127,7 +127,7 @@ def test_unknown_formats_and_flags_are_refused() -> None:
         frame.unpack(newer)
     with pytest.raises(FrameError, match="format 2"):
         frame.version_of(newer)
-    for flag in (32, 64, 128):
+    for flag in (128,):
         with pytest.raises(FrameError, match="flags"):
             frame.unpack(frame.pack(b"v", codec=1, flags=flag, created=5, version=1, ttl=1))
 

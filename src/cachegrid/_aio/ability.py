@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Final, NoReturn, Protocol, cast
 
 from cachegrid._core.durability import Durability
+from cachegrid._core.tags import BUCKETS
 from cachegrid.engines._aio.protocol import (
     AsyncBatches,
     AsyncConditions,
@@ -16,6 +17,7 @@ from cachegrid.engines._aio.protocol import (
     AsyncLandings,
     AsyncLeases,
     AsyncMembers,
+    AsyncTags,
     AsyncTimes,
     AsyncWalks,
 )
@@ -35,6 +37,7 @@ _ABILITIES: Final[dict[str, type]] = {
     "leases": AsyncLeases,
     "members": AsyncMembers,
     "pushes": Pushes,
+    "tags": AsyncTags,
     "times": AsyncTimes,
     "walks": AsyncWalks,
 }
@@ -49,6 +52,7 @@ class AsyncAbleEngine(
     AsyncLandings,
     AsyncLeases,
     AsyncMembers,
+    AsyncTags,
     AsyncTimes,
     AsyncWalks,
     AsyncEngine,
@@ -76,7 +80,8 @@ def refusal(engine: object, ability: str, asked: str) -> Unsupported:
 class _Stood:
     """An engine with stand-ins: batches become single calls; what cannot be had refuses when it is asked for."""
 
-    doubt = 0
+    doubt = rings = 0
+    doubts: Sequence[int] = (0,) * BUCKETS
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
@@ -111,6 +116,21 @@ class _Stood:
 
     async def raise_epoch(self, name: bytes) -> int:
         self._refuse("epochs", "clear() and invalidate_all()")
+
+    async def tag_epochs(self, names: Sequence[bytes]) -> list[int]:
+        return [0] * len(names)
+
+    async def make_tag_epochs(self, names: Sequence[bytes], last: int | None) -> list[tuple[int, int | None]]:
+        self._refuse("tags", "tags=")
+
+    async def raise_tags(self, names: Sequence[bytes]) -> None:
+        self._refuse("tags", "invalidate(tags=...)")
+
+    async def heads(self, addresses: Sequence[bytes], size: int) -> list[bytes | None]:
+        self._refuse("tags", "sweeping")
+
+    async def drop_versions(self, entries: Sequence[tuple[bytes, bytes]]) -> int:
+        self._refuse("tags", "sweeping")
 
     async def store_if_absent(self, address: bytes, frame: bytes, ttl: int | None) -> bool:
         self._refuse("conditions", "add()")

@@ -15,13 +15,17 @@ from cachegrid._aio.ability import AsyncAbleEngine, able, refusal
 from cachegrid._aio.hub import CLOSED, UNOPENED, AsyncHub
 from cachegrid._aio.lock import AsyncGridLock
 from cachegrid._aio.outage import AsyncOutage
+from cachegrid._aio.tagbook import NO_STAMPS, Mark, Stamped, holds
 from cachegrid._aio.telling import AsyncTelling
 from cachegrid._core import frame as frames
 from cachegrid._core.address import NEVER, Key, Space, epoch_in
 from cachegrid._core.durability import MEMORY, Durability
 from cachegrid._core.entry import Entry
-from cachegrid._core.miss import MISS, Unsaid
+from cachegrid._core.frame import Frame
+from cachegrid._core.miss import MISS, UNSAID, Unsaid
+from cachegrid._core.rules import Rules, is_due, jittered
 from cachegrid._core.stats import Counters
+from cachegrid._core.tags import bucket_of, unpack_stamps
 from cachegrid._core.units import Duration, Span, bytes_of, milliseconds, seconds_of
 from cachegrid.codecs import compose
 from cachegrid.config import CachePolicy
@@ -31,7 +35,7 @@ from cachegrid.errors import ConfigError, EngineError, FrameError, GridFull, Not
 from cachegrid.near.nearby import cleared, seen, wrote
 from cachegrid.waits._aio import AsyncWork
 
-__all__ = ["FAR", "AsyncCell", "Ends", "edition", "ends_in"]
+__all__ = ["FAR", "AsyncCell", "Ends", "edition", "ends_in", "is_over", "is_unproven"]
 
 T = TypeVar("T")
 
@@ -43,14 +47,23 @@ if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
 FAR: Final = object()  # what is said of a key of which nothing is known in this process
 _STRANGE = b"?"  # the edition of bytes that are no frame
 _FLAGS_AT = 9  # the byte of a frame that holds its flags
+_SIMPLE: Final = (b"\0", b"")  # what is there of most entries, and of short integers
+_UNPROVEN: Final = frames.GRACE | frames.EPOCHS | frames.FAILURE | frames.COST
+_MOST_DUE: Final = 10_000  # values that are remembered to be loaded anew
 
 
 class Ends(NamedTuple):
-    """When an entry ends, in ms: its time to live, its idle time, and what the engine is told."""
+    """When an entry ends, in ms: its time to live, its idle time, its grace after that, and what the engine is told."""
 
     ttl: int | None
     idle: int | None
+    grace: int | None
     engine: int | None
+
+    @property
+    def last(self) -> int | None:
+        """For how long there may be something of it; None: without end."""
+        return None if self.ttl is None else self.ttl + (self.grace or 0)
 
 
 class AsyncCell:
@@ -74,7 +87,9 @@ class AsyncCell:
         self._parent = f"{namespace}:{name}:".encode()
         self._epoch_names = [f"{namespace}:{'/'.join(self._names[: i + 1])}".encode() for i in range(len(self._names))]
         self._space = self._make_space([0] * len(self._names), NEVER)
-        self._ends_by_policy = _ends(policy.ttl, policy.idle)
+        self._rules = policy.rules
+        self._ends_by_policy = _ends(policy.ttl, policy.idle, self._rules)
+        self._due: dict[Key, bytes] = {}  # what shall be loaded anew before it ends, as a read has found: its version
         self._idle = self._ends_by_policy.idle
         self._lease = milliseconds("lease", policy.lease)
         self._wait = seconds_of("wait", policy.wait)
@@ -230,10 +245,41 @@ class AsyncCell:
             value = self._pipeline.thaw(address, raw)
         except FrameError:
             return self._damaged()
+        if raw[_FLAGS_AT : _FLAGS_AT + 1] not in _SIMPLE:
+            return await self._look_closer(key, address, raw, value)
         self._counters.hits += 1
+        return value
+
+    async def _look_closer(self, key: Key, address: bytes, raw: bytes, value: Any) -> Any:
+        """The value of an entry whose frame may say more of it than its end; MISS if it is dead."""
+        if is_unproven(raw) and await self._rests_on(key, frames.unpack(raw)) is None:
+            self._counters.misses += 1
+            return MISS
         if self._idle is None and _names_idle(raw):
             await self._engine.fetch_idle(address, AGES)  # an idle time of its own: it starts anew
+        self._counters.hits += 1
         return value
+
+    async def _rests_on(self, key: Key, frame: Frame) -> tuple[Mark, ...] | None:
+        """
+        What it rests on that an entry is alive; None for one that is dead, though its engine has it.
+
+        That is past its end, and kept for its grace; or of a tag that was raised since; or the memory of a failure.
+        """
+        if frame.flags & frames.FAILURE or is_over(frame):
+            return None
+        if frame.cost is not None:
+            self._see_due(key, frame)
+        return await self._hub.tags.confirmed(self._home, self._parent, frame.epochs) if frame.epochs else ()
+
+    def _see_due(self, key: Key, frame: Frame) -> None:
+        """Note that a value is to be loaded anew before it ends, where chance says so."""
+        if frame.ttl is not None and frame.cost is not None:
+            left = frame.created + frame.ttl - time.time_ns() // 1_000_000
+            if is_due(left, frame.cost, random.random()):  # noqa: S311 - spreads loads, hides nothing
+                if len(self._due) >= _MOST_DUE:
+                    self._due.clear()
+                self._due[key] = frame.version
 
     async def _fetch(self, address: bytes, engine: AsyncAbleEngine | None = None) -> bytes | None:
         engine = engine or self._engine
@@ -244,10 +290,10 @@ class AsyncCell:
     async def _read_many(self, keys: list[Key]) -> dict[Key, Any]:
         """The values of those entries that are there; what one member has sent is decoded while others work."""
 
-        async def act(space: Space) -> tuple[dict[Key, Any], list[tuple[bytes, bytes]], int, int]:
+        async def act(space: Space) -> tuple[dict[Key, Any], list[tuple[Key, bytes, bytes]], int, int]:
             addresses = space.addresses(keys)
             values: dict[Key, Any] = dict.fromkeys(keys, MISS)  # in the order asked for
-            special: list[tuple[bytes, bytes]] = []
+            special: list[tuple[Key, bytes, bytes]] = []
             missing = damaged = 0
             async for places, raws in self._parts(addresses):
                 more, lost = self._pipeline.thaw_many(values, keys, addresses, places, raws)
@@ -257,12 +303,28 @@ class AsyncCell:
             return values, special, missing, damaged
 
         values, special, missing, damaged = await self._steadily(act)
-        if special and self._idle is None:
-            await self._restart_idle(special)
+        if special:
+            missing += await self._take_out_dead(values, special)
+            await self._restart_idle((address, raw) for _, address, raw in special)
         self._counters.damaged += damaged
         self._counters.hits += len(keys) - missing
         self._counters.misses += missing
         return {key: value for key, value in values.items() if value is not MISS} if missing else values
+
+    async def _take_out_dead(self, values: dict[Key, Any], found: Iterable[tuple[Key, bytes, bytes]]) -> int:
+        """Let MISS be the value of what is dead among the entries that were found; how many were."""
+        unproven = [(key, raw) for key, _, raw in found if values[key] is not MISS and is_unproven(raw)]
+        await self._learn_tags(raw for _, raw in unproven)
+        dead = [key for key, raw in unproven if await self._rests_on(key, frames.unpack(raw)) is None]
+        for key in dead:
+            values[key] = MISS
+        return len(dead)
+
+    async def _learn_tags(self, raws: Iterable[bytes | None]) -> None:
+        """Ask at once for the tags of all entries that were found."""
+        tagged = [raw for raw in raws if raw is not None and is_unproven(raw)]
+        if tagged:
+            await self._hub.tags.learn(self._home, self._parent, map(_epochs_in, tagged))
 
     async def _parts(self, addresses: list[bytes]) -> AsyncIterator[tuple[Sequence[int], Sequence[bytes | None]]]:
         if self._idle is not None:
@@ -274,7 +336,7 @@ class AsyncCell:
     async def _restart_idle(self, entries: Iterable[tuple[bytes, bytes | None]]) -> None:
         """Entries with an idle time of their own, that were just read: it starts anew."""
         idle = [address for address, raw in entries if raw is not None and _names_idle(raw)]
-        if idle:
+        if idle and self._idle is None:  # else it began with the read
             await self._engine.fetch_idle_many(idle, AGES)
 
     def _saw(self, address: bytes, raw: bytes | None) -> None:
@@ -310,6 +372,7 @@ class AsyncCell:
         return Entry(
             key=key,
             value=value,
+            tags=tuple([stamp.tag.decode() for stamp in unpack_stamps(frame.epochs)]),
             version=frame.version,
             created=datetime.fromtimestamp(frame.created / 1000, UTC) if frame.created else None,
             expires=None if left is None else now + timedelta(milliseconds=left),
@@ -319,7 +382,17 @@ class AsyncCell:
 
     # Writing.
 
-    def _freeze(self, address: bytes, key: Key, value: Any, ends: Ends) -> bytes:
+    def _freeze(
+        self,
+        address: bytes,
+        key: Key,
+        value: Any,
+        ends: Ends,
+        stamps: bytes = b"",
+        *,
+        cost: int | None = None,
+        flags: int = 0,
+    ) -> bytes:
         if ends.idle is not None:
             self._needs_times("idle=")
         return self._pipeline.freeze(
@@ -330,6 +403,10 @@ class AsyncCell:
             version=_versions.getrandbits(64),
             ttl=ends.ttl,
             idle=ends.idle,
+            grace=ends.grace,
+            epochs=stamps,
+            cost=cost,
+            flags=flags,
         )
 
     async def _put(self, address: bytes, frame: bytes, ttl: int | None) -> bool:
@@ -356,16 +433,37 @@ class AsyncCell:
             return sum([await self._put(*item) for item in items])
         return len(items)
 
+    async def _stamped(self, tags: Sequence[bytes], last: int | None, *, afresh: bool = False) -> Stamped:
+        """What an entry carries of its tags that is written now, or whose load begins now, and lives for `last` ms."""
+        if not tags:
+            return NO_STAMPS
+        await self._settle()
+        return await self._hub.tags.stamped(self._home, self._parent, tags, last, afresh=afresh)
+
+    async def _tagging(self, tags: Sequence[bytes], ends: Ends, act: Callable[[bytes], Awaitable[T]]) -> T:
+        """Do something with the stamps of tags; and again when one was raised meanwhile, so that it counts."""
+        while True:
+            stamped = await self._stamped(tags, ends.last)
+            result = await act(stamped.stamps)
+            if holds(self._home, stamped.marks):
+                return result
+
     def _needs_times(self, asked: str) -> None:
         """Refuse an idle time that nobody would start anew."""
         if "times" in self._hub.lacking and self._hub.opened is not None:
             raise refusal(self._hub.opened.engine, "times", asked)
 
     def _ends(self, ttl: Span, idle: Span) -> Ends:
-        if isinstance(ttl, Unsaid) and isinstance(idle, Unsaid):
+        return self._ends_under(self._rules, ttl, idle)
+
+    def _ends_under(self, rules: Rules, ttl: Span = UNSAID, idle: Span = UNSAID) -> Ends:
+        """When an entry ends that is written now, by these rules."""
+        if ttl is UNSAID and idle is UNSAID and rules is self._rules and not rules.jitter:
             return self._ends_by_policy
         ends = _ends(
-            self.policy.ttl if isinstance(ttl, Unsaid) else ttl, self.policy.idle if isinstance(idle, Unsaid) else idle
+            self.policy.ttl if isinstance(ttl, Unsaid) else ttl,
+            self.policy.idle if isinstance(idle, Unsaid) else idle,
+            rules,
         )
         return ends._replace(idle=AGES) if ends.idle is None and self._idle is not None else ends
 
@@ -381,6 +479,15 @@ class AsyncCell:
             self._counters.load_failures += 1
             raise
 
+    async def _is_dead(self, key: Key, raw: bytes) -> bool:
+        """Whether an entry is one that nobody shall see, though its engine has it."""
+        if not is_unproven(raw):
+            return False
+        try:
+            return await self._rests_on(key, frames.unpack(raw)) is None
+        except FrameError:
+            return False  # it is damaged, and that is looked for elsewhere
+
     # Clearing, and sweeping: entries of earlier epochs are out of reach, and still take memory.
 
     async def _clear(self) -> None:
@@ -395,6 +502,26 @@ class AsyncCell:
         self._sweep_soon(engine)
         if short is not None:
             raise short
+
+    async def _raise_tags(self, names: list[bytes]) -> None:
+        try:
+            await self._writer.raise_tags(names)
+        finally:  # what failed may have been done
+            cleared(self._parent, [bucket_of(name) for name in names])
+        if not {"walks", "leases"} & self._hub.lacking:
+            self._hub.tag_sweep.begin(self._home, self._parent)
+
+    async def _drop_walked(self, prefix: str | None, where: Callable[[Key], bool] | None) -> None:
+        """Drop the entries whose keys fit, page by page."""
+        space = await self._settle()
+        begins = space.prefix if prefix is None else space.address(prefix)
+        async for page in self._engine.walk(begins):
+            keys = [(address, key) for address in page if (key := space.key(address)) is not None]
+            found = [address for address, key in keys if where is None or where(key)]
+            if found:
+                self._counters.drops += await self._writer.drop_many(found)
+            if not await self._hub.tasks.pause(0):
+                return
 
     def _sweep_soon(self, engine: AsyncAbleEngine) -> None:
         # The engine is named, since the cache has none any more while its grid is closed.
@@ -438,15 +565,38 @@ class AsyncCell:
         )
 
 
-def ends_in(ttl: int | None, idle: int | None) -> Ends:
-    """When an entry ends that is written now; times are ms."""
-    both = [ms for ms in (ttl, idle) if ms is not None and ms != AGES]
-    return Ends(ttl, idle, min(both) if both else None)
+def ends_in(ttl: int | None, idle: int | None, grace: int | None = None) -> Ends:
+    """When an entry ends that is written now; times are ms. What has no end, or an idle time, has no grace."""
+    if ttl is None or idle is not None:
+        grace = None
+    both = [ms for ms in (ttl and ttl + (grace or 0), idle) if ms is not None and ms != AGES]
+    return Ends(ttl, idle, grace, min(both) if both else None)
 
 
-def _ends(ttl: Duration | None, idle: Duration | None) -> Ends:
+def _ends(ttl: Duration | None, idle: Duration | None, rules: Rules) -> Ends:
     ttl_ms = None if ttl is None else milliseconds("ttl", ttl)
-    return ends_in(ttl_ms, None if idle is None else milliseconds("idle", idle))
+    if ttl_ms is not None and rules.jitter:
+        ttl_ms = jittered(ttl_ms, rules.jitter, random.random())  # noqa: S311 - spreads ends, hides nothing
+    return ends_in(ttl_ms, None if idle is None else milliseconds("idle", idle), rules.grace)
+
+
+def is_over(frame: Frame) -> bool:
+    """Whether an entry is past its end, and there is something of it for its grace only."""
+    if frame.grace is None or frame.ttl is None:
+        return False
+    return frame.created + frame.ttl <= time.time_ns() // 1_000_000
+
+
+def is_unproven(raw: bytes) -> bool:
+    """Whether there may be more to the life of a stored entry than that its engine has it."""
+    return raw[_FLAGS_AT : _FLAGS_AT + 1] not in _SIMPLE and raw[0] == frames.MAGIC and raw[_FLAGS_AT] & _UNPROVEN != 0
+
+
+def _epochs_in(raw: bytes) -> bytes:
+    try:
+        return frames.unpack(raw).epochs
+    except FrameError:
+        return b""
 
 
 def _names_idle(raw: bytes) -> bool:

@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, Final, Generic, ParamSpec, Protocol, Self, TypeVar, overload
 
 from cachegrid._aio.cell import FAR
+from cachegrid._aio.loads import Terms
 from cachegrid._aio.outage import OUTAGE
 from cachegrid._core.address import Key
 from cachegrid._core.binding import Binder
 from cachegrid._core.closures import difference, fixed_in
-from cachegrid._core.miss import MISS
+from cachegrid._core.miss import MISS, UNSAID
+from cachegrid._core.tags import Tags, tags_in
 from cachegrid.errors import ConfigError, EngineError, ValueRefused
 from cachegrid.waits._aio import mark_colour
 
@@ -53,11 +55,16 @@ class AsyncCachedFunction(Generic[P, T]):
         cache: AsyncCache,
         make_key: Callable[[tuple[Any, ...], dict[str, Any]], Key],
         binds: type | None = None,
+        *,
+        tags: Tags | Callable[..., Tags] = (),
+        when: Callable[[T], bool] | None = None,
     ) -> None:
         functools.update_wrapper(self, function)  # first: what the function carries must not replace what is ours
         self._function, self._make_key, self._binds = function, make_key, binds
         self._is_bound = isinstance(getattr(make_key, "__self__", None), Binder)  # which makes no keys but plain ones
         self.cache = cache
+        self._tags = tags if callable(tags) else tags_in(tags)
+        self._when = when
         mark_colour(self, function)
 
     def __repr__(self) -> str:
@@ -84,16 +91,27 @@ class AsyncCachedFunction(Generic[P, T]):
                 value = await cache._read_grid(key)  # noqa: SLF001 - as above
             except OUTAGE as trouble:
                 return await self._loaded(key, args, kwargs, trouble)
+            if value is not MISS and cache._due:  # noqa: SLF001 - as above
+                return cache._served(key, value, self._loader(args, kwargs), self._terms(args, kwargs))  # noqa: SLF001 - as above
         return await self._loaded(key, args, kwargs) if value is MISS else value
 
     # Apart from the call: a function inside it, that knows the arguments, would slow down those that find a result.
     async def _loaded(self, key: Key, args: Any, kwargs: Any, trouble: EngineError | None = None) -> T:
+        load = self._loader(args, kwargs)
+        if trouble is not None:
+            return await self.cache._load_past(key, load, trouble)  # noqa: SLF001 - as above
+        return await self.cache._load(key, load, self._terms(args, kwargs))  # noqa: SLF001 - as above
+
+    def _loader(self, args: Any, kwargs: Any) -> Callable[[], Awaitable[T]]:
         async def load() -> T:
             return await self._function(*args, **kwargs)
 
-        if trouble is not None:
-            return await self.cache._load_past(key, load, trouble)  # noqa: SLF001 - as above
-        return await self.cache._load(key, load, self.cache._ends_by_policy)  # noqa: SLF001 - as above
+        return load
+
+    def _terms(self, args: Any, kwargs: Any) -> Terms:
+        tags = self._tags
+        rules = self.cache._rules  # noqa: SLF001 - as above
+        return Terms(UNSAID, UNSAID, tags_in(tags(*args, **kwargs)) if callable(tags) else tags, rules, self._when)
 
     def key(self, *args: P.args, **kwargs: P.kwargs) -> Key:
         """The key of a call's entry in `cache`. Raises KeyRefused for arguments that cannot be in a key."""

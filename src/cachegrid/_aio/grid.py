@@ -120,8 +120,9 @@ class AsyncGrid(AsyncGridFace):
         return self
 
     async def settle(self) -> None:
-        """Wait until background work, such as freeing the memory of cleared entries, is done."""
+        """Wait until background work is done, such as freeing the memory of cleared entries, or loading anew."""
         await self._hub.tasks.settle()
+        await self._hub.reloads.settle()
 
     async def aclose(self) -> None:
         """

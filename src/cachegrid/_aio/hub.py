@@ -10,6 +10,9 @@ from typing import Final, NamedTuple, NoReturn, Protocol, cast
 from cachegrid._aio.ability import AsyncAbleEngine, able, lacking_in
 from cachegrid._aio.flights import AsyncFlights
 from cachegrid._aio.keeper import AsyncKeeper
+from cachegrid._aio.reloads import AsyncReloads
+from cachegrid._aio.tagbook import AsyncTagBook
+from cachegrid._aio.tagsweep import AsyncTagSweep
 from cachegrid._core.units import seconds_of
 from cachegrid.config import Settings
 from cachegrid.engines._aio.protocol import AsyncEngine
@@ -73,6 +76,9 @@ class AsyncHub:
         self.tasks = AsyncTasks(is_to_be_done=True)
         self.keeper = AsyncKeeper()
         self.flights = AsyncFlights(self.keeper)
+        self.tags = AsyncTagBook()
+        self.reloads = AsyncReloads()
+        self.tag_sweep = AsyncTagSweep(self.tags)
         self._opener = opener
         self._opening = AsyncLock()
         # Not a WeakSet, which may not grow while another thread goes through it.
@@ -119,6 +125,8 @@ class AsyncHub:
         try:
             await self.tasks.settle(seconds_of("timeout", self.settings.timeout))
         finally:
+            await self.reloads.aclose()
+            await self.tag_sweep.aclose()
             await self.tasks.aclose()
             await self.keeper.aclose()
             if opened is not None:
@@ -129,6 +137,8 @@ class AsyncHub:
         self.tasks.forget()
         self.keeper.forget()
         self.flights.forget()
+        self.reloads.forget()
+        self.tag_sweep.forget()
         self._opening = AsyncLock()
         if self.opened is not None and hasattr(self.opened.engine, "forget"):
             self.opened.engine.forget()

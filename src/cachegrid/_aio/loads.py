@@ -2,35 +2,48 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar, cast
 
-from cachegrid._aio.cell import Ends
+from cachegrid._aio.cell import Ends, ends_in, is_over, is_unproven
 from cachegrid._aio.changes import AsyncChanges
 from cachegrid._aio.flights import UNLEASED, AsyncLanding, Landed, is_loading, is_spoiled
 from cachegrid._aio.outage import OUTAGE
+from cachegrid._aio.tagbook import NO_STAMPS, Stamped, holds
 from cachegrid._core.address import Key, Space
-from cachegrid._core.frame import version_of
+from cachegrid._core.frame import FAILURE, unpack, version_of
 from cachegrid._core.miss import MISS, UNSAID
+from cachegrid._core.rules import Rules
+from cachegrid._core.tags import Tags, tags_in
 from cachegrid._core.units import Span
+from cachegrid.config import policy_said
 from cachegrid.errors import (
     ConfigError,
     EngineError,
     EngineTimeout,
     FrameError,
     GridFull,
+    LoadFailed,
     NotDurable,
     OutcomeUnknown,
     Unreachable,
     WritesRefused,
 )
 
-__all__ = ["AsyncLoads"]
+if TYPE_CHECKING:
+    from typing import Unpack
+
+    from cachegrid.config import LoadRules
+
+__all__ = ["AsyncLoads", "Terms"]
 
 T = TypeVar("T")
+_LONGEST_STORY: Final = 500  # characters of an error that is remembered
 # Why a value that was loaded is not kept, and given to its callers nevertheless: the grid's affair, and it passes.
 _PASSING: Final = (EngineTimeout, GridFull, NotDurable, OutcomeUnknown, Unreachable, WritesRefused)
 
@@ -42,12 +55,28 @@ class _Load:
     key: Key
     space: Space
     address: bytes
-    ends: Ends
+    terms: Terms
     loader: Callable[[], Awaitable[Any]]
+    reloads: bytes | None = None  # the version of what is served meanwhile, where it is loaded anew
+    ends: Ends | None = None  # of the value, once it is known
+    stamped: Stamped = NO_STAMPS
     is_damaged: bool = False  # what is there
+    is_stale: bool = False  # what is handed out: past its end
+    replaces: bytes | None = None  # the version of what is there, and dead
+    is_kept: bool = True  # what was loaded
     has_begun: bool = False
     has_loaded: bool = False
     value: object = MISS  # decoded, or as the loader gave it
+
+
+class Terms(NamedTuple):
+    """What was said of a load: the times of what it gives, its tags, the rules, and what of it is kept."""
+
+    ttl: Span
+    idle: Span
+    tags: tuple[bytes, ...]
+    rules: Rules
+    when: Callable[[Any], bool] | None
 
 
 class AsyncLoads(AsyncChanges):
@@ -58,7 +87,15 @@ class AsyncLoads(AsyncChanges):
         other_way: str
 
     async def get_or_load(
-        self, key: Key, loader: Callable[[], Awaitable[T]], *, ttl: Span = UNSAID, idle: Span = UNSAID
+        self,
+        key: Key,
+        loader: Callable[[], Awaitable[T]],
+        *,
+        ttl: Span = UNSAID,
+        idle: Span = UNSAID,
+        tags: Tags = (),
+        when: Callable[[T], bool] | None = None,
+        **rules: Unpack[LoadRules],
     ) -> T:
         """
         The value of an entry; where there is none, `loader()` is called and its result stored.
@@ -70,16 +107,35 @@ class AsyncLoads(AsyncChanges):
         store the result, who waited gets it all the same, and `store_failures` in `stats()` counts it. If it cannot
         even be asked, that is EngineTimeout or Unreachable; where the cache's policy says `on_outage="load"`, the
         loader runs, its result is kept nowhere, and `outage_loads` counts it.
+
+        `tags` are those of the entry, for `invalidate`: one that is raised while the loader works leaves nothing of its
+        result. `when` says of a result whether it is kept. The rules `grace`, `early`, `jitter`, `negative_ttl` and
+        `failure_ttl` are those of the cache's policy, said anew for this call. With `grace` a value is served for so
+        long after its end, while one caller in the grid loads it anew in the background, also when that fails.
+        With `failure_ttl` others get LoadFailed for so long after a loader has failed.
         """
-        ends = self._ends(ttl, idle)
         try:
             value = await self._read(key)
         except OUTAGE as trouble:
             return await self._load_past(key, loader, trouble)
-        return value if value is not MISS else await self._load(key, loader, ends)
+        if value is not MISS and not self._due:
+            return cast("T", value)
+        terms = Terms(ttl, idle, tags_in(tags) if tags else (), self._rules_said(rules), when)
+        return await self._load(key, loader, terms) if value is MISS else self._served(key, value, loader, terms)
 
-    async def _load(self, key: Key, loader: Callable[[], Awaitable[T]], ends: Ends) -> T:
+    def _rules_said(self, rules: Mapping[str, Any]) -> Rules:
+        return policy_said(self.name, self.policy, rules).rules if rules else self._rules
+
+    def _served(self, key: Key, value: T, loader: Callable[[], Awaitable[Any]], terms: Terms) -> T:
+        """The value of an entry that is alive; it is loaded anew in the background if it is due."""
+        version = self._due.pop(key, None)
+        if version is not None:
+            self._reload_soon(key, version, loader, terms)
+        return value
+
+    async def _load(self, key: Key, loader: Callable[[], Awaitable[T]], terms: Terms) -> T:
         """`get_or_load` for who has just missed."""
+        self._ends_under(terms.rules, terms.ttl, terms.idle)  # what cannot be said is refused before anything is done
         try:
             space = await self._settle()
         except OUTAGE as trouble:
@@ -87,27 +143,43 @@ class AsyncLoads(AsyncChanges):
         address = space.address(key)
         if is_loading(address):
             return await self._call(loader)  # the loader asks for its own key: it must not wait for itself
-        load = _Load(key, space, address, ends, loader)
-        landing = AsyncLanding(
-            address,
+        load = _Load(key, space, address, terms, loader)
+        try:
+            frame = await self._hub.flights.land(self._landing(load, self._wait))
+        except OUTAGE as trouble:
+            if load.has_begun:  # it is the loader's own
+                raise
+            return await self._load_past(key, loader, trouble)
+        if load.is_stale:
+            self._counters.stale_hits += 1
+            self._reload_soon(key, version_of(frame), loader, terms)
+        elif not load.has_loaded:
+            self._counters.load_waits += 1
+        if load.value is not MISS:
+            return cast("T", load.value)
+        return self._thaw_quietly(address, frame)  # type: ignore[no-any-return] # what another caller has in hand
+
+    def _landing(self, load: _Load, wait: float) -> AsyncLanding:
+        return AsyncLanding(
+            # Who is served meanwhile does not wait for a load that goes on in the background.
+            load.address if load.reloads is None else b"reload:" + load.address,
+            load.address,
             partial(self._look, load),
             partial(self._ask_origin, load),
             partial(self._store_loaded, load),
             None if "leases" in self._hub.lacking else self._engine,
             self._lease,
-            self._wait,
+            wait,
         )
-        try:
-            frame = await self._hub.flights.land(landing)
-        except OUTAGE as trouble:
-            if load.has_begun:  # it is the loader's own
-                raise
-            return await self._load_past(key, loader, trouble)
-        if not load.has_loaded:
-            self._counters.load_waits += 1
-        if load.value is not MISS:
-            return cast("T", load.value)
-        return self._thaw_quietly(address, frame)  # type: ignore[no-any-return] # what another caller has in hand
+
+    def _reload_soon(self, key: Key, version: bytes, loader: Callable[[], Awaitable[Any]], terms: Terms) -> None:
+        self._hub.reloads.begin(self._space.address(key), partial(self._reload, key, version, loader, terms))
+
+    async def _reload(self, key: Key, version: bytes, loader: Callable[[], Awaitable[Any]], terms: Terms) -> None:
+        """Load anew what is still served; whoever has the lease does, and others leave it to him."""
+        space = await self._settle()
+        load = _Load(key, space, space.address(key), terms, loader, reloads=version)
+        await self._hub.flights.land(self._landing(load, 0))
 
     async def _load_past(self, key: Key, loader: Callable[[], Awaitable[T]], trouble: EngineError) -> T:
         """What the loader gives, where the policy lets loads go past a grid in trouble; else raises the trouble."""
@@ -123,22 +195,65 @@ class AsyncLoads(AsyncChanges):
 
     async def _look(self, load: _Load) -> bytes | None:
         """Ask the grid. What cannot be read counts as nothing."""
-        frame = await self._fetch(load.address, self._sure)  # whether to load is decided by it
-        self._saw(load.address, frame)
-        if frame is not None:
-            try:
-                load.value = self._thaw_quietly(load.address, frame)
-            except FrameError:
-                load.is_damaged = True
-                return None
-        return frame
+        raw = await self._fetch(load.address, self._sure)  # whether to load is decided by it
+        self._saw(load.address, raw)
+        load.replaces, load.is_stale = None, False
+        if raw is None:
+            return None
+        try:
+            value = self._thaw_quietly(load.address, raw)
+        except FrameError:
+            load.is_damaged = True
+            return None
+        if not await self._is_served(load, raw):
+            load.replaces = version_of(raw)
+            return None
+        load.value = value
+        return raw
+
+    async def _is_served(self, load: _Load, raw: bytes) -> bool:
+        """Whether an entry may be handed out: alive, or past its end but within its grace. Raises LoadFailed."""
+        if not is_unproven(raw):
+            return True
+        frame = unpack(raw)
+        if frame.flags & FAILURE:
+            told = self._thaw_quietly(load.address, raw)
+            raise LoadFailed(f"a load of {load.key!r} of cache {self.name!r} failed a moment ago: {told}")
+        load.is_stale = is_over(frame)
+        if frame.version == load.reloads or (load.is_stale and load.terms.rules.grace is None):
+            return False
+        return not frame.epochs or await self._hub.tags.confirmed(self._home, self._parent, frame.epochs) is not None
 
     async def _ask_origin(self, load: _Load) -> bytes:
         """The frame of what the loader gives. Raises what the loader raises, and for what the codec refuses."""
+        terms, rules = load.terms, load.terms.rules
+        ends = self._ends_under(rules, terms.ttl, terms.idle)
+        # Before the load: a tag that is raised from here on was raised for what it finds, too.
+        load.stamped = await self._stamped(
+            terms.tags, None if ends.last is None else max(ends.last, rules.negative or 0)
+        )
         load.has_begun = True
-        load.value = await self._count_load(partial(self._call, load.loader))
+        began = time.monotonic()
+        try:
+            load.value = await self._count_load(partial(self._call, load.loader))
+        except Exception as error:
+            if rules.failure is not None and load.replaces is None:
+                await self._remember(load, rules.failure, error)
+            raise
         load.has_loaded = True
-        return self._freeze(load.address, load.key, load.value, load.ends)
+        if load.value is None and rules.negative is not None:
+            ends = ends_in(rules.negative, ends.idle)
+        load.is_kept = terms.when is None or terms.when(load.value)
+        load.ends = ends
+        cost = round((time.monotonic() - began) * 1000 * rules.early) if rules.early and ends.ttl is not None else None
+        return self._freeze(load.address, load.key, load.value, ends, load.stamped.stamps, cost=cost)
+
+    async def _remember(self, load: _Load, ttl: int, error: Exception) -> None:
+        """Keep that a load failed, and how, if nothing is there. What it says is for people."""
+        with contextlib.suppress(EngineError):
+            told = f"{type(error).__name__}: {error}"[:_LONGEST_STORY]
+            frame = self._freeze(load.address, load.key, told, ends_in(ttl, None), load.stamped.stamps, flags=FAILURE)
+            await self._writer.store_if_absent(load.address, frame, ttl)
 
     async def _call(self, loader: Callable[[], Awaitable[T]]) -> T:
         """What a loader gives. Raises ConfigError for a loader of the other colour."""
@@ -155,13 +270,16 @@ class AsyncLoads(AsyncChanges):
         """Keep what was loaded, under the lease of `token` if there is one."""
         if is_spoiled(load.address):
             return Landed(is_for_all=True, is_released=False)  # who comes after the drop waits for another flight
+        if not load.is_kept:
+            return Landed(is_for_all=True, is_released=False)
         if token == UNLEASED:
             self._counters.store_failures += 1
             return Landed(is_for_all=True, is_released=False)
-        lands = token is not None and not load.is_damaged and "landings" not in self._hub.lacking
+        is_free = not load.is_damaged and load.replaces is None
+        lands = token is not None and is_free and "landings" not in self._hub.lacking
         try:
             if lands and token is not None:
-                stored = await self._writer.land(load.address, token, frame, load.ends.engine)
+                stored = await self._writer.land(load.address, token, frame, _engine_ttl(load))
             else:
                 stored = await self._keep(load, frame)
             if self._stored(stored):
@@ -169,7 +287,9 @@ class AsyncLoads(AsyncChanges):
         except _PASSING:
             self._counters.store_failures += 1
             return Landed(is_for_all=True, is_released=False)
-        return Landed(is_for_all=stored, is_released=lands)
+        # One of its tags may have been raised while it was loaded: then it was dead when it came.
+        is_for_all = stored and holds(self._home, load.stamped.marks)
+        return Landed(is_for_all=is_for_all, is_released=lands)
 
     async def _keep(self, load: _Load, frame: bytes) -> bool:
         """
@@ -177,7 +297,10 @@ class AsyncLoads(AsyncChanges):
 
         Only where nothing is, for what was set while the loader worked is newer; or over what cannot be read.
         """
-        address, ttl = load.address, load.ends.engine
+        address, ttl = load.address, _engine_ttl(load)
+        if load.replaces is not None and "conditions" not in self._hub.lacking:
+            # Nobody has set or dropped anything meanwhile where that is still there.
+            return await self._writer.store_if_version(address, load.replaces, frame, ttl)
         if load.is_damaged or "conditions" in self._hub.lacking:
             await self._writer.store(address, frame, ttl)
             return True
@@ -196,3 +319,7 @@ class AsyncLoads(AsyncChanges):
                 await self._writer.drop_if_version(load.address, version_of(frame))
         elif load.space.doubt != self._engine.doubt and (await self._settle()).prefix != load.space.prefix:
             await self._writer.drop(load.address)
+
+
+def _engine_ttl(load: _Load) -> int | None:
+    return None if load.ends is None else load.ends.engine

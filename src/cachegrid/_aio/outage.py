@@ -55,7 +55,7 @@ class AsyncOutage:
             mine.append(carried)
             return carried
 
-        carried = await flights.land(AsyncLanding(address, _nothing, load, _nowhere, None, 0, wait))
+        carried = await flights.land(AsyncLanding(address, address, _nothing, load, _nowhere, None, 0, wait))
         value = cast("_Carried", carried).value
         return cast("T", value if mine and mine[0] is carried else _copied(value))
 

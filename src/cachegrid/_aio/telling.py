@@ -33,6 +33,7 @@ class AsyncTelling:
         self.touch = self._telling(engine.touch)
         self.land = self._telling(engine.land)
         self.raise_epoch = engine.raise_epoch  # whoever raises it tells of the whole cache
+        self.raise_tags = engine.raise_tags  # the same
         self._engine = engine
 
     def _telling(

@@ -21,4 +21,5 @@ class Entry:
     created: datetime | None  # None for an integer, which carries no header
     expires: datetime | None  # None: without end
     idle: timedelta | None  # how long it lives without being read
+    tags: tuple[str, ...] = ()  # by which it can be dropped along with others
     size: int  # bytes in the grid, without the address

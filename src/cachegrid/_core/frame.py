@@ -1,7 +1,7 @@
 """
 The stored bytes of an entry: a header of 24 bytes that tells times, version and codec, then the payload.
 
-An exact integer without idle time and grace has no header at all: it is stored as its decimal digits, so
+An exact integer that carries nothing but its time to live has no header at all: it is stored as its decimal digits, so
 that an engine can count. `MAGIC` is no ASCII character, so that the first byte tells the two apart.
 
 Whatever else the bytes are, reading them raises `FrameError` and nothing else. Nothing here decides whether
@@ -17,7 +17,9 @@ from cachegrid.errors import FrameError
 
 __all__ = [
     "COMPRESSED",
+    "COST",
     "EPOCHS",
+    "FAILURE",
     "FORMAT",
     "GRACE",
     "HEADER_SIZE",
@@ -52,8 +54,10 @@ IDLE: Final = 2  # 6 bytes of idle time follow the header
 GRACE: Final = 4  # 6 bytes of grace follow
 EPOCHS: Final = 8  # a length of 2 bytes and that many bytes of tag epochs follow
 SIGNED: Final = 16  # the payload begins with a MAC of 32 bytes
+COST: Final = 32  # 4 bytes follow: how many ms it took to load it
+FAILURE: Final = 64  # the payload tells how a load failed
 _BARE: Final = COMPRESSED | SIGNED  # nothing follows the header but the payload
-_KNOWN: Final = _BARE | IDLE | GRACE | EPOCHS
+_KNOWN: Final = _BARE | IDLE | GRACE | EPOCHS | COST | FAILURE
 
 # Offsets that scripts running inside an engine rely on. They never change within one `FORMAT`.
 VERSION_START: Final = 10
@@ -72,6 +76,8 @@ _pack_header: Final = _HEADER.pack
 _READ: Final = struct.Struct(">HQ8sHI")
 _SIGNATURE: Final = MAGIC << 8 | FORMAT
 _SPAN: Final = 6  # bytes of an idle time or a grace
+_COST: Final = 4  # bytes of what it took to load an entry
+_COSTLIEST: Final = (1 << 8 * _COST) - 1
 _INT_STARTS: Final = frozenset(b"-0123456789")
 _INT_LENGTH: Final = 20  # of the longest 64-bit integer
 _new: Final = tuple.__new__  # half the price of the generated constructor
@@ -91,7 +97,8 @@ class Frame(NamedTuple):
     ttl: int | None  # from `created`; None: without end
     idle: int | None
     grace: int | None
-    epochs: bytes
+    epochs: bytes  # of its tags: see `cachegrid._core.tags`
+    cost: int | None  # ms that it took to load it
     start: int  # where the payload begins
 
 
@@ -105,16 +112,17 @@ def header(
     idle: int | None = None,
     grace: int | None = None,
     epochs: bytes = b"",
+    cost: int | None = None,
 ) -> bytes:
     """
     Everything of a frame but its payload. Times are milliseconds; None is without.
 
-    The flags for idle time, grace and epochs are set as these are given. Raises `ValueError` for a number
-    that does not fit: 48 bits for times, 64 for the version. `codec` and `flags`, constants of the caller's
-    below 256, are not checked: this runs at every write.
+    The flags for idle time, grace, epochs and cost are set as these are given. Raises `ValueError` for a number
+    that does not fit: 48 bits for times, 64 for the version; a cost that is greater is cut. `codec` and `flags`,
+    constants of the caller's below 256, are not checked: this runs at every write.
     """
-    if idle is not None or grace is not None or epochs:
-        trail, more = _trail(idle, grace, epochs)
+    if idle is not None or grace is not None or epochs or cost is not None:
+        trail, more = _trail(idle, grace, epochs, cost)
         flags |= more
     else:
         trail = b""
@@ -140,18 +148,25 @@ def pack(
     idle: int | None = None,
     grace: int | None = None,
     epochs: bytes = b"",
+    cost: int | None = None,
 ) -> bytes:
     """A whole frame; see `header`, whose fields and failures these are."""
-    if idle is None and grace is None and not epochs:
-        return pack_bare(payload, codec << 8 | flags, created, version, ttl)
     head = header(
-        codec=codec, flags=flags, created=created, version=version, ttl=ttl, idle=idle, grace=grace, epochs=epochs
+        codec=codec,
+        flags=flags,
+        created=created,
+        version=version,
+        ttl=ttl,
+        idle=idle,
+        grace=grace,
+        epochs=epochs,
+        cost=cost,
     )
     return head + payload
 
 
 def pack_bare(payload: bytes, mark: int, created: int, version: int, ttl: int | None) -> bytes:
-    """A frame without idle time, grace and epochs, as nearly all are; `mark` is `codec << 8 | flags`."""
+    """A frame that carries nothing but its time to live, as nearly all do; `mark` is `codec << 8 | flags`."""
     if ttl is None:
         ttl = NO_END
     try:
@@ -174,7 +189,7 @@ def unpack(raw: bytes) -> Frame:
     flags = stamp & 0xFF
     if flags & ~_BARE:
         return _unpack_trail(raw, stamp, version, ttl)
-    return _new(Frame, (stamp >> 8 & 0xFF, flags, stamp >> 16, version, ttl, None, None, b"", HEADER_SIZE))
+    return _new(Frame, (stamp >> 8 & 0xFF, flags, stamp >> 16, version, ttl, None, None, b"", None, HEADER_SIZE))
 
 
 def pack_int(value: int) -> bytes:
@@ -218,10 +233,10 @@ def edition_of(raw: bytes) -> bytes:
 
 def frame_of_int(raw: bytes) -> Frame:
     """What can be said of an entry that is stored as digits: its version."""
-    return Frame(0, 0, 0, raw, None, None, None, b"", 0)
+    return Frame(0, 0, 0, raw, None, None, None, b"", None, 0)
 
 
-def _trail(idle: int | None, grace: int | None, epochs: bytes) -> tuple[bytes, int]:
+def _trail(idle: int | None, grace: int | None, epochs: bytes, cost: int | None) -> tuple[bytes, int]:
     """What follows the 24 bytes, in this order, and the flags that say so."""
     parts, flags = [], 0
     try:
@@ -232,6 +247,9 @@ def _trail(idle: int | None, grace: int | None, epochs: bytes) -> tuple[bytes, i
         if epochs:
             parts += [len(epochs).to_bytes(2, "big"), epochs]
             flags |= EPOCHS
+        if cost is not None:
+            parts.append(min(cost, _COSTLIEST).to_bytes(_COST, "big"))
+            flags |= COST
     except OverflowError:
         raise ValueError(f"a frame cannot hold idle={idle}, grace={grace}, {len(epochs)} bytes of epochs") from None
     return b"".join(parts), flags
@@ -252,7 +270,11 @@ def _unpack_trail(raw: bytes, stamp: int, version: bytes, ttl: int | None) -> Fr
         size = int.from_bytes(_take(raw, at, 2), "big")
         epochs = _take(raw, at + 2, size)
         at += 2 + size
-    return Frame(stamp >> 8 & 0xFF, flags, stamp >> 16, version, ttl, spans[0], spans[1], epochs, at)
+    cost = None
+    if flags & COST:
+        cost = int.from_bytes(_take(raw, at, _COST), "big")
+        at += _COST
+    return Frame(stamp >> 8 & 0xFF, flags, stamp >> 16, version, ttl, spans[0], spans[1], epochs, cost, at)
 
 
 def _take(raw: bytes, at: int, size: int) -> bytes:

@@ -32,6 +32,7 @@ class CacheStats:
     load_failures: int  # those of the loads that raised
     load_waits: int  # misses that got what another caller loaded, in this process or another
     store_failures: int  # loads whose callers got the value, though the grid could not store it
+    stale_hits: int  # values past their end that were served while they are loaded anew (`grace`); misses, too
     outage_loads: int  # those of the loads that ran because the grid could not answer (`on_outage="load"`)
     skips: int  # values that were not stored, and what was there dropped, since a member was full (`on_full="skip"`)
     damaged: int  # how often bytes were met that are no frame of ours; in a read that is a miss, too
@@ -60,7 +61,7 @@ class Counters:
         self.hits = self.misses = self.stores = self.drops = 0
         self.near_hits = self.near_misses = 0  # not counted among hits and misses until someone asks
         self.near_refusals = 0
-        self.outage_loads = self.skips = 0
+        self.outage_loads = self.skips = self.stale_hits = 0
         self.loads = self.load_failures = self.load_waits = self.store_failures = self.damaged = 0
 
     def snapshot(self) -> CacheStats:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final, NoReturn, Protocol, cast
 
 from cachegrid._core.durability import Durability
+from cachegrid._core.tags import BUCKETS
 from cachegrid.engines._sio.protocol import (
     SyncBatches,
     SyncConditions,
@@ -17,6 +18,7 @@ from cachegrid.engines._sio.protocol import (
     SyncLandings,
     SyncLeases,
     SyncMembers,
+    SyncTags,
     SyncTimes,
     SyncWalks,
 )
@@ -36,6 +38,7 @@ _ABILITIES: Final[dict[str, type]] = {
     "leases": SyncLeases,
     "members": SyncMembers,
     "pushes": Pushes,
+    "tags": SyncTags,
     "times": SyncTimes,
     "walks": SyncWalks,
 }
@@ -50,6 +53,7 @@ class SyncAbleEngine(
     SyncLandings,
     SyncLeases,
     SyncMembers,
+    SyncTags,
     SyncTimes,
     SyncWalks,
     SyncEngine,
@@ -77,7 +81,8 @@ def refusal(engine: object, ability: str, asked: str) -> Unsupported:
 class _Stood:
     """An engine with stand-ins: batches become single calls; what cannot be had refuses when it is asked for."""
 
-    doubt = 0
+    doubt = rings = 0
+    doubts: Sequence[int] = (0,) * BUCKETS
 
     def __init__(self, engine: SyncEngine) -> None:
         self._engine = engine
@@ -110,6 +115,21 @@ class _Stood:
 
     def raise_epoch(self, name: bytes) -> int:
         self._refuse("epochs", "clear() and invalidate_all()")
+
+    def tag_epochs(self, names: Sequence[bytes]) -> list[int]:
+        return [0] * len(names)
+
+    def make_tag_epochs(self, names: Sequence[bytes], last: int | None) -> list[tuple[int, int | None]]:
+        self._refuse("tags", "tags=")
+
+    def raise_tags(self, names: Sequence[bytes]) -> None:
+        self._refuse("tags", "invalidate(tags=...)")
+
+    def heads(self, addresses: Sequence[bytes], size: int) -> list[bytes | None]:
+        self._refuse("tags", "sweeping")
+
+    def drop_versions(self, entries: Sequence[tuple[bytes, bytes]]) -> int:
+        self._refuse("tags", "sweeping")
 
     def store_if_absent(self, address: bytes, frame: bytes, ttl: int | None) -> bool:
         self._refuse("conditions", "add()")

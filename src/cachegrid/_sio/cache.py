@@ -6,12 +6,13 @@ from __future__ import annotations
 import fnmatch
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, Concatenate, ParamSpec, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, cast, overload
 
 from cachegrid._core.address import Key, Space
 from cachegrid._core.binding import Binder
 from cachegrid._core.miss import MISS, UNSAID, Unsaid
 from cachegrid._core.stats import CacheStats
+from cachegrid._core.tags import Tags, tags_in
 from cachegrid._core.units import Duration, Span, milliseconds, patience_of
 from cachegrid._sio.cell import FAR
 from cachegrid._sio.face import SyncFace
@@ -27,6 +28,11 @@ from cachegrid._sio.loads import SyncLoads
 from cachegrid._sio.lock import SyncGridLock
 from cachegrid.config import CachePolicy, policy_said
 from cachegrid.errors import ConfigError, KeyRefused, ValueRefused
+
+if TYPE_CHECKING:
+    from typing import Unpack
+
+    from cachegrid.config import LoadRules
 
 __all__ = ["SyncCache", "unique"]
 
@@ -101,28 +107,37 @@ class SyncCache(SyncLoads, SyncFace):
 
     # Writing.
 
-    def set(self, key: Key, value: Any, *, ttl: Span = UNSAID, idle: Span = UNSAID) -> None:
+    def set(self, key: Key, value: Any, *, ttl: Span = UNSAID, idle: Span = UNSAID, tags: Tags = ()) -> None:
         """
         Store a value, whatever was there. Raises ValueTooLarge and GridFull; the old entry is as it was then.
 
-        Where the policy says `on_full="skip"`, a full member keeps neither: the old entry is dropped, and `skips` in
-        `stats()` counts it.
+        `tags` are names by which `invalidate` drops it along with others. Where the policy says `on_full="skip"`,
+        a full member keeps neither: the old entry is dropped, and `skips` in `stats()` counts it.
         """
         ends = self._ends(ttl, idle)
 
-        def act(space: Space) -> bool:
-            address = space.address(key)
-            return self._put(address, self._freeze(address, key, value, ends), ends.engine)
+        def store(stamps: bytes) -> bool:
+            def act(space: Space) -> bool:
+                address = space.address(key)
+                return self._put(address, self._freeze(address, key, value, ends, stamps), ends.engine)
 
-        self._counters.stores += self._steadily(act, [key])
+            return self._steadily(act, [key])
+
+        self._counters.stores += self._tagging(tags_in(tags), ends, store) if tags else store(b"")
 
     @overload
-    def set_many(self, values: Mapping[Key, Any], *, ttl: Span = UNSAID, idle: Span = UNSAID) -> None: ...
+    def set_many(
+        self, values: Mapping[Key, Any], *, ttl: Span = UNSAID, idle: Span = UNSAID, tags: Tags = ()
+    ) -> None: ...
     @overload
-    def set_many(self, values: Mapping[K, Any], *, ttl: Span = UNSAID, idle: Span = UNSAID) -> None: ...
+    def set_many(
+        self, values: Mapping[K, Any], *, ttl: Span = UNSAID, idle: Span = UNSAID, tags: Tags = ()
+    ) -> None: ...
     @overload
-    def set_many(self, values: Iterable[tuple[Key, Any]], *, ttl: Span = UNSAID, idle: Span = UNSAID) -> None: ...
-    def set_many(self, values: Any, *, ttl: Span = UNSAID, idle: Span = UNSAID) -> None:
+    def set_many(
+        self, values: Iterable[tuple[Key, Any]], *, ttl: Span = UNSAID, idle: Span = UNSAID, tags: Tags = ()
+    ) -> None: ...
+    def set_many(self, values: Any, *, ttl: Span = UNSAID, idle: Span = UNSAID, tags: Tags = ()) -> None:
         """
         Store many values, of a mapping or of pairs, with one trip to each member; not one atomic step.
 
@@ -131,16 +146,24 @@ class SyncCache(SyncLoads, SyncFace):
         ends = self._ends(ttl, idle)
         values = _paired(values)
 
-        def act(space: Space) -> int:
-            addressed = [(space.address(key), key, value) for key, value in values.items()]
-            items = [(where, self._freeze(where, key, value, ends), ends.engine) for where, key, value in addressed]
-            return self._put_many(items)
+        def store(stamps: bytes) -> int:
+            def act(space: Space) -> int:
+                addressed = [(space.address(key), key, value) for key, value in values.items()]
+                return self._put_many(
+                    [
+                        (where, self._freeze(where, key, value, ends, stamps), ends.engine)
+                        for where, key, value in addressed
+                    ]
+                )
 
-        self._counters.stores += self._steadily(act, list(values))
+            return self._steadily(act, list(values))
+
+        self._counters.stores += self._tagging(tags_in(tags), ends, store) if tags else store(b"")
 
     def touch(self, key: Key, ttl: Span = UNSAID) -> bool:
         """Give an entry a new time to live from now; whether there is one. Its idle time goes on."""
         ms = self._ends(ttl, None).ttl
+        self._drop_dead(key)
 
         def act(space: Space) -> bool:
             return self._writer.touch(space.address(key), ms, time.time_ns() // 1_000_000)
@@ -185,6 +208,28 @@ class SyncCache(SyncLoads, SyncFace):
         # Broken off in the middle, it would have raised the epoch and told nobody.
         self._hub.tasks.see_through(self._clear)
 
+    def invalidate(
+        self, tags: Tags = (), *, prefix: str | None = None, where: Callable[[Key], bool] | None = None
+    ) -> None:
+        """
+        Drop the entries that have any of these tags, for everybody, at a cost that does not depend on how many have.
+
+        It holds for the results of functions that this cache keeps, too. On return no read that begins later, in any
+        process, sees one of them; only near copies in other processes may be handed out until the news is there. What
+        is being loaded meanwhile is not kept. Memory is freed in the background. Once begun it is done to the end.
+
+        For operators: `prefix` drops the entries whose str keys begin so, `where` those whose keys it says True of.
+        That walks through the cache in the background, page by page; `settle` of the grid waits for it.
+        """
+        names = [self._parent + tag for tag in tags_in(tags)]
+        if not names and prefix is None and where is None:
+            raise ConfigError("what to invalidate", None, 'tags=..., prefix="..." or where=...; `clear` drops all')
+        self._settle()
+        if names:
+            self._hub.tasks.see_through(self._raise_tags, names)
+        if prefix is not None or where is not None:
+            self._hub.tasks.spawn(self._drop_walked, prefix, where)
+
     # Functions. What begins with a parameter that takes anything is the first: it would pass for a class method, too.
 
     @overload
@@ -205,10 +250,13 @@ class SyncCache(SyncLoads, SyncFace):
         *,
         ttl: Span = UNSAID,
         idle: Span = UNSAID,
+        tags: Tags | Callable[..., Tags] = (),
+        when: Callable[[Any], bool] | None = None,
         version: int | str = 1,
         ignore: Iterable[str] = (),
         key: Callable[..., Key] | None = None,
         name: str | None = None,
+        **rules: Unpack[LoadRules],
     ) -> SyncDecorator: ...
     def cached(
         self,
@@ -217,10 +265,13 @@ class SyncCache(SyncLoads, SyncFace):
         *,
         ttl: Span = UNSAID,
         idle: Span = UNSAID,
+        tags: Tags | Callable[..., Tags] = (),
+        when: Callable[[Any], bool] | None = None,
         version: int | str = 1,
         ignore: Iterable[str] = (),
         key: Callable[..., Key] | None = None,
         name: str | None = None,
+        **rules: Unpack[LoadRules],
     ) -> Any:
         """
         Keep the results of a function in this cache; the decorated one loads once for all callers in the grid.
@@ -229,6 +280,10 @@ class SyncCache(SyncLoads, SyncFace):
         to its parameters with defaults applied, but for those in `ignore`; or by `key(*args, **kwargs)`. Raise
         `version` when the meaning of results changes. Works on functions, methods, class methods and static methods;
         put it above `@classmethod`, for what is under that has no `invalidate` of the class on Python 3.13.
+
+        `tags` are those of the results, or a function of the arguments that gives them: `invalidate` of this cache
+        drops all that have one. `when` says of a result whether it is kept. `ttl`, `idle` and the rules `grace`,
+        `early`, `jitter`, `negative_ttl` and `failure_ttl` are those of this cache's policy, said anew for it.
 
         Functions that one function makes, again and again, have one name, and share their results. That is meant where
         they do the same, as in an application that is made anew for each test. It is a ConfigError where this process
@@ -245,11 +300,11 @@ class SyncCache(SyncLoads, SyncFace):
             if name is None and key is None:
                 check_closure(function, self._closures, f"{label}-{version}")
             make_key = Binder(function, ignore).key if key is None else _spread(key)
-            changes = {what: value for what, value in (("ttl", ttl), ("idle", idle)) if not isinstance(value, Unsaid)}
+            changes = {what: it for what, it in (("ttl", ttl), ("idle", idle)) if not isinstance(it, Unsaid)} | rules
             made: type[SyncCachedFunction[..., Any]] = (
                 SyncCachedClassMethod if binds is classmethod else SyncCachedFunction
             )
-            return made(function, self._inner(f"{label}-{version}", changes), make_key, binds)
+            return made(function, self._inner(f"{label}-{version}", changes), make_key, binds, tags=tags, when=when)
 
         return decorate if function is None else decorate(function)
 

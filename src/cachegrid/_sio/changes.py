@@ -13,6 +13,7 @@ from cachegrid._core.address import Key, Space
 from cachegrid._core.entry import Entry
 from cachegrid._core.frame import Frame
 from cachegrid._core.miss import UNSAID, Unsaid
+from cachegrid._core.tags import Tags, tags_in
 from cachegrid._core.units import Span, seconds_of
 from cachegrid._sio.cell import Ends, SyncCell, ends_in
 from cachegrid.errors import EngineTimeout, EntryNotFound, FrameError, NotANumber, ValueRefused
@@ -40,34 +41,41 @@ class SyncChanges(SyncCell):
             address = space.address(key)
             found = self._engine.inspect(address)
             self._saw(address, found and found[0])
-            return None if found is None else self._entry(key, address, *found)
+            if found is None or self._is_dead(key, found[0]):
+                return None
+            return self._entry(key, address, *found)
 
         return self._steadily(act)
 
-    def add(self, key: Key, value: Any, *, ttl: Span = UNSAID, idle: Span = UNSAID) -> bool:
+    def add(self, key: Key, value: Any, *, ttl: Span = UNSAID, idle: Span = UNSAID, tags: Tags = ()) -> bool:
         """
         Store a value if there is no entry; whether it was stored. Of several callers at once one stores.
 
         Bytes that are no entry of this cache, which a read counts as a miss, are dropped.
         """
         ends = self._ends(ttl, idle)
-        while not self._add(key, value, ends):
+        stamps = self._fresh_stamps(tags, ends)
+        while not self._add(key, value, ends, stamps):
             if not self._drop_damaged(key):
                 return False
         return True
 
-    def replace(self, key: Key, value: Any, *, ttl: Span = UNSAID, idle: Span = UNSAID) -> bool:
+    def replace(self, key: Key, value: Any, *, ttl: Span = UNSAID, idle: Span = UNSAID, tags: Tags = ()) -> bool:
         """Store a value if there is an entry; whether it was stored."""
         ends = self._ends(ttl, idle)
+        stamps = self._fresh_stamps(tags, ends)
+        self._drop_dead(key)
 
         def act(space: Space) -> bool:
             address = space.address(key)
-            frame = self._freeze(address, key, value, ends)
+            frame = self._freeze(address, key, value, ends, stamps)
             return self._writer.store_if_present(address, frame, ends.engine)
 
         return self._stored(self._steadily(act, [key]))
 
-    def compare_and_set(self, key: Key, version: bytes, value: Any, *, ttl: Span = UNSAID, idle: Span = UNSAID) -> bool:
+    def compare_and_set(
+        self, key: Key, version: bytes, value: Any, *, ttl: Span = UNSAID, idle: Span = UNSAID, tags: Tags = ()
+    ) -> bool:
         """
         Store a value if the entry still has this `version` (from `entry`); whether it was stored.
 
@@ -76,7 +84,10 @@ class SyncChanges(SyncCell):
         if not isinstance(version, bytes):
             message = f"version is {version!r:.60}; it must be the bytes that entry(key).version gives"
             raise ValueRefused(message, kind=type(version))
-        return self._swap(key, version, value, self._ends(ttl, idle))
+        ends = self._ends(ttl, idle)
+        stamps = self._fresh_stamps(tags, ends)
+        self._drop_dead(key)
+        return self._swap(key, version, value, ends, stamps)
 
     def _change(
         self, key: Key, fn: Callable[[Any], T], *, default: Any = UNSAID, ttl: Span = UNSAID, idle: Span = UNSAID
@@ -88,7 +99,8 @@ class SyncChanges(SyncCell):
             found = self._find(key)
             if found is not None:
                 value = fn(found.value)
-                done = self._swap(key, found.frame.version, value, ends)
+                # Made of the value that was there, and so dead as soon as that would have been.
+                done = self._swap(key, found.frame.version, value, ends, found.frame.epochs)
             elif isinstance(default, Unsaid):
                 raise EntryNotFound(self.name, key)
             else:
@@ -141,7 +153,7 @@ class SyncChanges(SyncCell):
                 return self._count_at_owner(key, by, start, ends)
             else:
                 total = self._sum(key, found.value, by)
-                done = self._swap(key, found.frame.version, total, _left(found.frame))
+                done = self._swap(key, found.frame.version, total, _left(found.frame), found.frame.epochs)
             if done:
                 return total
             self._before_next_try(key, deadline)
@@ -153,18 +165,29 @@ class SyncChanges(SyncCell):
             address = space.address(key)
             found = self._sure.inspect(address)
             self._saw(address, found and found[0])
+            if found is None or self._is_dead(key, found[0]):
+                return None
             try:
-                return None if found is None else _Found(*self._pipeline.thaw_entry(address, found[0]))
+                return _Found(*self._pipeline.thaw_entry(address, found[0]))
             except FrameError:
                 self._counters.damaged += 1
                 return None
 
         return self._steadily(act)
 
-    def _add(self, key: Key, value: Any, ends: Ends) -> bool:
+    def _fresh_stamps(self, tags: Tags, ends: Ends) -> bytes:
+        """Stamps for what is not written twice: the grid is asked, since news of a tag may not be here yet."""
+        return (self._stamped(tags_in(tags), ends.last, afresh=True)).stamps if tags else b""
+
+    def _drop_dead(self, key: Key) -> None:
+        """Where there may be entries that nobody shall see: drop one that would be taken for an entry."""
+        if self._rules.grace is not None or self._hub.tags.is_used:
+            self._drop_damaged(key)
+
+    def _add(self, key: Key, value: Any, ends: Ends, stamps: bytes = b"") -> bool:
         def act(space: Space) -> bool:
             address = space.address(key)
-            frame = self._freeze(address, key, value, ends)
+            frame = self._freeze(address, key, value, ends, stamps)
             return self._writer.store_if_absent(address, frame, ends.engine)
 
         return self._stored(self._steadily(act, [key]))
@@ -176,21 +199,21 @@ class SyncChanges(SyncCell):
             self._drop_damaged(key)
         return done
 
-    def _swap(self, key: Key, version: bytes, value: Any, ends: Ends) -> bool:
+    def _swap(self, key: Key, version: bytes, value: Any, ends: Ends, stamps: bytes = b"") -> bool:
         def act(space: Space) -> bool:
             address = space.address(key)
-            frame = self._freeze(address, key, value, ends)
+            frame = self._freeze(address, key, value, ends, stamps)
             return self._writer.store_if_version(address, version, frame, ends.engine)
 
         return self._stored(self._steadily(act, [key]))
 
     def _drop_damaged(self, key: Key) -> bool:
-        """Drop what is there for a key if it cannot be read: a miss to readers, and in the way of writers."""
+        """Drop what is there if it is dead or cannot be read: a miss to readers, and in the way of writers."""
 
         def act(space: Space) -> bool:
             address = space.address(key)
             raw = self._sure.fetch(address)
-            if raw is None or self._is_sound(address, raw):
+            if raw is None or (self._is_sound(address, raw) and not self._is_dead(key, raw)):
                 return False
             try:
                 return self._writer.drop_if_version(address, frames.version_of(raw))
@@ -221,4 +244,4 @@ class SyncChanges(SyncCell):
 def _left(frame: Frame) -> Ends:
     """What an entry has left of its times, for a frame that takes its place now."""
     ttl = None if frame.ttl is None else max(1, frame.created + frame.ttl - time.time_ns() // 1_000_000)
-    return ends_in(ttl, frame.idle)
+    return ends_in(ttl, frame.idle, frame.grace)

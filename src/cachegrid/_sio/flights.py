@@ -32,7 +32,8 @@ class Landed(NamedTuple):
 class SyncLanding(NamedTuple):
     """How an address gets its frame."""
 
-    address: bytes
+    flight: bytes  # its name in this process: who asks for the same one waits for it
+    address: bytes  # names the lease
     look: Callable[[], bytes | None]  # asks the grid
     load: Callable[[], bytes]  # asks the origin
     store: Callable[[bytes, bytes | None], Landed]  # a frame, under a lease if there is one
@@ -45,11 +46,11 @@ class _Flight:
     """One load in this process, that others wait for."""
 
     __slots__ = (
-        "address", "frame", "has_begun", "is_for_all", "is_over", "is_spoiled", "landed", "leader", "trouble"
+        "frame", "has_begun", "is_for_all", "is_over", "is_spoiled", "landed", "leader", "name", "trouble"
     )  # fmt: skip
 
-    def __init__(self, address: bytes, leader: SyncLeader) -> None:
-        self.address, self.leader = address, leader
+    def __init__(self, name: bytes, leader: SyncLeader) -> None:
+        self.name, self.leader = name, leader
         self.landed = SyncEvent()
         self.has_begun = self.is_over = self.is_spoiled = False
         self.is_for_all = True
@@ -71,12 +72,12 @@ def is_loading(address: bytes) -> bool:
 
     Through whichever grid object: several may be connected to the same members.
     """
-    return any(flight.address == address and not flight.is_left() for flight in _loading.get())
+    return any(flight.name == address and not flight.is_left() for flight in _loading.get())
 
 
 def is_spoiled(address: bytes) -> bool:
     """Whether what this very task or thread is loading was dropped since it began."""
-    return any(flight.address == address and flight.is_spoiled for flight in _loading.get())
+    return any(flight.name == address and flight.is_spoiled for flight in _loading.get())
 
 
 class SyncFlights:
@@ -107,8 +108,8 @@ class SyncFlights:
         deadline = time.monotonic() + landing.wait
         began_before = True  # the flight that is waited for: before this caller asked
         while True:
-            mine = _Flight(landing.address, leader)
-            flight = self._flights.setdefault(landing.address, mine)
+            mine = _Flight(landing.flight, leader)
+            flight = self._flights.setdefault(landing.flight, mine)
             if flight is mine:
                 self._end_oldest()
                 return self._lead(landing, mine, deadline)
@@ -146,8 +147,8 @@ class SyncFlights:
         self._flights = {}
 
     def _end(self, flight: _Flight) -> None:
-        if self._flights.get(flight.address) is flight:
-            del self._flights[flight.address]
+        if self._flights.get(flight.name) is flight:
+            del self._flights[flight.name]
 
     def _end_oldest(self) -> None:
         """Forget a flight that an interrupted call has left: one at a time, so that this costs no more with many."""

@@ -121,8 +121,9 @@ class SyncGrid(SyncGridFace):
         return self
 
     def settle(self) -> None:
-        """Wait until background work, such as freeing the memory of cleared entries, is done."""
+        """Wait until background work is done, such as freeing the memory of cleared entries, or loading anew."""
         self._hub.tasks.settle()
+        self._hub.reloads.settle()
 
     def close(self) -> None:
         """

@@ -12,6 +12,9 @@ from cachegrid._core.units import seconds_of
 from cachegrid._sio.ability import SyncAbleEngine, able, lacking_in
 from cachegrid._sio.flights import SyncFlights
 from cachegrid._sio.keeper import SyncKeeper
+from cachegrid._sio.reloads import SyncReloads
+from cachegrid._sio.tagbook import SyncTagBook
+from cachegrid._sio.tagsweep import SyncTagSweep
 from cachegrid.config import Settings
 from cachegrid.engines._sio.protocol import SyncEngine
 from cachegrid.errors import EngineError, ValueRefused
@@ -74,6 +77,9 @@ class SyncHub:
         self.tasks = SyncTasks(is_to_be_done=True)
         self.keeper = SyncKeeper()
         self.flights = SyncFlights(self.keeper)
+        self.tags = SyncTagBook()
+        self.reloads = SyncReloads()
+        self.tag_sweep = SyncTagSweep(self.tags)
         self._opener = opener
         self._opening = SyncLock()
         # Not a WeakSet, which may not grow while another thread goes through it.
@@ -120,6 +126,8 @@ class SyncHub:
         try:
             self.tasks.settle(seconds_of("timeout", self.settings.timeout))
         finally:
+            self.reloads.close()
+            self.tag_sweep.close()
             self.tasks.close()
             self.keeper.close()
             if opened is not None:
@@ -130,6 +138,8 @@ class SyncHub:
         self.tasks.forget()
         self.keeper.forget()
         self.flights.forget()
+        self.reloads.forget()
+        self.tag_sweep.forget()
         self._opening = SyncLock()
         if self.opened is not None and hasattr(self.opened.engine, "forget"):
             self.opened.engine.forget()

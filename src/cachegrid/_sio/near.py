@@ -9,12 +9,14 @@ Rules that keep a copy from being stale, each of which is needed:
 3. What this process writes is dropped here before its caller goes on.
 4. A copy has a guard that listens to its owner. When the guard gives up, or was not heard for too long, so is the copy.
 5. An answer of anybody but the owner is not kept.
+7. A copy with tags is handed out while none of them may have been raised since it was found alive.
 6. Whatever else a caller of this process was told, by another way to read or by another grid object, no older copy
    stays, and none is made of what was asked for before that.
 """
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Iterable, Sequence
 from typing import Any, Final, NamedTuple, cast
@@ -23,11 +25,13 @@ from cachegrid._core import frame as frames
 from cachegrid._core.address import NEVER, Key, Space
 from cachegrid._core.frame import Frame
 from cachegrid._core.miss import MISS
+from cachegrid._core.rules import early_by
 from cachegrid._core.units import bytes_of, seconds_of
 from cachegrid._sio.ability import refusal
 from cachegrid._sio.cache import SyncCache, unique
-from cachegrid._sio.cell import FAR, edition
+from cachegrid._sio.cell import FAR, edition, is_unproven
 from cachegrid._sio.hub import SyncHub
+from cachegrid._sio.tagbook import Mark, holds
 from cachegrid.codecs.protocol import Payload
 from cachegrid.config import CachePolicy, NearPolicy
 from cachegrid.engines.ages import AGES
@@ -70,6 +74,7 @@ class _Answer(NamedTuple):
     mark: _Mark
     raw: bytes | None
     ends: float | None = None
+    marks: tuple[Mark, ...] = ()  # what it rests on that it is alive
 
 
 class SyncNearCache(SyncCache):
@@ -108,6 +113,8 @@ class SyncNearCache(SyncCache):
         now = time.monotonic()
         if now >= copy.ends or now - copy.guard.heard >= self._staleness:
             return FAR
+        if copy.marks and copy.rings != self._home.rings and not self._is_proven(copy):
+            return FAR
         copy.is_hot = True
         if raw is not None:
             self._counters.near_hits += 1
@@ -119,6 +126,14 @@ class SyncNearCache(SyncCache):
         else:
             self._counters.near_hits += 1
         return value
+
+    def _is_proven(self, copy: Copy) -> bool:
+        """Whether no tag of a copy may have been raised; noted, since most tags that are raised are others."""
+        rings = self._home.rings  # before the look
+        if not holds(self._home, copy.marks):
+            return False
+        copy.rings = rings
+        return True
 
     def _read_grid(self, key: Key) -> Any:
         space = self._space
@@ -137,16 +152,26 @@ class SyncNearCache(SyncCache):
             fresh = self._settle()
             if fresh.prefix != space.prefix:
                 return self._read_grid(key)
-        answer = _Answer(key, address, mark, raw, ends)
+        answer = self._proven(_Answer(key, address, mark, raw, ends))
         value, copy = self._open(space, answer)
         self._take_in([(answer, copy)])
         if value is MISS:
             self._counters.misses += 1
         else:
             self._counters.hits += 1
-            if self._idle is None:
-                self._restart_idle([(address, raw)])
+            self._restart_idle([(address, answer.raw)])
         return value
+
+    def _proven(self, answer: _Answer) -> _Answer:
+        """The answer with what it rests on; without an entry, where that is dead."""
+        raw = answer.raw
+        if raw is None or not is_unproven(raw):
+            return answer
+        try:
+            marks = self._rests_on(answer.key, frames.unpack(raw))
+        except FrameError:
+            return answer  # it cannot be opened either
+        return answer._replace(raw=None) if marks is None else answer._replace(marks=marks)
 
     def get_many(self, keys: Iterable[Any]) -> dict[Any, Any]:
         """The values of those entries that are there, in the order asked for; one trip to each member for the rest."""
@@ -183,13 +208,13 @@ class SyncNearCache(SyncCache):
         values: dict[Key, Any] = {}
         told: list[tuple[_Answer, Copy | None]] = []
         for places, raws in self._parts(addresses):
+            self._learn_tags(raws)
             for place, raw in zip(places, raws, strict=True):
-                answer = _Answer(keys[place], addresses[place], marks[place], raw)
+                answer = self._proven(_Answer(keys[place], addresses[place], marks[place], raw))
                 values[answer.key], copy = self._open(space, answer)
                 told.append((answer, copy))
         self._take_in(told)  # together: some of them share their tokens, and what one changes is for all
-        if self._idle is None:
-            self._restart_idle((answer.address, answer.raw) for answer, _ in told)
+        self._restart_idle((answer.address, answer.raw) for answer, _ in told)
         return values
 
     # Keeping.
@@ -246,7 +271,17 @@ class SyncNearCache(SyncCache):
         else:
             value = None
         size += size_of(answer.key)
-        return Copy(table, answer.key, value, raw=payload, guard=guard, ends=ends, size=size, version=version)
+        return Copy(
+            table,
+            answer.key,
+            value,
+            raw=payload,
+            guard=guard,
+            ends=ends,
+            size=size,
+            version=version,
+            marks=answer.marks,
+        )
 
     def _end(self, frame: Frame) -> float:
         """When a copy of an entry ends, in seconds of the monotonic clock."""
@@ -254,7 +289,10 @@ class SyncNearCache(SyncCache):
             return -ENDLESS  # at once: every read has to begin its time anew, and only the owner can
         if frame.ttl is None:
             return ENDLESS
-        return time.monotonic() + (frame.created + frame.ttl - time.time_ns() // 1_000_000) / 1000
+        left = frame.created + frame.ttl - time.time_ns() // 1_000_000
+        if frame.cost is not None:  # so that a read comes by that sees to it that it is loaded anew
+            left -= round(early_by(frame.cost, random.random()))  # noqa: S311 - spreads loads, hides nothing
+        return time.monotonic() + left / 1000
 
     # Around.
 

@@ -56,7 +56,7 @@ class SyncOutage:
             mine.append(carried)
             return carried
 
-        carried = flights.land(SyncLanding(address, _nothing, load, _nowhere, None, 0, wait))
+        carried = flights.land(SyncLanding(address, address, _nothing, load, _nowhere, None, 0, wait))
         value = cast("_Carried", carried).value
         return cast("T", value if mine and mine[0] is carried else _copied(value))
 

@@ -87,7 +87,9 @@ def set_(
     from cachegrid.cli.reach import reached
 
     stored_as, stored = key_in(key, key_type), value_in(value, kind)
-    times = {what: duration_in(f"--{what}", text) for what, text in (("ttl", ttl), ("idle", idle)) if text is not None}
+    times: dict[str, Any] = {
+        what: duration_in(f"--{what}", text) for what, text in (("ttl", ttl), ("idle", idle)) if text is not None
+    }
     with reached(url, name, config) as grid:
         grid.cache(cache).set(stored_as, stored, **times)
     if as_json:

@@ -76,7 +76,7 @@ class Pipeline:
         """Whether integers without an idle time are stored as digits, to which an engine can add."""
         return self._counts
 
-    def freeze(
+    def freeze(  # noqa: PLR0913 - each is a field of the frame
         self,
         address: bytes,
         key: object,
@@ -87,14 +87,18 @@ class Pipeline:
         ttl: int | None,
         idle: int | None = None,
         grace: int | None = None,
+        epochs: bytes = b"",
+        cost: int | None = None,
+        flags: int = 0,
     ) -> bytes:
         """
-        The frame of a value; times are ms. An integer without idle time and grace is its digits, if the codec counts.
+        The frame of a value; times are ms. An integer that carries nothing else is its digits, if the codec counts.
 
         Raises `ValueRefused` for what the codec cannot keep, and `ValueTooLarge`; both name cache and key.
         """
         kind = type(value)
-        if kind is int and self._counts and idle is None and grace is None and INT_MIN <= value <= INT_MAX:
+        is_bare = idle is None and grace is None and not epochs and cost is None and not flags
+        if kind is int and self._counts and is_bare and INT_MIN <= value <= INT_MAX:
             return b"%d" % value
         if kind is bytes and self._bytes_prefix is not None and len(value) > _SMALL:
             parts = (self._bytes_prefix, value)  # encoding would only copy it
@@ -103,12 +107,20 @@ class Pipeline:
                 payload = self._encode(value)
             except ValueRefused as error:
                 raise self._refused(key, error) from error.__cause__
-            if len(payload) < self._careful and idle is None and grace is None:
+            if is_bare and len(payload) < self._careful:
                 return frames.pack_bare(payload, self._bare, created, version, ttl)
             parts = (b"", payload)
-        body, flags = self._stored_form(key, parts)
+        body, form = self._stored_form(key, parts)
         head = frames.header(
-            codec=self._id, flags=flags, created=created, version=version, ttl=ttl, idle=idle, grace=grace
+            codec=self._id,
+            flags=form | flags,
+            created=created,
+            version=version,
+            ttl=ttl,
+            idle=idle,
+            grace=grace,
+            epochs=epochs,
+            cost=cost,
         )
         if self._signer is None:
             return b"".join((head, *body))
@@ -155,11 +167,11 @@ class Pipeline:
         addresses: Sequence[bytes],
         places: Iterable[int],
         raws: Iterable[bytes | None],
-    ) -> tuple[list[tuple[bytes, bytes]], int]:
+    ) -> tuple[list[tuple[K, bytes, bytes]], int]:
         """
         Put the values of those frames that can be read into `found`; `places` says whose they are.
 
-        Address and frame of those that are more than a payload behind a header, and how many could not be read.
+        Key, address and frame of those that are more than a payload behind a header, and how many could not be read.
         """
         others: list[tuple[int, bytes]] = []
         bare, simple, decode = self._bare, self._simple, self.decode
@@ -187,7 +199,7 @@ class Pipeline:
                 found[keys[place]] = self.thaw(addresses[place], raw)
             except FrameError:
                 damaged += 1
-        return [(addresses[place], raw) for place, raw in others], damaged
+        return [(keys[place], addresses[place], raw) for place, raw in others], damaged
 
     def is_count(self, raw: bytes) -> bool:
         """Whether these are the digits of an integer, which stand for themselves."""

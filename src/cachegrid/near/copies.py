@@ -50,7 +50,20 @@ class Copy:
     Two copies of one entry with the same `version` say the same.
     """
 
-    __slots__ = ("ends", "guard", "is_hot", "is_new", "key", "raw", "size", "table", "value", "version")
+    __slots__ = (
+        "ends",
+        "guard",
+        "is_hot",
+        "is_new",
+        "key",
+        "marks",
+        "raw",
+        "rings",
+        "size",
+        "table",
+        "value",
+        "version",
+    )
 
     def __init__(
         self,
@@ -63,7 +76,10 @@ class Copy:
         ends: float,
         size: int,
         version: bytes = b"",
+        marks: tuple[tuple[int, int], ...] = (),
     ) -> None:
+        self.marks = marks  # buckets of its tags, and their doubts: another doubt is its end
+        self.rings = -1  # of all tags together, when these were compared last
         self.table, self.key, self.value, self.raw = table, key, value, raw
         self.guard, self.ends, self.version = guard, ends, version
         self.size = size + COPY_OVERHEAD  # bytes; 0 once it was dropped

@@ -9,7 +9,7 @@ import sys
 import threading
 import uuid
 import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final, Protocol, runtime_checkable
 
 from cachegrid._core.address import Space, parent_of, prefix_of
@@ -69,8 +69,12 @@ class Pushes(Protocol):
     def unfollow(self, prefix: bytes) -> None:
         """Tell no longer."""
 
-    def suspect(self) -> None:
-        """Let `doubt` change: an epoch was raised in this process, and the news of it may still be on its way."""
+    def suspect(self, tags: Sequence[int] = ()) -> None:
+        """
+        Let `doubt` change: an epoch was raised in this process, and the news of it may still be on its way.
+
+        With `tags`, those of the tags in these buckets, and no others.
+        """
 
     def guard(self, address: bytes, prefix: bytes) -> Guard | None:
         """
@@ -133,10 +137,10 @@ class Nearby:
         if copy is None or copy.version != version:
             self.changed(address)
 
-    def cleared(self) -> None:
-        """An epoch was raised: look which ones hold, before a copy is handed out."""
+    def cleared(self, tags: Sequence[int]) -> None:
+        """An epoch was raised, or those of some tags: look which ones hold, before a copy is handed out."""
         if self._followed is not None:
-            self._followed.suspect()
+            self._followed.suspect(tags)
 
     def changed_if(self, is_lost: Callable[[bytes], bool]) -> None:
         """What is at the addresses that `is_lost` names may have changed."""
@@ -185,10 +189,10 @@ def seen(parent: bytes, found: Iterable[tuple[bytes, bytes]], but: Nearby | None
                 nearby.seen(address, version)
 
 
-def cleared(parent: bytes) -> None:
-    """A cache was cleared here: tell all who keep copies of it."""
+def cleared(parent: bytes, tags: Sequence[int] = ()) -> None:
+    """A cache was cleared here, or its `tags` in these buckets were raised: tell all who keep copies of it."""
     for nearby in _keepers(parent):
-        nearby.cleared()
+        nearby.cleared(tags)
 
 
 def _keepers(parent: bytes) -> Iterator[Nearby]:

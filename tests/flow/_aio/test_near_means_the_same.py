@@ -17,6 +17,7 @@ from tests.flow._aio import (
     test_loads,
     test_loads_in_trouble,
     test_loads_raced,
+    test_tags,
     test_values,
 )
 
@@ -68,6 +69,7 @@ globals().update(
         test_loads,
         test_loads_in_trouble,
         test_loads_raced,
+        test_tags,
         test_values,
     )
 )

@@ -6,7 +6,7 @@ from __future__ import annotations
 import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, cast
 
 from cachegrid._core.durability import Durability
 from cachegrid.engines._sio.protocol import SyncEngine
@@ -37,6 +37,11 @@ _METHODS = (
     "land",
     "epoch",
     "raise_epoch",
+    "tag_epochs",
+    "make_tag_epochs",
+    "raise_tags",
+    "heads",
+    "drop_versions",
     "members",
 )
 
@@ -81,12 +86,24 @@ class SyncGatedEngine:
         self.heard: Counter[bytes] = Counter()  # addresses that owners told of
         self._hearers: dict[bytes, _Hearer] = {}
         self._held_doubt: int | None = None
+        self._held_doubts: list[int] = []
+        self._held_rings = 0
         self._hooks: dict[str, list[Callable[[bool], None]]] = {}
 
     @property
     def doubt(self) -> int:
         """The engine's own; while news is held, what it was then."""
         return int(self.engine.doubt) if self._held_doubt is None else self._held_doubt
+
+    @property
+    def doubts(self) -> list[int]:
+        """The same of tags."""
+        return self._held_doubts if self.holds_news else cast("list[int]", self.engine.doubts)
+
+    @property
+    def rings(self) -> int:
+        """The same of all tags together."""
+        return self._held_rings if self.holds_news else int(self.engine.rings)
 
     @property
     def trouble(self) -> int:
@@ -105,11 +122,12 @@ class SyncGatedEngine:
 
     def hold_news(self) -> None:
         """Let nothing arrive from now on that owners tell: no change, and no bell."""
-        self._held_doubt = int(self.engine.doubt)
+        self._held_doubt, self._held_doubts = int(self.engine.doubt), list(self.engine.doubts)
+        self._held_rings = int(self.engine.rings)
 
-    def suspect(self) -> None:
+    def suspect(self, tags: Sequence[int] = ()) -> None:
         """Let the engine's own doubt change."""
-        self.engine.suspect()
+        self.engine.suspect(tags)
         if self.holds_news:
             self.hold_news()
 

@@ -18,6 +18,7 @@ from tests.flow._sio import (
     test_loads,
     test_loads_in_trouble,
     test_loads_raced,
+    test_tags,
     test_values,
 )
 
@@ -69,6 +70,7 @@ globals().update(
         test_loads,
         test_loads_in_trouble,
         test_loads_raced,
+        test_tags,
         test_values,
     )
 )

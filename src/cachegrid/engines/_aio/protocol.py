@@ -29,6 +29,7 @@ __all__ = [
     "AsyncMembers",
     "AsyncPaths",
     "AsyncSureReads",
+    "AsyncTags",
     "AsyncTimes",
     "AsyncWalks",
 ]
@@ -206,6 +207,43 @@ class AsyncEpochs(Protocol):
 
     async def raise_epoch(self, name: bytes) -> int:
         """Raise it. On return, no request of any client that begins later trusts the old one."""
+
+
+@runtime_checkable
+class AsyncTags(Protocol):
+    """
+    Ability: the epochs of tags, of which there may be millions.
+
+    `doubts[bucket_of(name)]` changes, before the answer to any later request is seen, whenever the epoch of a name may
+    have been raised by anybody since it was read (see `cachegrid._core.tags.bucket_of`). The list is the same for ever.
+    """
+
+    @property
+    def doubts(self) -> list[int]:
+        """Numbers that are never the same again once they have changed, one for each bucket."""
+
+    @property
+    def rings(self) -> int:
+        """The same for all of them together: changes after any of them has."""
+
+    async def tag_epochs(self, names: Sequence[bytes]) -> list[int]:
+        """The epochs of names; 0 for one that has none."""
+
+    async def make_tag_epochs(self, names: Sequence[bytes], last: int | None) -> list[tuple[int, int | None]]:
+        """
+        The epochs of names, and how many ms each is still kept, which is `last` or more; None stands for no end.
+
+        A name that has none gets one that no earlier one equals.
+        """
+
+    async def raise_tags(self, names: Sequence[bytes]) -> None:
+        """Raise the epochs of names. On return, no request of any client that begins later trusts the old ones."""
+
+    async def heads(self, addresses: Sequence[bytes], size: int) -> list[bytes | None]:
+        """The first bytes of the frames, up to `size`, in the order asked for; None where there is none."""
+
+    async def drop_versions(self, entries: Sequence[tuple[bytes, bytes]]) -> int:
+        """Remove what is at each address if its version is that which stands beside it; how many were removed."""
 
 
 @runtime_checkable

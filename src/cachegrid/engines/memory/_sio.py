@@ -67,7 +67,7 @@ class SyncMemoryEngine:
         if sink is not None:
             self._store.unfollow(prefix, sink)
 
-    def suspect(self) -> None:
+    def suspect(self, tags: Sequence[int] = ()) -> None:
         """Nothing has to be done: `doubt` is the store's own, and has changed."""
 
     def guard(self, address: bytes, prefix: bytes) -> Guard | None:
@@ -157,6 +157,36 @@ class SyncMemoryEngine:
     def raise_epoch(self, name: bytes) -> int:
         """Raise it."""
         return self._store.raise_epoch(name)
+
+    @property
+    def doubts(self) -> list[int]:
+        """Of tags, by bucket: each changes when one of them is raised."""
+        return self._store.doubts
+
+    @property
+    def rings(self) -> int:
+        """Changes after any of those has."""
+        return self._store.rings
+
+    def tag_epochs(self, names: Sequence[bytes]) -> list[int]:
+        """The epochs of tags; 0 for one that has none."""
+        return self._store.tag_epochs(names)
+
+    def make_tag_epochs(self, names: Sequence[bytes], last: int | None) -> list[tuple[int, int | None]]:
+        """The epochs of tags, made where there are none; without end."""
+        return [(epoch, None) for epoch in self._store.make_tag_epochs(names)]
+
+    def raise_tags(self, names: Sequence[bytes]) -> None:
+        """Raise them."""
+        self._store.raise_tags(names)
+
+    def heads(self, addresses: Sequence[bytes], size: int) -> list[bytes | None]:
+        """The first bytes of the frames."""
+        return [None if raw is None else raw[:size] for raw in self._store.fetch_many(addresses)]
+
+    def drop_versions(self, entries: Sequence[tuple[bytes, bytes]]) -> int:
+        """Remove what is at each address if it has this version."""
+        return sum(self._store.drop_if_version(address, version) for address, version in entries)
 
     def walk(self, prefix: bytes) -> Iterator[list[bytes]]:
         """Pages of the addresses that begin with `prefix`."""

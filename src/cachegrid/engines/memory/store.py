@@ -15,6 +15,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
 from cachegrid._core import frame as frames
+from cachegrid._core.tags import BUCKETS, bucket_of
 from cachegrid.engines.ages import AGES
 from cachegrid.engines.facts import MemberFacts
 from cachegrid.engines.memory.deadlines import NEVER, Deadlines, Entry
@@ -54,7 +55,10 @@ class Store(ForkSafe):
         self._deadlines = Deadlines()
         self._leases = Leases(clock, self._wall_ms)
         self._epochs = Epochs(self._wall_ms)
+        self._tags = Epochs(self._wall_ms)
         self.doubt = 0  # grows whenever an epoch is raised
+        self.doubts = [0] * BUCKETS  # the same of tags, by bucket
+        self.rings = 0  # the same of all tags together
         self._bytes = self._hits = self._misses = 0
         self.guard = Guard()
         self.guard.heard = ENDLESS  # nothing is ever missed here
@@ -251,6 +255,25 @@ class Store(ForkSafe):
         with self.lock:
             self.doubt += 1
             return self._epochs.raise_epoch(name)
+
+    def tag_epochs(self, names: Sequence[bytes]) -> list[int]:
+        """The epochs of tags; 0 for one that has none."""
+        with self.lock:
+            return [self._tags.known(name) for name in names]
+
+    def make_tag_epochs(self, names: Sequence[bytes]) -> list[int]:
+        """The same; one that has none gets one."""
+        with self.lock:
+            return [self._tags.epoch(name) for name in names]
+
+    def raise_tags(self, names: Sequence[bytes]) -> None:
+        """Raise them."""
+        with self.lock:
+            for name in names:
+                if self._tags.known(name):
+                    self._tags.raise_epoch(name)
+                self.doubts[bucket_of(name)] += 1
+            self.rings += 1
 
     # Telling what changes.
 

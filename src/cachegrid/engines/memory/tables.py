@@ -88,6 +88,10 @@ class Epochs:
         """The epoch of a name, from the wall clock where it has none."""
         return self._epochs.setdefault(name, self._wall_ms())
 
+    def known(self, name: bytes) -> int:
+        """The epoch of a name; 0 where it has none."""
+        return self._epochs.get(name, 0)
+
     def raise_epoch(self, name: bytes) -> int:
         """One that is greater than any before."""
         raised = max(self._epochs.get(name, 0) + 1, self._wall_ms())

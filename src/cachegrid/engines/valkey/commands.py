@@ -19,10 +19,14 @@ __all__ = [
     "HEALTH",
     "INSPECT",
     "MAKE_EPOCH",
+    "MAKE_TAG",
     "RAISE_EPOCH",
+    "RAISE_TAG",
     "RING",
     "ROUTES",
     "STORE_IF_VERSION",
+    "TAG_BELL_PREFIX",
+    "TAG_PREFIX",
     "TOUCH",
     "Script",
     "end_of",
@@ -35,7 +39,9 @@ __all__ = [
 ]
 
 BELL_PREFIX: Final = b"cg!bell:"
+TAG_BELL_PREFIX: Final = BELL_PREFIX + b"tags:"  # then the buckets of the tags, and what places it in a slot
 EPOCH_PREFIX: Final = b"cg!epoch:"
+TAG_PREFIX: Final = b"cg!tag:"
 
 # The end of entries that have none. Members that are short of memory evict what has an end, so that epochs stay, which
 # have none at all: an entry without one could never be evicted.
@@ -267,6 +273,39 @@ local last = tonumber(known() or '0')
 local epoch = string.format('%.0f', math.max(last + 1, now))
 redis.call('SET', KEYS[1], epoch)
 return epoch
+"""
+)
+
+# A tag's epoch ends some time after the last entry that has the tag: there may be millions of tags.
+# ARGV: how long it has to last, and how long it is given where it would not. Answers the epoch, and what it has left.
+MAKE_TAG: Final = script(
+    _NOW
+    + """
+local epoch = known()
+local left = redis.call('PTTL', KEYS[1])
+if not epoch then
+  epoch = string.format('%.0f', now)
+  redis.call('SET', KEYS[1], epoch, 'PX', ARGV[2])
+  left = tonumber(ARGV[2])
+elseif left < tonumber(ARGV[1]) then
+  redis.call('PEXPIRE', KEYS[1], ARGV[2])
+  left = tonumber(ARGV[2])
+end
+return {epoch, left}
+"""
+)
+
+# What has no epoch has no live entry; whoever still trusts one that was evicted is told all the same.
+RAISE_TAG: Final = script(
+    _NOW
+    + """
+local last = known()
+if last then
+  redis.call('SET', KEYS[1], string.format('%.0f', math.max(tonumber(last) + 1, now)), 'KEEPTTL')
+end
+redis.call('SET', KEYS[2], '')
+redis.call('UNLINK', KEYS[2])
+return 1
 """
 )
 

@@ -21,6 +21,7 @@ from cachegrid.engines._aio.protocol import (
     AsyncLandings,
     AsyncLeases,
     AsyncMembers,
+    AsyncTags,
     AsyncTimes,
     AsyncWalks,
 )
@@ -40,6 +41,7 @@ ABILITIES: dict[str, type] = {
     "Leases": AsyncLeases,
     "Members": AsyncMembers,
     "Pushes": Pushes,
+    "Tags": AsyncTags,
     "Times": AsyncTimes,
     "Walks": AsyncWalks,
 }
@@ -60,6 +62,7 @@ class AsyncWholeEngine(
     AsyncLandings,
     AsyncLeases,
     AsyncMembers,
+    AsyncTags,
     AsyncTimes,
     AsyncWalks,
     Pushes,

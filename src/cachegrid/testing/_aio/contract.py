@@ -11,6 +11,7 @@ from cachegrid.testing._aio.epochs import AsyncEpochsContract
 from cachegrid.testing._aio.landings import AsyncLandingsContract
 from cachegrid.testing._aio.leases import AsyncLeasesContract
 from cachegrid.testing._aio.pushes import AsyncPushesContract
+from cachegrid.testing._aio.tags import AsyncTagsContract
 from cachegrid.testing._aio.times import AsyncTimesContract
 from cachegrid.testing._aio.walks import AsyncMembersContract, AsyncWalksContract
 
@@ -27,6 +28,7 @@ class AsyncEngineContract(
     AsyncLeasesContract,
     AsyncLandingsContract,
     AsyncEpochsContract,
+    AsyncTagsContract,
     AsyncWalksContract,
     AsyncMembersContract,
     AsyncPushesContract,

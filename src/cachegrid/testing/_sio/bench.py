@@ -22,6 +22,7 @@ from cachegrid.engines._sio.protocol import (
     SyncLandings,
     SyncLeases,
     SyncMembers,
+    SyncTags,
     SyncTimes,
     SyncWalks,
 )
@@ -41,6 +42,7 @@ ABILITIES: dict[str, type] = {
     "Leases": SyncLeases,
     "Members": SyncMembers,
     "Pushes": Pushes,
+    "Tags": SyncTags,
     "Times": SyncTimes,
     "Walks": SyncWalks,
 }
@@ -61,6 +63,7 @@ class SyncWholeEngine(
     SyncLandings,
     SyncLeases,
     SyncMembers,
+    SyncTags,
     SyncTimes,
     SyncWalks,
     Pushes,

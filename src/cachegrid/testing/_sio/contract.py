@@ -12,6 +12,7 @@ from cachegrid.testing._sio.epochs import SyncEpochsContract
 from cachegrid.testing._sio.landings import SyncLandingsContract
 from cachegrid.testing._sio.leases import SyncLeasesContract
 from cachegrid.testing._sio.pushes import SyncPushesContract
+from cachegrid.testing._sio.tags import SyncTagsContract
 from cachegrid.testing._sio.times import SyncTimesContract
 from cachegrid.testing._sio.walks import SyncMembersContract, SyncWalksContract
 
@@ -28,6 +29,7 @@ class SyncEngineContract(
     SyncLeasesContract,
     SyncLandingsContract,
     SyncEpochsContract,
+    SyncTagsContract,
     SyncWalksContract,
     SyncMembersContract,
     SyncPushesContract,

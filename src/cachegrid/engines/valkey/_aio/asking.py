@@ -7,14 +7,17 @@ import random
 import time
 import weakref
 from collections import deque
+from collections.abc import Iterable
 from typing import Final
 
 from libvalkey import ReplyError
 
 from cachegrid._core.circuit import Circuit
+from cachegrid._core.tags import BUCKETS
 from cachegrid.engines.facts import PathFacts
 from cachegrid.engines.valkey._aio.link import AsyncExchange, AsyncLink
 from cachegrid.engines.valkey._aio.routing import AsyncRouting
+from cachegrid.engines.valkey.bell import buckets_in
 from cachegrid.engines.valkey.commands import Script, pack
 from cachegrid.engines.valkey.slots import Endpoint, Routes, slot_of
 from cachegrid.engines.valkey.target import Target
@@ -57,7 +60,8 @@ class AsyncAsking:
     """Knows who owns what, and brings each request to its owner."""
 
     def __init__(self, target: Target) -> None:
-        self.doubt = self.trouble = 0
+        self.doubt = self.rings = self.trouble = 0
+        self.doubts = [0] * BUCKETS  # of tags, by bucket
         self._target = target
         self._watch = Watch(target, self._bell, self._doubt, self._routes)
         weakref.finalize(self, self._watch.end).atexit = False  # for who is let go without being closed
@@ -101,12 +105,26 @@ class AsyncAsking:
     def _doubt(self, endpoint: Endpoint) -> None:
         self._routing.link(endpoint).doubt()
 
-    def suspect(self) -> None:
-        """Let `doubt` change."""
-        self._bell()
+    def suspect(self, tags: Iterable[int] = ()) -> None:
+        """Let `doubt` change, or those of some tags."""
+        if tags:
+            self._doubt_tags(tags)
+        else:
+            self._bell()
 
-    def _bell(self) -> None:
-        self.doubt = next(_doubts)
+    def _bell(self, keys: object = None) -> None:
+        buckets = buckets_in(keys)
+        if buckets is None:
+            self.doubt = next(_doubts)
+            self.doubts[:] = [self.doubt] * BUCKETS  # in place, and in one step
+            self.rings = self.doubt
+        else:
+            self._doubt_tags(buckets)
+
+    def _doubt_tags(self, buckets: Iterable[int]) -> None:
+        for bucket in buckets:
+            self.doubts[bucket] = next(_doubts)
+        self.rings = next(_doubts)  # last: whoever sees it sees the others
 
     async def _call(self, address: bytes, request: bytes, effect: Effect) -> object:
         """One request to the owner of an address. This is the hot path: what can go wrong is looked at elsewhere."""

@@ -8,9 +8,9 @@ from typing import Final
 
 from cachegrid._core.durability import MEMORY, Durability
 from cachegrid.engines.valkey import commands, leases
-from cachegrid.engines.valkey._aio.bells import AsyncBells
-from cachegrid.engines.valkey._aio.pages import AsyncPages, Batch
+from cachegrid.engines.valkey._aio.pages import Batch
 from cachegrid.engines.valkey._aio.rounds import AsyncRounds
+from cachegrid.engines.valkey._aio.tags import AsyncTagEpochs
 from cachegrid.engines.valkey.commands import end_of, left_of, pack, unlink
 from cachegrid.engines.valkey.leases import lease_key
 from cachegrid.engines.valkey.replies import bytes_in, int_in
@@ -23,7 +23,7 @@ _FENCE_KEPT_MS: Final = 60_000  # how long a fencing number is remembered after 
 _RELEASE_KEPT: Final = 1.0  # seconds beyond the deadline for which a release is remembered
 
 
-class AsyncValkeyEngine(AsyncPages, AsyncBells, AsyncRounds):
+class AsyncValkeyEngine(AsyncTagEpochs, AsyncRounds):
     """Stores frames on one server or a cluster; see the protocols in `cachegrid.engines` for what each method does."""
 
     def __init__(self, target: Target) -> None:

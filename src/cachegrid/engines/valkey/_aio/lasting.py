@@ -9,7 +9,7 @@ goes past it.
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from typing import Any, Final, cast
@@ -47,7 +47,8 @@ _SEATS: Final = 32  # calls at a time to one owner; each has a connection
 _FIRST_MS: Final = 50  # a replica that is well has answered long before that
 _BATCHES: Final = Endpoint("every owner", 0)
 _READS: Final = (
-    *("fetch", "fetch_many", "fetch_parts", "fetch_idle", "fetch_idle_many", "inspect", "epoch", "walk", "members"),
+    *("fetch", "fetch_many", "fetch_parts", "fetch_idle", "fetch_idle_many", "inspect", "epoch", "tag_epochs", "heads"),
+    *("walk", "members", "_doubt_tags"),
     *("follow", "unfollow", "suspect", "guard", "_announce", "_bell"),
 )
 
@@ -290,6 +291,7 @@ class AsyncLasting(AsyncValkeyEngine):
         self._routing = cast("AsyncRouting", lasting)
         self._owners = cast("list[AsyncLink]", _Owners(routing.owners, routing, lasting))
         self._turns: dict[Endpoint, AsyncTurn] = {}
+        self.doubts = engine.doubts
         for name in _READS:
             setattr(self, name, getattr(engine, name))
 
@@ -300,6 +302,14 @@ class AsyncLasting(AsyncValkeyEngine):
     @doubt.setter
     def doubt(self, value: int) -> None:
         self._engine.doubt = value
+
+    @property
+    def rings(self) -> int:
+        return self._engine.rings
+
+    @rings.setter
+    def rings(self, value: int) -> None:
+        self._engine.rings = value
 
     @property
     def trouble(self) -> int:
@@ -356,6 +366,14 @@ class AsyncLasting(AsyncValkeyEngine):
     async def raise_epoch(self, name: bytes) -> int:
         async with self._noting():  # all are told, whether it has come far enough or not
             return await super().raise_epoch(name)
+
+    async def raise_tags(self, names: Sequence[bytes]) -> None:
+        async with self._noting():
+            await super().raise_tags(names)
+
+    async def _raise_tags_at_owners(self, names: Sequence[bytes]) -> None:
+        for name in names:
+            await self._raise_tag(name)
 
     async def _raise_at_owner(self, key: bytes) -> int:
         async with self._turn(self._owners[slot_of(key)].endpoint):

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
 from typing import Final
 
 from libvalkey import ReplyError
@@ -13,6 +12,7 @@ from libvalkey import ReplyError
 from cachegrid._core.circuit import Budget, Circuit
 from cachegrid.engines.facts import PathFacts
 from cachegrid.engines.valkey._aio.wire import SILENT, AsyncExchange, AsyncWire
+from cachegrid.engines.valkey.bell import Bell
 from cachegrid.engines.valkey.commands import HEALTH
 from cachegrid.engines.valkey.slots import Endpoint
 from cachegrid.engines.valkey.target import Hello, Target, foreign, read_greeting
@@ -41,7 +41,7 @@ class AsyncLink:
     Where that other loop runs at the same time, the calls raise EngineError.
     """
 
-    def __init__(self, endpoint: Endpoint, target: Target, bell: Callable[[], None], *, readonly: bool = False) -> None:
+    def __init__(self, endpoint: Endpoint, target: Target, bell: Bell, *, readonly: bool = False) -> None:
         self.endpoint = endpoint
         self.hello: Hello | None = None
         self.circuit, self.down = Circuit(), Circuit()  # of a member that says nothing, and one that is cut off

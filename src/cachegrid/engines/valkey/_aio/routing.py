@@ -9,6 +9,7 @@ from libvalkey import ReplyError
 
 from cachegrid.engines.valkey._aio.link import AsyncLink
 from cachegrid.engines.valkey._aio.turn import AsyncTurn
+from cachegrid.engines.valkey.bell import Bell
 from cachegrid.engines.valkey.commands import HEALTH, ROUTES, pack
 from cachegrid.engines.valkey.facts import Health, Node, read_health, read_nodes
 from cachegrid.engines.valkey.slots import SLOTS, Endpoint, Routes, read_routes, single_route, slots_in
@@ -22,7 +23,7 @@ __all__ = ["AsyncRouting"]
 class AsyncRouting:
     """`owners[slot]` is the link to the slot's owner; the list is changed in place as routes are learned."""
 
-    def __init__(self, target: Target, bell: Callable[[], None], moved: Callable[[], None]) -> None:
+    def __init__(self, target: Target, bell: Bell, moved: Callable[[], None]) -> None:
         self.owners: list[AsyncLink] = []
         self._target, self.bell, self._moved = target, bell, moved
         self.routes = Routes({}, {})

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from libvalkey import ProtocolError, Reader
 
+from cachegrid.engines.valkey.bell import Bell
 from cachegrid.engines.valkey.facts import read_health
 from cachegrid.engines.valkey.slots import Endpoint
 from cachegrid.engines.valkey.target import Target
@@ -105,7 +106,7 @@ class AsyncExchange:
 class AsyncWire(asyncio.Protocol):
     """One connection: requests of all tasks go out in one write per turn, replies come back in order."""
 
-    def __init__(self, endpoint: Endpoint, target: Target, silence: Silence, bell: Callable[[], None]) -> None:
+    def __init__(self, endpoint: Endpoint, target: Target, silence: Silence, bell: Bell) -> None:
         self.loop = asyncio.get_running_loop()
         self.endpoint, self.moment = endpoint, target.moment
         self.broken = False
@@ -207,7 +208,7 @@ class AsyncWire(asyncio.Protocol):
         try:
             while (reply := reader.gets()) is not _NOTHING:
                 if reply.__class__ is list and len(reply) == 2 and reply[0] == b"invalidate":
-                    self._bell()
+                    self._bell(reply[1])
                     continue
                 waiter = waiting[0]
                 if isinstance(waiter, AsyncExchange):

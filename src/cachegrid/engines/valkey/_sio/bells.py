@@ -11,20 +11,22 @@ has told the epoch's own owner at least.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from typing import Final
 
 from cachegrid.engines.valkey import commands
 from cachegrid.engines.valkey._sio.asking import SyncAsking, answer_once
 from cachegrid.engines.valkey._sio.link import SyncLink
+from cachegrid.engines.valkey.bell import bell_key
 from cachegrid.engines.valkey.commands import pack
 from cachegrid.engines.valkey.replies import epoch_in, int_in, unexpected
 from cachegrid.engines.valkey.slots import SLOTS, Endpoint, read_routes, slot_of, tag_in
 from cachegrid.engines.valkey.target import Target
 from cachegrid.engines.valkey.trouble import Effect, LinkError
 
-__all__ = ["SyncBells"]
+__all__ = ["EPOCH_COPIES_MS", "SyncBells"]
 
-_EPOCH_COPIES_MS: Final = 100  # how long a raised epoch waits to be on a replica too
+EPOCH_COPIES_MS: Final = 100  # how long a raised epoch waits to be on a replica too
 
 
 class SyncBells(SyncAsking):
@@ -88,7 +90,7 @@ class SyncBells(SyncAsking):
         if self._routing.replicas_of(slot):
             # WAIT speaks of what its own connection wrote, and holds that up: it has a connection to itself.
             link = self._routing.side_link(self._owners[slot].endpoint)
-            request = commands.RAISE_EPOCH.send((key,)) + pack(b"WAIT", b"1", b"%d" % _EPOCH_COPIES_MS)
+            request = commands.RAISE_EPOCH.send((key,)) + pack(b"WAIT", b"1", b"%d" % EPOCH_COPIES_MS)
             try:
                 raised, _ = (link.begin(request, 2)).finish()
             except LinkError:
@@ -97,9 +99,9 @@ class SyncBells(SyncAsking):
                 return int(raised)
         return int_in(self._run(commands.RAISE_EPOCH, Effect.REPEATABLE, (key,)))
 
-    def _ring(self) -> None:
+    def _ring(self, tags: Sequence[int] = ()) -> None:
         """
-        Ring the bell at every owner, and at those who become owners meanwhile.
+        Ring the bell at every owner, and at those who become owners meanwhile; of the tags in these buckets, if any.
 
         Each tells in the same trip whom it takes for owners: routes that were learned long ago may lack some.
         """
@@ -112,7 +114,7 @@ class SyncBells(SyncAsking):
             if not missing:
                 return
             # Not sent on when a slot has moved: each of the owners has to hear it itself. By another slot next time.
-            for link, reply in self._ring_at(missing, attempt):
+            for link, reply in self._ring_at(missing, attempt, tags):
                 if isinstance(reply, Exception):
                     told = {}  # by whom did not know better, perhaps: now the routes are learned
                     self._recover(link, reply, attempt, deadline)
@@ -121,13 +123,12 @@ class SyncBells(SyncAsking):
                     told |= reply
 
     def _ring_at(
-        self, owners: list[tuple[SyncLink, list[tuple[int, int]]]], attempt: int
+        self, owners: list[tuple[SyncLink, list[tuple[int, int]]]], attempt: int, tags: Sequence[int]
     ) -> list[tuple[SyncLink, dict[Endpoint, list[tuple[int, int]]] | Exception]]:
         """Ring at some owners; whom each takes for owners, or its trouble."""
         ask = pack(b"CLUSTER", b"SLOTS") if self._routing.is_clustered else b""
-        work = [
-            (link, commands.RING.send((_bell_in(ranges, attempt),)) + ask, 1 + bool(ask)) for link, ranges in owners
-        ]
+        places = [(link, tag_in(ranges, attempt * SLOTS)) for link, ranges in owners]
+        work = [(link, commands.RING.send((bell_key(place, tags),)) + ask, 1 + bool(ask)) for link, place in places]
         answers = self._all_at_once(work)
         return [(link, _told(link.endpoint, answer)) for (link, _), answer in zip(owners, answers, strict=True)]
 
@@ -141,10 +142,6 @@ def _told(endpoint: Endpoint, answer: list[object] | LinkError) -> dict[Endpoint
         return read_routes(answer[-1], endpoint).owners
     except ValueError:  # no cluster, or it does not say
         return {}
-
-
-def _bell_in(ranges: list[tuple[int, int]], attempt: int) -> bytes:
-    return commands.BELL_PREFIX + b"{" + tag_in(ranges, attempt * SLOTS) + b"}"
 
 
 def _epoch_key(name: bytes) -> bytes:

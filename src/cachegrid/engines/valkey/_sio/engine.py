@@ -9,9 +9,9 @@ from typing import Final
 
 from cachegrid._core.durability import MEMORY, Durability
 from cachegrid.engines.valkey import commands, leases
-from cachegrid.engines.valkey._sio.bells import SyncBells
-from cachegrid.engines.valkey._sio.pages import Batch, SyncPages
+from cachegrid.engines.valkey._sio.pages import Batch
 from cachegrid.engines.valkey._sio.rounds import SyncRounds
+from cachegrid.engines.valkey._sio.tags import SyncTagEpochs
 from cachegrid.engines.valkey.commands import end_of, left_of, pack, unlink
 from cachegrid.engines.valkey.leases import lease_key
 from cachegrid.engines.valkey.replies import bytes_in, int_in
@@ -24,7 +24,7 @@ _FENCE_KEPT_MS: Final = 60_000  # how long a fencing number is remembered after 
 _RELEASE_KEPT: Final = 1.0  # seconds beyond the deadline for which a release is remembered
 
 
-class SyncValkeyEngine(SyncPages, SyncBells, SyncRounds):
+class SyncValkeyEngine(SyncTagEpochs, SyncRounds):
     """Stores frames on one server or a cluster; see the protocols in `cachegrid.engines` for what each method does."""
 
     def __init__(self, target: Target) -> None:

@@ -10,7 +10,7 @@ goes past it.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Final, cast
@@ -48,7 +48,8 @@ _SEATS: Final = 32  # calls at a time to one owner; each has a connection
 _FIRST_MS: Final = 50  # a replica that is well has answered long before that
 _BATCHES: Final = Endpoint("every owner", 0)
 _READS: Final = (
-    *("fetch", "fetch_many", "fetch_parts", "fetch_idle", "fetch_idle_many", "inspect", "epoch", "walk", "members"),
+    *("fetch", "fetch_many", "fetch_parts", "fetch_idle", "fetch_idle_many", "inspect", "epoch", "tag_epochs", "heads"),
+    *("walk", "members", "_doubt_tags"),
     *("follow", "unfollow", "suspect", "guard", "_announce", "_bell"),
 )
 
@@ -291,6 +292,7 @@ class SyncLasting(SyncValkeyEngine):
         self._routing = cast("SyncRouting", lasting)
         self._owners = cast("list[SyncLink]", _Owners(routing.owners, routing, lasting))
         self._turns: dict[Endpoint, SyncTurn] = {}
+        self.doubts = engine.doubts
         for name in _READS:
             setattr(self, name, getattr(engine, name))
 
@@ -301,6 +303,14 @@ class SyncLasting(SyncValkeyEngine):
     @doubt.setter
     def doubt(self, value: int) -> None:
         self._engine.doubt = value
+
+    @property
+    def rings(self) -> int:
+        return self._engine.rings
+
+    @rings.setter
+    def rings(self, value: int) -> None:
+        self._engine.rings = value
 
     @property
     def trouble(self) -> int:
@@ -357,6 +367,14 @@ class SyncLasting(SyncValkeyEngine):
     def raise_epoch(self, name: bytes) -> int:
         with self._noting():  # all are told, whether it has come far enough or not
             return super().raise_epoch(name)
+
+    def raise_tags(self, names: Sequence[bytes]) -> None:
+        with self._noting():
+            super().raise_tags(names)
+
+    def _raise_tags_at_owners(self, names: Sequence[bytes]) -> None:
+        for name in names:
+            self._raise_tag(name)
 
     def _raise_at_owner(self, key: bytes) -> int:
         with self._turn(self._owners[slot_of(key)].endpoint):

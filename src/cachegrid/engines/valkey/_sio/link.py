@@ -7,7 +7,6 @@ import contextlib
 import threading
 import time
 import weakref
-from collections.abc import Callable
 from typing import Final
 
 from libvalkey import ProtocolError, ReplyError
@@ -15,6 +14,7 @@ from libvalkey import ProtocolError, ReplyError
 from cachegrid._core.circuit import Budget, Circuit
 from cachegrid.engines.facts import PathFacts
 from cachegrid.engines.valkey._sio.wire import Overdue, SyncWire
+from cachegrid.engines.valkey.bell import Bell
 from cachegrid.engines.valkey.commands import HEALTH
 from cachegrid.engines.valkey.dialling import dial
 from cachegrid.engines.valkey.facts import read_health
@@ -42,7 +42,7 @@ _GLANCE: Final = 0.05  # seconds after which a connection that came back unseen 
 class SyncLink:
     """A member as seen from here. Threads share it."""
 
-    def __init__(self, endpoint: Endpoint, target: Target, bell: Callable[[], None], *, readonly: bool = False) -> None:
+    def __init__(self, endpoint: Endpoint, target: Target, bell: Bell, *, readonly: bool = False) -> None:
         self.endpoint = endpoint
         self.hello: Hello | None = None
         self.circuit, self.down = Circuit(), Circuit()  # of a member that says nothing, and one that is cut off

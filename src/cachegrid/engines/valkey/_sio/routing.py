@@ -10,6 +10,7 @@ from libvalkey import ReplyError
 
 from cachegrid.engines.valkey._sio.link import SyncLink
 from cachegrid.engines.valkey._sio.turn import SyncTurn
+from cachegrid.engines.valkey.bell import Bell
 from cachegrid.engines.valkey.commands import HEALTH, ROUTES, pack
 from cachegrid.engines.valkey.facts import Health, Node, read_health, read_nodes
 from cachegrid.engines.valkey.slots import SLOTS, Endpoint, Routes, read_routes, single_route, slots_in
@@ -23,7 +24,7 @@ __all__ = ["SyncRouting"]
 class SyncRouting:
     """`owners[slot]` is the link to the slot's owner; the list is changed in place as routes are learned."""
 
-    def __init__(self, target: Target, bell: Callable[[], None], moved: Callable[[], None]) -> None:
+    def __init__(self, target: Target, bell: Bell, moved: Callable[[], None]) -> None:
         self.owners: list[SyncLink] = []
         self._target, self.bell, self._moved = target, bell, moved
         self.routes = Routes({}, {})

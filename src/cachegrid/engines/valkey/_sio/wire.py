@@ -8,9 +8,11 @@ import socket
 import ssl
 import time
 from collections.abc import Callable
+from typing import cast
 
 from libvalkey import Reader
 
+from cachegrid.engines.valkey.bell import Bell
 from cachegrid.engines.valkey.dialling import wait_at_most
 
 __all__ = ["Overdue", "SyncWire"]
@@ -35,7 +37,7 @@ class SyncWire:
 
     __slots__ = ("__weakref__", "_bell", "_chunk", "_limit", "_moment", "_reader", "_recv", "send", "sock")
 
-    def __init__(self, sock: socket.socket, bell: Callable[[], None], limit: float, moment: float) -> None:
+    def __init__(self, sock: socket.socket, bell: Bell, limit: float, moment: float) -> None:
         self.sock = sock
         self.send: Callable[[bytes], object] = sock.sendall
         self._recv: Callable[[int], bytes] = sock.recv
@@ -73,8 +75,8 @@ class SyncWire:
         while True:
             replies += iter(gets, _NOTHING)
             if list in map(type, replies):  # a bell, perhaps; looked for once, not at each reply
-                for _ in filter(_is_bell, replies):
-                    self._bell()
+                for reply in filter(_is_bell, replies):
+                    self._bell(cast("list[object]", reply)[1])
                 replies[:] = [reply for reply in replies if not _is_bell(reply)]
             if len(replies) >= count:
                 return replies
@@ -111,7 +113,7 @@ class SyncWire:
                 _see_time(ends)
                 self._receive()
             elif _is_bell(reply):
-                self._bell()
+                self._bell(cast("list[object]", reply)[1])
             else:
                 return reply
             reply = self._reader.gets()

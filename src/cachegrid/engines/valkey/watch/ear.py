@@ -44,8 +44,8 @@ class Hearer(Protocol):
     def lost(self, ear: Ear) -> None:
         """Every entry of this owner changed, or may change from now on without a word."""
 
-    def rung(self) -> None:
-        """The bell was rung."""
+    def rung(self, keys: list[bytes]) -> None:
+        """Bells were rung."""
 
     def refused(self, endpoint: Endpoint, error: CacheError) -> None:
         """An owner will not tell what changes, and trying again may not help."""
@@ -170,10 +170,11 @@ class Ear:
         if not isinstance(addresses, list):
             self.hearer.lost(self)
             return
+        bells = [address for address in addresses if address.startswith(_BELLS)]
+        if bells:
+            self.hearer.rung(bells)
         for address in addresses:
-            if address.startswith(_BELLS):
-                self.hearer.rung()
-            else:
+            if not address.startswith(_BELLS):
                 self.hearer.changed(address)
 
 

@@ -40,7 +40,7 @@ class Watch:
     def __init__(
         self,
         target: Target,
-        bell: Callable[[], None],
+        bell: Callable[..., None],
         doubt: Callable[[Endpoint], None],
         routes: Callable[[], Routes],
     ) -> None:
@@ -123,10 +123,10 @@ class Watch:
         by_slot = self._by_slot
         self._tell_all(lambda address: by_slot[slot_of(address)] is ear)
 
-    def rung(self) -> None:
-        """The bell was rung."""
+    def rung(self, keys: list[bytes]) -> None:
+        """Bells were rung."""
         if bell := self._bell():
-            bell()
+            bell(keys)
 
     def refused(self, endpoint: Endpoint, error: CacheError) -> None:
         """An owner will not tell what changes."""

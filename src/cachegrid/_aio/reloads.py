@@ -1,0 +1,56 @@
+"""Loading anew in the background, for values that are past their end, or near it: one at a time for each entry."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from cachegrid.errors import LoadTimeout
+from cachegrid.waits._aio import AsyncTasks
+
+__all__ = ["AsyncReloads"]
+
+_AFTER_FAILURE: Final = 1.0  # seconds until a load that failed is tried again
+
+
+class AsyncReloads:
+    """What this process loads anew."""
+
+    def __init__(self) -> None:
+        self._tasks = AsyncTasks()
+        self._under_way: set[bytes] = set()  # addresses
+
+    def begin(self, address: bytes, load: Callable[[], Awaitable[object]]) -> None:
+        """Load in the background, unless that is under way, or failed a moment ago."""
+        if address not in self._under_way:
+            self._under_way.add(address)
+            if self._tasks.spawn(self._load, address, load) is None:  # closed
+                self._under_way.discard(address)
+
+    async def settle(self) -> None:
+        """Wait until all loads have ended."""
+        await self._tasks.settle()
+
+    async def aclose(self) -> None:
+        """End all loads, or wait for them where they cannot be ended."""
+        await self._tasks.aclose()
+
+    def forget(self) -> None:
+        """In a forked child: the loads are the parent's."""
+        self._tasks.forget()
+        self._under_way = set()
+
+    async def _load(self, address: bytes, load: Callable[[], Awaitable[object]]) -> None:
+        try:
+            await load()
+        except LoadTimeout:
+            pass  # another process is at it
+        except Exception as error:  # noqa: BLE001 - the loader's own, and nobody waits for it
+            await self._failed(error)
+        finally:
+            self._under_way.discard(address)
+
+    async def _failed(self, error: Exception) -> None:
+        logging.getLogger("cachegrid").warning("a load in the background failed: %s: %s", type(error).__name__, error)
+        await self._tasks.pause(_AFTER_FAILURE)
