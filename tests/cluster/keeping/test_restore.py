@@ -212,3 +212,25 @@ def test_what_was_signed_with_another_secret_is_told(grid: Any, target: Target, 
     for secret, unsigned in ((b"o" * 32, 1), (None, 1), (SECRET.encode(), 0)):
         assert unsigned == brought(target, tmp_path / "b", mode=Mode.REPLACE, secret=secret).unsigned
     assert {1} == grid.cache("signed", codec="pickle")["a"]
+
+
+@pytest.mark.parametrize("mode", [Mode.EMPTY, Mode.MERGE])
+def test_tags_come_back_with_their_entries(grid: Any, target: Target, tmp_path: Path, mode: Mode) -> None:
+    """What was dead is not kept; what has come back dies with its tags, as those who write anew see them."""
+    with LoopbackGrid() as source, cachegrid.connect(source.url) as before:
+        pages = before.cache("pages")
+        pages.set("dead", 0, tags=["raised", "other"])
+        pages.invalidate("raised")
+        pages.set_many({number: [number] for number in range(2_000)}, tags=["all", "raised"])
+        pages.set("ends", 1, tags=["short"], ttl=600)
+        kept(parse(source.url, timeout=5.0), tmp_path / "b")
+    assert 2_001 == brought(target, tmp_path / "b", mode=mode).restored
+    after = grid.cache("pages")
+    assert {number: [number] for number in range(2_000)} == after.get_many(range(2_000))
+    assert 1 == after["ends"]
+    assert "dead" not in after
+    after.set("new", 2, tags=["all"])
+    assert 2 == after["new"]
+    assert [0] == after[0], "a tag that is written anew is the one that came back"
+    after.invalidate("all")
+    assert {"ends": 1} == after.get_many([*range(2_000), "new", "ends"])

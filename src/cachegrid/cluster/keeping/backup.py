@@ -6,14 +6,17 @@ import os
 import shutil
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, cast
 
-from cachegrid._core.address import prefix_of
+from cachegrid._core.address import parent_of, prefix_of
+from cachegrid._core.tags import pack_stamps
+from cachegrid._sio.ability import SyncAbleEngine
+from cachegrid._sio.tagbook import SyncTagBook
 from cachegrid.cluster.interrupts import held_back
 from cachegrid.cluster.keeping.engine import KeepingEngine, Page, Seen, opened
 from cachegrid.cluster.keeping.files import (
@@ -25,7 +28,7 @@ from cachegrid.cluster.keeping.files import (
     is_left_over,
     write_manifest,
 )
-from cachegrid.cluster.keeping.places import Home, Homes
+from cachegrid.cluster.keeping.places import Home, Homes, stamps_in
 from cachegrid.engines.valkey.target import Target
 from cachegrid.errors import ConfigError, GridError
 
@@ -117,6 +120,7 @@ class _Taking:
         self._writer = Writer(draft)
         self._epochs: dict[str, int | None] = {}  # as they were when their cache was first met
         self._homes = Homes()
+        self._tags, self._able = SyncTagBook(), cast("SyncAbleEngine", engine)
         self._met: set[Home] = set()
         self._alive: set[Home] = set()  # those that may be, of the ones that were met
         self._orphans: set[Home] = set()  # those without an epoch
@@ -170,6 +174,7 @@ class _Taking:
         """Write a page of entries; large ones are read only now."""
         begun, (entries, large, strange) = read
         self._left_out[STRANGE] += strange
+        self._learn_tags(entries)
         for seen in entries:
             self._add(seen, begun)
         begun = _now()
@@ -177,7 +182,23 @@ class _Taking:
             self._add(seen, begun)
         self._progress("entries", self._done, max(self._plan.entries, self._done))
 
+    def _learn_tags(self, entries: Iterable[Seen]) -> None:
+        """Ask at once for the tags of entries."""
+        by_cache: dict[bytes, set[bytes]] = {}
+        for seen in entries:
+            if stamps := stamps_in(seen.frame):
+                by_cache.setdefault(parent_of(seen.address), set()).add(pack_stamps(stamps))
+        for parent, raws in by_cache.items():
+            self._tags.learn(self._able, parent, raws)
+
+    def _is_dead(self, seen: Seen) -> bool:
+        """Whether one of an entry's tags was raised since it was written."""
+        stamps = stamps_in(seen.frame)
+        return bool(stamps) and self._tags.confirmed(self._able, parent_of(seen.address), pack_stamps(stamps)) is None
+
     def _add(self, seen: Seen, now: int) -> None:
+        if self._is_dead(seen):
+            return
         end = 0 if seen.left is None else now + seen.left
         self._writer.add(Record(seen.address, seen.frame, end))
         counts = self._counts[prefix_of(seen.address)]

@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 from cachegrid.cluster.keeping.places import Moved
 from cachegrid.engines.valkey._sio.engine import SyncValkeyEngine
 from cachegrid.engines.valkey._sio.pages import Batch
+from cachegrid.engines.valkey._sio.tags import tag_key
 from cachegrid.engines.valkey.commands import EPOCH_PREFIX, end_of, fetch, left_of, pack, script
 from cachegrid.engines.valkey.facts import read_info
 from cachegrid.engines.valkey.replies import epoch_in, int_in
@@ -43,6 +44,19 @@ local is_one = type(epoch) == 'string' and #epoch <= 15 and string.find(epoch, '
 if is_one and tonumber(epoch) >= tonumber(ARGV[1]) then return epoch end
 redis.call('SET', KEYS[1], ARGV[1])
 return ARGV[1]
+""")
+
+
+# The same for a tag. ARGV: besides, for how many ms it has to last.
+LIFT_TAG: Final = script("""#!lua flags=allow-oom
+local epoch = redis.pcall('GET', KEYS[1])
+local is_one = type(epoch) == 'string' and #epoch <= 15 and string.find(epoch, '^%d+$')
+if not is_one or tonumber(epoch) < tonumber(ARGV[1]) then
+  redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+elseif redis.call('PTTL', KEYS[1]) < tonumber(ARGV[2]) then
+  redis.call('PEXPIRE', KEYS[1], ARGV[2])
+end
+return 1
 """)
 
 
@@ -101,6 +115,12 @@ class KeepingEngine(SyncValkeyEngine):
         now = int_in(self._run(LIFT, Effect.REPEATABLE, (key,), b"%d" % epoch))
         self._announce(name.encode(), now)
         return now
+
+    def lift_tags(self, tags: Mapping[bytes, tuple[int, int | None]]) -> None:
+        """Let tags, by their whole names, have these epochs for so many ms at least, or later ones that they have."""
+        keys = {tag_key(name): (b"%d" % epoch, end_of(last)) for name, (epoch, last) in tags.items()}
+        requests = [LIFT_TAG.call((key,), *words) for key, words in keys.items()]
+        self._call_many(Batch([*keys], requests, Effect.REPEATABLE, lambda key: LIFT_TAG.send((key,), *keys[key])))
 
     def put(self, entries: Sequence[Moved], *, only_new: bool) -> int:
         """Store entries, with `only_new` only where nothing is; how many were stored."""

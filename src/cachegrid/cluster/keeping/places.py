@@ -8,11 +8,12 @@ from typing import Final, NamedTuple
 
 from cachegrid._core import frame as frames
 from cachegrid._core.address import Space, prefix_of
+from cachegrid._core.tags import Stamp, unpack_stamps
 from cachegrid.cluster.keeping.files import Record
 from cachegrid.codecs.signature import MAC_SIZE, Signer
 from cachegrid.errors import FrameError
 
-__all__ = ["Home", "Homes", "Moved", "Mover", "home_of", "is_signed", "later"]
+__all__ = ["Home", "Homes", "Moved", "Mover", "home_of", "is_signed", "later", "stamps_in"]
 
 _HOME: Final = re.compile(
     rb"(?P<space>[A-Za-z0-9_][A-Za-z0-9_.-]*):(?P<cache>[A-Za-z0-9_][A-Za-z0-9_.-]*):(?P<epoch>[0-9a-z]{1,11}):"
@@ -94,11 +95,12 @@ class Homes:
 
 
 class Moved(NamedTuple):
-    """An entry as it is to be stored: where, what, and for how many ms; None is without end."""
+    """An entry as it is to be stored: where, what, and for how many ms; None is without end. And its tags' epochs."""
 
     address: bytes
     frame: bytes
     ttl: int | None
+    tags: tuple[tuple[bytes, int], ...] = ()  # whole names, and epochs
 
 
 class Mover:
@@ -136,7 +138,8 @@ class Mover:
             self.unsigned += 1
             return None
         self.taken[place[1]] = self.taken.get(place[1], 0) + 1
-        return Moved(address, frame, ttl)
+        stamps = [(f"{place[1]}:".encode() + tag, epoch) for tag, epoch in stamps_in(frame)]
+        return Moved(address, frame, ttl, tuple(stamps))
 
     def _place(self, prefix: bytes, address: bytes) -> tuple[bytes, str] | None:
         """The new prefix, and the name of the cache; None if it was cleared, or is not asked for."""
@@ -172,6 +175,16 @@ class Mover:
 def is_signed(raw: bytes) -> bool:
     """Whether a stored entry is a frame with a signature."""
     return len(raw) >= frames.HEADER_SIZE and raw[0] == frames.MAGIC and bool(raw[_FLAGS] & frames.SIGNED)
+
+
+def stamps_in(raw: bytes) -> list[Stamp]:
+    """The tags of a stored entry, with their epochs."""
+    if len(raw) < frames.HEADER_SIZE or raw[0] != frames.MAGIC or not raw[_FLAGS] & frames.EPOCHS:
+        return []
+    try:
+        return unpack_stamps(frames.unpack(raw).epochs)
+    except FrameError:
+        return []
 
 
 def later(raw: bytes, by: int) -> bytes:

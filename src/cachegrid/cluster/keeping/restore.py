@@ -182,6 +182,7 @@ class _Bringing:
     def _put(self, move: Mover, *, only_new: bool) -> int:
         stored = 0
         for page in self._pages(move):
+            self._engine.lift_tags(_tags_of(page))  # first: what has a tag that nobody knows is dead
             stored += self._engine.put(page, only_new=only_new)
             self._renew()
         return stored
@@ -296,6 +297,17 @@ def _common(names: Iterable[str]) -> bytes:
     """What the addresses of all these caches begin with."""
     first, *others = names or [""]
     return b"" if others or not first else f"{first}:".encode()
+
+
+def _tags_of(page: Iterable[Moved]) -> dict[bytes, tuple[int, int | None]]:
+    """The latest epoch of each tag, and for how many ms the last entry lives that has it; None is without end."""
+    found: dict[bytes, tuple[int, int | None]] = {}
+    for entry in page:
+        for name, epoch in entry.tags:
+            latest, last = found.get(name, (0, 0))
+            ends = None if last is None or entry.ttl is None else max(last, entry.ttl)
+            found[name] = max(latest, epoch), ends
+    return found
 
 
 def _room(engine: KeepingEngine) -> int | None:

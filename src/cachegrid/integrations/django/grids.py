@@ -98,7 +98,9 @@ class Place:
 def place_of(location: object, options: Mapping[str, Any]) -> Place:
     """The place that LOCATION and OPTIONS name; the same for the same ones. Raises InvalidCacheBackendError."""
     if not isinstance(location, str):
-        raise InvalidCacheBackendError(f"LOCATION is {location!r}; it must be one URL, such as 'valkey://a:6379,b:6379'")
+        raise InvalidCacheBackendError(
+            f"LOCATION is {location!r}; it must be one URL, such as 'valkey://a:6379,b:6379'"
+        )
     if "ttl" in options:
         raise InvalidCacheBackendError("OPTIONS has 'ttl'; with Django it is said as TIMEOUT, beside OPTIONS")
     policy = {"codec": "pickle", **options}
@@ -108,7 +110,9 @@ def place_of(location: object, options: Mapping[str, Any]) -> Place:
         said.setdefault("secret", salted_hmac(_SALT, "secret", algorithm="sha256").hexdigest())
     with _lock:
         grids = _grids.setdefault(repr(sorted(said.items())), Grids(said))
-        return _places.setdefault(repr((sorted(said.items()), name, sorted(policy.items()))), Place(grids, name, policy))
+        return _places.setdefault(
+            repr((sorted(said.items()), name, sorted(policy.items()))), Place(grids, name, policy)
+        )
 
 
 def close() -> None:

@@ -17,7 +17,7 @@ from cachegrid.engines.valkey.replies import bytes_in, epoch_in, int_in, unexpec
 from cachegrid.engines.valkey.slots import slot_of
 from cachegrid.engines.valkey.trouble import Effect, LinkError
 
-__all__ = ["SyncTagEpochs"]
+__all__ = ["SyncTagEpochs", "tag_key"]
 
 _SPARE_MS: Final = 3_600_000  # what an epoch is given besides, so that it is not given more at every write
 
@@ -27,7 +27,7 @@ class SyncTagEpochs(SyncPages, SyncBells):
 
     def tag_epochs(self, names: Sequence[bytes]) -> list[int]:
         trouble = self.trouble
-        found = [epoch_in(raw) or 0 for raw in self.fetch_many([_tag_key(name) for name in names])]
+        found = [epoch_in(raw) or 0 for raw in self.fetch_many([tag_key(name) for name in names])]
         if self.trouble != trouble:
             # A replica may have told it, which need not know of the last raise yet: asked again with the next request.
             self._doubt_tags(map(bucket_of, names))
@@ -36,7 +36,7 @@ class SyncTagEpochs(SyncPages, SyncBells):
     def make_tag_epochs(self, names: Sequence[bytes], last: int | None) -> list[tuple[int, int | None]]:
         lasts = b"%d" % (FAR // 2 if last is None else last)
         span = b"%d" % (FAR if last is None else 2 * last + _SPARE_MS)
-        keys = [_tag_key(name) for name in names]
+        keys = [tag_key(name) for name in names]
         requests = [MAKE_TAG.call((key,), lasts, span) for key in keys]
         source = lambda key: MAKE_TAG.send((key,), lasts, span)  # noqa: E731 - one line of a call
         replies = self._call_many(Batch(keys, requests, Effect.REPEATABLE, source=source))
@@ -68,12 +68,12 @@ class SyncTagEpochs(SyncPages, SyncBells):
         """Raise them, and give them time to be on a replica too, so that a failover does not undo it."""
         by_owner: dict[SyncLink, list[bytes]] = {}
         for name in names:
-            by_owner.setdefault(self._owners[slot_of(_tag_key(name))], []).append(name)
+            by_owner.setdefault(self._owners[slot_of(tag_key(name))], []).append(name)
         wait = pack(b"WAIT", b"1", b"%d" % EPOCH_COPIES_MS)
         work: list[tuple[SyncLink, bytes, int]] = []
         for link, mine in by_owner.items():
             requests = [_raise(name) for name in mine]
-            if self._routing.replicas_of(slot_of(_tag_key(mine[0]))):
+            if self._routing.replicas_of(slot_of(tag_key(mine[0]))):
                 # WAIT speaks of what its own connection wrote, and holds that up: it has a connection to itself.
                 link, requests = self._routing.side_link(link.endpoint), [*requests, wait]  # noqa: PLW2901 - as said
             work.append((link, b"".join(requests), len(requests)))
@@ -96,10 +96,11 @@ def _raise(name: bytes) -> bytes:
 
 
 def _raised_keys(name: bytes) -> tuple[bytes, bytes]:
-    return _tag_key(name), bell_key(name, [bucket_of(name)])
+    return tag_key(name), bell_key(name, [bucket_of(name)])
 
 
-def _tag_key(name: bytes) -> bytes:
+def tag_key(name: bytes) -> bytes:
+    """The key of a tag's epoch; `name` is the whole one."""
     return commands.TAG_PREFIX + b"{" + name + b"}"
 
 
