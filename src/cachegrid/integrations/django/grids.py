@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakKeyDictionary
 
 from django.core.cache import InvalidCacheBackendError
 from django.utils.crypto import salted_hmac
@@ -85,20 +85,33 @@ class Place:
 
     def __init__(self, grids: Grids, name: str, policy: Mapping[str, Any]) -> None:
         self._grids, self._name, self._policy = grids, name, policy
+        # To name the policy takes longer than to read a near copy: it is done once for each grid.
+        self._shared: WeakKeyDictionary[SyncGrid, SyncCache] = WeakKeyDictionary()
+        self._here: WeakKeyDictionary[AsyncGrid, AsyncCache] = WeakKeyDictionary()
 
     def shared(self) -> SyncCache:
         """The cache for sync code. Raises what `connect` does, and ConfigError for a policy that cannot be."""
-        return self._grids.shared().cache(self._name, **self._policy)
+        grid = self._grids.shared()
+        cache = self._shared.get(grid)
+        if cache is None:
+            cache = self._shared[grid] = grid.cache(self._name, **self._policy)
+        return cache
 
     def here(self) -> AsyncCache:
-        """The cache for the event loop that runs; raises ConfigError."""
-        return self._grids.here().cache(self._name, **self._policy)
+        """The cache for the event loop that runs; raises ConfigError for a policy that cannot be."""
+        grid = self._grids.here()
+        cache = self._here.get(grid)
+        if cache is None:
+            cache = self._here[grid] = grid.cache(self._name, **self._policy)
+        return cache
 
 
 def place_of(location: object, options: Mapping[str, Any]) -> Place:
     """The place that LOCATION and OPTIONS name; the same for the same ones. Raises InvalidCacheBackendError."""
     if not isinstance(location, str):
-        raise InvalidCacheBackendError(f"LOCATION is {location!r}; it must be one URL, such as 'valkey://a:6379,b:6379'")
+        raise InvalidCacheBackendError(
+            f"LOCATION is {location!r}; it must be one URL, such as 'valkey://a:6379,b:6379'"
+        )
     if "ttl" in options:
         raise InvalidCacheBackendError("OPTIONS has 'ttl'; with Django it is said as TIMEOUT, beside OPTIONS")
     policy = {"codec": "pickle", **options}
@@ -108,7 +121,9 @@ def place_of(location: object, options: Mapping[str, Any]) -> Place:
         said.setdefault("secret", salted_hmac(_SALT, "secret", algorithm="sha256").hexdigest())
     with _lock:
         grids = _grids.setdefault(repr(sorted(said.items())), Grids(said))
-        return _places.setdefault(repr((sorted(said.items()), name, sorted(policy.items()))), Place(grids, name, policy))
+        return _places.setdefault(
+            repr((sorted(said.items()), name, sorted(policy.items()))), Place(grids, name, policy)
+        )
 
 
 def close() -> None:
