@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakKeyDictionary
 
 from django.core.cache import InvalidCacheBackendError
 from django.utils.crypto import salted_hmac
@@ -85,14 +85,25 @@ class Place:
 
     def __init__(self, grids: Grids, name: str, policy: Mapping[str, Any]) -> None:
         self._grids, self._name, self._policy = grids, name, policy
+        # To name the policy takes longer than to read a near copy: it is done once for each grid.
+        self._shared: WeakKeyDictionary[SyncGrid, SyncCache] = WeakKeyDictionary()
+        self._here: WeakKeyDictionary[AsyncGrid, AsyncCache] = WeakKeyDictionary()
 
     def shared(self) -> SyncCache:
         """The cache for sync code. Raises what `connect` does, and ConfigError for a policy that cannot be."""
-        return self._grids.shared().cache(self._name, **self._policy)
+        grid = self._grids.shared()
+        cache = self._shared.get(grid)
+        if cache is None:
+            cache = self._shared[grid] = grid.cache(self._name, **self._policy)
+        return cache
 
     def here(self) -> AsyncCache:
-        """The cache for the event loop that runs; raises ConfigError."""
-        return self._grids.here().cache(self._name, **self._policy)
+        """The cache for the event loop that runs; raises ConfigError for a policy that cannot be."""
+        grid = self._grids.here()
+        cache = self._here.get(grid)
+        if cache is None:
+            cache = self._here[grid] = grid.cache(self._name, **self._policy)
+        return cache
 
 
 def place_of(location: object, options: Mapping[str, Any]) -> Place:

@@ -1,0 +1,16 @@
+"""Django on a grid: a back end for CACHES, and results of the ORM that are dropped when their tables are written."""
+
+from __future__ import annotations
+
+try:
+    import django.core.cache  # noqa: F401 - only whether it is there
+except ModuleNotFoundError as missing:
+    raise ModuleNotFoundError(
+        "cachegrid.integrations.django needs Django: pip install 'cachegrid[django]'"
+    ) from missing
+
+from cachegrid.integrations.django.backend import CacheGridCache
+from cachegrid.integrations.django.grids import aclose, close
+from cachegrid.integrations.django.ground import NotStored
+
+__all__ = ["CacheGridCache", "NotStored", "aclose", "close"]
