@@ -39,6 +39,7 @@ class HalfMoved:
 def move(grid: Contacts, step: Move) -> None:
     """Move slots one after the other; it can be interrupted between two. Raises EngineError or GridError."""
     with _Hands(grid) as hands:
+        hands.meet(step)
         there = hands.claimed(step.target)  # by a run that was cut short before all knew
         here = hands.claimed(step.source)  # what neither owns is given to the target in the end: see `agree`
         for slot in (slot for span in step.slots for slot in span):
@@ -108,6 +109,19 @@ class _Hands:
     ) -> None:
         self._stack.close()
 
+    def meet(self, step: Move) -> None:
+        """
+        Wait until the new owner knows how new the old one's epoch is, at most as long as for agreement.
+
+        It takes an epoch that is greater than all it knows: one that were less than the old owner's would lose it the
+        slots again, at the next word of that one.
+        """
+        give_up = time.monotonic() + AGREE
+        while self._epoch(step.target, step.source) < self._epoch(step.source, step.source):
+            if time.monotonic() > give_up:
+                return  # `agree` puts right what comes of it
+            time.sleep(PAUSE)
+
     def over(self, slot: int, source: str, target: str) -> None:
         """Bring a slot with all its entries from its owner to another member."""
         try:
@@ -160,6 +174,11 @@ class _Hands:
         row = next(row for row in self._admin(member).text("CLUSTER", "NODES").splitlines() if "myself" in row)
         spans = [word.partition("-") for word in row.split()[8:] if not word.startswith("[")]
         return {slot for first, _, last in spans for slot in range(int(first), int(last or first) + 1)}
+
+    def _epoch(self, asked: str, member: str) -> int:
+        """The epoch of a member, as another one knows it; 0 if it knows none."""
+        rows = self._admin(asked).text("CLUSTER", "NODES").splitlines()
+        return next((int(row.split()[6]) for row in rows if row.startswith(member)), 0)
 
     def _carry(self, slot: int, source: str, target: str) -> None:
         """Bring the entries of a slot over, in batches."""
