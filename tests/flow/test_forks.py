@@ -321,6 +321,35 @@ def test_a_child_begins_without_copies_and_hears_for_itself(grid: SyncGrid) -> N
     assert not [thread for thread in threading.enumerate() if "cachegrid ear" in thread.name]
 
 
+@pytest.mark.parametrize("kind", ["valkey"], indirect=True)
+def test_tags_that_one_of_both_invalidates_are_told_to_both(grid: SyncGrid) -> None:
+    """
+    The child begins with no copies, and asks for itself which tags were raised.
+    """
+    cache = grid.cache("tagged", near=True)
+    cache.set("child's", "value", tags="a")
+    cache.set("parent's", "value", tags="b")
+
+    def is_near() -> bool:
+        hits = cache.stats().near_hits
+        cache.get_many(["child's", "parent's"])
+        return cache.stats().near_hits == hits + 2
+
+    until(is_near)
+
+    def work() -> list[Any]:
+        hits = cache.stats().near_hits
+        seen = [cache.get("child's"), cache.stats().near_hits - hits]
+        until(is_near)
+        cache.invalidate("a")
+        return [*seen, cache.get("child's"), cache.get("parent's")]
+
+    assert ["value", 0, None, "value"] == in_child(work)
+    until(lambda: cache.get("child's") is None)
+    cache.invalidate("b")
+    assert [None, None] == in_child(lambda: [cache.get("child's"), cache.get("parent's")])
+
+
 def test_a_child_sees_its_own_writes_past_the_copies_of_its_parent(grid: SyncGrid, kind: str) -> None:
     """
     Of entries and of results, on every engine; and the parent goes on with its copies.

@@ -21,9 +21,11 @@ from typing import Any, Final
 import cachegrid._aio.cell
 import cachegrid._aio.loads
 import cachegrid._aio.near
+import cachegrid._aio.tagbook
 import cachegrid._sio.cell
 import cachegrid._sio.loads
 import cachegrid._sio.near
+import cachegrid._sio.tagbook
 import cachegrid.engines.valkey._aio.asking
 import cachegrid.engines.valkey._sio.asking
 import cachegrid.engines.valkey.watch.ear
@@ -43,6 +45,8 @@ ENGINES: Final[tuple[Any, ...]] = (
     cachegrid.engines.valkey._aio.asking.AsyncAsking,
     cachegrid.engines.valkey._sio.asking.SyncAsking,
 )
+LOADS: Final[tuple[Any, ...]] = (cachegrid._aio.loads.AsyncLoads, cachegrid._sio.loads.SyncLoads)
+BOOKS: Final[tuple[Any, ...]] = (cachegrid._aio.tagbook.AsyncTagBook, cachegrid._sio.tagbook.SyncTagBook)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,6 +177,30 @@ def _return_after(seconds: float) -> None:
     ear._SHORTEST_PAUSE = ear._LONGEST_PAUSE = seconds
 
 
+def _slow_reloads() -> None:
+    """Let it take a while to load anew what is served meanwhile."""
+    for loads, waits in zip(LOADS, (cachegrid.waits._aio, cachegrid.waits._sio), strict=True):
+        _reload_slowly(loads, waits.sleep, is_async=loads is LOADS[0])
+
+
+def _reload_slowly(loads: Any, sleep: Any, *, is_async: bool) -> None:
+    ask = loads._ask_origin
+
+    async def ask_async(self: Any, load: Any) -> Any:
+        frame = await ask(self, load)
+        if load.reloads is not None:
+            await sleep(0.1)
+        return frame
+
+    def ask_sync(self: Any, load: Any) -> Any:
+        frame = ask(self, load)
+        if load.reloads is not None:
+            sleep(0.1)
+        return frame
+
+    loads._ask_origin = ask_async if is_async else ask_sync
+
+
 def _patient_ears() -> None:
     """Let whoever listens wait for longer than whoever asks."""
     start = Ear.__init__
@@ -299,8 +327,8 @@ def _no_seeing() -> None:
 
 
 def _no_landings() -> None:
-    for loads, is_async in ((cachegrid._aio.loads.AsyncLoads, True), (cachegrid._sio.loads.SyncLoads, False)):
-        _store_anyhow(loads, is_async=is_async)
+    for loads in LOADS:
+        _store_anyhow(loads, is_async=loads is LOADS[0])
 
 
 def _store_anyhow(loads: Any, *, is_async: bool) -> None:
@@ -313,6 +341,83 @@ def _store_anyhow(loads: Any, *, is_async: bool) -> None:
         return Landed(is_for_all=True, is_released=False)
 
     loads._store_loaded = store_async if is_async else store_sync
+
+
+def _no_marks() -> None:
+    for near in (cachegrid._aio.near, cachegrid._sio.near):
+        _let(near, "holds", lambda *_: True)
+
+
+def _no_doubts() -> None:
+    for book in BOOKS:
+        book._trusted = _known_by
+
+
+def _known_by(book: Any, engine: Any, names: list[bytes]) -> dict[bytes, Any]:
+    """What a book remembers of tags, as if no epoch had been raised since."""
+    found = {name: book._known[name] for name in names if name in book._known}
+    return {
+        name: known._replace(mark=known.mark._replace(doubt=engine.doubts[known.mark.bucket]))
+        for name, known in found.items()
+    }
+
+
+def _no_tag_bells() -> None:
+    for engine in ENGINES:
+        engine._doubt_tags = lambda *_: None
+
+
+def _late_stamps() -> None:
+    for loads in LOADS:
+        _stamp_late(loads, is_async=loads is LOADS[0])
+
+
+def _stamp_late(loads: Any, *, is_async: bool) -> None:
+    ask = loads._ask_origin
+
+    async def ask_async(self: Any, load: Any) -> bytes:
+        await ask(self, load)
+        load.stamped = await self._stamped(load.terms.tags, load.ends.last)
+        return self._freeze(load.address, load.key, load.value, load.ends, load.stamped.stamps)  # type: ignore[no-any-return]
+
+    def ask_sync(self: Any, load: Any) -> bytes:
+        ask(self, load)
+        load.stamped = self._stamped(load.terms.tags, load.ends.last)
+        return self._freeze(load.address, load.key, load.value, load.ends, load.stamped.stamps)  # type: ignore[no-any-return]
+
+    loads._ask_origin = ask_async if is_async else ask_sync
+
+
+def _share_all() -> None:
+    for loads in (cachegrid._aio.loads, cachegrid._sio.loads):
+        _let(loads, "holds", lambda *_: True)
+
+
+def _no_versions() -> None:
+    for loads in LOADS:
+        _replace_anyhow(loads, is_async=loads is LOADS[0])
+
+
+def _replace_anyhow(loads: Any, *, is_async: bool) -> None:
+    keep = loads._keep
+
+    async def keep_async(self: Any, load: Any, frame: bytes) -> bool:
+        if load.reloads is None:
+            return await keep(self, load, frame)  # type: ignore[no-any-return]
+        await self._writer.store(load.address, frame, load.ends.engine)
+        return True
+
+    def keep_sync(self: Any, load: Any, frame: bytes) -> bool:
+        if load.reloads is None:
+            return keep(self, load, frame)  # type: ignore[no-any-return]
+        self._writer.store(load.address, frame, load.ends.engine)
+        return True
+
+    loads._keep = keep_async if is_async else keep_sync
+
+
+def _let(module: Any, name: str, be: object) -> None:
+    setattr(module, name, be)
 
 
 RULES: Final = {
@@ -386,6 +491,40 @@ RULES: Final = {
         says="what was loaded is not stored where something was set or deleted meanwhile",
         disable=_no_landings,
         kinds=("loaded", "cached"),
+        load={"tags": 6, "rate": 30},
+    ),
+    "marks": Rule(
+        says="a copy with tags is not handed out when one of them may have been raised",
+        disable=_no_marks,
+        kinds=("tagged",),
+    ),
+    "doubts": Rule(
+        says="the epoch of a tag is asked for again when it may have been raised",
+        disable=_no_doubts,
+        kinds=("tagged",),
+    ),
+    "tag bells": Rule(
+        says="a raised tag is heard by who only reads copies",
+        disable=_no_tag_bells,
+        kinds=("tagged",),
+    ),
+    "stamps": Rule(
+        says="what is loaded has its tags as they were before it was loaded",
+        disable=_late_stamps,
+        kinds=("tagged",),
+        load={"tags": 6, "rate": 30},
+    ),
+    "flights": Rule(
+        says="who asks after a tag was raised is not given what was being loaded then",
+        disable=_share_all,
+        kinds=("tagged",),
+        load={"tags": 1, "rate": 60, "lanes": 8},
+    ),
+    "reloads": Rule(
+        says="what was loaded behind the backs of all takes the place of what it was loaded for, and of nothing else",
+        disable=_no_versions,
+        widen=(_slow_reloads,),
+        kinds=("graced",),
         load={"tags": 6, "rate": 30},
     ),
 }

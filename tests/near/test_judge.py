@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import pytest
 
 from tests.near.history import NOTHING, Clear, Event, Fault, History, Load, Read, Recorder, Write
 from tests.near.judge import judge
 
+E = TypeVar("E", Write, Load, Read)
 BOUND = 1.0
 KEYS = frozenset({"k"})
 
@@ -32,6 +35,14 @@ KILLED = Fault("kill", 10, 12, KEYS, ((9.9, 10.05),))
 FIRST = write(1, 0)
 DROP = write(2, 5, drops=True)
 COUNTS = (write(1, 0, process="v"), write(2, 1))
+RAISED = Clear("w", 5, 5.1, tag="tag2")
+RAISED_AWAY = Fault("kill", 10, 12, frozenset(), ((9.9, 10.05),))
+
+
+def of_tag(event: E) -> E:
+    """The same, of a key that has the tag."""
+    return event._replace(key="{7}w.tagged")
+
 
 GOOD: dict[str, list[Event]] = {
     "nothing happened": [],
@@ -77,6 +88,24 @@ GOOD: dict[str, list[Event]] = {
     ],
     "a value that was written anew lives on": [write(1, 0, ttl=3), write(2, 2, ttl=3), read(2, 5.05)],
     "a write that an owner may have applied again lives on": [write(1, 9, ttl=1), KILLED, read(1, 10.5)],
+    "nothing after a tag was invalidated": [of_tag(FIRST), RAISED, of_tag(read(NOTHING, 9))],
+    "a value of another tag": [of_tag(FIRST), RAISED._replace(tag="tag3"), of_tag(read(1, 9))],
+    "a value that has no tag": [FIRST, RAISED, read(1, 9)],
+    "a dead value within the bound": [of_tag(FIRST), RAISED, of_tag(read(1, 6.05))],
+    "a raise that may have been lost": [
+        of_tag(FIRST),
+        RAISED._replace(began=9.9, ended=9.95),
+        RAISED_AWAY,
+        of_tag(read(1, 20)),
+    ],
+    "what came after a raise that was lost dies when it is raised again": [
+        of_tag(FIRST),
+        RAISED._replace(began=9.9, ended=9.95),
+        of_tag(write(2, 9.97)),
+        RAISED_AWAY,
+        of_tag(read(NOTHING, 20)),
+    ],
+    "a value within its grace": [load(-1, 0, ttl=3)._replace(grace=2), read(-1, 5.29)._replace(graced=True)],
     "what was loaded before all writes": [load(-1, 0), read(-1, 0.3), FIRST, read(1, 2)],
     "what was loaded after a drop": [FIRST, DROP, load(-1, 6), read(-1, 9)],
     "what was loaded after its time": [write(1, 0, ttl=3), load(-1, 4), read(-1, 9)],
@@ -145,6 +174,24 @@ def test_a_good_history_is_found_good(name: str) -> None:
 
 OWN = write(2, 5, process="r")
 BAD: dict[str, tuple[str, list[Event]]] = {
+    "a value whose tag was invalidated, after the bound": ("cleared", [of_tag(FIRST), RAISED, of_tag(read(1, 6.11))]),
+    "a value whose tag this process invalidated": (
+        "cleared",
+        [of_tag(FIRST), RAISED._replace(process="r"), of_tag(read(1, 5.11))],
+    ),
+    "what was loaded while its tag was invalidated": (
+        "cleared",
+        [of_tag(load(-1, 4.95)), RAISED, of_tag(read(-1, 6.2))],
+    ),
+    "nothing, though another tag was invalidated": (
+        "missing",
+        [of_tag(FIRST), RAISED._replace(tag="tag3"), of_tag(read(NOTHING, 9))],
+    ),
+    "a value after its grace": (
+        "late",
+        [load(-1, 0, ttl=3)._replace(grace=2), read(-1, 5.31)._replace(graced=True)],
+    ),
+    "a value past its end, to who loads nothing": ("late", [load(-1, 0, ttl=3)._replace(grace=2), read(-1, 3.31)]),
     "an older value after the bound": ("stale", [FIRST, write(2, 5), read(1, 6.11)]),
     "an older value than a drop, after the bound": ("stale", [FIRST, write(2, 5, drops=True), read(1, 6.11)]),
     "an older value of the grid": ("stale", [FIRST, write(2, 5), read(1, 6.11, near=False)]),

@@ -122,7 +122,8 @@ class AsyncCache(AsyncLoads, AsyncFace):
 
             return await self._steadily(act, [key])
 
-        self._counters.stores += await (self._tagging(tags_in(tags), ends, store) if tags else store(b""))
+        stored = await (self._tagging(tags_in(tags), ends, store) if tags else store(b""))
+        self._counters.stores += stored  # apart: what others count while this waits would be lost
 
     @overload
     async def set_many(
@@ -157,7 +158,8 @@ class AsyncCache(AsyncLoads, AsyncFace):
 
             return await self._steadily(act, list(values))
 
-        self._counters.stores += await (self._tagging(tags_in(tags), ends, store) if tags else store(b""))
+        stored = await (self._tagging(tags_in(tags), ends, store) if tags else store(b""))
+        self._counters.stores += stored  # apart: what others count while this waits would be lost
 
     async def touch(self, key: Key, ttl: Span = UNSAID) -> bool:
         """Give an entry a new time to live from now; whether there is one. Its idle time goes on."""

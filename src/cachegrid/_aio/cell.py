@@ -519,7 +519,8 @@ class AsyncCell:
             keys = [(address, key) for address in page if (key := space.key(address)) is not None]
             found = [address for address, key in keys if where is None or where(key)]
             if found:
-                self._counters.drops += await self._writer.drop_many(found)
+                dropped = await self._writer.drop_many(found)
+                self._counters.drops += dropped
             if not await self._hub.tasks.pause(0):
                 return
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
-from cachegrid._aio.cell import AsyncCell, Ends, ends_in
+from cachegrid._aio.cell import AsyncCell, Ends, edition, ends_in
 from cachegrid._core import frame as frames
 from cachegrid._core.address import Key, Space
 from cachegrid._core.entry import Entry
@@ -15,7 +16,7 @@ from cachegrid._core.frame import Frame
 from cachegrid._core.miss import UNSAID, Unsaid
 from cachegrid._core.tags import Tags, tags_in
 from cachegrid._core.units import Span, seconds_of
-from cachegrid.errors import EngineTimeout, EntryNotFound, FrameError, NotANumber, ValueRefused
+from cachegrid.errors import EngineTimeout, EntryNotFound, FrameError, NotANumber, OutcomeUnknown, ValueRefused
 from cachegrid.waits._aio import sleep
 
 __all__ = ["AsyncChanges"]
@@ -68,7 +69,9 @@ class AsyncChanges(AsyncCell):
         async def act(space: Space) -> bool:
             address = space.address(key)
             frame = self._freeze(address, key, value, ends, stamps)
-            return await self._writer.store_if_present(address, frame, ends.engine)
+            return await self._surely(
+                address, frame, partial(self._writer.store_if_present, address, frame, ends.engine)
+            )
 
         return self._stored(await self._steadily(act, [key]))
 
@@ -187,7 +190,9 @@ class AsyncChanges(AsyncCell):
         async def act(space: Space) -> bool:
             address = space.address(key)
             frame = self._freeze(address, key, value, ends, stamps)
-            return await self._writer.store_if_absent(address, frame, ends.engine)
+            return await self._surely(
+                address, frame, partial(self._writer.store_if_absent, address, frame, ends.engine)
+            )
 
         return self._stored(await self._steadily(act, [key]))
 
@@ -202,9 +207,29 @@ class AsyncChanges(AsyncCell):
         async def act(space: Space) -> bool:
             address = space.address(key)
             frame = self._freeze(address, key, value, ends, stamps)
-            return await self._writer.store_if_version(address, version, frame, ends.engine)
+            store = partial(self._writer.store_if_version, address, version, frame, ends.engine)
+            return await self._surely(address, frame, store)
 
         return self._stored(await self._steadily(act, [key]))
+
+    async def _surely(self, address: bytes, frame: bytes, store: Callable[[], Awaitable[bool]]) -> bool:
+        """
+        Store on a condition, and find out whether that was done where the connection broke before the answer.
+
+        No two frames have the same version: what is there tells. Raises OutcomeUnknown where something else is there by
+        now: then it was stored, and replaced, or somebody else was first.
+        """
+        try:
+            return await store()
+        except OutcomeUnknown:
+            # Where it is not there it is tried again: it may have been lost with its owner, or never have come.
+            if await self._has_arrived(address, frame) or await store() or await self._has_arrived(address, frame):
+                return True
+            raise
+
+    async def _has_arrived(self, address: bytes, frame: bytes) -> bool:
+        raw = await self._sure.fetch(address)
+        return raw is not None and edition(raw) == edition(frame)
 
     async def _drop_damaged(self, key: Key) -> bool:
         """Drop what is there if it is dead or cannot be read: a miss to readers, and in the way of writers."""

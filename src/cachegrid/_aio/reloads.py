@@ -52,5 +52,7 @@ class AsyncReloads:
             self._under_way.discard(address)
 
     async def _failed(self, error: Exception) -> None:
+        if not await self._tasks.pause(0):
+            return  # it was closed here, and that is why
         logging.getLogger("cachegrid").warning("a load in the background failed: %s: %s", type(error).__name__, error)
         await self._tasks.pause(_AFTER_FAILURE)

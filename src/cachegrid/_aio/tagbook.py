@@ -106,15 +106,24 @@ class AsyncTagBook:
             await self._asked(engine, unknown)
 
     async def _asked(self, engine: AsyncAbleEngine, names: list[bytes]) -> dict[bytes, _Known]:
+        found = await self._answered(engine, names)
+        fallen = [name for name, known in found.items() if 0 < known.epoch < self._epoch(name)]
+        # Where there is doubt again by the time of the answer, it may be of a replica, or older than what is known.
+        lost = [name for name in fallen if holds(engine, [found[name].mark])]
+        if lost:
+            # With an owner that went away: without another raise, dead entries would live again. Just one, for where
+            # the clock of the new owner is behind that of the old one, it would take many to be where the epoch was.
+            await engine.raise_tags(lost)
+            found |= await self._answered(engine, lost)
+        for name in set(fallen).difference(lost):
+            found[name] = found[name]._replace(epoch=self._epoch(name))
+        return {name: self._note(name, known) for name, known in found.items()}
+
+    async def _answered(self, engine: AsyncAbleEngine, names: list[bytes]) -> dict[bytes, _Known]:
         marks = _marks(engine, names)
         epochs = await engine.tag_epochs(names)
-        fallen = [name for name, epoch in zip(names, epochs, strict=True) if 0 < epoch < self._epoch(name)]
-        if fallen:
-            # The raise was lost with an owner: without another one, dead entries would live again.
-            await engine.raise_tags(fallen)
-            return await self._asked(engine, names)
         return {
-            name: self._note(name, _Known(epoch, mark, self._kept_until(name, epoch)))
+            name: _Known(epoch, mark, self._kept_until(name, epoch))
             for name, mark, epoch in zip(names, marks, epochs, strict=True)
         }
 

@@ -123,7 +123,8 @@ class SyncCache(SyncLoads, SyncFace):
 
             return self._steadily(act, [key])
 
-        self._counters.stores += self._tagging(tags_in(tags), ends, store) if tags else store(b"")
+        stored = self._tagging(tags_in(tags), ends, store) if tags else store(b"")
+        self._counters.stores += stored  # apart: what others count while this waits would be lost
 
     @overload
     def set_many(
@@ -158,7 +159,8 @@ class SyncCache(SyncLoads, SyncFace):
 
             return self._steadily(act, list(values))
 
-        self._counters.stores += self._tagging(tags_in(tags), ends, store) if tags else store(b"")
+        stored = self._tagging(tags_in(tags), ends, store) if tags else store(b"")
+        self._counters.stores += stored  # apart: what others count while this waits would be lost
 
     def touch(self, key: Key, ttl: Span = UNSAID) -> bool:
         """Give an entry a new time to live from now; whether there is one. Its idle time goes on."""

@@ -520,7 +520,8 @@ class SyncCell:
             keys = [(address, key) for address in page if (key := space.key(address)) is not None]
             found = [address for address, key in keys if where is None or where(key)]
             if found:
-                self._counters.drops += self._writer.drop_many(found)
+                dropped = self._writer.drop_many(found)
+                self._counters.drops += dropped
             if not self._hub.tasks.pause(0):
                 return
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 from cachegrid._core import frame as frames
@@ -15,8 +16,8 @@ from cachegrid._core.frame import Frame
 from cachegrid._core.miss import UNSAID, Unsaid
 from cachegrid._core.tags import Tags, tags_in
 from cachegrid._core.units import Span, seconds_of
-from cachegrid._sio.cell import Ends, SyncCell, ends_in
-from cachegrid.errors import EngineTimeout, EntryNotFound, FrameError, NotANumber, ValueRefused
+from cachegrid._sio.cell import Ends, SyncCell, edition, ends_in
+from cachegrid.errors import EngineTimeout, EntryNotFound, FrameError, NotANumber, OutcomeUnknown, ValueRefused
 from cachegrid.waits._sio import sleep
 
 __all__ = ["SyncChanges"]
@@ -69,7 +70,7 @@ class SyncChanges(SyncCell):
         def act(space: Space) -> bool:
             address = space.address(key)
             frame = self._freeze(address, key, value, ends, stamps)
-            return self._writer.store_if_present(address, frame, ends.engine)
+            return self._surely(address, frame, partial(self._writer.store_if_present, address, frame, ends.engine))
 
         return self._stored(self._steadily(act, [key]))
 
@@ -188,7 +189,7 @@ class SyncChanges(SyncCell):
         def act(space: Space) -> bool:
             address = space.address(key)
             frame = self._freeze(address, key, value, ends, stamps)
-            return self._writer.store_if_absent(address, frame, ends.engine)
+            return self._surely(address, frame, partial(self._writer.store_if_absent, address, frame, ends.engine))
 
         return self._stored(self._steadily(act, [key]))
 
@@ -203,9 +204,29 @@ class SyncChanges(SyncCell):
         def act(space: Space) -> bool:
             address = space.address(key)
             frame = self._freeze(address, key, value, ends, stamps)
-            return self._writer.store_if_version(address, version, frame, ends.engine)
+            store = partial(self._writer.store_if_version, address, version, frame, ends.engine)
+            return self._surely(address, frame, store)
 
         return self._stored(self._steadily(act, [key]))
+
+    def _surely(self, address: bytes, frame: bytes, store: Callable[[], bool]) -> bool:
+        """
+        Store on a condition, and find out whether that was done where the connection broke before the answer.
+
+        No two frames have the same version: what is there tells. Raises OutcomeUnknown where something else is there by
+        now: then it was stored, and replaced, or somebody else was first.
+        """
+        try:
+            return store()
+        except OutcomeUnknown:
+            # Where it is not there it is tried again: it may have been lost with its owner, or never have come.
+            if self._has_arrived(address, frame) or store() or self._has_arrived(address, frame):
+                return True
+            raise
+
+    def _has_arrived(self, address: bytes, frame: bytes) -> bool:
+        raw = self._sure.fetch(address)
+        return raw is not None and edition(raw) == edition(frame)
 
     def _drop_damaged(self, key: Key) -> bool:
         """Drop what is there if it is dead or cannot be read: a miss to readers, and in the way of writers."""

@@ -53,5 +53,7 @@ class SyncReloads:
             self._under_way.discard(address)
 
     def _failed(self, error: Exception) -> None:
+        if not self._tasks.pause(0):
+            return  # it was closed here, and that is why
         logging.getLogger("cachegrid").warning("a load in the background failed: %s: %s", type(error).__name__, error)
         self._tasks.pause(_AFTER_FAILURE)

@@ -8,11 +8,12 @@ from typing import Any
 from cachegrid._aio.cache import AsyncCache
 from cachegrid._aio.near import AsyncNearCache
 from cachegrid._core.address import Key
+from cachegrid._core.tags import bucket_of
 from tests.flow._aio.flow import AsyncFlow
 from tests.flow._aio.gated import AsyncGatedEngine
 from tests.flow.waits._aio import until
 
-__all__ = ["elsewhere", "gated", "keep", "keep_absence", "near_cache", "news", "settled"]
+__all__ = ["elsewhere", "gated", "keep", "keep_absence", "near_cache", "news", "settled", "told_of"]
 
 
 async def near_cache(flow: AsyncFlow, name: str = "prices", **near: Any) -> AsyncNearCache:
@@ -33,11 +34,20 @@ async def settled(cache: AsyncNearCache) -> AsyncNearCache:
     return cache
 
 
+class _Apart(bytes):
+    """What addresses and tags begin with; nobody here is known by it."""
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    __hash__ = object.__hash__
+
+
 async def elsewhere(flow: AsyncFlow, name: str = "prices") -> AsyncCache:
-    """The cache as another process has it: what it writes, reads and clears is told here by owners only."""
+    """The cache as another process has it: what it writes, reads and drops is told here by owners only."""
     cache = (await flow.grid()).cache(name)
     await cache.get("is it there?")
-    cache._writer, cache._parent = cache._engine, b"another process:"
+    cache._writer, cache._parent = cache._engine, _Apart(cache._parent)
     return cache
 
 
@@ -79,5 +89,17 @@ async def news(cache: AsyncNearCache, key: Key, change: Callable[[], Awaitable[o
 
     async def is_told() -> bool:
         return heard[address] > before
+
+    await until(is_told)
+
+
+async def told_of(cache: AsyncNearCache, tag: str, change: Callable[[], Awaitable[object]]) -> None:
+    """Let a tag be raised elsewhere, and wait until this process doubts it."""
+    doubts, bucket = gated(cache).engine.doubts, bucket_of(cache._parent + tag.encode())
+    before = doubts[bucket]
+    await change()
+
+    async def is_told() -> bool:
+        return bool(doubts[bucket] != before)
 
     await until(is_told)

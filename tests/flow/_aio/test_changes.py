@@ -8,7 +8,7 @@ import pytest
 
 from cachegrid._aio.cache import AsyncCache
 from cachegrid._aio.grid import AsyncGrid
-from cachegrid.errors import ConfigError, EngineTimeout, NotANumber, ValueRefused, ValueTooLarge
+from cachegrid.errors import ConfigError, EngineTimeout, NotANumber, OutcomeUnknown, ValueRefused, ValueTooLarge
 from tests.flow._aio.flow import AsyncFlow, engine_of
 from tests.flow.waits._aio import begin, together, until
 
@@ -288,3 +288,42 @@ def _counting(cache: AsyncCache, times: int) -> Any:
 
 def _appending(cache: AsyncCache, number: int) -> Any:
     return lambda: cache.update("key", lambda numbers: [*numbers, number], default=[])
+
+
+@pytest.mark.parametrize("answered", [True, False])
+async def test_it_is_found_out_whether_a_write_was_done(flow: AsyncFlow, answered: bool) -> None:  # noqa: FBT001
+    """
+    Where the connection broke before the answer came, what is there tells; what did not come is stored then.
+    """
+    grid = await flow.grid()
+    cache, engine = grid.cache("prices"), engine_of(grid)
+    broke = OutcomeUnknown("the connection broke")
+    engine.fail("store_if_absent", broke, answered=answered)
+    assert await cache.add("key", [1])
+    engine.fail("store_if_present", broke, answered=answered)
+    assert await cache.replace("key", [2])
+    entry = await cache.entry("key")
+    assert entry is not None
+    engine.fail("store_if_version", broke, answered=answered)
+    assert await cache.compare_and_set("key", entry.version, [3])
+    engine.fail("store_if_version", broke, answered=answered)
+    assert [3, 4] == await cache.update("key", lambda value: [*value, 4])
+    assert [3, 4] == await cache.get("key")
+    assert 4 == cache.stats().stores
+
+
+async def test_what_cannot_be_found_out_is_told(flow: AsyncFlow) -> None:
+    """
+    Where another one has written meanwhile, nobody knows any more who was first.
+    """
+    grid = await flow.grid()
+    cache, engine = grid.cache("prices"), engine_of(grid)
+    other = (await flow.grid()).cache("prices")
+    await other.set("key", ["another"])
+    engine.fail("store_if_absent", OutcomeUnknown("the connection broke"))
+    with pytest.raises(OutcomeUnknown):
+        await cache.add("key", [1])
+    engine.fail("store_if_version", OutcomeUnknown("the connection broke"))
+    with pytest.raises(OutcomeUnknown):
+        await cache.compare_and_set("key", b"some" * 2, [2])
+    assert ["another"] == await cache.get("key")

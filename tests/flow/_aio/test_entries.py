@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from cachegrid._aio.grid import AsyncGrid
 from cachegrid._core.address import Key
 from cachegrid.errors import CacheError, EntryNotFound, KeyRefused, ValueRefused
 from tests.flow._aio.flow import AsyncFlow, engine_of
-from tests.flow.waits._aio import listed
+from tests.flow.waits._aio import listed, together
 
 VALUES = [
     None,
@@ -304,3 +305,20 @@ async def test_an_update_of_what_is_not_there_names_it(cache: AsyncCache) -> Non
 
 async def _never() -> Any:
     raise AssertionError("nothing had to be loaded")
+
+
+async def test_nothing_is_left_uncounted(cache: AsyncCache) -> None:
+    """
+    However many callers write, read and drop at once.
+    """
+
+    async def use(key: int) -> None:
+        await cache.set(key, key)
+        await cache.set_many({(key, 1): 1, (key, 2): 2})
+        assert key == await cache.get(key)
+        assert await cache.delete(key)
+        assert None is await cache.get(key)
+
+    await together(*[partial(use, key) for key in range(40)])
+    stats = cache.stats()
+    assert (120, 40, 40, 40) == (stats.stores, stats.hits, stats.misses, stats.drops)

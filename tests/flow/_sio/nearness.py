@@ -7,13 +7,14 @@ from collections.abc import Callable
 from typing import Any
 
 from cachegrid._core.address import Key
+from cachegrid._core.tags import bucket_of
 from cachegrid._sio.cache import SyncCache
 from cachegrid._sio.near import SyncNearCache
 from tests.flow._sio.flow import SyncFlow
 from tests.flow._sio.gated import SyncGatedEngine
 from tests.flow.waits._sio import until
 
-__all__ = ["elsewhere", "gated", "keep", "keep_absence", "near_cache", "news", "settled"]
+__all__ = ["elsewhere", "gated", "keep", "keep_absence", "near_cache", "news", "settled", "told_of"]
 
 
 def near_cache(flow: SyncFlow, name: str = "prices", **near: Any) -> SyncNearCache:
@@ -34,11 +35,20 @@ def settled(cache: SyncNearCache) -> SyncNearCache:
     return cache
 
 
+class _Apart(bytes):
+    """What addresses and tags begin with; nobody here is known by it."""
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    __hash__ = object.__hash__
+
+
 def elsewhere(flow: SyncFlow, name: str = "prices") -> SyncCache:
-    """The cache as another process has it: what it writes, reads and clears is told here by owners only."""
+    """The cache as another process has it: what it writes, reads and drops is told here by owners only."""
     cache = (flow.grid()).cache(name)
     cache.get("is it there?")
-    cache._writer, cache._parent = cache._engine, b"another process:"
+    cache._writer, cache._parent = cache._engine, _Apart(cache._parent)
     return cache
 
 
@@ -80,5 +90,17 @@ def news(cache: SyncNearCache, key: Key, change: Callable[[], object]) -> None:
 
     def is_told() -> bool:
         return heard[address] > before
+
+    until(is_told)
+
+
+def told_of(cache: SyncNearCache, tag: str, change: Callable[[], object]) -> None:
+    """Let a tag be raised elsewhere, and wait until this process doubts it."""
+    doubts, bucket = gated(cache).engine.doubts, bucket_of(cache._parent + tag.encode())
+    before = doubts[bucket]
+    change()
+
+    def is_told() -> bool:
+        return bool(doubts[bucket] != before)
 
     until(is_told)

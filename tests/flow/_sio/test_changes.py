@@ -9,7 +9,7 @@ import pytest
 
 from cachegrid._sio.cache import SyncCache
 from cachegrid._sio.grid import SyncGrid
-from cachegrid.errors import ConfigError, EngineTimeout, NotANumber, ValueRefused, ValueTooLarge
+from cachegrid.errors import ConfigError, EngineTimeout, NotANumber, OutcomeUnknown, ValueRefused, ValueTooLarge
 from tests.flow._sio.flow import SyncFlow, engine_of
 from tests.flow.waits._sio import begin, together, until
 
@@ -289,3 +289,42 @@ def _counting(cache: SyncCache, times: int) -> Any:
 
 def _appending(cache: SyncCache, number: int) -> Any:
     return lambda: cache.update("key", lambda numbers: [*numbers, number], default=[])
+
+
+@pytest.mark.parametrize("answered", [True, False])
+def test_it_is_found_out_whether_a_write_was_done(flow: SyncFlow, answered: bool) -> None:  # noqa: FBT001
+    """
+    Where the connection broke before the answer came, what is there tells; what did not come is stored then.
+    """
+    grid = flow.grid()
+    cache, engine = grid.cache("prices"), engine_of(grid)
+    broke = OutcomeUnknown("the connection broke")
+    engine.fail("store_if_absent", broke, answered=answered)
+    assert cache.add("key", [1])
+    engine.fail("store_if_present", broke, answered=answered)
+    assert cache.replace("key", [2])
+    entry = cache.entry("key")
+    assert entry is not None
+    engine.fail("store_if_version", broke, answered=answered)
+    assert cache.compare_and_set("key", entry.version, [3])
+    engine.fail("store_if_version", broke, answered=answered)
+    assert [3, 4] == cache.update("key", lambda value: [*value, 4])
+    assert [3, 4] == cache.get("key")
+    assert 4 == cache.stats().stores
+
+
+def test_what_cannot_be_found_out_is_told(flow: SyncFlow) -> None:
+    """
+    Where another one has written meanwhile, nobody knows any more who was first.
+    """
+    grid = flow.grid()
+    cache, engine = grid.cache("prices"), engine_of(grid)
+    other = (flow.grid()).cache("prices")
+    other.set("key", ["another"])
+    engine.fail("store_if_absent", OutcomeUnknown("the connection broke"))
+    with pytest.raises(OutcomeUnknown):
+        cache.add("key", [1])
+    engine.fail("store_if_version", OutcomeUnknown("the connection broke"))
+    with pytest.raises(OutcomeUnknown):
+        cache.compare_and_set("key", b"some" * 2, [2])
+    assert ["another"] == cache.get("key")

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from cachegrid._sio.cache import SyncCache
 from cachegrid._sio.grid import SyncGrid
 from cachegrid.errors import CacheError, EntryNotFound, KeyRefused, ValueRefused
 from tests.flow._sio.flow import SyncFlow, engine_of
-from tests.flow.waits._sio import listed
+from tests.flow.waits._sio import listed, together
 
 VALUES = [
     None,
@@ -305,3 +306,20 @@ def test_an_update_of_what_is_not_there_names_it(cache: SyncCache) -> None:
 
 def _never() -> Any:
     raise AssertionError("nothing had to be loaded")
+
+
+def test_nothing_is_left_uncounted(cache: SyncCache) -> None:
+    """
+    However many callers write, read and drop at once.
+    """
+
+    def use(key: int) -> None:
+        cache.set(key, key)
+        cache.set_many({(key, 1): 1, (key, 2): 2})
+        assert key == cache.get(key)
+        assert cache.delete(key)
+        assert None is cache.get(key)
+
+    together(*[partial(use, key) for key in range(40)])
+    stats = cache.stats()
+    assert (120, 40, 40, 40) == (stats.stores, stats.hits, stats.misses, stats.drops)

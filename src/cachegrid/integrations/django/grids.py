@@ -117,8 +117,8 @@ def place_of(location: object, options: Mapping[str, Any]) -> Place:
     policy = {"codec": "pickle", **options}
     name = policy.pop("cache", "django")
     said = {"url": location or None} | {key: policy.pop(key) for key in _CONNECTING & policy.keys()}
-    if policy["codec"] == "pickle":
-        said.setdefault("secret", salted_hmac(_SALT, "secret", algorithm="sha256").hexdigest())
+    if policy["codec"] == "pickle" and "secret" not in said:
+        said["secret"] = salted_hmac(_SALT, "secret", algorithm="sha256").hexdigest()
     with _lock:
         grids = _grids.setdefault(repr(sorted(said.items())), Grids(said))
         return _places.setdefault(

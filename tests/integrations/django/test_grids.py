@@ -1,0 +1,166 @@
+"""A process has one grid for sync code and one for each event loop; what they cannot be is told."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import threading
+from typing import Any
+
+import pytest
+from django.core.cache import InvalidCacheBackendError
+from django.core.signals import request_finished
+from django.test import override_settings
+
+from cachegrid.errors import ConfigError, Unreachable
+from cachegrid.integrations.django import CacheGridCache, aclose, close
+from tests.integrations.django.conftest import Make
+
+
+@pytest.mark.grid
+def test_back_ends_share_a_grid(sync: Make) -> None:
+    """
+    Django makes one for each thread and each request; the cache and its connections are the same.
+    """
+    found: list[Any] = []
+    thread = threading.Thread(target=lambda: found.append(sync().native))
+    thread.start()
+    thread.join()
+    assert found == [sync().native]
+    assert sync(KEY_PREFIX="p").native is sync(TIMEOUT=1).native
+
+
+@pytest.fixture
+def used(sync: Make) -> CacheGridCache:
+    """A back end that was used in a loop before: the settings, which are files, are read."""
+    cache: CacheGridCache = sync()
+    asyncio.run(cache.aclear())
+    return cache
+
+
+@pytest.mark.grid
+async def test_coroutines_hold_up_no_loop(used: CacheGridCache) -> None:
+    """
+    Nothing in them waits but for the loop, and no thread does their work.
+    """
+    cache, threads = used, threading.active_count()
+    try:
+        await cache.aset("hits", 1)
+        await asyncio.gather(*[cache.aincr("hits") for _ in range(20)])
+        assert {"hits": 21} == await cache.aget_many(["hits"])
+        assert 7 == await cache.aget_or_set("later", _later)
+        assert threads == threading.active_count()
+        await cache.aclear()
+        assert None is await cache.aget("hits")
+    finally:
+        await aclose()
+
+
+async def _later() -> int:
+    return 7
+
+
+@pytest.mark.grid
+def test_loops_of_several_threads(sync: Make) -> None:
+    """
+    Each has a grid of its own while they run; a loop that comes later goes on with that of one that has ended.
+    """
+    both = threading.Barrier(2)
+    caches: list[Any] = []
+
+    async def use() -> None:
+        await sync().aset("key", 1)
+        caches.append(sync().anative)
+        both.wait()  # holds the loop up, and is meant to: no other may take its grid
+        assert 1 == await sync().aget("key")
+        both.wait()
+
+    threads = [threading.Thread(target=asyncio.run, args=(use(),)) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert 2 == len(set(map(id, caches)))
+
+    async def come_later() -> None:
+        assert sync().anative in caches
+        assert 1 == await sync().aget("key")
+        await aclose()
+
+    asyncio.run(come_later())
+
+
+@pytest.mark.grid
+def test_what_is_closed_is_opened_again(sync: Make) -> None:
+    """
+    Django says that a request is over and nothing is closed; `close` closes, and the next call connects.
+    """
+    cache = sync()
+    cache.set("key", 1)
+    before = cache.native
+    request_finished.send(sender=None)
+    assert before is cache.native
+    close()
+    assert 1 == cache.get("key")
+    assert before is not cache.native
+
+
+@pytest.mark.grid
+def test_who_has_another_secret_key_reads_nothing(sync: Make) -> None:
+    """
+    Values are pickled, and signed with what is made of SECRET_KEY, or with the secret in OPTIONS.
+    """
+    sync().set("key", 1)
+    with override_settings(SECRET_KEY="another one"):
+        assert "default" == sync().get("key", "default")
+        sync().set("key", 2)
+    assert "default" == sync().get("key", "default")
+    secret = {"secret": "0123456789abcdef"}
+    sync(OPTIONS=secret).set("key", 3)
+    with override_settings(SECRET_KEY=""):  # which is not asked for then, nor where nothing is pickled
+        assert 3 == sync(OPTIONS=secret).get("key")
+        sync(OPTIONS={"codec": "plain", "cache": "told"}).set("key", 4)
+
+
+@pytest.mark.grid
+def test_one_policy_for_a_cache(sync: Make) -> None:
+    """
+    Two entries of CACHES that name one cache agree on what it is; a setting that nobody knows is told.
+    """
+    sync().set("key", 1)
+    with pytest.raises(ConfigError, match="the policy of cache"):
+        sync(OPTIONS={"near": True}).get("key")
+    with pytest.raises(ConfigError, match="'compres'; .*compress"):
+        sync(OPTIONS={"compres": 1, "cache": "other"}).get("key")
+
+
+@pytest.mark.parametrize(
+    ("location", "options", "message"),
+    [(["valkey://a"], {}, "LOCATION is"), ("valkey://a", {"ttl": 5}, "said as TIMEOUT")],
+)
+def test_settings_that_cannot_be(location: Any, options: dict[str, Any], message: str) -> None:
+    """
+    The error is Django's for a back end that cannot be had.
+    """
+    with pytest.raises(InvalidCacheBackendError, match=message):
+        CacheGridCache(location, {"OPTIONS": options}).get("key")
+
+
+def test_a_grid_that_is_away_is_no_miss() -> None:
+    """
+    What is asked raises, and is asked again the next time.
+    """
+    cache = CacheGridCache("valkey://127.0.0.1:1", {"OPTIONS": {"timeout": "50ms"}})
+    for _ in range(2):
+        with pytest.raises(Unreachable):
+            cache.get("key")
+
+
+def test_without_django_the_extra_is_named() -> None:
+    """
+    By whoever imports the leaf.
+    """
+    code = "import sys; sys.modules['django'] = None; import cachegrid.integrations.django"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "pip install 'cachegrid[django]'" in run.stderr
