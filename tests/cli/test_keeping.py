@@ -186,7 +186,7 @@ def test_one_server_is_enough(tmp_path: Path) -> None:
         server.run("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
         done = here("doctor", "--url", server.url())
         assert Exit.NO == done.code
-        assert f"problem: 127.0.0.1:{server.port}: evicts whatever it has (allkeys-lru)" in done.out
+        assert f"problem: 127.0.0.1:{server.port}: evicts whatever it has (allkeys)" in done.out
 
 
 def test_what_has_no_members_is_refused(tmp_path: Path) -> None:

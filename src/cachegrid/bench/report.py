@@ -185,7 +185,8 @@ def _cells(what: Scenario | Near, result: Result, results: Sequence[Result]) -> 
     if result.failed:
         return [contender.name, colour, "[red]failed"]
     ratios = [f"{ratio:.2f}" if ratio else "" for ratio in _ratios(what, result, results).values()]
-    return [contender.name, colour, f"{result.us:.2f}", f"{result.median:.2f}", *ratios]
+    # From what the JSON says: rounded twice it would be another figure now and then.
+    return [contender.name, colour, f"{round(result.us, 3):.2f}", f"{round(result.median, 3):.2f}", *ratios]
 
 
 def _facts(run: Run) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 from libvalkey import ReplyError
@@ -21,12 +22,15 @@ __all__ = [
     "mark",
     "merged",
     "not_durable",
+    "read_answering",
     "read_connected",
     "read_living",
 ]
 
 ASK_FOLLOWERS = pack(b"INFO", b"replication") + pack(b"CLUSTER", b"NODES")
 _GONE = frozenset({"fail", "noaddr", "handshake"})
+_FOLLOWER = re.compile(r"slave\d+")
+_LAG = re.compile(r"state=online.*\blag=(\d+)")
 _NO_FILE = "appendonly is disabled"
 
 
@@ -94,6 +98,18 @@ def read_connected(reply: object) -> int | None:
     if said.get("role") != "master":
         return None
     return int(said.get("connected_slaves", "0"))
+
+
+def read_answering(reply: object) -> int:
+    r"""
+    How many of those that follow an owner have told it lately how far they are, by its INFO: they do each second.
+
+    >>> read_answering(b"role:master\r\nslave0:ip=::1,port=1,state=online,offset=7,lag=1\r\nslave1:state=online,lag=4")
+    1
+    """
+    said = read_info(reply.decode(errors="replace")) if isinstance(reply, bytes) else {}
+    lags = [_LAG.search(told) for name, told in said.items() if _FOLLOWER.fullmatch(name)]
+    return sum(lag is not None and int(lag[1]) <= 1 for lag in lags)
 
 
 def read_living(reply: object, connected: int | None) -> int | None:

@@ -32,6 +32,7 @@ from cachegrid.engines.valkey.pledge import (
     mark,
     merged,
     not_durable,
+    read_answering,
     read_connected,
     read_living,
 )
@@ -120,8 +121,10 @@ class _Exchange:
             if connected is None and not isinstance(told, ReplyError):
                 raise LinkError(home.endpoint, "is no owner any more", sent=True)
             living = read_living(members, connected)
-            if living is not None and living < pledge.need.replicas:
-                ends = 0  # nobody is left who could follow it
+            if living is not None and max(living, read_answering(told)) < pledge.need.replicas:
+                ends = (
+                    0  # nobody is left who could follow it; one that has just come back answers, and is taken for dead
+                )
             elif connected is not None and connected < pledge.need.replicas:
                 # One that was lost for a moment comes back within a second.
                 ends = min(ends, self._began + home.patience)
