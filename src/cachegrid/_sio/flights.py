@@ -46,13 +46,13 @@ class _Flight:
     """One load in this process, that others wait for."""
 
     __slots__ = (
-        "frame", "has_begun", "is_for_all", "is_over", "is_spoiled", "landed", "leader", "name", "trouble"
+        "frame", "has_begun", "has_frame", "is_for_all", "is_over", "is_spoiled", "landed", "leader", "name", "trouble"
     )  # fmt: skip
 
     def __init__(self, name: bytes, leader: SyncLeader) -> None:
         self.name, self.leader = name, leader
         self.landed = SyncEvent()
-        self.has_begun = self.is_over = self.is_spoiled = False
+        self.has_begun = self.has_frame = self.is_over = self.is_spoiled = False
         self.is_for_all = True
         self.frame: bytes | None = None
         self.trouble: EngineError | None = None  # of the grid, not of the loader
@@ -113,9 +113,12 @@ class SyncFlights:
             if flight is mine:
                 self._end_oldest()
                 return self._lead(landing, mine, deadline)
+            # What it has by now may have been dropped before this caller asked, and its leader would not know, who is
+            # done but for giving back the lease: who comes that late looks into the grid.
+            is_late = flight.has_frame
             if not self._has_landed(flight, landing, deadline):
                 self._end(flight)
-            elif flight.frame is not None and (flight.is_for_all or not began_before):
+            elif flight.frame is not None and not is_late and (flight.is_for_all or not began_before):
                 return flight.frame
             elif flight.trouble is not None:
                 # One after the other, all who wait would only find the same, each after a deadline of its own.
@@ -184,6 +187,7 @@ class SyncFlights:
         """The frame, and whether the lease has ended with it."""
         flight.has_begun = True
         frame = landing.load()
+        flight.has_frame = True
         landed = landing.store(frame, token)
         flight.is_for_all = landed.is_for_all
         return frame, landed.is_released
@@ -199,6 +203,7 @@ class SyncFlights:
                 # After the lease was asked for: whoever had it before has stored its value by then.
                 frame = landing.look()
                 if frame is not None:
+                    flight.has_frame = True
                     return frame
                 if got is None:
                     return (self._load(landing, flight, UNLEASED))[0]

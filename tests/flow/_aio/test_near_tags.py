@@ -242,6 +242,40 @@ async def test_an_answer_in_doubt_is_no_proof_of_a_lost_raise(flow: AsyncFlow) -
     assert (None, "value") == (await cache.get("before"), await cache.get("after"))
 
 
+# Loading.
+
+
+@pytest.mark.parametrize("how", ["loaded", "found"])
+async def test_who_asks_after_a_raise_is_not_given_what_was_there_before(
+    flow: AsyncFlow, origin: AsyncOrigin, how: str
+) -> None:
+    """
+    What was loaded is stored, or what others stored is found; the tag is raised before the lease is given back.
+    """
+    cache, other = await near_cache(flow), await elsewhere(flow)
+    await cache.set("key", "old", tags="menu")
+    await cache.invalidate("menu")
+    misses = cache.stats().misses
+    taking = gated(cache).hold("acquire", answered=True)
+    released = gated(cache).hold("release")
+    loading = begin(cache.get_or_load, "key", origin.load_at_once, tags="menu")
+    await taking.reached()
+    if how == "found":
+        await other.set("key", await origin.load_at_once(), tags="menu")
+    taking.open()
+    await released.reached()
+    await cache.invalidate("menu")
+    late = begin(cache.get_or_load, "key", origin.load_at_once, tags="menu")
+
+    async def has_missed() -> bool:
+        return cache.stats().misses == misses + 2
+
+    await until(has_missed)
+    released.open()
+    assert [1] == await loading.result()
+    assert [2] == await late.result()
+
+
 # Loading in the background.
 
 EARLY: Any = {"ttl": 60, "early": 1.0, "tags": "menu"}  # when it is due: see there

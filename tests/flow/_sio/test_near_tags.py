@@ -243,6 +243,40 @@ def test_an_answer_in_doubt_is_no_proof_of_a_lost_raise(flow: SyncFlow) -> None:
     assert (None, "value") == (cache.get("before"), cache.get("after"))
 
 
+# Loading.
+
+
+@pytest.mark.parametrize("how", ["loaded", "found"])
+def test_who_asks_after_a_raise_is_not_given_what_was_there_before(
+    flow: SyncFlow, origin: SyncOrigin, how: str
+) -> None:
+    """
+    What was loaded is stored, or what others stored is found; the tag is raised before the lease is given back.
+    """
+    cache, other = near_cache(flow), elsewhere(flow)
+    cache.set("key", "old", tags="menu")
+    cache.invalidate("menu")
+    misses = cache.stats().misses
+    taking = gated(cache).hold("acquire", answered=True)
+    released = gated(cache).hold("release")
+    loading = begin(cache.get_or_load, "key", origin.load_at_once, tags="menu")
+    taking.reached()
+    if how == "found":
+        other.set("key", origin.load_at_once(), tags="menu")
+    taking.open()
+    released.reached()
+    cache.invalidate("menu")
+    late = begin(cache.get_or_load, "key", origin.load_at_once, tags="menu")
+
+    def has_missed() -> bool:
+        return cache.stats().misses == misses + 2
+
+    until(has_missed)
+    released.open()
+    assert [1] == loading.result()
+    assert [2] == late.result()
+
+
 # Loading in the background.
 
 EARLY: Any = {"ttl": 60, "early": 1.0, "tags": "menu"}  # when it is due: see there
