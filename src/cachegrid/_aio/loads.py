@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar, cast
 
 from cachegrid._aio.cell import Ends, ends_in, is_over, is_unproven
 from cachegrid._aio.changes import AsyncChanges
-from cachegrid._aio.flights import UNLEASED, AsyncLanding, Landed, is_loading, is_spoiled
+from cachegrid._aio.flights import UNLEASED, AsyncLanding, Landed, is_loading, is_spoiled, reload_of
 from cachegrid._aio.outage import OUTAGE
 from cachegrid._aio.tagbook import NO_STAMPS, Stamped, holds
 from cachegrid._core.address import Key, Space
@@ -161,8 +161,7 @@ class AsyncLoads(AsyncChanges):
 
     def _landing(self, load: _Load, wait: float) -> AsyncLanding:
         return AsyncLanding(
-            # Who is served meanwhile does not wait for a load that goes on in the background.
-            load.address if load.reloads is None else b"reload:" + load.address,
+            load.address if load.reloads is None else reload_of(load.address),
             load.address,
             partial(self._look, load),
             partial(self._ask_origin, load),

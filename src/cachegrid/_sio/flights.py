@@ -16,7 +16,7 @@ from cachegrid.engines._sio.protocol import SyncLeases
 from cachegrid.errors import EngineError, GridFull, LoadTimeout, WritesRefused
 from cachegrid.waits._sio import SyncEvent, sleep
 
-__all__ = ["UNLEASED", "Landed", "SyncFlights", "SyncLanding", "is_loading", "is_spoiled"]
+__all__ = ["UNLEASED", "Landed", "SyncFlights", "SyncLanding", "is_loading", "is_spoiled", "reload_of"]
 
 UNLEASED: Final = b""  # the token of who has no lease, because the grid takes no writes
 _GLANCE: Final = 1.0  # seconds between two looks at whether a leader is still there
@@ -46,11 +46,12 @@ class _Flight:
     """One load in this process, that others wait for."""
 
     __slots__ = (
-        "frame", "has_begun", "has_frame", "is_for_all", "is_over", "is_spoiled", "landed", "leader", "name", "trouble"
+        "address", "frame", "has_begun", "has_frame", "is_for_all", "is_over", "is_spoiled", "landed", "leader",
+        "name", "trouble",
     )  # fmt: skip
 
-    def __init__(self, name: bytes, leader: SyncLeader) -> None:
-        self.name, self.leader = name, leader
+    def __init__(self, landing: SyncLanding, leader: SyncLeader) -> None:
+        self.name, self.address, self.leader = landing.flight, landing.address, leader
         self.landed = SyncEvent()
         self.has_begun = self.has_frame = self.is_over = self.is_spoiled = False
         self.is_for_all = True
@@ -66,18 +67,23 @@ class _Flight:
 _loading: contextvars.ContextVar[tuple[_Flight, ...]] = contextvars.ContextVar("cachegrid_loading", default=())
 
 
+def reload_of(address: bytes) -> bytes:
+    """The name of the flight that loads anew what is served meanwhile: nobody who is served waits for it."""
+    return b"reload:" + address
+
+
 def is_loading(address: bytes) -> bool:
     """
     Whether this very task or thread is in the middle of loading an address: it must not wait for itself.
 
     Through whichever grid object: several may be connected to the same members.
     """
-    return any(flight.name == address and not flight.is_left() for flight in _loading.get())
+    return any(flight.address == address and not flight.is_left() for flight in _loading.get())
 
 
 def is_spoiled(address: bytes) -> bool:
     """Whether what this very task or thread is loading was dropped since it began."""
-    return any(flight.name == address and flight.is_spoiled for flight in _loading.get())
+    return any(flight.address == address and flight.is_spoiled for flight in _loading.get())
 
 
 class SyncFlights:
@@ -108,7 +114,7 @@ class SyncFlights:
         deadline = time.monotonic() + landing.wait
         began_before = True  # the flight that is waited for: before this caller asked
         while True:
-            mine = _Flight(landing.flight, leader)
+            mine = _Flight(landing, leader)
             flight = self._flights.setdefault(landing.flight, mine)
             if flight is mine:
                 self._end_oldest()
@@ -140,10 +146,11 @@ class SyncFlights:
 
     def spoil(self, address: bytes) -> None:
         """Let what is being loaded for an address not be kept, since it was dropped; who asks now loads anew."""
-        flight = self._flights.get(address)
-        if flight is not None:
-            flight.is_spoiled = True
-            self._end(flight)
+        for name in (address, reload_of(address)):
+            flight = self._flights.get(name)
+            if flight is not None:
+                flight.is_spoiled = True
+                self._end(flight)
 
     def forget(self) -> None:
         """In a forked child: the flights are the parent's."""

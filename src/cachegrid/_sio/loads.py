@@ -19,7 +19,7 @@ from cachegrid._core.tags import Tags, tags_in
 from cachegrid._core.units import Span
 from cachegrid._sio.cell import Ends, ends_in, is_over, is_unproven
 from cachegrid._sio.changes import SyncChanges
-from cachegrid._sio.flights import UNLEASED, Landed, SyncLanding, is_loading, is_spoiled
+from cachegrid._sio.flights import UNLEASED, Landed, SyncLanding, is_loading, is_spoiled, reload_of
 from cachegrid._sio.outage import OUTAGE
 from cachegrid._sio.tagbook import NO_STAMPS, Stamped, holds
 from cachegrid.config import policy_said
@@ -162,8 +162,7 @@ class SyncLoads(SyncChanges):
 
     def _landing(self, load: _Load, wait: float) -> SyncLanding:
         return SyncLanding(
-            # Who is served meanwhile does not wait for a load that goes on in the background.
-            load.address if load.reloads is None else b"reload:" + load.address,
+            load.address if load.reloads is None else reload_of(load.address),
             load.address,
             partial(self._look, load),
             partial(self._ask_origin, load),
