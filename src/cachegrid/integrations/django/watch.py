@@ -73,7 +73,8 @@ class _Drop:
 
 def _watch(*, connection: Any, **_: Any) -> None:
     if _execute not in connection.execute_wrappers:
-        connection.execute_wrappers.append(_execute)
+        # In front: a connection may be opened within `execute_wrapper` of another, which takes off the last one.
+        connection.execute_wrappers.insert(0, _execute)
 
 
 def _execute(execute: Callable[..., Any], sql: Any, params: Any, many: Any, context: dict[str, Any]) -> Any:
