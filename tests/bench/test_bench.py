@@ -194,12 +194,12 @@ class TestNearRace:
             calls.append(key)
             return _text(key)
 
-        whole = Hits(constant=_text, record=lambda _: dict(RECORD), function=priced, threads=_text)
+        whole = Hits(constant=_text, record=lambda _: dict(RECORD), function=priced, rules=_text, threads=_text)
         results = _raced_near(_hits_contender(whole), _hits_contender(Hits(constant=counted), name="bare"))
-        assert {Near.CONSTANT: 2, Near.RECORD: 1, Near.FUNCTION: 1, Near.THREADS: 1} == {
+        assert {Near.CONSTANT: 2, Near.RECORD: 1, Near.FUNCTION: 1, Near.RULES: 1, Near.THREADS: 1} == {
             near: len(found) for near, found in results.items()
         }
-        assert [QUICK.rounds] * 5 == [len(result.slices) for found in results.values() for result in found]
+        assert [QUICK.rounds] * 6 == [len(result.slices) for found in results.values() for result in found]
         assert len(QUICK.keys) + QUICK.rounds * (QUICK.hits + 20) == len(calls)
 
     def test_threads_read_at_once(self) -> None:
@@ -279,19 +279,22 @@ class TestNearTargets:
             Near.CONSTANT: [_result(DICT, 0.02), _result(CACHEGRID, 0.3), _result(CACHEGRID, 0.7, "async")],
             Near.RECORD: [_result(CACHEGRID, 1.5), _result(CACHEGRID, 1.6, "async")],
             Near.FUNCTION: [_result(CACHEGRID, 1.3), _result(CACHEGRID, 1.1, "async")],
+            Near.RULES: [_result(CACHEGRID, 0.42), _result(CACHEGRID, 1.2, "async")],
             Near.THREADS: [_result(DICT, 0.04, loss=2), _result(CACHEGRID, 0.63, loss=2.1)],
         }
         news = News(median_ms=0.1, p99_ms=5.5, longest_ms=9, writes_per_second=5000)
         targets = judge_near(raced, news)
-        assert [True, False, True, True, False, True, True, True, False] == [target.met for target in targets]
+        assert [True, False, True, True, False, True, True, False, True, True, False] == [
+            target.met for target in targets
+        ]
         assert [0.3, 0.7, 1.5, 1.6, 1.3, 1.1] == [target.figure for target in targets[:6]]
-        assert 1.05 == pytest.approx(targets[6].figure)
+        assert [1.4, 1.2 / 0.7, 1.05] == pytest.approx([target.figure for target in targets[6:9]])
 
     def test_are_missed_by_what_did_not_run(self) -> None:
         """
         Where a figure is not there its target is not met.
         """
-        assert [False] * 9 == [target.met for target in judge_near({}, None)]
+        assert [False] * 11 == [target.met for target in judge_near({}, None)]
 
 
 class TestTargets:
@@ -367,14 +370,14 @@ class TestRun:
         assert {"get", "set", "get_many", "callers"} == set(told["scenarios"])
         for name, scenario in told["scenarios"].items():
             _check_scenario(name, scenario)
-        assert {"near_constant", "near_record", "near_function", "near_threads"} == set(told["near"])
+        assert {"near_constant", "near_record", "near_function", "near_rules", "near_threads"} == set(told["near"])
         for scenario in told["near"].values():
             assert all("failed" not in row and row["us"] > 0 for row in scenario["rows"])
         assert len(NEAR_CONTENDERS) == len(told["near"]["near_constant"]["rows"])
         for news in (told["news"], told["news_when_busy"]):
             assert 0 < news["median_ms"] <= news["p99_ms"] <= news["longest_ms"]
             assert news["writes_per_second"] > 0
-        assert 19 == len(told["targets"])
+        assert 21 == len(told["targets"])
         assert all(target["figure"] is not None for target in told["targets"])
         assert told["embedded"]["member_bytes"] > 1_000_000
         assert 0 < told["embedded"]["connect_ms"] <= told["embedded"]["first_value_ms"]

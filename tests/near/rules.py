@@ -1,21 +1,14 @@
 """
 The rules that keep copies from being stale, each with a way to disable it in this process.
 
-Chance alone would not hit some of the moments that a rule is for within seconds. So each rule has a way to widen its
-moment, too, such as a pause between an answer and its being kept. What widens is harmless as long as the rule holds.
+Some have ways to widen their moments, too: see `moments`.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import queue
-import random
 import threading
-import time
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, Final
 
 import cachegrid._aio.cell
@@ -28,24 +21,31 @@ import cachegrid._sio.near
 import cachegrid._sio.tagbook
 import cachegrid.engines.valkey._aio.asking
 import cachegrid.engines.valkey._sio.asking
-import cachegrid.engines.valkey.watch.ear
-import cachegrid.waits._aio
-import cachegrid.waits._sio
 from cachegrid._aio.flights import Landed
 from cachegrid.engines.valkey.watch.ear import Ear
 from cachegrid.engines.valkey.watch.watch import Watch
 from cachegrid.near.copies import Copies
 from cachegrid.near.nearby import Nearby
+from tests.near.moments import (
+    FLOWS,
+    LOADS,
+    far_owners,
+    late_news,
+    linger,
+    patient_ears,
+    slow_reloads,
+    slow_return,
+    slower_return,
+    stuck_news,
+)
 
 __all__ = ["RULES", "Rule", "prepare"]
 
 ENDLESS: Final = float("inf")
-FLOWS: Final[tuple[Any, ...]] = (cachegrid._aio.near.AsyncNearCache, cachegrid._sio.near.SyncNearCache)
 ENGINES: Final[tuple[Any, ...]] = (
     cachegrid.engines.valkey._aio.asking.AsyncAsking,
     cachegrid.engines.valkey._sio.asking.SyncAsking,
 )
-LOADS: Final[tuple[Any, ...]] = (cachegrid._aio.loads.AsyncLoads, cachegrid._sio.loads.SyncLoads)
 BOOKS: Final[tuple[Any, ...]] = (cachegrid._aio.tagbook.AsyncTagBook, cachegrid._sio.tagbook.SyncTagBook)
 
 
@@ -71,144 +71,6 @@ def prepare(without: str | None, widen: tuple[str, ...]) -> None:
         wide()
     if without is not None:
         RULES[without].disable()
-
-
-# Widening.
-
-
-def _linger() -> None:
-    """Let some answers take their time before they are kept."""
-    chance = random.Random(1)
-    for flow, waits in zip(FLOWS, (cachegrid.waits._aio, cachegrid.waits._sio), strict=True):
-        _linger_in(flow, waits.sleep, chance, is_async=flow is FLOWS[0])
-
-
-def _linger_in(flow: Any, sleep: Any, chance: random.Random, *, is_async: bool) -> None:
-    fetch = flow._fetch
-
-    async def linger_async(self: Any, address: bytes, *how: Any) -> Any:
-        raw = await fetch(self, address, *how)
-        if chance.random() < 0.4:
-            await sleep(chance.uniform(0.005, 0.03))
-        return raw
-
-    def linger_sync(self: Any, address: bytes, *how: Any) -> Any:
-        raw = fetch(self, address, *how)
-        if chance.random() < 0.4:
-            sleep(chance.uniform(0.005, 0.03))
-        return raw
-
-    flow._fetch = linger_async if is_async else linger_sync
-
-
-def _late_news() -> None:
-    """Let news take 10 ms, as between far places."""
-    _before_news(lambda _: 0.01)
-
-
-def _stuck_news() -> None:
-    """Let news of each owner stand still for 1.5 s, again and again, but not while all begin."""
-    begun, last = time.monotonic() + 1.0, dict[Ear, float]()
-
-    def pause(ear: Ear) -> float:
-        now = time.monotonic()
-        if now < begun or now < last.get(ear, 0) + 2.5:
-            return 0
-        last[ear] = now
-        return 1.5
-
-    _before_news(pause)
-
-
-def _before_news(pause: Callable[[Ear], float]) -> None:
-    tell = Ear.tell
-
-    def late(self: Ear, addresses: object) -> None:
-        self.closing.wait(pause(self))
-        tell(self, addresses)
-
-    Ear.tell = late  # type: ignore[method-assign]
-
-
-def _far_owners() -> None:
-    """Let all that owners tell take 0.4 s, in order, as if they were very far away."""
-    told: queue.SimpleQueue[tuple[float, Callable[[], None]]] = queue.SimpleQueue()
-    tell, hear, deafen = Ear.tell, Ear.hear, Ear.deafen
-    breaks: Counter[Ear] = Counter()
-    hearing = threading.Lock()
-
-    def arrive() -> None:
-        while True:
-            due, say = told.get()
-            time.sleep(max(0, due - time.monotonic()))
-            say()
-
-    def hear_unless_broken(self: Ear, sent: float, so_far: int) -> None:
-        with hearing:
-            if breaks[self] == so_far:  # else it was said on a connection that is no more
-                hear(self, sent)
-
-    def deafen_and_count(self: Ear) -> Any:
-        with hearing:
-            breaks[self] += 1
-            return deafen(self)
-
-    def later(say: Callable[[], None]) -> None:
-        told.put((time.monotonic() + 0.4, say))
-
-    far: Any = Ear
-    far.tell = lambda self, addresses: later(lambda: tell(self, addresses))
-    far.hear = lambda self, sent: later(partial(hear_unless_broken, self, sent, breaks[self]))
-    far.deafen = deafen_and_count
-    threading.Thread(target=arrive, daemon=True).start()
-
-
-def _slow_return() -> None:
-    """Let it take a while until a broken connection for news is made again, and less than copies are trusted for."""
-    _return_after(0.4)
-
-
-def _slower_return() -> None:
-    _return_after(1.0)
-
-
-def _return_after(seconds: float) -> None:
-    ear: Any = cachegrid.engines.valkey.watch.ear
-    ear._SHORTEST_PAUSE = ear._LONGEST_PAUSE = seconds
-
-
-def _slow_reloads() -> None:
-    """Let it take a while to load anew what is served meanwhile."""
-    for loads, waits in zip(LOADS, (cachegrid.waits._aio, cachegrid.waits._sio), strict=True):
-        _reload_slowly(loads, waits.sleep, is_async=loads is LOADS[0])
-
-
-def _reload_slowly(loads: Any, sleep: Any, *, is_async: bool) -> None:
-    ask = loads._ask_origin
-
-    async def ask_async(self: Any, load: Any) -> Any:
-        frame = await ask(self, load)
-        if load.reloads is not None:
-            await sleep(0.1)
-        return frame
-
-    def ask_sync(self: Any, load: Any) -> Any:
-        frame = ask(self, load)
-        if load.reloads is not None:
-            sleep(0.1)
-        return frame
-
-    loads._ask_origin = ask_async if is_async else ask_sync
-
-
-def _patient_ears() -> None:
-    """Let whoever listens wait for longer than whoever asks."""
-    start = Ear.__init__
-
-    def patient(self: Ear, endpoint: Any, target: Any, *args: Any) -> None:
-        start(self, endpoint, dataclasses.replace(target, patience=5.0), *args)
-
-    Ear.__init__ = patient  # type: ignore[method-assign, assignment]
 
 
 # Disabling.
@@ -424,44 +286,44 @@ RULES: Final = {
     "tokens": Rule(
         says="an answer is kept only if nothing was heard of its address since it was asked for",
         disable=_no_tokens,
-        widen=(_linger,),
+        widen=(linger,),
         load={"lanes": 5},
     ),
     "spoils": Rule(
         says="an answer that was given lets no older one be kept after it",
         disable=_no_spoiling,
-        widen=(_linger, _late_news),
+        widen=(linger, late_news),
         load={"lanes": 8, "tags": 2, "rate": 40, "readers": 3},
     ),
     "ways": Rule(
         says="what was read past the copies lets no older one stay",
         disable=_no_seeing,
-        widen=(_late_news,),
+        widen=(late_news,),
         kinds=("changed",),
         load={"tags": 4, "rate": 30},
     ),
     "own writes": Rule(
         says="what this process writes is dropped here before its caller goes on",
         disable=_no_telling,
-        widen=(_late_news,),
+        widen=(late_news,),
     ),
     "guards": Rule(
         says="when a connection for news breaks, copies that it guarded are given up",
         disable=_no_giving_up,
-        widen=(_slow_return,),
+        widen=(slow_return,),
         faults=("ears",),
         staleness=1.0,
     ),
     "heartbeats": Rule(
         says="a copy whose guard was not heard lately is not handed out",
         disable=_no_heartbeats,
-        widen=(_stuck_news,),
+        widen=(stuck_news,),
         staleness=0.25,
     ),
     "owners": Rule(
         says="an answer of anybody but the owner is not kept",
         disable=_anybody,
-        widen=(_patient_ears,),
+        widen=(patient_ears,),
         faults=("lag",),
         staleness=0.2,
         patience=0.15,
@@ -470,7 +332,7 @@ RULES: Final = {
     "moves": Rule(
         says="copies whose slot has another owner are given up",
         disable=_no_moves,
-        widen=(_slower_return,),
+        widen=(slower_return,),
         faults=("deaf move",),
         near={"absent": True},
         load={"tags": 96, "rate": 40},
@@ -483,7 +345,7 @@ RULES: Final = {
     "ends": Rule(
         says="a copy ends when its entry does, though nobody tells",
         disable=_no_ends,
-        widen=(_far_owners,),
+        widen=(far_owners,),
         kinds=("short",),
         staleness=1.0,
     ),
@@ -523,7 +385,7 @@ RULES: Final = {
     "reloads": Rule(
         says="what was loaded behind the backs of all takes the place of what it was loaded for, and of nothing else",
         disable=_no_versions,
-        widen=(_slow_reloads,),
+        widen=(slow_reloads,),
         kinds=("graced",),
         load={"tags": 6, "rate": 30},
     ),

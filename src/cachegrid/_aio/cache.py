@@ -164,7 +164,7 @@ class AsyncCache(AsyncLoads, AsyncFace):
     async def touch(self, key: Key, ttl: Span = UNSAID) -> bool:
         """Give an entry a new time to live from now; whether there is one. Its idle time goes on."""
         ms = self._ends(ttl, None).ttl
-        await self._drop_dead(key)
+        await self._drop_dead(key, lives=ms)
 
         async def act(space: Space) -> bool:
             return await self._writer.touch(space.address(key), ms, time.time_ns() // 1_000_000)

@@ -8,13 +8,13 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
-from cachegrid._aio.cell import AsyncCell, Ends, edition, ends_in
+from cachegrid._aio.cell import AsyncCell, Ends, edition, ends_in, is_unproven
 from cachegrid._core import frame as frames
 from cachegrid._core.address import Key, Space
 from cachegrid._core.entry import Entry
 from cachegrid._core.frame import Frame
 from cachegrid._core.miss import UNSAID, Unsaid
-from cachegrid._core.tags import Tags, tags_in
+from cachegrid._core.tags import Tags, tags_in, unpack_stamps
 from cachegrid._core.units import Span, seconds_of
 from cachegrid.errors import EngineTimeout, EntryNotFound, FrameError, NotANumber, OutcomeUnknown, ValueRefused
 from cachegrid.waits._aio import sleep
@@ -102,6 +102,7 @@ class AsyncChanges(AsyncCell):
             if found is not None:
                 value = fn(found.value)
                 # Made of the value that was there, and so dead as soon as that would have been.
+                await self._keep_tags(found.frame, ends.last)
                 done = await self._swap(key, found.frame.version, value, ends, found.frame.epochs)
             elif isinstance(default, Unsaid):
                 raise EntryNotFound(self.name, key)
@@ -181,10 +182,19 @@ class AsyncChanges(AsyncCell):
         """Stamps for what is not written twice: the grid is asked, since news of a tag may not be here yet."""
         return (await self._stamped(tags_in(tags), ends.last, afresh=True)).stamps if tags else b""
 
-    async def _drop_dead(self, key: Key) -> None:
-        """Where there may be entries that nobody shall see: drop one that would be taken for an entry."""
+    async def _drop_dead(self, key: Key, lives: int | None = 0) -> None:
+        """
+        Where there may be entries that nobody shall see: drop one that would be taken for an entry.
+
+        One that is alive is to live for so many ms from now.
+        """
         if self._rules.grace is not None or self._hub.tags.is_used:
-            await self._drop_damaged(key)
+            await self._drop_damaged(key, lives)
+
+    async def _keep_tags(self, frame: Frame, lives: int | None) -> None:
+        """Let the grid remember the tags of an entry for as long as it will be there, which may be longer now."""
+        if frame.epochs:
+            await self._stamped([stamp.tag for stamp in unpack_stamps(frame.epochs)], lives)
 
     async def _add(self, key: Key, value: Any, ends: Ends, stamps: bytes = b"") -> bool:
         async def act(space: Space) -> bool:
@@ -231,13 +241,17 @@ class AsyncChanges(AsyncCell):
         raw = await self._sure.fetch(address)
         return raw is not None and edition(raw) == edition(frame)
 
-    async def _drop_damaged(self, key: Key) -> bool:
+    async def _drop_damaged(self, key: Key, lives: int | None = 0) -> bool:
         """Drop what is there if it is dead or cannot be read: a miss to readers, and in the way of writers."""
 
         async def act(space: Space) -> bool:
             address = space.address(key)
             raw = await self._sure.fetch(address)
-            if raw is None or (self._is_sound(address, raw) and not await self._is_dead(key, raw)):
+            if raw is None:
+                return False
+            if self._is_sound(address, raw) and not await self._is_dead(key, raw):
+                if lives != 0 and is_unproven(raw):
+                    await self._keep_tags(frames.unpack(raw), lives)
                 return False
             try:
                 return await self._writer.drop_if_version(address, frames.version_of(raw))

@@ -6,8 +6,8 @@ import contextlib
 import contextvars
 import os
 import time
-from collections.abc import Awaitable, Callable
-from typing import Final, NamedTuple
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final, NamedTuple, TypeAlias
 
 from cachegrid._aio.keeper import AsyncKeeper, give_back, take
 from cachegrid._aio.leader import AsyncLeader
@@ -15,7 +15,20 @@ from cachegrid.engines._aio.protocol import AsyncLeases
 from cachegrid.errors import EngineError, GridFull, LoadTimeout, WritesRefused
 from cachegrid.waits._aio import AsyncEvent, sleep
 
-__all__ = ["UNLEASED", "AsyncFlights", "AsyncLanding", "Landed", "is_loading", "is_spoiled"]
+__all__ = [
+    "UNLEASED",
+    "AsyncFlight",
+    "AsyncFlights",
+    "AsyncLanding",
+    "Landed",
+    "is_loading",
+    "is_spoiled",
+    "loads_under_way",
+    "reload_of",
+    "say_loads",
+    "taken",
+    "waited_too_long",
+]
 
 UNLEASED: Final = b""  # the token of who has no lease, because the grid takes no writes
 _GLANCE: Final = 1.0  # seconds between two looks at whether a leader is still there
@@ -41,17 +54,18 @@ class AsyncLanding(NamedTuple):
     wait: float  # seconds
 
 
-class _Flight:
+class AsyncFlight:
     """One load in this process, that others wait for."""
 
     __slots__ = (
-        "frame", "has_begun", "is_for_all", "is_over", "is_spoiled", "landed", "leader", "name", "trouble"
+        "address", "frame", "has_begun", "has_frame", "is_for_all", "is_over", "is_spoiled", "landed", "leader",
+        "name", "trouble",
     )  # fmt: skip
 
-    def __init__(self, name: bytes, leader: AsyncLeader) -> None:
-        self.name, self.leader = name, leader
+    def __init__(self, name: bytes, address: bytes, leader: AsyncLeader) -> None:
+        self.name, self.address, self.leader = name, address, leader
         self.landed = AsyncEvent()
-        self.has_begun = self.is_over = self.is_spoiled = False
+        self.has_begun = self.has_frame = self.is_over = self.is_spoiled = False
         self.is_for_all = True
         self.frame: bytes | None = None
         self.trouble: EngineError | None = None  # of the grid, not of the loader
@@ -61,8 +75,14 @@ class _Flight:
         return self.is_over or self.leader.is_gone
 
 
+_Led: TypeAlias = Mapping[bytes, AsyncFlight]  # what one call leads, by address
 # What this task, or thread, is loading at the moment. Tasks begun by a loader inherit it, and so do forked children.
-_loading: contextvars.ContextVar[tuple[_Flight, ...]] = contextvars.ContextVar("cachegrid_loading", default=())
+_loading: contextvars.ContextVar[tuple[_Led, ...]] = contextvars.ContextVar("cachegrid_loading", default=())
+
+
+def reload_of(address: bytes) -> bytes:
+    """The name of the flight that loads anew what is served meanwhile: nobody who is served waits for it."""
+    return b"reload:" + address
 
 
 def is_loading(address: bytes) -> bool:
@@ -71,12 +91,22 @@ def is_loading(address: bytes) -> bool:
 
     Through whichever grid object: several may be connected to the same members.
     """
-    return any(flight.name == address and not flight.is_left() for flight in _loading.get())
+    return any(address in led and not led[address].is_left() for led in _loading.get())
 
 
 def is_spoiled(address: bytes) -> bool:
     """Whether what this very task or thread is loading was dropped since it began."""
-    return any(flight.name == address and flight.is_spoiled for flight in _loading.get())
+    return any(address in led and led[address].is_spoiled for led in _loading.get())
+
+
+def loads_under_way() -> tuple[_Led, ...]:
+    """What this very task or thread is loading, without what an interrupted call has left there."""
+    return tuple(led for led in _loading.get() if not all(flight.is_left() for flight in led.values()))
+
+
+def say_loads(loads: tuple[_Led, ...]) -> None:
+    """Say what this very task or thread is loading from here on."""
+    _loading.set(loads)  # `reset` would refuse where a coroutine is disposed of by another task
 
 
 class AsyncFlights:
@@ -89,7 +119,7 @@ class AsyncFlights:
 
     def __init__(self, keeper: AsyncKeeper) -> None:
         self._keeper = keeper
-        self._flights: dict[bytes, _Flight] = {}
+        self._flights: dict[bytes, AsyncFlight] = {}
 
     async def land(self, landing: AsyncLanding) -> bytes:
         """
@@ -107,21 +137,37 @@ class AsyncFlights:
         deadline = time.monotonic() + landing.wait
         began_before = True  # the flight that is waited for: before this caller asked
         while True:
-            mine = _Flight(landing.flight, leader)
+            mine = AsyncFlight(landing.flight, landing.address, leader)
             flight = self._flights.setdefault(landing.flight, mine)
             if flight is mine:
                 self._end_oldest()
                 return await self._lead(landing, mine, deadline)
-            if not await self._has_landed(flight, landing, deadline):
-                self._end(flight)
-            elif flight.frame is not None and (flight.is_for_all or not began_before):
-                return flight.frame
-            elif flight.trouble is not None:
-                # One after the other, all who wait would only find the same, each after a deadline of its own.
-                raise type(flight.trouble)(str(flight.trouble), where=flight.trouble.where) from flight.trouble
+            frame = await self._frame_of(
+                flight, landing.wait, deadline, began_before=began_before, is_late=flight.has_frame
+            )
+            if frame is not None:
+                return frame
             began_before = False
 
-    async def _has_landed(self, flight: _Flight, landing: AsyncLanding, deadline: float) -> bool:
+    async def _frame_of(
+        self, flight: AsyncFlight, wait: float, deadline: float, *, began_before: bool, is_late: bool
+    ) -> bytes | None:
+        """
+        Wait for a flight: its frame; None where this caller has to look again. Raises LoadTimeout and EngineError.
+
+        What it had already when it was found (`is_late`) may have been dropped before this caller asked, and its
+        leader would not know, who is done but for giving back the lease: who comes that late looks into the grid.
+        """
+        if not await self._has_landed(flight, wait, deadline):
+            self._end(flight)
+        elif flight.frame is not None and not is_late and (flight.is_for_all or not began_before):
+            return flight.frame
+        elif flight.trouble is not None:
+            # One after the other, all who wait would only find the same, each after a deadline of its own.
+            raise type(flight.trouble)(str(flight.trouble), where=flight.trouble.where) from flight.trouble
+        return None
+
+    async def _has_landed(self, flight: AsyncFlight, wait: float, deadline: float) -> bool:
         """Wait for a flight; whether it has landed, or else never will. Raises LoadTimeout."""
         while not flight.landed.is_lost:  # its loop has ended
             is_gone = flight.leader.is_gone  # before the last look: whoever lands says so before it leaves
@@ -131,21 +177,22 @@ class AsyncFlights:
             if is_gone:
                 return False
             if left <= _GLANCE:
-                raise _waited_too_long(landing.wait)
+                raise waited_too_long(wait)
         return False
 
     def spoil(self, address: bytes) -> None:
         """Let what is being loaded for an address not be kept, since it was dropped; who asks now loads anew."""
-        flight = self._flights.get(address)
-        if flight is not None:
-            flight.is_spoiled = True
-            self._end(flight)
+        for name in (address, reload_of(address)):
+            flight = self._flights.get(name)
+            if flight is not None:
+                flight.is_spoiled = True
+                self._end(flight)
 
     def forget(self) -> None:
         """In a forked child: the flights are the parent's."""
         self._flights = {}
 
-    def _end(self, flight: _Flight) -> None:
+    def _end(self, flight: AsyncFlight) -> None:
         if self._flights.get(flight.name) is flight:
             del self._flights[flight.name]
 
@@ -156,11 +203,10 @@ class AsyncFlights:
             if oldest.is_left():
                 self._end(oldest)
 
-    async def _lead(self, landing: AsyncLanding, flight: _Flight, deadline: float) -> bytes:
-        # Without those that an interrupted call has left there.
-        before = tuple(outer for outer in _loading.get() if not outer.is_left())
+    async def _lead(self, landing: AsyncLanding, flight: AsyncFlight, deadline: float) -> bytes:
+        before = loads_under_way()
         try:
-            _loading.set((*before, flight))
+            say_loads((*before, {flight.address: flight}))
             if landing.leases is None:
                 # Looked up again although the caller just missed: a flight that landed in between has
                 # stored the value, and the origin must not be asked twice for it.
@@ -174,32 +220,38 @@ class AsyncFlights:
                 flight.trouble = trouble
             raise
         finally:
-            flight.is_over = True
-            self._end(flight)
-            flight.landed.set()
-            _loading.set(before)  # `reset` would refuse where a coroutine is disposed of by another task
+            self._over(flight)
+            say_loads(before)
 
-    async def _load(self, landing: AsyncLanding, flight: _Flight, token: bytes | None) -> tuple[bytes, bool]:
+    def _over(self, flight: AsyncFlight) -> None:
+        """Let those who wait go on."""
+        flight.is_over = True
+        self._end(flight)
+        flight.landed.set()
+
+    async def _load(self, landing: AsyncLanding, flight: AsyncFlight, token: bytes | None) -> tuple[bytes, bool]:
         """The frame, and whether the lease has ended with it."""
         flight.has_begun = True
         frame = await landing.load()
+        flight.has_frame = True
         landed = await landing.store(frame, token)
         flight.is_for_all = landed.is_for_all
         return frame, landed.is_released
 
     async def _lead_in_grid(
-        self, landing: AsyncLanding, leases: AsyncLeases, flight: _Flight, deadline: float
+        self, landing: AsyncLanding, leases: AsyncLeases, flight: AsyncFlight, deadline: float
     ) -> bytes:
         address = landing.address
         token = os.urandom(16)
         pause = 0.002
         started = time.monotonic()
         while True:
-            got = await _taken(leases, address, token, landing.lease)
+            got = await taken(leases, address, token, landing.lease)
             try:
                 # After the lease was asked for: whoever had it before has stored its value by then.
                 frame = await landing.look()
                 if frame is not None:
+                    flight.has_frame = True
                     return frame
                 if got is None:
                     return (await self._load(landing, flight, UNLEASED))[0]
@@ -213,12 +265,12 @@ class AsyncFlights:
                 if got:
                     await give_back(leases, address, token)
             if time.monotonic() >= deadline:
-                raise _waited_too_long(time.monotonic() - started)
+                raise waited_too_long(time.monotonic() - started)
             await sleep(pause)
             pause = min(pause * 1.5, 0.05)
 
 
-async def _taken(leases: AsyncLeases, address: bytes, token: bytes, lease: int) -> bool | None:
+async def taken(leases: AsyncLeases, address: bytes, token: bytes, lease: int) -> bool | None:
     """Whether the lease was taken; None where the grid takes no writes, while it may well be read."""
     try:
         return await take(leases, address, token, lease) is not None
@@ -226,7 +278,7 @@ async def _taken(leases: AsyncLeases, address: bytes, token: bytes, lease: int) 
         return None
 
 
-def _waited_too_long(seconds: float) -> LoadTimeout:
+def waited_too_long(seconds: float) -> LoadTimeout:
     return LoadTimeout(
         f"somebody else has been loading this entry for more than {seconds:.3g} s; "
         "give callers more time with wait=, or the loader less work"

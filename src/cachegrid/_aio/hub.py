@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final, NamedTuple, NoReturn, Protocol, cast
 
 from cachegrid._aio.ability import AsyncAbleEngine, able, lacking_in
-from cachegrid._aio.flights import AsyncFlights
+from cachegrid._aio.fleets import AsyncFleets
 from cachegrid._aio.keeper import AsyncKeeper
 from cachegrid._aio.reloads import AsyncReloads
 from cachegrid._aio.tagbook import AsyncTagBook
@@ -75,7 +75,7 @@ class AsyncHub:
         self.lacking: frozenset[str] = frozenset()  # abilities that the engine does not have
         self.tasks = AsyncTasks(is_to_be_done=True)
         self.keeper = AsyncKeeper()
-        self.flights = AsyncFlights(self.keeper)
+        self.flights = AsyncFleets(self.keeper)
         self.tags = AsyncTagBook()
         self.reloads = AsyncReloads()
         self.tag_sweep = AsyncTagSweep(self.tags)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar, cast
 
 from cachegrid._aio.cell import Ends, ends_in, is_over, is_unproven
 from cachegrid._aio.changes import AsyncChanges
-from cachegrid._aio.flights import UNLEASED, AsyncLanding, Landed, is_loading, is_spoiled
+from cachegrid._aio.flights import UNLEASED, AsyncLanding, Landed, is_loading, is_spoiled, reload_of
 from cachegrid._aio.outage import OUTAGE
 from cachegrid._aio.tagbook import NO_STAMPS, Stamped, holds
 from cachegrid._core.address import Key, Space
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from cachegrid.config import LoadRules
 
-__all__ = ["AsyncLoads", "Terms"]
+__all__ = ["AsyncLoads", "Load", "Terms"]
 
 T = TypeVar("T")
 _LONGEST_STORY: Final = 500  # characters of an error that is remembered
@@ -49,7 +49,7 @@ _PASSING: Final = (EngineTimeout, GridFull, NotDurable, OutcomeUnknown, Unreacha
 
 
 @dataclass(slots=True)
-class _Load:
+class Load:
     """One caller's way to a value: from the grid, if it is there by now, or from the origin."""
 
     key: Key
@@ -143,26 +143,28 @@ class AsyncLoads(AsyncChanges):
         address = space.address(key)
         if is_loading(address):
             return await self._call(loader)  # the loader asks for its own key: it must not wait for itself
-        load = _Load(key, space, address, terms, loader)
+        load = Load(key, space, address, terms, loader)
         try:
             frame = await self._hub.flights.land(self._landing(load, self._wait))
         except OUTAGE as trouble:
             if load.has_begun:  # it is the loader's own
                 raise
             return await self._load_past(key, loader, trouble)
+        return cast("T", self._outcome(load, frame))
+
+    def _outcome(self, load: Load, frame: bytes) -> Any:
+        """The value that a caller gets, of a frame that came for him."""
         if load.is_stale:
             self._counters.stale_hits += 1
-            self._reload_soon(key, version_of(frame), loader, terms)
+            self._reload_soon(load.key, version_of(frame), load.loader, load.terms)
         elif not load.has_loaded:
             self._counters.load_waits += 1
-        if load.value is not MISS:
-            return cast("T", load.value)
-        return self._thaw_quietly(address, frame)  # type: ignore[no-any-return] # what another caller has in hand
+        # Else another caller has it in hand.
+        return load.value if load.value is not MISS else self._thaw_quietly(load.address, frame)
 
-    def _landing(self, load: _Load, wait: float) -> AsyncLanding:
+    def _landing(self, load: Load, wait: float) -> AsyncLanding:
         return AsyncLanding(
-            # Who is served meanwhile does not wait for a load that goes on in the background.
-            load.address if load.reloads is None else b"reload:" + load.address,
+            load.address if load.reloads is None else reload_of(load.address),
             load.address,
             partial(self._look, load),
             partial(self._ask_origin, load),
@@ -178,7 +180,7 @@ class AsyncLoads(AsyncChanges):
     async def _reload(self, key: Key, version: bytes, loader: Callable[[], Awaitable[Any]], terms: Terms) -> None:
         """Load anew what is still served; whoever has the lease does, and others leave it to him."""
         space = await self._settle()
-        load = _Load(key, space, space.address(key), terms, loader, reloads=version)
+        load = Load(key, space, space.address(key), terms, loader, reloads=version)
         await self._hub.flights.land(self._landing(load, 0))
 
     async def _load_past(self, key: Key, loader: Callable[[], Awaitable[T]], trouble: EngineError) -> T:
@@ -193,9 +195,13 @@ class AsyncLoads(AsyncChanges):
 
         return await self._outage.load(self._hub.flights, self._space.address(key), load, self._wait)
 
-    async def _look(self, load: _Load) -> bytes | None:
+    async def _look(self, load: Load) -> bytes | None:
         """Ask the grid. What cannot be read counts as nothing."""
         raw = await self._fetch(load.address, self._sure)  # whether to load is decided by it
+        return await self._look_at(load, raw)
+
+    async def _look_at(self, load: Load, raw: bytes | None) -> bytes | None:
+        """What the grid has, if it may be handed out."""
         self._saw(load.address, raw)
         load.replaces, load.is_stale = None, False
         if raw is None:
@@ -211,7 +217,7 @@ class AsyncLoads(AsyncChanges):
         load.value = value
         return raw
 
-    async def _is_served(self, load: _Load, raw: bytes) -> bool:
+    async def _is_served(self, load: Load, raw: bytes) -> bool:
         """Whether an entry may be handed out: alive, or past its end but within its grace. Raises LoadFailed."""
         if not is_unproven(raw):
             return True
@@ -224,32 +230,40 @@ class AsyncLoads(AsyncChanges):
             return False
         return not frame.epochs or await self._hub.tags.confirmed(self._home, self._parent, frame.epochs) is not None
 
-    async def _ask_origin(self, load: _Load) -> bytes:
+    async def _ask_origin(self, load: Load) -> bytes:
         """The frame of what the loader gives. Raises what the loader raises, and for what the codec refuses."""
-        terms, rules = load.terms, load.terms.rules
-        ends = self._ends_under(rules, terms.ttl, terms.idle)
-        # Before the load: a tag that is raised from here on was raised for what it finds, too.
-        load.stamped = await self._stamped(
-            terms.tags, None if ends.last is None else max(ends.last, rules.negative or 0)
-        )
-        load.has_begun = True
+        await self._before_load(load)
         began = time.monotonic()
         try:
-            load.value = await self._count_load(partial(self._call, load.loader))
+            value = await self._count_load(partial(self._call, load.loader))
         except Exception as error:
-            if rules.failure is not None and load.replaces is None:
-                await self._remember(load, rules.failure, error)
+            await self._remember(load, error)
             raise
-        load.has_loaded = True
-        if load.value is None and rules.negative is not None:
-            ends = ends_in(rules.negative, ends.idle)
-        load.is_kept = terms.when is None or terms.when(load.value)
-        load.ends = ends
-        cost = round((time.monotonic() - began) * 1000 * rules.early) if rules.early and ends.ttl is not None else None
-        return self._freeze(load.address, load.key, load.value, ends, load.stamped.stamps, cost=cost)
+        return self._loaded(load, value, time.monotonic() - began)
 
-    async def _remember(self, load: _Load, ttl: int, error: Exception) -> None:
-        """Keep that a load failed, and how, if nothing is there. What it says is for people."""
+    async def _before_load(self, load: Load) -> None:
+        terms = load.terms
+        load.ends = self._ends_under(terms.rules, terms.ttl, terms.idle)
+        last = load.ends.last
+        # Before the load: a tag that is raised from here on was raised for what it finds, too.
+        load.stamped = await self._stamped(terms.tags, None if last is None else max(last, terms.rules.negative or 0))
+        load.has_begun = True
+
+    def _loaded(self, load: Load, value: Any, seconds: float) -> bytes:
+        """The frame of what was loaded. Raises for what the codec refuses."""
+        terms, rules, ends = load.terms, load.terms.rules, cast("Ends", load.ends)
+        load.value, load.has_loaded = value, True
+        if value is None and rules.negative is not None:
+            load.ends = ends = ends_in(rules.negative, ends.idle)
+        load.is_kept = terms.when is None or terms.when(value)
+        cost = round(seconds * 1000 * rules.early) if rules.early and ends.ttl is not None else None
+        return self._freeze(load.address, load.key, value, ends, load.stamped.stamps, cost=cost)
+
+    async def _remember(self, load: Load, error: Exception) -> None:
+        """Keep that a load failed, and how, if that is asked for and nothing is there. What it says is for people."""
+        ttl = load.terms.rules.failure
+        if ttl is None or load.replaces is not None:
+            return
         with contextlib.suppress(EngineError):
             told = f"{type(error).__name__}: {error}"[:_LONGEST_STORY]
             frame = self._freeze(load.address, load.key, told, ends_in(ttl, None), load.stamped.stamps, flags=FAILURE)
@@ -266,7 +280,7 @@ class AsyncLoads(AsyncChanges):
             raise ConfigError(f"the loader for {self.name!r}", loader, want)
         return await made
 
-    async def _store_loaded(self, load: _Load, frame: bytes, token: bytes | None) -> Landed:
+    async def _store_loaded(self, load: Load, frame: bytes, token: bytes | None) -> Landed:
         """Keep what was loaded, under the lease of `token` if there is one."""
         if is_spoiled(load.address):
             return Landed(is_for_all=True, is_released=False)  # who comes after the drop waits for another flight
@@ -291,7 +305,7 @@ class AsyncLoads(AsyncChanges):
         is_for_all = stored and holds(self._home, load.stamped.marks)
         return Landed(is_for_all=is_for_all, is_released=lands)
 
-    async def _keep(self, load: _Load, frame: bytes) -> bool:
+    async def _keep(self, load: Load, frame: bytes) -> bool:
         """
         Store where the engine does not know what a load is; whether it was stored.
 
@@ -310,7 +324,7 @@ class AsyncLoads(AsyncChanges):
             # Repeated when nobody knows whether it was done: if it was, then the second finds it there.
             return await self._writer.store_if_absent(address, frame, ttl)
 
-    async def _drop_outdated(self, load: _Load, frame: bytes, *, lands: bool) -> None:
+    async def _drop_outdated(self, load: Load, frame: bytes, *, lands: bool) -> None:
         """Drop what was just stored, if it was dropped while it was being stored, or nobody looks there any more."""
         if not lands and is_spoiled(load.address):  # what lands, the drop has met at the owner
             if "conditions" in self._hub.lacking:
@@ -321,5 +335,5 @@ class AsyncLoads(AsyncChanges):
             await self._writer.drop(load.address)
 
 
-def _engine_ttl(load: _Load) -> int | None:
+def _engine_ttl(load: Load) -> int | None:
     return None if load.ends is None else load.ends.engine

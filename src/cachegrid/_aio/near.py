@@ -8,8 +8,8 @@ Rules that keep a copy from being stale, each of which is needed:
 3. What this process writes is dropped here before its caller goes on.
 4. A copy has a guard that listens to its owner. When the guard gives up, or was not heard for too long, so is the copy.
 5. An answer of anybody but the owner is not kept.
-7. A copy with tags is handed out while none of them may have been raised since it was found alive.
-6. Whatever else a caller of this process was told, by another way to read or by another grid object, no older copy
+6. A copy with tags is handed out while none of them may have been raised since it was found alive.
+7. Whatever else a caller of this process was told, by another way to read or by another grid object, no older copy
    stays, and none is made of what was asked for before that.
 """
 

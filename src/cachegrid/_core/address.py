@@ -9,12 +9,12 @@ The kind keeps `1`, `"1"` and `b"1"` apart.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final, TypeAlias, cast
 
 from cachegrid.errors import ConfigError, KeyRefused
 
-__all__ = ["LONGEST_KEY", "NEVER", "Key", "Space", "check_name", "epoch_in", "parent_of", "prefix_of"]
+__all__ = ["LONGEST_KEY", "NEVER", "Key", "Space", "check_name", "epoch_in", "parent_of", "prefix_of", "unique"]
 
 Simple: TypeAlias = str | bytes | int
 Key: TypeAlias = Simple | tuple[Simple, ...]
@@ -32,6 +32,17 @@ def check_name(setting: str, name: str) -> str:
     if isinstance(name, str) and _NAME.fullmatch(name):
         return name
     raise ConfigError(setting, name, "1 to 100 letters, digits, '_', '-' or '.', beginning with a letter, digit or '_'")
+
+
+def unique(keys: Iterable[Key]) -> list[Key]:
+    """The keys, each once."""
+    if isinstance(keys, (str, bytes)):
+        raise KeyRefused(f"{keys!r:.60} is one key, where several are expected; put it into a list")
+    keys = list(keys)
+    try:
+        return list(dict.fromkeys(keys))
+    except TypeError:
+        return keys  # one of them is no key, and is refused when it becomes an address
 
 
 class Space:

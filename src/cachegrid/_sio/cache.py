@@ -165,7 +165,7 @@ class SyncCache(SyncLoads, SyncFace):
     def touch(self, key: Key, ttl: Span = UNSAID) -> bool:
         """Give an entry a new time to live from now; whether there is one. Its idle time goes on."""
         ms = self._ends(ttl, None).ttl
-        self._drop_dead(key)
+        self._drop_dead(key, lives=ms)
 
         def act(space: Space) -> bool:
             return self._writer.touch(space.address(key), ms, time.time_ns() // 1_000_000)

@@ -14,9 +14,9 @@ from cachegrid._core.address import Key, Space
 from cachegrid._core.entry import Entry
 from cachegrid._core.frame import Frame
 from cachegrid._core.miss import UNSAID, Unsaid
-from cachegrid._core.tags import Tags, tags_in
+from cachegrid._core.tags import Tags, tags_in, unpack_stamps
 from cachegrid._core.units import Span, seconds_of
-from cachegrid._sio.cell import Ends, SyncCell, edition, ends_in
+from cachegrid._sio.cell import Ends, SyncCell, edition, ends_in, is_unproven
 from cachegrid.errors import EngineTimeout, EntryNotFound, FrameError, NotANumber, OutcomeUnknown, ValueRefused
 from cachegrid.waits._sio import sleep
 
@@ -101,6 +101,7 @@ class SyncChanges(SyncCell):
             if found is not None:
                 value = fn(found.value)
                 # Made of the value that was there, and so dead as soon as that would have been.
+                self._keep_tags(found.frame, ends.last)
                 done = self._swap(key, found.frame.version, value, ends, found.frame.epochs)
             elif isinstance(default, Unsaid):
                 raise EntryNotFound(self.name, key)
@@ -180,10 +181,19 @@ class SyncChanges(SyncCell):
         """Stamps for what is not written twice: the grid is asked, since news of a tag may not be here yet."""
         return (self._stamped(tags_in(tags), ends.last, afresh=True)).stamps if tags else b""
 
-    def _drop_dead(self, key: Key) -> None:
-        """Where there may be entries that nobody shall see: drop one that would be taken for an entry."""
+    def _drop_dead(self, key: Key, lives: int | None = 0) -> None:
+        """
+        Where there may be entries that nobody shall see: drop one that would be taken for an entry.
+
+        One that is alive is to live for so many ms from now.
+        """
         if self._rules.grace is not None or self._hub.tags.is_used:
-            self._drop_damaged(key)
+            self._drop_damaged(key, lives)
+
+    def _keep_tags(self, frame: Frame, lives: int | None) -> None:
+        """Let the grid remember the tags of an entry for as long as it will be there, which may be longer now."""
+        if frame.epochs:
+            self._stamped([stamp.tag for stamp in unpack_stamps(frame.epochs)], lives)
 
     def _add(self, key: Key, value: Any, ends: Ends, stamps: bytes = b"") -> bool:
         def act(space: Space) -> bool:
@@ -228,13 +238,17 @@ class SyncChanges(SyncCell):
         raw = self._sure.fetch(address)
         return raw is not None and edition(raw) == edition(frame)
 
-    def _drop_damaged(self, key: Key) -> bool:
+    def _drop_damaged(self, key: Key, lives: int | None = 0) -> bool:
         """Drop what is there if it is dead or cannot be read: a miss to readers, and in the way of writers."""
 
         def act(space: Space) -> bool:
             address = space.address(key)
             raw = self._sure.fetch(address)
-            if raw is None or (self._is_sound(address, raw) and not self._is_dead(key, raw)):
+            if raw is None:
+                return False
+            if self._is_sound(address, raw) and not self._is_dead(key, raw):
+                if lives != 0 and is_unproven(raw):
+                    self._keep_tags(frames.unpack(raw), lives)
                 return False
             try:
                 return self._writer.drop_if_version(address, frames.version_of(raw))

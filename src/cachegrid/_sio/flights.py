@@ -7,8 +7,8 @@ import contextlib
 import contextvars
 import os
 import time
-from collections.abc import Callable
-from typing import Final, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Final, NamedTuple, TypeAlias
 
 from cachegrid._sio.keeper import SyncKeeper, give_back, take
 from cachegrid._sio.leader import SyncLeader
@@ -16,7 +16,20 @@ from cachegrid.engines._sio.protocol import SyncLeases
 from cachegrid.errors import EngineError, GridFull, LoadTimeout, WritesRefused
 from cachegrid.waits._sio import SyncEvent, sleep
 
-__all__ = ["UNLEASED", "Landed", "SyncFlights", "SyncLanding", "is_loading", "is_spoiled"]
+__all__ = [
+    "UNLEASED",
+    "Landed",
+    "SyncFlight",
+    "SyncFlights",
+    "SyncLanding",
+    "is_loading",
+    "is_spoiled",
+    "loads_under_way",
+    "reload_of",
+    "say_loads",
+    "taken",
+    "waited_too_long",
+]
 
 UNLEASED: Final = b""  # the token of who has no lease, because the grid takes no writes
 _GLANCE: Final = 1.0  # seconds between two looks at whether a leader is still there
@@ -42,17 +55,18 @@ class SyncLanding(NamedTuple):
     wait: float  # seconds
 
 
-class _Flight:
+class SyncFlight:
     """One load in this process, that others wait for."""
 
     __slots__ = (
-        "frame", "has_begun", "is_for_all", "is_over", "is_spoiled", "landed", "leader", "name", "trouble"
+        "address", "frame", "has_begun", "has_frame", "is_for_all", "is_over", "is_spoiled", "landed", "leader",
+        "name", "trouble",
     )  # fmt: skip
 
-    def __init__(self, name: bytes, leader: SyncLeader) -> None:
-        self.name, self.leader = name, leader
+    def __init__(self, name: bytes, address: bytes, leader: SyncLeader) -> None:
+        self.name, self.address, self.leader = name, address, leader
         self.landed = SyncEvent()
-        self.has_begun = self.is_over = self.is_spoiled = False
+        self.has_begun = self.has_frame = self.is_over = self.is_spoiled = False
         self.is_for_all = True
         self.frame: bytes | None = None
         self.trouble: EngineError | None = None  # of the grid, not of the loader
@@ -62,8 +76,14 @@ class _Flight:
         return self.is_over or self.leader.is_gone
 
 
+_Led: TypeAlias = Mapping[bytes, SyncFlight]  # what one call leads, by address
 # What this task, or thread, is loading at the moment. Tasks begun by a loader inherit it, and so do forked children.
-_loading: contextvars.ContextVar[tuple[_Flight, ...]] = contextvars.ContextVar("cachegrid_loading", default=())
+_loading: contextvars.ContextVar[tuple[_Led, ...]] = contextvars.ContextVar("cachegrid_loading", default=())
+
+
+def reload_of(address: bytes) -> bytes:
+    """The name of the flight that loads anew what is served meanwhile: nobody who is served waits for it."""
+    return b"reload:" + address
 
 
 def is_loading(address: bytes) -> bool:
@@ -72,12 +92,22 @@ def is_loading(address: bytes) -> bool:
 
     Through whichever grid object: several may be connected to the same members.
     """
-    return any(flight.name == address and not flight.is_left() for flight in _loading.get())
+    return any(address in led and not led[address].is_left() for led in _loading.get())
 
 
 def is_spoiled(address: bytes) -> bool:
     """Whether what this very task or thread is loading was dropped since it began."""
-    return any(flight.name == address and flight.is_spoiled for flight in _loading.get())
+    return any(address in led and led[address].is_spoiled for led in _loading.get())
+
+
+def loads_under_way() -> tuple[_Led, ...]:
+    """What this very task or thread is loading, without what an interrupted call has left there."""
+    return tuple(led for led in _loading.get() if not all(flight.is_left() for flight in led.values()))
+
+
+def say_loads(loads: tuple[_Led, ...]) -> None:
+    """Say what this very task or thread is loading from here on."""
+    _loading.set(loads)  # `reset` would refuse where a coroutine is disposed of by another task
 
 
 class SyncFlights:
@@ -90,7 +120,7 @@ class SyncFlights:
 
     def __init__(self, keeper: SyncKeeper) -> None:
         self._keeper = keeper
-        self._flights: dict[bytes, _Flight] = {}
+        self._flights: dict[bytes, SyncFlight] = {}
 
     def land(self, landing: SyncLanding) -> bytes:
         """
@@ -108,21 +138,35 @@ class SyncFlights:
         deadline = time.monotonic() + landing.wait
         began_before = True  # the flight that is waited for: before this caller asked
         while True:
-            mine = _Flight(landing.flight, leader)
+            mine = SyncFlight(landing.flight, landing.address, leader)
             flight = self._flights.setdefault(landing.flight, mine)
             if flight is mine:
                 self._end_oldest()
                 return self._lead(landing, mine, deadline)
-            if not self._has_landed(flight, landing, deadline):
-                self._end(flight)
-            elif flight.frame is not None and (flight.is_for_all or not began_before):
-                return flight.frame
-            elif flight.trouble is not None:
-                # One after the other, all who wait would only find the same, each after a deadline of its own.
-                raise type(flight.trouble)(str(flight.trouble), where=flight.trouble.where) from flight.trouble
+            frame = self._frame_of(flight, landing.wait, deadline, began_before=began_before, is_late=flight.has_frame)
+            if frame is not None:
+                return frame
             began_before = False
 
-    def _has_landed(self, flight: _Flight, landing: SyncLanding, deadline: float) -> bool:
+    def _frame_of(
+        self, flight: SyncFlight, wait: float, deadline: float, *, began_before: bool, is_late: bool
+    ) -> bytes | None:
+        """
+        Wait for a flight: its frame; None where this caller has to look again. Raises LoadTimeout and EngineError.
+
+        What it had already when it was found (`is_late`) may have been dropped before this caller asked, and its
+        leader would not know, who is done but for giving back the lease: who comes that late looks into the grid.
+        """
+        if not self._has_landed(flight, wait, deadline):
+            self._end(flight)
+        elif flight.frame is not None and not is_late and (flight.is_for_all or not began_before):
+            return flight.frame
+        elif flight.trouble is not None:
+            # One after the other, all who wait would only find the same, each after a deadline of its own.
+            raise type(flight.trouble)(str(flight.trouble), where=flight.trouble.where) from flight.trouble
+        return None
+
+    def _has_landed(self, flight: SyncFlight, wait: float, deadline: float) -> bool:
         """Wait for a flight; whether it has landed, or else never will. Raises LoadTimeout."""
         while not flight.landed.is_lost:  # its loop has ended
             is_gone = flight.leader.is_gone  # before the last look: whoever lands says so before it leaves
@@ -132,21 +176,22 @@ class SyncFlights:
             if is_gone:
                 return False
             if left <= _GLANCE:
-                raise _waited_too_long(landing.wait)
+                raise waited_too_long(wait)
         return False
 
     def spoil(self, address: bytes) -> None:
         """Let what is being loaded for an address not be kept, since it was dropped; who asks now loads anew."""
-        flight = self._flights.get(address)
-        if flight is not None:
-            flight.is_spoiled = True
-            self._end(flight)
+        for name in (address, reload_of(address)):
+            flight = self._flights.get(name)
+            if flight is not None:
+                flight.is_spoiled = True
+                self._end(flight)
 
     def forget(self) -> None:
         """In a forked child: the flights are the parent's."""
         self._flights = {}
 
-    def _end(self, flight: _Flight) -> None:
+    def _end(self, flight: SyncFlight) -> None:
         if self._flights.get(flight.name) is flight:
             del self._flights[flight.name]
 
@@ -157,11 +202,10 @@ class SyncFlights:
             if oldest.is_left():
                 self._end(oldest)
 
-    def _lead(self, landing: SyncLanding, flight: _Flight, deadline: float) -> bytes:
-        # Without those that an interrupted call has left there.
-        before = tuple(outer for outer in _loading.get() if not outer.is_left())
+    def _lead(self, landing: SyncLanding, flight: SyncFlight, deadline: float) -> bytes:
+        before = loads_under_way()
         try:
-            _loading.set((*before, flight))
+            say_loads((*before, {flight.address: flight}))
             if landing.leases is None:
                 # Looked up again although the caller just missed: a flight that landed in between has
                 # stored the value, and the origin must not be asked twice for it.
@@ -175,30 +219,36 @@ class SyncFlights:
                 flight.trouble = trouble
             raise
         finally:
-            flight.is_over = True
-            self._end(flight)
-            flight.landed.set()
-            _loading.set(before)  # `reset` would refuse where a coroutine is disposed of by another task
+            self._over(flight)
+            say_loads(before)
 
-    def _load(self, landing: SyncLanding, flight: _Flight, token: bytes | None) -> tuple[bytes, bool]:
+    def _over(self, flight: SyncFlight) -> None:
+        """Let those who wait go on."""
+        flight.is_over = True
+        self._end(flight)
+        flight.landed.set()
+
+    def _load(self, landing: SyncLanding, flight: SyncFlight, token: bytes | None) -> tuple[bytes, bool]:
         """The frame, and whether the lease has ended with it."""
         flight.has_begun = True
         frame = landing.load()
+        flight.has_frame = True
         landed = landing.store(frame, token)
         flight.is_for_all = landed.is_for_all
         return frame, landed.is_released
 
-    def _lead_in_grid(self, landing: SyncLanding, leases: SyncLeases, flight: _Flight, deadline: float) -> bytes:
+    def _lead_in_grid(self, landing: SyncLanding, leases: SyncLeases, flight: SyncFlight, deadline: float) -> bytes:
         address = landing.address
         token = os.urandom(16)
         pause = 0.002
         started = time.monotonic()
         while True:
-            got = _taken(leases, address, token, landing.lease)
+            got = taken(leases, address, token, landing.lease)
             try:
                 # After the lease was asked for: whoever had it before has stored its value by then.
                 frame = landing.look()
                 if frame is not None:
+                    flight.has_frame = True
                     return frame
                 if got is None:
                     return (self._load(landing, flight, UNLEASED))[0]
@@ -212,12 +262,12 @@ class SyncFlights:
                 if got:
                     give_back(leases, address, token)
             if time.monotonic() >= deadline:
-                raise _waited_too_long(time.monotonic() - started)
+                raise waited_too_long(time.monotonic() - started)
             sleep(pause)
             pause = min(pause * 1.5, 0.05)
 
 
-def _taken(leases: SyncLeases, address: bytes, token: bytes, lease: int) -> bool | None:
+def taken(leases: SyncLeases, address: bytes, token: bytes, lease: int) -> bool | None:
     """Whether the lease was taken; None where the grid takes no writes, while it may well be read."""
     try:
         return take(leases, address, token, lease) is not None
@@ -225,7 +275,7 @@ def _taken(leases: SyncLeases, address: bytes, token: bytes, lease: int) -> bool
         return None
 
 
-def _waited_too_long(seconds: float) -> LoadTimeout:
+def waited_too_long(seconds: float) -> LoadTimeout:
     return LoadTimeout(
         f"somebody else has been loading this entry for more than {seconds:.3g} s; "
         "give callers more time with wait=, or the loader less work"

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple, NoReturn, Protocol, cast
 
 from cachegrid._core.units import seconds_of
 from cachegrid._sio.ability import SyncAbleEngine, able, lacking_in
-from cachegrid._sio.flights import SyncFlights
+from cachegrid._sio.fleets import SyncFleets
 from cachegrid._sio.keeper import SyncKeeper
 from cachegrid._sio.reloads import SyncReloads
 from cachegrid._sio.tagbook import SyncTagBook
@@ -76,7 +76,7 @@ class SyncHub:
         self.lacking: frozenset[str] = frozenset()  # abilities that the engine does not have
         self.tasks = SyncTasks(is_to_be_done=True)
         self.keeper = SyncKeeper()
-        self.flights = SyncFlights(self.keeper)
+        self.flights = SyncFleets(self.keeper)
         self.tags = SyncTagBook()
         self.reloads = SyncReloads()
         self.tag_sweep = SyncTagSweep(self.tags)

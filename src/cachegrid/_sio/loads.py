@@ -19,7 +19,7 @@ from cachegrid._core.tags import Tags, tags_in
 from cachegrid._core.units import Span
 from cachegrid._sio.cell import Ends, ends_in, is_over, is_unproven
 from cachegrid._sio.changes import SyncChanges
-from cachegrid._sio.flights import UNLEASED, Landed, SyncLanding, is_loading, is_spoiled
+from cachegrid._sio.flights import UNLEASED, Landed, SyncLanding, is_loading, is_spoiled, reload_of
 from cachegrid._sio.outage import OUTAGE
 from cachegrid._sio.tagbook import NO_STAMPS, Stamped, holds
 from cachegrid.config import policy_said
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     from cachegrid.config import LoadRules
 
-__all__ = ["SyncLoads", "Terms"]
+__all__ = ["Load", "SyncLoads", "Terms"]
 
 T = TypeVar("T")
 _LONGEST_STORY: Final = 500  # characters of an error that is remembered
@@ -50,7 +50,7 @@ _PASSING: Final = (EngineTimeout, GridFull, NotDurable, OutcomeUnknown, Unreacha
 
 
 @dataclass(slots=True)
-class _Load:
+class Load:
     """One caller's way to a value: from the grid, if it is there by now, or from the origin."""
 
     key: Key
@@ -144,26 +144,28 @@ class SyncLoads(SyncChanges):
         address = space.address(key)
         if is_loading(address):
             return self._call(loader)  # the loader asks for its own key: it must not wait for itself
-        load = _Load(key, space, address, terms, loader)
+        load = Load(key, space, address, terms, loader)
         try:
             frame = self._hub.flights.land(self._landing(load, self._wait))
         except OUTAGE as trouble:
             if load.has_begun:  # it is the loader's own
                 raise
             return self._load_past(key, loader, trouble)
+        return cast("T", self._outcome(load, frame))
+
+    def _outcome(self, load: Load, frame: bytes) -> Any:
+        """The value that a caller gets, of a frame that came for him."""
         if load.is_stale:
             self._counters.stale_hits += 1
-            self._reload_soon(key, version_of(frame), loader, terms)
+            self._reload_soon(load.key, version_of(frame), load.loader, load.terms)
         elif not load.has_loaded:
             self._counters.load_waits += 1
-        if load.value is not MISS:
-            return cast("T", load.value)
-        return self._thaw_quietly(address, frame)  # type: ignore[no-any-return] # what another caller has in hand
+        # Else another caller has it in hand.
+        return load.value if load.value is not MISS else self._thaw_quietly(load.address, frame)
 
-    def _landing(self, load: _Load, wait: float) -> SyncLanding:
+    def _landing(self, load: Load, wait: float) -> SyncLanding:
         return SyncLanding(
-            # Who is served meanwhile does not wait for a load that goes on in the background.
-            load.address if load.reloads is None else b"reload:" + load.address,
+            load.address if load.reloads is None else reload_of(load.address),
             load.address,
             partial(self._look, load),
             partial(self._ask_origin, load),
@@ -179,7 +181,7 @@ class SyncLoads(SyncChanges):
     def _reload(self, key: Key, version: bytes, loader: Callable[[], Any], terms: Terms) -> None:
         """Load anew what is still served; whoever has the lease does, and others leave it to him."""
         space = self._settle()
-        load = _Load(key, space, space.address(key), terms, loader, reloads=version)
+        load = Load(key, space, space.address(key), terms, loader, reloads=version)
         self._hub.flights.land(self._landing(load, 0))
 
     def _load_past(self, key: Key, loader: Callable[[], T], trouble: EngineError) -> T:
@@ -194,9 +196,13 @@ class SyncLoads(SyncChanges):
 
         return self._outage.load(self._hub.flights, self._space.address(key), load, self._wait)
 
-    def _look(self, load: _Load) -> bytes | None:
+    def _look(self, load: Load) -> bytes | None:
         """Ask the grid. What cannot be read counts as nothing."""
         raw = self._fetch(load.address, self._sure)  # whether to load is decided by it
+        return self._look_at(load, raw)
+
+    def _look_at(self, load: Load, raw: bytes | None) -> bytes | None:
+        """What the grid has, if it may be handed out."""
         self._saw(load.address, raw)
         load.replaces, load.is_stale = None, False
         if raw is None:
@@ -212,7 +218,7 @@ class SyncLoads(SyncChanges):
         load.value = value
         return raw
 
-    def _is_served(self, load: _Load, raw: bytes) -> bool:
+    def _is_served(self, load: Load, raw: bytes) -> bool:
         """Whether an entry may be handed out: alive, or past its end but within its grace. Raises LoadFailed."""
         if not is_unproven(raw):
             return True
@@ -225,30 +231,40 @@ class SyncLoads(SyncChanges):
             return False
         return not frame.epochs or self._hub.tags.confirmed(self._home, self._parent, frame.epochs) is not None
 
-    def _ask_origin(self, load: _Load) -> bytes:
+    def _ask_origin(self, load: Load) -> bytes:
         """The frame of what the loader gives. Raises what the loader raises, and for what the codec refuses."""
-        terms, rules = load.terms, load.terms.rules
-        ends = self._ends_under(rules, terms.ttl, terms.idle)
-        # Before the load: a tag that is raised from here on was raised for what it finds, too.
-        load.stamped = self._stamped(terms.tags, None if ends.last is None else max(ends.last, rules.negative or 0))
-        load.has_begun = True
+        self._before_load(load)
         began = time.monotonic()
         try:
-            load.value = self._count_load(partial(self._call, load.loader))
+            value = self._count_load(partial(self._call, load.loader))
         except Exception as error:
-            if rules.failure is not None and load.replaces is None:
-                self._remember(load, rules.failure, error)
+            self._remember(load, error)
             raise
-        load.has_loaded = True
-        if load.value is None and rules.negative is not None:
-            ends = ends_in(rules.negative, ends.idle)
-        load.is_kept = terms.when is None or terms.when(load.value)
-        load.ends = ends
-        cost = round((time.monotonic() - began) * 1000 * rules.early) if rules.early and ends.ttl is not None else None
-        return self._freeze(load.address, load.key, load.value, ends, load.stamped.stamps, cost=cost)
+        return self._loaded(load, value, time.monotonic() - began)
 
-    def _remember(self, load: _Load, ttl: int, error: Exception) -> None:
-        """Keep that a load failed, and how, if nothing is there. What it says is for people."""
+    def _before_load(self, load: Load) -> None:
+        terms = load.terms
+        load.ends = self._ends_under(terms.rules, terms.ttl, terms.idle)
+        last = load.ends.last
+        # Before the load: a tag that is raised from here on was raised for what it finds, too.
+        load.stamped = self._stamped(terms.tags, None if last is None else max(last, terms.rules.negative or 0))
+        load.has_begun = True
+
+    def _loaded(self, load: Load, value: Any, seconds: float) -> bytes:
+        """The frame of what was loaded. Raises for what the codec refuses."""
+        terms, rules, ends = load.terms, load.terms.rules, cast("Ends", load.ends)
+        load.value, load.has_loaded = value, True
+        if value is None and rules.negative is not None:
+            load.ends = ends = ends_in(rules.negative, ends.idle)
+        load.is_kept = terms.when is None or terms.when(value)
+        cost = round(seconds * 1000 * rules.early) if rules.early and ends.ttl is not None else None
+        return self._freeze(load.address, load.key, value, ends, load.stamped.stamps, cost=cost)
+
+    def _remember(self, load: Load, error: Exception) -> None:
+        """Keep that a load failed, and how, if that is asked for and nothing is there. What it says is for people."""
+        ttl = load.terms.rules.failure
+        if ttl is None or load.replaces is not None:
+            return
         with contextlib.suppress(EngineError):
             told = f"{type(error).__name__}: {error}"[:_LONGEST_STORY]
             frame = self._freeze(load.address, load.key, told, ends_in(ttl, None), load.stamped.stamps, flags=FAILURE)
@@ -265,7 +281,7 @@ class SyncLoads(SyncChanges):
             raise ConfigError(f"the loader for {self.name!r}", loader, want)
         return made
 
-    def _store_loaded(self, load: _Load, frame: bytes, token: bytes | None) -> Landed:
+    def _store_loaded(self, load: Load, frame: bytes, token: bytes | None) -> Landed:
         """Keep what was loaded, under the lease of `token` if there is one."""
         if is_spoiled(load.address):
             return Landed(is_for_all=True, is_released=False)  # who comes after the drop waits for another flight
@@ -290,7 +306,7 @@ class SyncLoads(SyncChanges):
         is_for_all = stored and holds(self._home, load.stamped.marks)
         return Landed(is_for_all=is_for_all, is_released=lands)
 
-    def _keep(self, load: _Load, frame: bytes) -> bool:
+    def _keep(self, load: Load, frame: bytes) -> bool:
         """
         Store where the engine does not know what a load is; whether it was stored.
 
@@ -309,7 +325,7 @@ class SyncLoads(SyncChanges):
             # Repeated when nobody knows whether it was done: if it was, then the second finds it there.
             return self._writer.store_if_absent(address, frame, ttl)
 
-    def _drop_outdated(self, load: _Load, frame: bytes, *, lands: bool) -> None:
+    def _drop_outdated(self, load: Load, frame: bytes, *, lands: bool) -> None:
         """Drop what was just stored, if it was dropped while it was being stored, or nobody looks there any more."""
         if not lands and is_spoiled(load.address):  # what lands, the drop has met at the owner
             if "conditions" in self._hub.lacking:
@@ -320,5 +336,5 @@ class SyncLoads(SyncChanges):
             self._writer.drop(load.address)
 
 
-def _engine_ttl(load: _Load) -> int | None:
+def _engine_ttl(load: Load) -> int | None:
     return None if load.ends is None else load.ends.engine

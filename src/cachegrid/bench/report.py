@@ -34,6 +34,7 @@ TITLES: Final[dict[Scenario | Near, str]] = {
     Near.CONSTANT: "A near hit of 200 characters",
     Near.RECORD: "A near hit of a record of 20 fields, a fresh one each time",
     Near.FUNCTION: "A near hit through @cached, two positional arguments",
+    Near.RULES: "A near hit of 200 characters with two tags, grace, early loads and spread ends",
     Near.THREADS: "A near hit of 200 characters, 8 threads at once",
 }
 

@@ -88,6 +88,8 @@ def judge_near(raced: Mapping[Near, Sequence[Result]], news: News | None) -> lis
         _at_most("a near hit of a record, async", 2, us(Near.RECORD, "async"), "us"),
         _at_most("a near hit through @cached", 1.2, us(Near.FUNCTION, "sync"), "us"),
         _at_most("a near hit through @cached, async", 1.2, us(Near.FUNCTION, "async"), "us"),
+        _at_most("a near hit with all rules, times one without", 1.5, _over(us, "sync"), "x"),
+        _at_most("a near hit with all rules, async", 1.5, _over(us, "async"), "x"),
         # Of equal losses one is the larger by chance.
         _at_most("what 8 threads lose, times what they lose with a dict", 1.1, _loss(raced), "x"),
         _at_most("news of a change at 5,000 a second, median", 1, _when(news, lambda it: it.median_ms), "ms"),
@@ -100,6 +102,12 @@ def _loss(raced: Mapping[Near, Sequence[Result]]) -> float | None:
     losses = {result.contender.name: result.loss for result in raced.get(Near.THREADS, ()) if not result.failed}
     ours, dicts = losses.get(CACHEGRID), losses.get(DICT)
     return None if ours is None or dicts is None else ours / dicts
+
+
+def _over(us: Callable[[Near, str], float | None], colour: str) -> float | None:
+    """What a near hit costs with all rules, times one without."""
+    ruled, plain = us(Near.RULES, colour), us(Near.CONSTANT, colour)
+    return None if ruled is None or plain is None else ruled / plain
 
 
 def _at_most(name: str, limit: float, figure: float | None, unit: str) -> Target:

@@ -4,15 +4,28 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import sys
 import threading
-from collections.abc import Awaitable, Callable
-from typing import Any, Final, ParamSpec, TypeVar
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final, ParamSpec, TypeVar, cast
 
 from cachegrid.errors import EngineError
 
-__all__ = ["COLOUR", "AsyncEvent", "AsyncLock", "AsyncTasks", "AsyncWork", "aside", "mark_colour", "one_loop", "sleep"]
+__all__ = [
+    "COLOUR",
+    "AsyncEvent",
+    "AsyncLock",
+    "AsyncTasks",
+    "AsyncWake",
+    "AsyncWork",
+    "aside",
+    "mark_colour",
+    "one_loop",
+    "sleep",
+    "together",
+]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -37,6 +50,21 @@ def mark_colour(made: Any, function: Callable[..., Any]) -> None:
 async def aside(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Run what blocks without holding up the loop: in a thread."""
     return await asyncio.to_thread(work, *args, **kwargs)
+
+
+async def together(works: Sequence[Callable[[], Awaitable[T]]]) -> list[T]:
+    """
+    What pieces of work come to, done at the same time. Raises what the first of them raised, when all are over.
+
+    Whoever cancels it cancels all of them.
+    """
+    if len(works) == 1:
+        return [await works[0]()]
+    outcomes = await asyncio.gather(*[work() for work in works], return_exceptions=True)
+    for outcome in outcomes:
+        if isinstance(outcome, BaseException):
+            raise outcome
+    return cast("list[T]", outcomes)
 
 
 def one_loop(home: asyncio.AbstractEventLoop | None) -> asyncio.AbstractEventLoop:
@@ -101,6 +129,28 @@ class AsyncEvent:
         except TimeoutError:
             return False
         return True
+
+
+class AsyncWake:
+    """Wakes one task, again and again; made in its loop."""
+
+    def __init__(self) -> None:
+        self._event = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._is_rung = False
+
+    def ring(self) -> None:
+        """Wake it, or let it not fall asleep. Called from any thread."""
+        if not self._is_rung:
+            self._is_rung = True
+            with contextlib.suppress(RuntimeError):  # the loop has ended, and its tasks with it
+                self._loop.call_soon_threadsafe(self._event.set)
+
+    async def wait(self) -> None:
+        """Sleep until it rings, or has rung since this was called last."""
+        await self._event.wait()
+        self._event.clear()
+        self._is_rung = False
 
 
 class AsyncWork:
@@ -182,6 +232,11 @@ class AsyncTasks:
         end = None if seconds is None else loop.time() + seconds
         while (tasks := self._here()) and (end is None or loop.time() < end):
             await asyncio.wait(tasks, timeout=None if end is None else end - loop.time())
+
+    async def part(self, seconds: float) -> None:
+        """Give all work so long to end by itself, then end it."""
+        await self.settle(seconds)
+        await self.aclose()
 
     def forget(self) -> None:
         """Drop all work without waiting: in a forked child it does not exist."""

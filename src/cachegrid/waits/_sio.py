@@ -5,10 +5,21 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, ParamSpec, TypeVar
 
-__all__ = ["COLOUR", "SyncEvent", "SyncLock", "SyncTasks", "SyncWork", "aside", "mark_colour", "sleep"]
+__all__ = [
+    "COLOUR",
+    "SyncEvent",
+    "SyncLock",
+    "SyncTasks",
+    "SyncWake",
+    "SyncWork",
+    "aside",
+    "mark_colour",
+    "sleep",
+    "together",
+]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -28,6 +39,11 @@ def aside(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     return work(*args, **kwargs)
 
 
+def together(works: Sequence[Callable[[], T]]) -> list[T]:
+    """What pieces of work come to, done one after the other; the first that raises is the last."""
+    return [work() for work in works]
+
+
 class SyncEvent:
     """Something that happens once, and that many may wait for."""
 
@@ -43,6 +59,23 @@ class SyncEvent:
     def wait(self, seconds: float) -> bool:
         """Wait for it; False if it has not happened after `seconds`."""
         return self._event.wait(max(seconds, 0))
+
+
+class SyncWake:
+    """Wakes one thread, again and again."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+
+    def ring(self) -> None:
+        """Wake it, or let it not fall asleep. Called from any thread."""
+        if not self._event.is_set():
+            self._event.set()
+
+    def wait(self) -> None:
+        """Sleep until it rings, or has rung since this was called last."""
+        self._event.wait()
+        self._event.clear()
 
 
 class SyncWork:
@@ -126,6 +159,11 @@ class SyncTasks:
             for thread in threads:
                 if thread.ident is not None:  # else it is just being started
                     thread.join(None if end is None else max(end - time.monotonic(), 0))
+
+    def part(self, seconds: float) -> None:
+        """Give all work so long to end by itself, then tell it to; a thread that is still at it is not waited for."""
+        self.settle(seconds)
+        self._closing.set()
 
     def forget(self) -> None:
         """Drop all work without waiting: in a forked child it does not exist."""

@@ -13,7 +13,7 @@ from cachegrid._aio.near import AsyncNearCache
 from cachegrid._core.tags import BUCKETS, bucket_of
 from tests.flow._aio.flow import AsyncFlow
 from tests.flow._aio.nearness import elsewhere, gated, keep, near_cache, news, told_of
-from tests.flow._aio.origin import AsyncOrigin
+from tests.flow._aio.origin import LACKING, STORES, AsyncOrigin
 from tests.flow.waits._aio import begin, until
 
 
@@ -242,6 +242,40 @@ async def test_an_answer_in_doubt_is_no_proof_of_a_lost_raise(flow: AsyncFlow) -
     assert (None, "value") == (await cache.get("before"), await cache.get("after"))
 
 
+# Loading.
+
+
+@pytest.mark.parametrize("how", ["loaded", "found"])
+async def test_who_asks_after_a_raise_is_not_given_what_was_there_before(
+    flow: AsyncFlow, origin: AsyncOrigin, how: str
+) -> None:
+    """
+    What was loaded is stored, or what others stored is found; the tag is raised before the lease is given back.
+    """
+    cache, other = await near_cache(flow), await elsewhere(flow)
+    await cache.set("key", "old", tags="menu")
+    await cache.invalidate("menu")
+    misses = cache.stats().misses
+    taking = gated(cache).hold("acquire", answered=True)
+    released = gated(cache).hold("release")
+    loading = begin(cache.get_or_load, "key", origin.load_at_once, tags="menu")
+    await taking.reached()
+    if how == "found":
+        await other.set("key", await origin.load_at_once(), tags="menu")
+    taking.open()
+    await released.reached()
+    await cache.invalidate("menu")
+    late = begin(cache.get_or_load, "key", origin.load_at_once, tags="menu")
+
+    async def has_missed() -> bool:
+        return cache.stats().misses == misses + 2
+
+    await until(has_missed)
+    released.open()
+    assert [1] == await loading.result()
+    assert [2] == await late.result()
+
+
 # Loading in the background.
 
 EARLY: Any = {"ttl": 60, "early": 1.0, "tags": "menu"}  # when it is due: see there
@@ -313,6 +347,48 @@ async def test_a_reload_that_is_about_to_be_stored_gives_way(
     storing.open()
     await cache._hub.reloads.settle()
     assert new == await cache.get("key") == await other.get("key")
+
+
+@pytest.mark.parametrize("lacking", LACKING, ids=STORES)
+async def test_a_reload_leaves_deleted_what_is_deleted_here(
+    flow: AsyncFlow, origin: AsyncOrigin, due: Callable[[bool], None], lacking: list[str]
+) -> None:
+    """
+    On whichever engine, also one that cannot compare what is there.
+    """
+    cache = await near_cache(flow)
+    await cache.get_or_load("key", origin.load_at_once, **EARLY)
+    due(True)
+    assert [1] == await cache.get_or_load("key", origin.load, **EARLY)
+    await origin.gate.reached()
+    cache._hub.lacking |= set(lacking)
+    await cache.delete("key")
+    origin.gate.open()
+    await cache._hub.reloads.settle()
+    assert None is await cache.get("key")
+
+
+async def test_a_loader_in_the_background_may_ask_for_its_own_key(flow: AsyncFlow, due: Callable[[bool], None]) -> None:
+    """
+    It does not wait for itself, also where the entry was deleted meanwhile.
+    """
+    cache = await near_cache(flow)
+    seen: list[object] = []
+
+    async def load() -> str:
+        return "loaded"
+
+    async def load_by_asking() -> str:
+        await cache.delete("key")
+        seen.append(await cache.get_or_load("key", load, **EARLY))
+        return "never kept"
+
+    await cache.get_or_load("key", load, **EARLY)
+    due(True)
+    assert "loaded" == await cache.get_or_load("key", load_by_asking, **EARLY)
+    await cache._hub.reloads.settle()
+    assert ["loaded"] == seen
+    assert None is await cache.get("key")
 
 
 async def test_copies_follow_a_reload(flow: AsyncFlow, origin: AsyncOrigin, due: Callable[[bool], None]) -> None:

@@ -277,6 +277,20 @@ async def test_a_lost_tag_takes_its_entries_along(flow: AsyncFlow) -> None:
     assert 2 == await cache.get("key")
 
 
+async def test_tags_are_remembered_for_as_long_as_their_entries(flow: AsyncFlow) -> None:
+    """
+    Also where these live longer than they were to when they were written: a session that is touched for a day, say.
+    """
+    grid = await flow.grid()
+    cache, day = grid.cache("prices"), 86_400_000
+    await cache.set("touched", 1, ttl=60, tags="a")
+    assert await cache.touch("touched", "1d")
+    await cache.set("updated", "text", ttl=60, tags="b")
+    await cache.update("updated", str.upper, ttl="1d")
+    left = await engine_of(grid).make_tag_epochs([cache._parent + b"a", cache._parent + b"b"], 0)  # type: ignore[attr-defined]
+    assert [True, True] == [ms is None or ms >= day for _, ms in left]
+
+
 async def forget_tag(flow: AsyncFlow, cache: AsyncCache) -> None:
     """Let the grid lose the epoch of the tag "menu"."""
     name = cache._parent + b"menu"

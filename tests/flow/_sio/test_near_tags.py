@@ -14,7 +14,7 @@ from cachegrid._sio.cache import SyncCache
 from cachegrid._sio.near import SyncNearCache
 from tests.flow._sio.flow import SyncFlow
 from tests.flow._sio.nearness import elsewhere, gated, keep, near_cache, news, told_of
-from tests.flow._sio.origin import SyncOrigin
+from tests.flow._sio.origin import LACKING, STORES, SyncOrigin
 from tests.flow.waits._sio import begin, until
 
 
@@ -243,6 +243,40 @@ def test_an_answer_in_doubt_is_no_proof_of_a_lost_raise(flow: SyncFlow) -> None:
     assert (None, "value") == (cache.get("before"), cache.get("after"))
 
 
+# Loading.
+
+
+@pytest.mark.parametrize("how", ["loaded", "found"])
+def test_who_asks_after_a_raise_is_not_given_what_was_there_before(
+    flow: SyncFlow, origin: SyncOrigin, how: str
+) -> None:
+    """
+    What was loaded is stored, or what others stored is found; the tag is raised before the lease is given back.
+    """
+    cache, other = near_cache(flow), elsewhere(flow)
+    cache.set("key", "old", tags="menu")
+    cache.invalidate("menu")
+    misses = cache.stats().misses
+    taking = gated(cache).hold("acquire", answered=True)
+    released = gated(cache).hold("release")
+    loading = begin(cache.get_or_load, "key", origin.load_at_once, tags="menu")
+    taking.reached()
+    if how == "found":
+        other.set("key", origin.load_at_once(), tags="menu")
+    taking.open()
+    released.reached()
+    cache.invalidate("menu")
+    late = begin(cache.get_or_load, "key", origin.load_at_once, tags="menu")
+
+    def has_missed() -> bool:
+        return cache.stats().misses == misses + 2
+
+    until(has_missed)
+    released.open()
+    assert [1] == loading.result()
+    assert [2] == late.result()
+
+
 # Loading in the background.
 
 EARLY: Any = {"ttl": 60, "early": 1.0, "tags": "menu"}  # when it is due: see there
@@ -314,6 +348,48 @@ def test_a_reload_that_is_about_to_be_stored_gives_way(
     storing.open()
     cache._hub.reloads.settle()
     assert new == cache.get("key") == other.get("key")
+
+
+@pytest.mark.parametrize("lacking", LACKING, ids=STORES)
+def test_a_reload_leaves_deleted_what_is_deleted_here(
+    flow: SyncFlow, origin: SyncOrigin, due: Callable[[bool], None], lacking: list[str]
+) -> None:
+    """
+    On whichever engine, also one that cannot compare what is there.
+    """
+    cache = near_cache(flow)
+    cache.get_or_load("key", origin.load_at_once, **EARLY)
+    due(True)
+    assert [1] == cache.get_or_load("key", origin.load, **EARLY)
+    origin.gate.reached()
+    cache._hub.lacking |= set(lacking)
+    cache.delete("key")
+    origin.gate.open()
+    cache._hub.reloads.settle()
+    assert None is cache.get("key")
+
+
+def test_a_loader_in_the_background_may_ask_for_its_own_key(flow: SyncFlow, due: Callable[[bool], None]) -> None:
+    """
+    It does not wait for itself, also where the entry was deleted meanwhile.
+    """
+    cache = near_cache(flow)
+    seen: list[object] = []
+
+    def load() -> str:
+        return "loaded"
+
+    def load_by_asking() -> str:
+        cache.delete("key")
+        seen.append(cache.get_or_load("key", load, **EARLY))
+        return "never kept"
+
+    cache.get_or_load("key", load, **EARLY)
+    due(True)
+    assert "loaded" == cache.get_or_load("key", load_by_asking, **EARLY)
+    cache._hub.reloads.settle()
+    assert ["loaded"] == seen
+    assert None is cache.get("key")
 
 
 def test_copies_follow_a_reload(flow: SyncFlow, origin: SyncOrigin, due: Callable[[bool], None]) -> None:

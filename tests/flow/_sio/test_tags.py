@@ -276,6 +276,20 @@ def test_a_lost_tag_takes_its_entries_along(flow: SyncFlow) -> None:
     assert 2 == cache.get("key")
 
 
+def test_tags_are_remembered_for_as_long_as_their_entries(flow: SyncFlow) -> None:
+    """
+    Also where these live longer than they were to when they were written: a session that is touched for a day, say.
+    """
+    grid = flow.grid()
+    cache, day = grid.cache("prices"), 86_400_000
+    cache.set("touched", 1, ttl=60, tags="a")
+    assert cache.touch("touched", "1d")
+    cache.set("updated", "text", ttl=60, tags="b")
+    cache.update("updated", str.upper, ttl="1d")
+    left = engine_of(grid).make_tag_epochs([cache._parent + b"a", cache._parent + b"b"], 0)  # type: ignore[attr-defined]
+    assert [True, True] == [ms is None or ms >= day for _, ms in left]
+
+
 def forget_tag(flow: SyncFlow, cache: SyncCache) -> None:
     """Let the grid lose the epoch of the tag "menu"."""
     name = cache._parent + b"menu"

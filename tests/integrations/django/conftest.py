@@ -3,26 +3,37 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import os
+import shutil
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import django
 import pytest
 from django.conf import settings
+from django.core.management import call_command
+from django.db import connections
+from django.test import override_settings
 
 from cachegrid.integrations.django import CacheGridCache, aclose, close
 from cachegrid.testing.loopback import LoopbackGrid
 
+NO_CACHES = {"default": {"BACKEND": "django.core.cache.backends.dummy.DummyCache"}}
 BACKEND = "cachegrid.integrations.django.CacheGridCache"
 Make: TypeAlias = "Callable[..., Any]"
 _numbers = itertools.count(1)
 
 settings.configure(
     SECRET_KEY="a key that only these tests know",
-    DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}},
-    INSTALLED_APPS=["django.contrib.sessions"],
+    DATABASES={
+        "default": {"ENGINE": "django.db.backends.sqlite3", "OPTIONS": {"init_command": "PRAGMA synchronous=OFF"}},
+        "postgres": {"ENGINE": "django.db.backends.postgresql", "NAME": "postgres", "USER": "cachegrid"},
+    },
+    INSTALLED_APPS=["cachegrid.integrations.django", "django.contrib.sessions", "tests.integrations.django.library"],
+    DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
     TEMPLATES=[{"BACKEND": "django.template.backends.django.DjangoTemplates"}],
     ALLOWED_HOSTS=["*"],
     USE_TZ=True,
@@ -44,6 +55,33 @@ class Awaiting:
 
     def __contains__(self, key: str) -> bool:
         return bool(self.has_key(key))
+
+
+@pytest.fixture(scope="session")
+def _tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database with all tables, to be copied."""
+    path = tmp_path_factory.mktemp("database") / "empty.sqlite3"
+    with _database(path), override_settings(CACHES=NO_CACHES):
+        call_command("migrate", run_syncdb=True, verbosity=0)
+    return path
+
+
+@pytest.fixture
+def database(_tables: Path, tmp_path: Path) -> Iterator[None]:
+    """A database of the test's own, for every thread."""
+    path = tmp_path / "own.sqlite3"
+    shutil.copy(_tables, path)
+    with _database(path):
+        yield
+
+
+@contextlib.contextmanager
+def _database(path: Path) -> Iterator[None]:
+    connections["default"].settings_dict["NAME"] = str(path)
+    try:
+        yield
+    finally:
+        connections.close_all()
 
 
 @pytest.fixture(scope="session")

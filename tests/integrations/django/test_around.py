@@ -10,7 +10,6 @@ import pytest
 from django.contrib.sessions.backends.base import UpdateError
 from django.core.cache import cache
 from django.core.cache.utils import make_template_fragment_key
-from django.core.management import call_command
 from django.http import HttpRequest, HttpResponse
 from django.template import engines
 from django.test import RequestFactory, override_settings
@@ -55,8 +54,9 @@ def test_pages() -> None:
     assert ["yes"] * 3 == [page["X-Made"] for page in pages]
 
 
+@pytest.mark.usefixtures("database")
 @pytest.mark.parametrize("engine", ["cache", "cached_db"])
-def test_sessions(engine: str, db: None) -> None:
+def test_sessions(engine: str) -> None:
     """
     Are found by who has their key, renamed, and gone when they are flushed; one that was deleted does not live again.
     """
@@ -75,11 +75,3 @@ def test_sessions(engine: str, db: None) -> None:
     assert {} == dict(store(stale.session_key).items())
     with pytest.raises(UpdateError):
         stale.save()
-
-
-@pytest.fixture
-def db() -> Iterator[None]:
-    """The tables of the sessions."""
-    call_command("migrate", verbosity=0)
-    yield
-    call_command("flush", verbosity=0, interactive=False)

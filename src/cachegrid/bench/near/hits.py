@@ -25,6 +25,7 @@ class Near(StrEnum):
     CONSTANT = "near_constant"  # a value that nobody can change: text
     RECORD = "near_record"  # one that callers could change, and so get a fresh one each
     FUNCTION = "near_function"  # a decorated function with two positional arguments
+    RULES = "near_rules"  # CONSTANT with tags, grace, early loads and spread ends
     THREADS = "near_threads"  # CONSTANT by 8 threads at once; sync contenders only
 
     def operations(self, load: Load) -> int | None:
@@ -43,6 +44,7 @@ class Hits:
     constant: Callable[[str], Any]
     record: Callable[[str], Any] | None = None
     function: Callable[[str, str], Any] | None = None
+    rules: Callable[[str], Any] | None = None
     threads: Callable[[str], Any] | None = None  # `constant` as threads may share it
 
     def of(self, near: Near) -> Callable[..., Any] | None:
@@ -51,6 +53,7 @@ class Hits:
             Near.CONSTANT: self.constant,
             Near.RECORD: self.record,
             Near.FUNCTION: self.function,
+            Near.RULES: self.rules,
             Near.THREADS: self.threads,
         }[near]
 

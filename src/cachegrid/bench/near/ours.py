@@ -12,10 +12,13 @@ import cachegrid
 from cachegrid.bench.load import Load
 from cachegrid.bench.near.hits import CURRENCY, RECORD, Hits, priced, text_of
 from cachegrid.cluster import GridState
+from cachegrid.config import PolicySaid
 
 __all__ = ["open_async", "open_sync"]
 
 _PATIENCE: Final = 10.0  # seconds until everything is kept near
+_TAGS: Final = ("texts", "all")
+_RULES: Final[PolicySaid] = {"ttl": "1h", "grace": "1h", "early": 1, "jitter": 0.1}
 _PAUSE: Final = 0.01  # seconds before another look: the news of what was just stored drops copies once more
 
 
@@ -27,15 +30,19 @@ async def open_sync(state: GridState, load: Load) -> AsyncIterator[Hits]:
         texts.set_many(dict.fromkeys(load.keys, text_of(load)))
         records.set_many(dict.fromkeys(load.keys, RECORD))
         function = texts.cached(priced)
+        ruled = grid.cache("near-rules", near=True, **_RULES)
+        for key in load.keys:
+            ruled.get_or_load(key, lambda: text_of(load), tags=_TAGS)
 
         async def read_all() -> None:
             for key in load.keys:
                 texts.get(key)
                 records.get(key)
                 function(key, CURRENCY)
+                ruled.get(key)
 
-        await _until_near(read_all, [texts, records], 3 * len(load.keys))
-        yield Hits(constant=texts.get, record=records.get, function=function, threads=texts.get)
+        await _until_near(read_all, [texts, records, ruled], 4 * len(load.keys))
+        yield Hits(constant=texts.get, record=records.get, function=function, rules=ruled.get, threads=texts.get)
 
 
 @asynccontextmanager
@@ -50,15 +57,23 @@ async def open_async(state: GridState, load: Load) -> AsyncIterator[Hits]:
         await texts.set_many(dict.fromkeys(load.keys, text_of(load)))
         await records.set_many(dict.fromkeys(load.keys, RECORD))
         function = texts.cached(price)
+        ruled = grid.cache("near-rules-async", near=True, **_RULES)
+
+        async def text() -> str:
+            return text_of(load)
+
+        for key in load.keys:
+            await ruled.get_or_load(key, text, tags=_TAGS)
 
         async def read_all() -> None:
             for key in load.keys:
                 await texts.get(key)
                 await records.get(key)
                 await function(key, CURRENCY)
+                await ruled.get(key)
 
-        await _until_near(read_all, [texts, records], 3 * len(load.keys))
-        yield Hits(constant=texts.get, record=records.get, function=function)
+        await _until_near(read_all, [texts, records, ruled], 4 * len(load.keys))
+        yield Hits(constant=texts.get, record=records.get, function=function, rules=ruled.get)
 
 
 async def _until_near(read_all: Callable[[], Awaitable[None]], caches: list[Any], reads: int) -> None:

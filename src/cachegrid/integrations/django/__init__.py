@@ -12,5 +12,7 @@ except ModuleNotFoundError as missing:
 from cachegrid.integrations.django.backend import CacheGridCache
 from cachegrid.integrations.django.grids import aclose, close
 from cachegrid.integrations.django.ground import NotStored
+from cachegrid.integrations.django.queries import acached, cached
+from cachegrid.integrations.django.watch import changed
 
-__all__ = ["CacheGridCache", "NotStored", "aclose", "close"]
+__all__ = ["CacheGridCache", "NotStored", "acached", "aclose", "cached", "changed", "close"]

@@ -1,0 +1,122 @@
+"""Results of the ORM, kept in a grid until a transaction commits that wrote to one of their tables."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from asgiref.sync import sync_to_async
+from django.apps import apps
+from django.core.cache import caches
+from django.core.cache.backends.base import DEFAULT_TIMEOUT
+from django.core.exceptions import EmptyResultSet
+from django.db import connections
+from django.db.models import Model, QuerySet
+
+from cachegrid.errors import ConfigError
+from cachegrid.integrations.django.backend import CacheGridCache
+from cachegrid.integrations.django.ground import GONE
+from cachegrid.integrations.django.tables import read_in
+from cachegrid.integrations.django.watch import alias, names_of, pending, tag_of
+
+__all__ = ["acached", "cached"]
+
+APP = "cachegrid.integrations.django"
+
+
+def cached(
+    queryset: QuerySet[Any],
+    *,
+    ttl: Any = DEFAULT_TIMEOUT,
+    tables: Iterable[type[Model] | str] = (),
+    tags: Iterable[str] = (),
+) -> list[Any]:
+    """
+    The rows of a queryset, as a list: from the grid, or from the database, once for all who ask at the same time.
+
+    Dropped in every process when a transaction commits that wrote to a table which the statement names, or that is
+    named in `tables`; or by `invalidate` of a tag. `ttl` is seconds or text such as "5m". A transaction reads what it
+    has written itself, and lets nothing be kept that others could not see. Raises ConfigError where INSTALLED_APPS lack
+    this app, or where more tables are read than are named, as with `prefetch_related`.
+    """
+    if not apps.is_installed(APP):
+        raise ConfigError("INSTALLED_APPS", "without it", f"with {APP!r}, which sees what is written")
+    queryset = queryset.all()
+    queryset._known_related_objects = {}  # those that it came from would be kept along with each row
+    connection = connections[queryset.db]
+    compiler = queryset.query.get_compiler(connection=connection)
+    try:
+        sql, params = compiler.as_sql()
+    except EmptyResultSet:
+        return []
+    names = read_in(sql) | names_of(tables)
+    load = _loader(queryset, names)
+    if queryset.query.select_for_update or names & pending(connection):
+        return load()
+
+    cache, key = _cache(), _key(queryset, sql, params, compiler)
+    if connection.in_atomic_block or not connection.get_autocommit():
+        found = cache.native.get(key, GONE)
+        if found is not GONE:
+            return found
+        if not _sees_what_is_committed(connection):
+            return load()
+    seconds = cache.get_backend_timeout() if ttl is DEFAULT_TIMEOUT else ttl
+    return cache.native.get_or_load(key, load, ttl=seconds, tags=[*map(tag_of, names), *tags])
+
+
+acached = sync_to_async(cached)  # as the ORM itself: in a thread
+
+
+def _cache() -> CacheGridCache:
+    found = caches[alias()]
+    if not isinstance(found, CacheGridCache):
+        raise ConfigError("CACHEGRID_QUERIES", alias(), "the name of a cache in CACHES that is kept on a grid")
+    return found
+
+
+def _key(queryset: Any, sql: str, params: Any, compiler: Any) -> tuple[str, str, str]:
+    """What rows depend on: the database, the statement with its values, and what is made of each row."""
+    columns = [type(column[0].output_field).__qualname__ for column in compiler.select]
+    made = queryset.model._meta.label, queryset._iterable_class.__qualname__, queryset._fields, columns
+    digest = hashlib.sha256(repr((sql, params, made)).encode("utf-8", "surrogatepass"))
+    return "rows", queryset.db, digest.hexdigest()
+
+
+def _loader(queryset: Any, names: frozenset[str]) -> Callable[[], list[Any]]:
+    asker = threading.get_ident()
+
+    def load() -> list[Any]:
+        connection = connections[queryset.db]
+        try:
+            with connection.execute_wrapper(_only(names)):
+                return list(queryset.all())
+        finally:
+            if threading.get_ident() != asker:
+                connection.close()  # of a thread that loads in the background, and has nobody else to close it
+
+    return load
+
+
+def _only(names: frozenset[str]) -> Callable[..., Any]:
+    """Refuses to read what nobody would know of when it is written."""
+
+    def execute(execute: Callable[..., Any], sql: Any, params: Any, many: Any, context: Any) -> Any:
+        more = read_in(sql if isinstance(sql, str) else str(sql)) - names
+        if more:
+            want = f"named, as in cached(..., tables={sorted(more | names)}): it is read, too"
+            raise ConfigError("a table of this queryset", ", ".join(sorted(more)), want)
+        return execute(sql, params, many, context)
+
+    return execute
+
+
+def _sees_what_is_committed(connection: Any) -> bool:
+    """Whether each statement of a transaction sees all that was committed before it, not what was at the begin."""
+    if connection.vendor != "postgresql":
+        return False
+    with connection.cursor() as cursor:
+        cursor.execute("SHOW transaction_isolation")
+        return bool(cursor.fetchone()[0] == "read committed")

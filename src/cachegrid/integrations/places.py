@@ -1,0 +1,106 @@
+"""Where back ends that are named in a configuration keep their entries: caches of grids that this process shares."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import hashlib
+import re
+import threading
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+import cachegrid
+from cachegrid import CachePolicy, Key, Settings
+from cachegrid.errors import ConfigError
+
+if TYPE_CHECKING:
+    from cachegrid import SyncCache, SyncGrid
+
+__all__ = ["Place", "close", "fitting"]
+
+_CONNECTING: Final = frozenset(field.name for field in dataclasses.fields(Settings) if field.init) | {"config"}
+_POLICY: Final = frozenset(field.name for field in dataclasses.fields(CachePolicy))
+_OWN: Final = frozenset({"cache", "grid"})
+_SHORT: Final = 256  # characters; nearly all keys are, and are looked at no further
+_LONGEST: Final = 1024  # bytes that a key may take
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")  # alone it has no UTF-8 form, and so is in no key
+_lock = threading.Lock()
+_grids: dict[str, SyncGrid] = {}
+
+
+class Place:
+    """
+    A named cache, as a configuration says it: `url`, `name` or what else `connect` takes, `cache`, and its policy.
+
+    `grid` names one that is connected already. Else this process connects at the first use, once for all that say
+    the same of it. `cache` is the name where none is said. Raises ConfigError for a name that nobody knows; where it is
+    `lenient`, only for one that is nearly a known one.
+    """
+
+    def __init__(self, said: Mapping[str, Any], *, cache: str, lenient: bool = False) -> None:
+        known = _CONNECTING | _POLICY | _OWN
+        for name in said.keys() - known:
+            _refuse(name, known, lenient=lenient)
+        self._name = said.get("cache") or cache
+        # What back ends are given to keep may be any object: pickled, and signed with the grid's secret.
+        self._policy = {"codec": "pickle"} | {name: said[name] for name in _POLICY & said.keys()}
+        self._connecting = {name: said[name] for name in _CONNECTING & said.keys()}
+        self._way = repr(sorted(self._connecting.items()))
+        self._given: SyncGrid | None = said.get("grid")
+        self._found: tuple[SyncGrid, SyncCache] | None = None
+
+    @property
+    def codec(self) -> str:
+        """The codec of its values."""
+        return str(self._policy["codec"])
+
+    def cache(self) -> SyncCache:
+        """The cache. Raises what `connect` does, and tries again when it is called again."""
+        grid = self._given or _grids.get(self._way) or self._connect()
+        found = self._found
+        if found is None or found[0] is not grid:
+            found = self._found = grid, grid.cache(self._name, **self._policy)  # type: ignore[misc] # checked above
+        return found[1]
+
+    def _connect(self) -> SyncGrid:
+        # Not under the lock: while a grid cannot be reached, who asks next shall not wait for who asked first.
+        made = cachegrid.connect(**self._connecting)
+        with _lock:
+            kept = _grids.setdefault(self._way, made)
+        if kept is not made:
+            made.close()
+        return kept
+
+
+def close() -> None:
+    """Close the grids that back ends of this process share; who uses one again connects anew."""
+    with _lock:
+        left = list(_grids.values())
+        _grids.clear()
+    for grid in left:
+        grid.close()
+
+
+def fitting(key: str) -> Key:
+    """
+    The key itself where a grid takes it, else a digest of it, which is no key that anybody else has.
+
+    >>> fitting("user:1")
+    'user:1'
+    >>> fitting("/search?q=" + 2000 * "x")[0]
+    'sha256'
+    """
+    if len(key) <= _SHORT and key.isascii():
+        return key
+    raw = key.encode("utf-8", "surrogatepass")
+    if len(raw) <= _LONGEST and not _SURROGATE.search(key):
+        return key
+    return "sha256", hashlib.sha256(raw).digest()
+
+
+def _refuse(name: str, known: frozenset[str], *, lenient: bool) -> None:
+    near = difflib.get_close_matches(name, known, 1)
+    if near or not lenient:
+        hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(sorted(known))}"
+        raise ConfigError("unknown setting", name, hint, is_known=False)

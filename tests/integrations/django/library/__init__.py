@@ -1,0 +1,1 @@
+"""An app with models, for tests of what is kept of them."""

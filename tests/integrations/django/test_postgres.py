@@ -1,0 +1,119 @@
+"""On PostgreSQL transactions go on at the same time, and what each of them sees depends on how it was begun."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from django.db import connections, transaction
+from django.test import override_settings
+from django.test.utils import CaptureQueriesContext
+
+from cachegrid.integrations.django import cached
+from tests.integrations.django.library.models import Author
+from tests.integrations.sqlalchemy.server import Postgres
+
+pytestmark = [pytest.mark.grid, pytest.mark.slow, pytest.mark.usefixtures("_counter")]
+DATABASE = "postgres"
+SECONDS = 0.7
+
+
+@pytest.fixture(scope="module")
+def _server() -> Iterator[None]:
+    """A server with the table of authors."""
+    with Postgres() as server:
+        connections[DATABASE].settings_dict.update(HOST="127.0.0.1", PORT=server.port)
+        with connections[DATABASE].schema_editor() as editor:
+            editor.create_model(Author)
+        connections.close_all()
+        yield
+
+
+@pytest.fixture
+def _counter(caches: Callable[..., dict[str, Any]], _server: None) -> Iterator[None]:
+    """One author, whose name is a number."""
+    with override_settings(CACHES={"default": caches()}):
+        Author.objects.using(DATABASE).all().delete()
+        Author.objects.using(DATABASE).create(name="0")
+        yield
+        connections.close_all()
+
+
+def number() -> int:
+    """What the cache says."""
+    return int(cached(Author.objects.using(DATABASE))[0].name)
+
+
+def is_asked(table: str = "library_author") -> bool:
+    """Whether the database is asked for it."""
+    with CaptureQueriesContext(connections[DATABASE]) as queries:
+        number()
+    return any(table in query["sql"] for query in queries)
+
+
+def test_a_transaction_fills_where_it_sees_what_is_committed() -> None:
+    """
+    That is what transactions do here if nothing else is said, and not those that see what was at their begin.
+    """
+    with transaction.atomic(using=DATABASE):
+        with connections[DATABASE].cursor() as cursor:
+            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        assert [True, True] == [is_asked(), is_asked()]
+    with transaction.atomic(using=DATABASE):
+        assert [True, False] == [is_asked(), is_asked()]
+    assert not is_asked()
+
+
+def test_nobody_reads_what_is_older_than_a_commit() -> None:
+    """
+    That is over when they begin to read, however many write; nor what was rolled back.
+    """
+    committed = [0]
+    lock = threading.Lock()
+    end = time.monotonic() + SECONDS
+
+    def write(worker: int) -> int:
+        done = 0
+        while time.monotonic() < end:
+            is_kept = (done + worker) % 3 > 0
+            with transaction.atomic(using=DATABASE):
+                author = Author.objects.using(DATABASE).select_for_update().get()
+                value = int(author.name) + 1 if is_kept else -1
+                Author.objects.using(DATABASE).update(name=str(value))
+                assert value == number()
+                if not is_kept:
+                    transaction.set_rollback(True, using=DATABASE)
+            if is_kept:
+                with lock:
+                    committed[0] = max(committed[0], value)
+            done += 1
+        return done
+
+    def read(worker: int) -> int:
+        done = 0
+        while time.monotonic() < end:
+            with lock:
+                oldest = committed[0]
+            if worker % 2:
+                with transaction.atomic(using=DATABASE):
+                    found = number()
+            else:
+                found = number()
+            assert oldest <= found
+            done += 1
+        return done
+
+    def work(job: Callable[[int], int], worker: int) -> int:
+        try:
+            return job(worker)
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(6) as pool:
+        counts = [pool.submit(work, job, worker) for job in (write, read, read) for worker in range(2)]
+        assert all(count.result() > 2 for count in counts)
+    assert committed[0] == number()
