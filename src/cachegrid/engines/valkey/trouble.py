@@ -328,7 +328,7 @@ def reason_of(error: Exception) -> str:
 
 
 def pause_before(attempt: int, chance: float) -> float:
-    """Seconds to wait before trying again: none, then growing to 0.2 s, spread by `chance` (0 to 1)."""
+    """Seconds to wait before trying again: none, then growing to 0.08 s, spread by `chance` (0 to 1)."""
     if attempt == 0:
         return 0.0
-    return min(0.2, 0.005 * (1 << min(attempt, 10))) * (0.5 + chance / 2)
+    return min(0.08, 0.005 * (1 << min(attempt, 10))) * (0.5 + chance / 2)

@@ -45,6 +45,7 @@ from cachegrid.errors import EngineTimeout, NotDurable
 __all__ = ["AsyncLasting"]
 
 _SEATS: Final = 32  # calls at a time to one owner; each has a connection
+_ALONE: Final = 0.2  # seconds for which an owner is taken for one that nobody follows
 _FIRST_MS: Final = 50  # a replica that is well has answered long before that
 _BATCHES: Final = Endpoint("every owner", 0)
 _READS: Final = (
@@ -122,9 +123,8 @@ class _Exchange:
                 raise LinkError(home.endpoint, "is no owner any more", sent=True)
             living = read_living(members, connected)
             if living is not None and max(living, read_answering(told)) < pledge.need.replicas:
-                ends = (
-                    0  # nobody is left who could follow it; one that has just come back answers, and is taken for dead
-                )
+                # Nobody is left who could follow it. One that has just come back answers, and is taken for dead.
+                ends, home.alone_until = 0, time.monotonic() + _ALONE
             elif connected is not None and connected < pledge.need.replicas:
                 # One that was lost for a moment comes back within a second.
                 ends = min(ends, self._began + home.patience)
@@ -149,6 +149,7 @@ class _Link:
         self._idle: list[AsyncLink] = []
         self._links: list[AsyncLink] = []
         self._is_able = False  # to say what it is asked
+        self.alone_until = 0.0  # monotonic seconds: it was found that nobody follows it
         member = routing.link(endpoint)
         self.doubt, self.ask_circuit = member.doubt, member.ask_circuit
         self.circuit, self.down, self.budget = member.circuit, member.down, member.budget
@@ -216,7 +217,14 @@ class _Link:
 
     @property
     def first_ms(self) -> int:
-        """How long the owner may take to say how far it is, at first; a disk needs longer."""
+        """
+        How long the owner may take to say how far it is, at first; a disk needs longer.
+
+        Where nobody followed it a moment ago, that is asked at once: hundreds may have waited for this owner, and
+        would fall short one after the other, each after its time.
+        """
+        if time.monotonic() < self.alone_until:
+            return 1
         half = round(500 * self._target.patience)
         return half if self.pledge.need.disk else min(_FIRST_MS, half)
 
