@@ -77,7 +77,7 @@ class Awaited(Ground):
         try:
             return await self.anative.incr(key, delta, start=beyond(delta))
         except NotANumber as error:
-            if await self.anative.has(key):
+            if await self.anative.entry(key) is not None:
                 raise
             raise ValueError(f"Key {key!r} not found") from error
 

@@ -74,7 +74,7 @@ class CacheGridCache(Awaited):
         try:
             return self.native.incr(key, delta, start=beyond(delta))
         except NotANumber as error:
-            if self.native.has(key):
+            if self.native.entry(key) is not None:  # not `has`, which may know it from a near copy
                 raise
             raise ValueError(f"Key {key!r} not found") from error
 
