@@ -40,8 +40,8 @@ def changed(*models: type[Model] | str, using: str = DEFAULT_DB_ALIAS) -> None:
     """
     Drop what was read of the tables of these models, for everybody: when the transaction commits, or else now.
 
-    For what Django does not see: another program, a trigger, `COPY`, or a transaction that is managed by hand. `using` is
-    the database whose transaction it is.
+    For what Django does not see: another program, a trigger, `COPY`, or a transaction that is managed by hand. `using`
+    is the database whose transaction it is.
     """
     _note(connections[using], names_of(models))
 
