@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from cachegrid._aio.cache import AsyncCache
     from cachegrid._aio.grid import AsyncGrid
     from cachegrid._core.address import Key
+    from cachegrid._core.collected import collected
     from cachegrid._core.entry import Entry
     from cachegrid._core.stats import CacheStats
     from cachegrid._sio.cache import SyncCache
@@ -41,6 +42,7 @@ __all__ = [
     "SyncCache",
     "SyncGrid",
     "aconnect",
+    "collected",
     "connect",
     "errors",
     "register",
@@ -61,6 +63,7 @@ _HOMES = {
     "Settings": "cachegrid.config",
     "SyncCache": "cachegrid._sio.cache",
     "SyncGrid": "cachegrid._sio.grid",
+    "collected": "cachegrid._core.collected",
     "register": "cachegrid.codecs.registry",
 }
 

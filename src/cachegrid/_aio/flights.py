@@ -24,6 +24,7 @@ __all__ = [
     "is_loading",
     "is_spoiled",
     "loads_under_way",
+    "refresh_of",
     "reload_of",
     "say_loads",
     "taken",
@@ -85,6 +86,11 @@ def reload_of(address: bytes) -> bytes:
     return b"reload:" + address
 
 
+def refresh_of(address: bytes) -> bytes:
+    """The name of the flight that loads anew by hand: who is content with what is there does not wait for it."""
+    return b"refresh:" + address
+
+
 def is_loading(address: bytes) -> bool:
     """
     Whether this very task or thread is in the middle of loading an address: it must not wait for itself.
@@ -142,6 +148,7 @@ class AsyncFlights:
             if flight is mine:
                 self._end_oldest()
                 return await self._lead(landing, mine, deadline)
+            began_before = began_before and flight.has_begun
             frame = await self._frame_of(
                 flight, landing.wait, deadline, began_before=began_before, is_late=flight.has_frame
             )
@@ -182,7 +189,7 @@ class AsyncFlights:
 
     def spoil(self, address: bytes) -> None:
         """Let what is being loaded for an address not be kept, since it was dropped; who asks now loads anew."""
-        for name in (address, reload_of(address)):
+        for name in (address, reload_of(address), refresh_of(address)):
             flight = self._flights.get(name)
             if flight is not None:
                 flight.is_spoiled = True

@@ -6,26 +6,27 @@ from __future__ import annotations
 import fnmatch
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, TypeVar, cast, overload
 
-from cachegrid._core.address import Key, Space
+from cachegrid._core.address import Key, Space, unique
 from cachegrid._core.binding import Binder
 from cachegrid._core.miss import MISS, UNSAID, Unsaid
+from cachegrid._core.sources import version_in_source
 from cachegrid._core.stats import CacheStats
 from cachegrid._core.tags import Tags, tags_in
 from cachegrid._core.units import Duration, Span, milliseconds, patience_of
+from cachegrid._sio.batchloads import SyncBatchLoads
 from cachegrid._sio.cell import FAR
 from cachegrid._sio.face import SyncFace
 from cachegrid._sio.functions import (
     SyncCachedClassMethod,
     SyncCachedFunction,
+    SyncCachedProperty,
     SyncDecorator,
-    check_closure,
-    check_colour,
-    label_of,
 )
-from cachegrid._sio.loads import SyncLoads
+from cachegrid._sio.kinds import check_closure, check_colour, check_settings, inner_of, label_of
 from cachegrid._sio.lock import SyncGridLock
+from cachegrid._sio.refreshes import SyncRefreshes
 from cachegrid.config import CachePolicy, policy_said
 from cachegrid.errors import ConfigError, KeyRefused, ValueRefused
 
@@ -34,15 +35,20 @@ if TYPE_CHECKING:
 
     from cachegrid.config import LoadRules
 
-__all__ = ["SyncCache", "unique"]
+__all__ = ["SyncCache"]
 
 K = TypeVar("K", bound=Key)  # to a type checker, a mapping of str is none of Key
 P = ParamSpec("P")
 S = TypeVar("S")
 T = TypeVar("T")
 
+_KINDS: Final[dict[type | None, type[SyncCachedFunction[..., Any]]]] = {
+    classmethod: SyncCachedClassMethod,
+    property: SyncCachedProperty,
+}
 
-class SyncCache(SyncLoads, SyncFace):
+
+class SyncCache(SyncRefreshes, SyncBatchLoads, SyncFace):
     """
     A named cache of a grid: the same entries for every process that opens it by this name.
 
@@ -235,6 +241,8 @@ class SyncCache(SyncLoads, SyncFace):
     # Functions. What begins with a parameter that takes anything is the first: it would pass for a class method, too.
 
     @overload
+    def cached(self, function: property, /) -> SyncCachedProperty[Any]: ...
+    @overload
     def cached(  # type: ignore[overload-overlap] # as said
         self, function: Callable[Concatenate[object, P], T], /
     ) -> SyncCachedFunction[..., T]: ...
@@ -280,8 +288,10 @@ class SyncCache(SyncLoads, SyncFace):
 
         A key is made from the function's module and qualified name (or `name`), its `version`, and the arguments bound
         to its parameters with defaults applied, but for those in `ignore`; or by `key(*args, **kwargs)`. Raise
-        `version` when the meaning of results changes. Works on functions, methods, class methods and static methods;
-        put it above `@classmethod`, for what is under that has no `invalidate` of the class on Python 3.13.
+        `version` when the meaning of results changes; with "source" it is another one when the function's own source
+        is. Works on functions, methods, class methods, static methods and properties; put it above `@classmethod`, for
+        what is under that has no `invalidate` of the class on Python 3.13. Put `@cachegrid.collected` between it and a
+        generator.
 
         `tags` are those of the results, or a function of the arguments that gives them: `invalidate` of this cache
         drops all that have one. `when` says of a result whether it is kept. `ttl`, `idle` and the rules `grace`,
@@ -294,20 +304,18 @@ class SyncCache(SyncLoads, SyncFace):
         """
 
         def decorate(function: Any) -> SyncCachedFunction[..., Any]:
-            binds = type(function) if isinstance(function, (classmethod, staticmethod)) else None
-            if binds is not None:
-                function = function.__func__
+            function, binds = inner_of(function)
             check_colour(function, self)
-            label = name or label_of(function)
+            made_of = version_in_source(function) if version == "source" else version
+            label = f"{name or label_of(function)}-{made_of}"
             if name is None and key is None:
-                check_closure(function, self._closures, f"{label}-{version}")
+                check_closure(function, self._closures, label)
             make_key = Binder(function, ignore).key if key is None else _spread(key)
             changes = {what: it for what, it in (("ttl", ttl), ("idle", idle)) if not isinstance(it, Unsaid)} | rules
-            made: type[SyncCachedFunction[..., Any]] = (
-                SyncCachedClassMethod if binds is classmethod else SyncCachedFunction
-            )
-            return made(function, self._inner(f"{label}-{version}", changes), make_key, binds, tags=tags, when=when)
+            kind = _KINDS.get(binds, SyncCachedFunction)
+            return kind(function, self._inner(label, changes), make_key, binds, tags=tags, when=when)
 
+        check_settings(key, when, ignore)
         return decorate if function is None else decorate(function)
 
     # Around.
@@ -349,17 +357,6 @@ class SyncCache(SyncLoads, SyncFace):
     def _inner(self, name: str, changes: dict[str, Any]) -> SyncCache:
         """A cache inside this one: with epochs of its own, and cleared along with this one."""
         return SyncCache(self._hub, self.name, self.policy.changed(**changes), inside=name, counters=self._counters)
-
-
-def unique(keys: Iterable[Key]) -> list[Key]:
-    """The keys, each once."""
-    if isinstance(keys, (str, bytes)):
-        raise KeyRefused(f"{keys!r:.60} is one key, where several are expected; put it into a list")
-    keys = list(keys)
-    try:
-        return list(dict.fromkeys(keys))
-    except TypeError:
-        return keys  # one of them is no key, and is refused when it becomes an address
 
 
 def _paired(values: Any) -> dict[Key, Any]:

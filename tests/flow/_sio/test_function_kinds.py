@@ -256,7 +256,7 @@ def test_generators_are_refused(cache: SyncCache) -> None:
         yield 1
 
     for function in (generator, _agenerator):
-        with pytest.raises(ConfigError, match="collect a generator's into a list"):
+        with pytest.raises(ConfigError, match="cachegrid.collected, put under @cached"):
             cache.cached(function)
 
 
