@@ -154,14 +154,16 @@ class AsgiClient:
     def __call__(self, path: str = "/", method: str = "GET", **fields: str) -> Reply:
         return self.runner.run(self.ask(path, method, **fields))
 
-    async def ask(self, path: str = "/", method: str = "GET", **fields: str) -> Reply:
-        """What a call says, for who asks several at once."""
+    async def ask(
+        self, path: str = "/", method: str = "GET", scope: Mapping[str, Any] | None = None, **fields: str
+    ) -> Reply:
+        """What a call says, for who asks several at once; `scope` is told to the application."""
         sent: list[asgi.Message] = []
 
         async def send(message: asgi.Message) -> None:
             sent.append(message)
 
-        await self.app(_scope(path, method, fields), _no_body, send)
+        await self.app({**_scope(path, method, fields), **(scope or {})}, _no_body, send)
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in sent[0]["headers"]}
         return Reply(sent[0]["status"], headers, b"".join(message.get("body", b"") for message in sent[1:]))
 

@@ -165,6 +165,18 @@ def test_who_shows_who_he_is_gets_what_is_for_all(site: Site, opened: Opener, si
     assert not client(path="/mine", **{signed: "me"}).is_hit
 
 
+def test_pages_for_all_do_not_open_the_others_of_their_uri(site: Site, client: Client) -> None:
+    """
+    One response said that it is for everybody; another one of the same URI did not.
+    """
+    site.says("public, max-age=60", vary="accept-language")
+    client(ACCEPT_LANGUAGE="de")
+    site.says("max-age=60", vary="accept-language")
+    client(ACCEPT_LANGUAGE="en")
+    assert [True, False] == [client(ACCEPT_LANGUAGE=it, COOKIE="id=1").is_hit for it in ("de", "en")]
+    assert client(ACCEPT_LANGUAGE="en").is_hit
+
+
 # Which request gets what.
 
 
