@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from cachegrid._core.address import Key
     from cachegrid._core.collected import collected
     from cachegrid._core.entry import Entry
+    from cachegrid._core.events import Event
     from cachegrid._core.stats import CacheStats
     from cachegrid._sio.cache import SyncCache
     from cachegrid._sio.grid import SyncGrid
@@ -36,6 +37,7 @@ __all__ = [
     "CachePolicy",
     "CacheStats",
     "Entry",
+    "Event",
     "Key",
     "NearPolicy",
     "Settings",
@@ -58,6 +60,7 @@ _HOMES = {
     "CachePolicy": "cachegrid.config",
     "CacheStats": "cachegrid._core.stats",
     "Entry": "cachegrid._core.entry",
+    "Event": "cachegrid._core.events",
     "Key": "cachegrid._core.address",
     "NearPolicy": "cachegrid.config",
     "Settings": "cachegrid.config",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, TypeVar, c
 
 from cachegrid._aio.batchloads import AsyncBatchLoads
 from cachegrid._aio.cell import FAR
+from cachegrid._aio.events import AsyncSubscription
 from cachegrid._aio.face import AsyncFace
 from cachegrid._aio.functions import (
     AsyncCachedClassMethod,
@@ -21,6 +22,7 @@ from cachegrid._aio.lock import AsyncGridLock
 from cachegrid._aio.refreshes import AsyncRefreshes
 from cachegrid._core.address import Key, Space, unique
 from cachegrid._core.binding import Binder
+from cachegrid._core.events import Event, EventKind
 from cachegrid._core.miss import MISS, UNSAID, Unsaid
 from cachegrid._core.sources import version_in_source
 from cachegrid._core.stats import CacheStats
@@ -74,6 +76,22 @@ class AsyncCache(AsyncRefreshes, AsyncBatchLoads, AsyncFace):
     async def get_many(self, keys: Iterable[Any]) -> dict[Any, Any]:
         """The values of those entries that are there, in the order asked for; one trip to each member."""
         return await self._read_many(unique(keys))
+
+    async def peek(self, key: Key, default: Any = None) -> Any:
+        """
+        The value of an entry, or `default`, for who only looks on: a read that leaves no trace.
+
+        It is counted nowhere, begins no idle time anew, keeps no near copy and loads nothing anew.
+        """
+
+        async def act(space: Space) -> Any:
+            address = space.address(key)
+            raw = await self._engine.fetch(address)
+            self._saw(address, raw)
+            return MISS if raw is None else await self._seen(address, raw)
+
+        value = await self._steadily(act, counts=False)
+        return default if value is MISS else value
 
     async def has(self, key: Key) -> bool:
         """Whether there is an entry; reading it counts as a read."""
@@ -130,6 +148,8 @@ class AsyncCache(AsyncRefreshes, AsyncBatchLoads, AsyncFace):
 
         stored = await (self._tagging(tags_in(tags), ends, store) if tags else store(b""))
         self._counters.stores += stored  # apart: what others count while this waits would be lost
+        if stored and self._voice.kinds:
+            self._tell("set", key, tags_in(tags))
 
     @overload
     async def set_many(
@@ -166,6 +186,9 @@ class AsyncCache(AsyncRefreshes, AsyncBatchLoads, AsyncFace):
 
         stored = await (self._tagging(tags_in(tags), ends, store) if tags else store(b""))
         self._counters.stores += stored  # apart: what others count while this waits would be lost
+        if stored and self._voice.kinds:
+            for key in values:
+                self._tell("set", key, tags_in(tags))
 
     async def touch(self, key: Key, ttl: Span = UNSAID) -> bool:
         """Give an entry a new time to live from now; whether there is one. Its idle time goes on."""
@@ -187,7 +210,24 @@ class AsyncCache(AsyncRefreshes, AsyncBatchLoads, AsyncFace):
 
         dropped = await self._steadily(act)
         self._counters.drops += dropped
+        if dropped and self._voice.kinds:
+            self._tell("deleted", key)
         return dropped
+
+    async def expire(self, key: Key) -> bool:
+        """
+        Let an entry be past its end now, for everybody; whether there was one that was not.
+
+        Where it has `grace`, loads serve it for so long from now on, while one of them loads it anew; to all other
+        reads it is gone. Without grace it is deleted. A load of it that is under way is not kept, as with `delete`.
+        """
+        ended = None if "conditions" in self._hub.lacking else await self._end_now(key)
+        if ended is None:
+            return await self.delete(key)
+        self._counters.drops += ended
+        if ended and self._voice.kinds:
+            self._tell("deleted", key)
+        return ended
 
     async def delete_many(self, keys: Iterable[Key]) -> int:
         """Drop entries, one trip to each member; how many there were."""
@@ -201,6 +241,9 @@ class AsyncCache(AsyncRefreshes, AsyncBatchLoads, AsyncFace):
 
         dropped = await self._steadily(act)
         self._counters.drops += dropped
+        if dropped and self._voice.kinds:
+            for key in keys:
+                self._tell("deleted", key)
         return dropped
 
     async def clear(self) -> None:
@@ -234,6 +277,8 @@ class AsyncCache(AsyncRefreshes, AsyncBatchLoads, AsyncFace):
         await self._settle()
         if names:
             await self._hub.tasks.see_through(self._raise_tags, names)
+        if self._voice.kinds:
+            self._tell("invalidated", tags=tags_in(tags))
         if prefix is not None or where is not None:
             self._hub.tasks.spawn(self._drop_walked, prefix, where)
 
@@ -349,7 +394,29 @@ class AsyncCache(AsyncRefreshes, AsyncBatchLoads, AsyncFace):
 
     def stats(self) -> CacheStats:
         """What this process counted on this cache, and on the functions it keeps results of."""
-        return self._counters.snapshot()
+        return self._counters.snapshot(self._near_now())
+
+    async def on(
+        self, kind: EventKind, fn: Callable[[Event], object], *, everywhere: bool = False
+    ) -> AsyncSubscription:
+        """
+        Call `fn` with an `Event` whenever something of a kind happens to this cache, or to what functions keep in it.
+
+        "set", "deleted", "invalidated", "loaded" and "outage" tell what this process does. With `everywhere=True`
+        the owners of the entries tell of "set", "deleted", "expired", "evicted" and "invalidated", whoever did it.
+        Raises AccessDenied where an owner may not be asked to, and ConfigError for a kind that nobody can tell.
+
+        Events wait in a queue of the grid object, and are told in order, by one task or thread. What does not fit is
+        dropped, and counted: `events_dropped`. What `fn` raises is logged and counted: `event_failures`. The answer
+        has `off`, and is a context manager, for `with`, that calls it.
+        """
+        subscription = AsyncSubscription(self._hub.events, self._source(), kind, fn, everywhere=everywhere)
+        await self._settle()
+        await self._hub.events.join(subscription, self._hub.opened and self._hub.opened.engine)
+        return subscription
+
+    def _near_now(self) -> dict[str, int]:
+        return {}
 
     def _twin(self, policy: CachePolicy) -> AsyncCache:
         """The same cache, with another policy for writing."""

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final, NamedTuple, NoReturn, Protocol, cast
 
 from cachegrid._aio.ability import AsyncAbleEngine, able, lacking_in
+from cachegrid._aio.events import AsyncEvents
 from cachegrid._aio.fleets import AsyncFleets
 from cachegrid._aio.keeper import AsyncKeeper
 from cachegrid._aio.reloads import AsyncReloads
@@ -78,6 +79,7 @@ class AsyncHub:
         self.flights = AsyncFleets(self.keeper)
         self.tags = AsyncTagBook()
         self.reloads = AsyncReloads()
+        self.events = AsyncEvents()
         self.tag_sweep = AsyncTagSweep(self.tags)
         self._opener = opener
         self._opening = AsyncLock()
@@ -129,6 +131,7 @@ class AsyncHub:
             await self.tag_sweep.aclose()
             await self.tasks.aclose()
             await self.keeper.aclose()
+            await self.events.aclose(seconds_of("timeout", self.settings.timeout))
             if opened is not None:
                 await opened.engine.aclose()
 
@@ -138,6 +141,7 @@ class AsyncHub:
         self.keeper.forget()
         self.flights.forget()
         self.reloads.forget()
+        self.events.forget()
         self.tag_sweep.forget()
         self._opening = AsyncLock()
         if self.opened is not None and hasattr(self.opened.engine, "forget"):

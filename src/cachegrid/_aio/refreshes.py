@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from functools import partial
+from time import perf_counter
 from typing import TypeVar, cast
 
 from cachegrid._aio.flights import UNLEASED, Landed, is_loading, is_spoiled, refresh_of
@@ -39,7 +40,9 @@ class AsyncRefreshes(AsyncLoads):
         frame = await self._hub.flights.land(landing)
         if load.has_loaded:
             return cast("T", load.value)
+        waited = perf_counter() - load.began
         self._counters.load_waits += 1
+        self._counters.wait_seconds += waited
         return self._thaw_quietly(address, frame)  # type: ignore[no-any-return] # what another caller has loaded
 
     async def _see_old(self, load: Load) -> None:

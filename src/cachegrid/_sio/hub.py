@@ -10,6 +10,7 @@ from typing import Final, NamedTuple, NoReturn, Protocol, cast
 
 from cachegrid._core.units import seconds_of
 from cachegrid._sio.ability import SyncAbleEngine, able, lacking_in
+from cachegrid._sio.events import SyncEvents
 from cachegrid._sio.fleets import SyncFleets
 from cachegrid._sio.keeper import SyncKeeper
 from cachegrid._sio.reloads import SyncReloads
@@ -79,6 +80,7 @@ class SyncHub:
         self.flights = SyncFleets(self.keeper)
         self.tags = SyncTagBook()
         self.reloads = SyncReloads()
+        self.events = SyncEvents()
         self.tag_sweep = SyncTagSweep(self.tags)
         self._opener = opener
         self._opening = SyncLock()
@@ -130,6 +132,7 @@ class SyncHub:
             self.tag_sweep.close()
             self.tasks.close()
             self.keeper.close()
+            self.events.close(seconds_of("timeout", self.settings.timeout))
             if opened is not None:
                 opened.engine.close()
 
@@ -139,6 +142,7 @@ class SyncHub:
         self.keeper.forget()
         self.flights.forget()
         self.reloads.forget()
+        self.events.forget()
         self.tag_sweep.forget()
         self._opening = SyncLock()
         if self.opened is not None and hasattr(self.opened.engine, "forget"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from time import perf_counter
 from typing import TypeVar, cast
 
 from cachegrid._core.address import Key
@@ -40,7 +41,9 @@ class SyncRefreshes(SyncLoads):
         frame = self._hub.flights.land(landing)
         if load.has_loaded:
             return cast("T", load.value)
+        waited = perf_counter() - load.began
         self._counters.load_waits += 1
+        self._counters.wait_seconds += waited
         return self._thaw_quietly(address, frame)  # type: ignore[no-any-return] # what another caller has loaded
 
     def _see_old(self, load: Load) -> None:

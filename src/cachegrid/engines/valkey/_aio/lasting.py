@@ -49,7 +49,7 @@ _BATCHES: Final = Endpoint("every owner", 0)
 _READS: Final = (
     *("fetch", "fetch_many", "fetch_parts", "fetch_idle", "fetch_idle_many", "inspect", "epoch", "tag_epochs", "heads"),
     *("walk", "members", "_doubt_tags"),
-    *("follow", "unfollow", "suspect", "guard", "_announce", "_bell"),
+    *("follow", "unfollow", "listen", "unlisten", "suspect", "guard", "_announce", "_bell"),
 )
 
 # What fell short in the call that is under way here. Noted and not raised: the rest of a batch is to be done, too.
