@@ -43,17 +43,15 @@ class Place:
         for name in said.keys() - known:
             _refuse(name, known, lenient=lenient)
         self._name = said.get("cache") or cache
-        # What back ends are given to keep may be any object: pickled, and signed with the grid's secret.
-        self._policy = {"codec": "pickle"} | {name: said[name] for name in _POLICY & said.keys()}
+        self._policy = {name: said[name] for name in _POLICY & said.keys()}
         self._connecting = {name: said[name] for name in _CONNECTING & said.keys()}
         self._way = repr(sorted(self._connecting.items()))
         self._given: SyncGrid | None = said.get("grid")
+        if self._given is not None and any(it is not None for it in self._connecting.values()):
+            raise ConfigError(
+                "grid", self._given, f"the only one of 'grid' and {', '.join(map(repr, self._connecting))}"
+            )
         self._found: tuple[SyncGrid, SyncCache] | None = None
-
-    @property
-    def codec(self) -> str:
-        """The codec of its values."""
-        return str(self._policy["codec"])
 
     def cache(self) -> SyncCache:
         """The cache. Raises what `connect` does, and tries again when it is called again."""
