@@ -152,7 +152,7 @@ class AsgiClient:
         self.app = asgi.CachedResponses(app, self.cache, **settings)
 
     def __call__(self, path: str = "/", method: str = "GET", **fields: str) -> Reply:
-        return self.runner.run(self.ask(path, method, **fields))
+        return self.runner.run(self.ask(path, method, None, **fields))
 
     async def ask(
         self, path: str = "/", method: str = "GET", scope: Mapping[str, Any] | None = None, **fields: str

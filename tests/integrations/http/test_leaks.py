@@ -38,8 +38,15 @@ DIRECTIVES = (
     ),
     *("no-cache=set-cookie", "stale-while-revalidate=60", '"', "max-age="),
 )
-USERS = ({}, {}, {"COOKIE": "id=ann"}, {"COOKIE": "id=bob"}, {"AUTHORIZATION": "Basic ann"}, {"X_API_KEY": "bob"})
-OTHERS = (
+USERS: tuple[dict[str, str], ...] = (
+    {},
+    {},
+    {"COOKIE": "id=ann"},
+    {"COOKIE": "id=bob"},
+    {"AUTHORIZATION": "Basic ann"},
+    {"X_API_KEY": "bob"},
+)
+OTHERS: tuple[dict[str, str], ...] = (
     {},
     {"ACCEPT_LANGUAGE": "de"},
     {"ACCEPT_LANGUAGE": "en"},
