@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple, NoReturn, TypeVar, cast
 
 from cachegrid._aio.ability import AsyncAbleEngine, able, refusal
 from cachegrid._aio.events import AsyncSource
-from cachegrid._aio.hub import CLOSED, UNOPENED, AsyncHub
+from cachegrid._aio.hub import CLOSED, UNOPENED, AsyncAttached, AsyncHub
 from cachegrid._aio.lock import AsyncGridLock
 from cachegrid._aio.outage import OUTAGE, AsyncOutage
 from cachegrid._aio.tagbook import NO_STAMPS, Mark, Stamped, holds
@@ -27,6 +27,7 @@ from cachegrid._core.events import Event, EventKind
 from cachegrid._core.frame import Frame
 from cachegrid._core.miss import MISS, UNSAID, Unsaid
 from cachegrid._core.rules import Rules, is_due, jittered
+from cachegrid._core.scope import OPEN, UNREAD, forget, scope_here
 from cachegrid._core.stats import Counters
 from cachegrid._core.tags import bucket_of, unpack_stamps
 from cachegrid._core.units import Duration, Span, bytes_of, milliseconds, seconds_of
@@ -105,6 +106,10 @@ class AsyncCell:
         self._closures: dict[str, dict[str, str]] = {}  # what functions that are kept here were made with, by label
         self._twins: dict[Durability, Any] = {}  # of a cache, the same with another durability
         hub.enter(self)
+
+    def attach(self, work: AsyncAttached) -> None:
+        """Let something be done before the grid of this cache is closed."""
+        self._hub.attach(work)
 
     def give_up(self, engine: AsyncAbleEngine) -> None:
         """The grid was closed: `engine` stands for none."""
@@ -197,7 +202,7 @@ class AsyncCell:
         writer = sure = engine
         if engine not in (UNOPENED, CLOSED):  # which have nothing to write with
             # Others of this process may keep near copies of what is written here.
-            writer = cast("AsyncAbleEngine", AsyncTelling(self._lasting(engine), wrote))
+            writer = cast("AsyncAbleEngine", AsyncTelling(self._lasting(engine), _told))
             sure = self._owners_only(engine)
         self._writer, self._sure = writer, sure  # first: who finds the engine here uses them
         self._engine = sure if self.policy.stale_reads == "never" else engine
@@ -272,7 +277,7 @@ class AsyncCell:
         if space.doubt != self._engine.doubt:
             space = await self._settle()
         address = space.address(key)
-        raw = await self._fetch(address)
+        raw = await (self._fetch_in_scope(address) if OPEN else self._fetch(address))
         if space.doubt != self._engine.doubt:
             fresh = await self._settle()
             if fresh.prefix != space.prefix:
@@ -351,7 +356,7 @@ class AsyncCell:
             values: dict[Key, Any] = dict.fromkeys(keys, MISS)  # in the order asked for
             special: list[tuple[Key, bytes, bytes]] = []
             missing = damaged = 0
-            async for places, raws in self._parts(addresses):
+            async for places, raws in self._parts_in_scope(addresses) if OPEN else self._parts(addresses):
                 more, lost = self._pipeline.thaw_many(values, keys, addresses, places, raws)
                 special += more
                 damaged += lost
@@ -397,6 +402,37 @@ class AsyncCell:
         size = sum(map(len, filter(None, raws)))
         self._counters.bytes_read += size
 
+    # In the scope of a request; a cache that keeps near copies, which follow what changes, has no use for it.
+
+    async def _fetch_in_scope(self, address: bytes) -> bytes | None:
+        scope = scope_here()
+        if scope is None:
+            return await self._fetch(address)
+        raw = scope.frame(self._home, address)
+        if raw is UNREAD:
+            writes = scope.writes
+            raw = await self._fetch(address)
+            scope.keep(self._home, address, raw, writes)
+        return raw
+
+    async def _parts_in_scope(
+        self, addresses: list[bytes]
+    ) -> AsyncIterator[tuple[Sequence[int], Sequence[bytes | None]]]:
+        scope = scope_here()
+        known = [UNREAD if scope is None else scope.frame(self._home, address) for address in addresses]
+        far = [place for place, raw in enumerate(known) if raw is UNREAD]
+        if len(far) < len(addresses):
+            here = [place for place, raw in enumerate(known) if raw is not UNREAD]
+            yield here, [known[place] for place in here]
+        if far:
+            writes = 0 if scope is None else scope.writes
+            async for parts, raws in self._parts([addresses[place] for place in far]):
+                places = [far[part] for part in parts]
+                if scope is not None:
+                    for place, raw in zip(places, raws, strict=True):
+                        scope.keep(self._home, addresses[place], raw, writes)
+                yield places, raws
+
     async def _restart_idle(self, entries: Iterable[tuple[bytes, bytes | None]]) -> None:
         """Entries with an idle time of their own, that were just read: it starts anew."""
         idle = [address for address, raw in entries if raw is not None and _names_idle(raw)]
@@ -406,6 +442,8 @@ class AsyncCell:
     def _saw(self, address: bytes, raw: bytes | None) -> None:
         """Let nobody in this process hand out a near copy that is older than what was just read past them."""
         seen(self._parent, [(address, edition(raw))])
+        if OPEN:
+            forget(address)
 
     def _thaw_quietly(self, address: bytes, raw: bytes) -> Any:
         return self._pipeline.thaw(address, raw)
@@ -652,6 +690,13 @@ class AsyncCell:
             wait=wait,
             durability=Durability(self.policy.waits_for.replicas),  # it ends soon: no disk has to know of it
         )
+
+
+def _told(address: bytes) -> None:
+    """Something was written at an address, by this task or thread."""
+    wrote(address)
+    if OPEN:
+        forget(address)
 
 
 def ends_in(ttl: int | None, idle: int | None, grace: int | None = None) -> Ends:

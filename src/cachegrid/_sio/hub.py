@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import weakref
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Final, NamedTuple, NoReturn, Protocol, cast
 
 from cachegrid._core.units import seconds_of
@@ -21,7 +22,7 @@ from cachegrid.engines._sio.protocol import SyncEngine
 from cachegrid.errors import EngineError, ValueRefused
 from cachegrid.waits._sio import SyncLock, SyncTasks
 
-__all__ = ["CLOSED", "UNOPENED", "SyncBoundToEngine", "SyncHub", "SyncOpened"]
+__all__ = ["CLOSED", "UNOPENED", "SyncAttached", "SyncBoundToEngine", "SyncHub", "SyncOpened"]
 
 _hubs: weakref.WeakSet[SyncHub] = weakref.WeakSet()  # for what has to be done in a forked child
 
@@ -67,6 +68,16 @@ class SyncBoundToEngine(Protocol):
         """Use this one from now on, which stands for none."""
 
 
+class SyncAttached(Protocol):
+    """What has something left to do before the engine is closed."""
+
+    def close(self) -> None:
+        """Do it."""
+
+    def forget(self) -> None:
+        """In a forked child: it is the parent's to do."""
+
+
 class SyncHub:
     """Opens the engine once, whoever asks first, and closes it with all background work."""
 
@@ -85,6 +96,7 @@ class SyncHub:
         self._opener = opener
         self._opening = SyncLock()
         # Not a WeakSet, which may not grow while another thread goes through it.
+        self._attached: list[SyncAttached] = []
         self._cells: dict[int, weakref.ref[SyncBoundToEngine]] = {}
         _hubs.add(self)
 
@@ -100,6 +112,10 @@ class SyncHub:
         """Tell a cell when the grid is closed."""
         number, cells = id(cell), self._cells
         cells[number] = weakref.ref(cell, lambda _: cells.pop(number, None))
+
+    def attach(self, work: SyncAttached) -> None:
+        """Let something be done before the engine is closed."""
+        self._attached.append(work)
 
     def open(self) -> SyncAbleEngine:
         """The engine; the first caller opens it. Raises EngineError, GridError or ConfigError when that fails."""
@@ -118,6 +134,13 @@ class SyncHub:
         return self.engine
 
     def close(self) -> None:
+        """Let be done what is attached, then close; what that raised is raised at the end. May be called twice."""
+        with ExitStack() as stack:
+            stack.callback(self._close)
+            for work in self._attached:
+                stack.callback(work.close)
+
+    def _close(self) -> None:
         """Give background work the time of one call to get done, end it, then close the engine. May be called twice."""
         opened, self.opened = self.opened, None
         self.engine = CLOSED
@@ -138,6 +161,8 @@ class SyncHub:
 
     def forget(self) -> None:
         """In a forked child: what was under way is the parent's; connections are made anew."""
+        for work in self._attached:
+            work.forget()
         self.tasks.forget()
         self.keeper.forget()
         self.flights.forget()
