@@ -6,7 +6,8 @@ import ast
 import functools
 import hashlib
 import inspect
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from cachegrid._core.binding import told
@@ -25,21 +26,20 @@ def version_in_source(function: Callable[..., Any]) -> str:
     digest = hashlib.blake2b(digest_size=8)
     inner = inspect.unwrap(function)
     while isinstance(inner, functools.partial):
-        for value in (*inner.args, *sorted(inner.keywords.items())):
-            _add(digest, value)
+        _add(digest, inner.args, inner.keywords)
         inner = inspect.unwrap(inner.func)
     if not inspect.isroutine(inner):
         inner = type(inner).__call__  # of an object that can be called
     digest.update(_text(inner).encode("utf-8", "surrogatepass"))
-    for value in (*(inner.__defaults__ or ()), *sorted((inner.__kwdefaults__ or {}).items())):
-        _add(digest, value)
+    _add(digest, inner.__defaults__ or (), inner.__kwdefaults__ or {})
     return digest.hexdigest()
 
 
-def _add(digest: hashlib.blake2b, value: object) -> None:
-    """A value, where it can be told from others; else of what type it is."""
-    words = told(value)
-    digest.update(b"?" + type(value).__qualname__.encode() if words is None else words)
+def _add(digest: hashlib.blake2b, args: Iterable[object], kwargs: Mapping[str, object]) -> None:
+    """Values, where they can be told from others; else of what types they are."""
+    for value in (*args, *itertools.chain(*sorted(kwargs.items()))):
+        words = told(value)
+        digest.update(b"?" + type(value).__qualname__.encode() if words is None else words)
 
 
 def _text(function: Callable[..., Any]) -> str:
