@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+import cachegrid
 from cachegrid._core.sources import version_in_source
 from cachegrid.errors import ConfigError
 
@@ -109,6 +110,33 @@ def test_text_that_stands_out_of_its_indent(written: Any) -> None:
     text = 'if True:\n    def function():\n        return """\none {}\n"""\n'
     assert written(text.format(1)) == written(text.format(1)) != written(text.format(2))
     assert written(text.format(1)) == written('@functools.cache\ndef function():\n    return """\none 1\n"""\n')
+
+
+def test_a_collected_generator_has_the_version_of_the_generator(written: Any) -> None:
+    """
+    What collects it says nothing of it.
+    """
+    source = "import cachegrid\n\n{}def function(count):\n    yield from range(count)\n"
+    assert written(source.format("")) == written(source.format("@cachegrid.collected\n"))
+
+
+def test_functions_of_another_source_share_nothing() -> None:
+    """
+    Under one name.
+    """
+    with cachegrid.connect("memory://") as grid:
+        keep = grid.cache("prices").cached(name="price", version="source")
+        functions = [keep(_price), keep(_new_price), keep(_price)]
+        assert [1, 2, 1] == [function() for function in functions]
+        assert 2 == grid.cache("prices").stats().loads
+
+
+def _price() -> int:
+    return 1
+
+
+def _new_price() -> int:
+    return 2
 
 
 @pytest.mark.parametrize("function", [len, functools.partial(len), eval("lambda: 1")], ids=["built in", "part", "made"])  # noqa: S307 - our own

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from functools import partial
-from time import perf_counter
 from typing import TypeVar, cast
 
 from cachegrid._aio.flights import UNLEASED, Landed, is_loading, is_spoiled, refresh_of
@@ -37,13 +36,7 @@ class AsyncRefreshes(AsyncLoads):
         landing = self._landing(load, self._wait)._replace(
             flight=refresh_of(address), look=partial(self._see_old, load), store=partial(self._store_new, load)
         )
-        frame = await self._hub.flights.land(landing)
-        if load.has_loaded:
-            return cast("T", load.value)
-        waited = perf_counter() - load.began
-        self._counters.load_waits += 1
-        self._counters.wait_seconds += waited
-        return self._thaw_quietly(address, frame)  # type: ignore[no-any-return] # what another caller has loaded
+        return cast("T", self._outcome(load, await self._hub.flights.land(landing)))
 
     async def _see_old(self, load: Load) -> None:
         """Note what is there, dead or alive."""
@@ -66,6 +59,8 @@ class AsyncRefreshes(AsyncLoads):
                 lands = await self._put_new(load, frame, token or UNLEASED)
             elif load.replaces is not None:
                 await self._drop_old(load, load.replaces)
+        if self._voice.kinds:
+            self._tell("loaded", load.key, load.terms.tags)
         # Not for who came after the loader had begun: he wants what is loaded later.
         return Landed(is_for_all=False, is_released=lands)
 

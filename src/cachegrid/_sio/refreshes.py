@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from time import perf_counter
 from typing import TypeVar, cast
 
 from cachegrid._core.address import Key
@@ -38,13 +37,7 @@ class SyncRefreshes(SyncLoads):
         landing = self._landing(load, self._wait)._replace(
             flight=refresh_of(address), look=partial(self._see_old, load), store=partial(self._store_new, load)
         )
-        frame = self._hub.flights.land(landing)
-        if load.has_loaded:
-            return cast("T", load.value)
-        waited = perf_counter() - load.began
-        self._counters.load_waits += 1
-        self._counters.wait_seconds += waited
-        return self._thaw_quietly(address, frame)  # type: ignore[no-any-return] # what another caller has loaded
+        return cast("T", self._outcome(load, self._hub.flights.land(landing)))
 
     def _see_old(self, load: Load) -> None:
         """Note what is there, dead or alive."""
@@ -67,6 +60,8 @@ class SyncRefreshes(SyncLoads):
                 lands = self._put_new(load, frame, token or UNLEASED)
             elif load.replaces is not None:
                 self._drop_old(load, load.replaces)
+        if self._voice.kinds:
+            self._tell("loaded", load.key, load.terms.tags)
         # Not for who came after the loader had begun: he wants what is loaded later.
         return Landed(is_for_all=False, is_released=lands)
 

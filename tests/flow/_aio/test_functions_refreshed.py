@@ -175,6 +175,19 @@ async def test_what_ends_meanwhile_is_replaced(flow: AsyncFlow, origin: AsyncOri
     assert 1 == origin.calls
 
 
+async def test_a_load_by_hand_is_told(grid: AsyncGrid, cache: AsyncCache, origin: AsyncOrigin) -> None:
+    """
+    As any load is.
+    """
+    told: list[Any] = []
+    price = kept(cache, origin, tags="menu")
+    origin.gate.open()
+    with await cache.on("loaded", told.append):
+        await price.refresh("tea")
+        await grid.settle()
+    assert [("loaded", (), ("menu",))] == [(event.kind, event.key, event.tags) for event in told]
+
+
 async def test_what_is_dead_or_damaged_is_replaced(grid: AsyncGrid, origin: AsyncOrigin) -> None:
     """
     Also the memory of a failure, which keeps others from the origin.
@@ -272,7 +285,7 @@ async def test_nobody_waits_for_himself(cache: AsyncCache) -> None:
     assert "callrefresh" == await price.refresh() == await price()
 
 
-async def test_methods_and_properties_are_loaded_anew(cache: AsyncCache) -> None:
+async def test_methods_are_loaded_anew(cache: AsyncCache) -> None:
     """
     Each of its object, or class.
     """

@@ -176,6 +176,19 @@ def test_what_ends_meanwhile_is_replaced(flow: SyncFlow, origin: SyncOrigin) -> 
     assert 1 == origin.calls
 
 
+def test_a_load_by_hand_is_told(grid: SyncGrid, cache: SyncCache, origin: SyncOrigin) -> None:
+    """
+    As any load is.
+    """
+    told: list[Any] = []
+    price = kept(cache, origin, tags="menu")
+    origin.gate.open()
+    with cache.on("loaded", told.append):
+        price.refresh("tea")
+        grid.settle()
+    assert [("loaded", (), ("menu",))] == [(event.kind, event.key, event.tags) for event in told]
+
+
 def test_what_is_dead_or_damaged_is_replaced(grid: SyncGrid, origin: SyncOrigin) -> None:
     """
     Also the memory of a failure, which keeps others from the origin.
@@ -273,7 +286,7 @@ def test_nobody_waits_for_himself(cache: SyncCache) -> None:
     assert "callrefresh" == price.refresh() == price()
 
 
-def test_methods_and_properties_are_loaded_anew(cache: SyncCache) -> None:
+def test_methods_are_loaded_anew(cache: SyncCache) -> None:
     """
     Each of its object, or class.
     """
