@@ -505,6 +505,33 @@ def test_an_error_reaches_the_server(site: Site, client: Client) -> None:
     assert is_kept(client)
 
 
+def test_an_error_of_a_grid_is_the_applications_own(site: Site, client: Client) -> None:
+    """
+    It is not asked again because it could not reach a grid of its own.
+    """
+
+    def fail(_fields: Any, _count: int) -> Said:
+        raise Unreachable("theirs")
+
+    site.page = fail
+    with pytest.raises(Unreachable, match="theirs"):
+        client()
+    assert 1 == len(site.asked)
+
+
+def test_what_is_not_kept_is_asked_for_as_it_came(site: Site, client: Client) -> None:
+    """
+    So that an application that knows what a client has need not make it again.
+    """
+    site.says("private", etag='"a"')
+    client()
+    client(IF_NONE_MATCH='"a"')
+    client("/other", IF_NONE_MATCH='"a"', COOKIE="id=1")
+    assert ['"a"', '"a"'] == [fields["if-none-match"] for fields in site.seen[1:]]
+    site.says("max-age=60", cache_tag="news")
+    assert [False, False, True] == [client().is_hit for _ in range(3)]  # it is known after the first
+
+
 def test_what_fails_on_its_way_is_not_kept(site: Site) -> None:
     """
     A WSGI application may take back how its response began.

@@ -9,8 +9,8 @@ drops it drops what is being made, too: that can only be put under a generation 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Awaitable, Callable, Iterable
-from typing import Any, Final, NamedTuple
+from collections.abc import Iterable
+from typing import Any, Final, NamedTuple, Protocol
 
 from cachegrid import AsyncCache
 from cachegrid.integrations._http.answers import Verdict, Wishes, judge
@@ -29,7 +29,7 @@ from cachegrid.integrations._http.pages import (
 from cachegrid.integrations._http.settings import Settings
 from cachegrid.integrations._http.uris import uri_in
 
-__all__ = ["AsyncShelf", "Found", "Offer", "Record", "purge"]
+__all__ = ["AsyncOrigin", "AsyncShelf", "Found", "Offer", "Record", "purge"]
 
 _FORMAT: Final = "uri 1"
 _PURGED: Final = ("purged",)
@@ -65,7 +65,14 @@ class Offer(NamedTuple):
     terms: Terms
 
 
-Ask = Callable[[], Awaitable[Offer | None]]  # asks the application; None: what it says is for this request only
+class AsyncOrigin(Protocol):
+    """The application at work on a request; None: what it says is for this request only, or not known as a whole."""
+
+    async def ask_whole(self) -> Offer | None:
+        """What it says, whatever the client may have already."""
+
+    async def ask_as_is(self) -> Offer | None:
+        """What it says to the request as it came."""
 
 
 class AsyncShelf:
@@ -81,35 +88,39 @@ class AsyncShelf:
         return await self._found(request, wishes, uri, record)
 
     async def _found(self, request: Request, wishes: Wishes, uri: bytes, record: Record | None) -> Found:
-        if record is None or not record.has_pages or (request.is_personal and not record.is_for_all):
+        if record is None or not record.has_pages or _is_alone(request, record):
             return Found(record, None)
         page = unpacked(await self._cache.get(_page_key(uri, record, request)))
         if page is None or not is_for(page, request, uri):
             return Found(record, None)
         return Found(record, page, judge(page, wishes, self._settings.clock()))
 
-    async def load(self, request: Request, wishes: Wishes, ask: Ask) -> tuple[Page, bool] | None:
+    async def load(
+        self, request: Request, wishes: Wishes, record: Record | None, origin: AsyncOrigin
+    ) -> tuple[Page, bool] | None:
         """
         A page, and whether it is another request's; it is made by one caller in the grid for all that may have it.
 
-        None where the application has to be asked for this request alone, or was, and said nothing to keep.
+        `record` is what `find` has found. None where the application has to be asked for this request alone, or was,
+        and said nothing to keep. It is asked once at most.
         """
         uri = uri_digest(request.uri)
         for _ in range(_TRIES):
-            record = await self._begun(uri)
-            if record.has_pages is False or wishes.is_new or (request.is_personal and not record.is_for_all):
-                page = await self._made(request, uri, record, ask)  # others cannot use it: nobody shall wait for it
+            record = record or await self._begun(uri)
+            if wishes.is_new or _is_alone(request, record):  # others cannot use it: nobody shall wait for it
+                page = await self._made(request, wishes, uri, record, origin)
                 return None if page is None else (page, False)
-            made, page = await self._shared(request, wishes, uri, record, ask)
+            made, page = await self._shared(request, wishes, uri, record, origin)
             if made or page is None:
                 return None if page is None else (page, False)
             if is_for(page, request, uri) and judge(page, wishes, self._settings.clock()) is not Verdict.LOAD:
                 return page, True
             # Somebody else's, of a URI of which it was not known what its pages vary on; it is now.
+            record = None
         return None
 
     async def _shared(
-        self, request: Request, wishes: Wishes, uri: bytes, record: Record, ask: Ask
+        self, request: Request, wishes: Wishes, uri: bytes, record: Record, origin: AsyncOrigin
     ) -> tuple[bool, Page | None]:
         """What one of all who wait has made, and whether this was the one."""
         made: list[Page | None] = []
@@ -118,7 +129,7 @@ class AsyncShelf:
             found = await self._found(request, wishes, uri, _record_in(await self._fresh(("uri", uri))))
             if found.page is not None and found.verdict is Verdict.SERVE:
                 return packed(found.page)
-            made.append(await self._made(request, uri, record, ask))
+            made.append(await self._made(request, wishes, uri, record, origin))
             return None if made[0] is None else packed(made[0])
 
         # What passes through here, from one request to another, is a page or nothing.
@@ -150,19 +161,25 @@ class AsyncShelf:
             if _record_in(await self._fresh(key)) is None:
                 await self._cache.delete(key)  # of another version of this program
 
-    async def _made(self, request: Request, uri: bytes, record: Record, ask: Ask) -> Page | None:
+    async def _made(
+        self, request: Request, wishes: Wishes, uri: bytes, record: Record, origin: AsyncOrigin
+    ) -> Page | None:
         """A page that the application makes now, kept if nobody dropped it meanwhile; None where it makes none."""
-        purged = await self._fresh(_PURGED)
-        offer = await ask()
+        is_doubtful = not wishes.is_new and _is_alone(request, record)
+        # Of what is hardly ever kept the client's own question is asked, and nothing else of the grid.
+        purged = None if is_doubtful else await self._cache.get(_PURGED)
+        offer = await (origin.ask_as_is() if is_doubtful else origin.ask_whole())
         if offer is None:
-            if record.has_pages is None:
+            if record.has_pages is None and not request.is_personal:  # who says nothing of others
                 await self._told(uri, record.generation, Record(record.generation, has_pages=False), _WHILE_UNKNOWN)
             return None
         terms = offer.terms
         page = page_from(offer.status, offer.fields, offer.body, terms, mark_of(uri, terms.vary, request))
         left = terms.made + terms.ttl - self._settings.clock()
         known = Record(record.generation, has_pages=True, is_for_all=terms.is_for_all, vary=terms.vary)
-        if left > 0 and (now_known := await self._told(uri, record.generation, known, max(left, _AT_LEAST))):
+        now_known = await self._told(uri, record.generation, known, max(left, _AT_LEAST)) if left > 0 else None
+        # Whether a tag was purged meanwhile is not known of what is doubtful: the next one is kept.
+        if now_known is not None and not (is_doubtful and terms.tags):
             await self._put(_page_key(uri, now_known, request), page, left, purged)
         return page
 
@@ -226,6 +243,11 @@ def _packed(record: Record) -> tuple[Any, ...]:
 
 def _record_in(value: Any) -> Record | None:
     return Record(*value[1:]) if isinstance(value, tuple) and value[:1] == (_FORMAT,) else None
+
+
+def _is_alone(request: Request, record: Record) -> bool:
+    """Whether what is said to a request is for nobody else, as far as is known of its URI."""
+    return record.has_pages is False or (request.is_personal and not record.is_for_all)
 
 
 def _never(_value: Any) -> bool:

@@ -10,8 +10,8 @@ drops it drops what is being made, too: that can only be put under a generation 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterable
-from typing import Any, Final, NamedTuple
+from collections.abc import Iterable
+from typing import Any, Final, NamedTuple, Protocol
 
 from cachegrid import SyncCache
 from cachegrid.integrations._http.answers import Verdict, Wishes, judge
@@ -30,7 +30,7 @@ from cachegrid.integrations._http.pages import (
 from cachegrid.integrations._http.settings import Settings
 from cachegrid.integrations._http.uris import uri_in
 
-__all__ = ["Found", "Offer", "Record", "SyncShelf", "purge"]
+__all__ = ["Found", "Offer", "Record", "SyncOrigin", "SyncShelf", "purge"]
 
 _FORMAT: Final = "uri 1"
 _PURGED: Final = ("purged",)
@@ -66,7 +66,14 @@ class Offer(NamedTuple):
     terms: Terms
 
 
-Ask = Callable[[], Offer | None]  # asks the application; None: what it says is for this request only
+class SyncOrigin(Protocol):
+    """The application at work on a request; None: what it says is for this request only, or not known as a whole."""
+
+    def ask_whole(self) -> Offer | None:
+        """What it says, whatever the client may have already."""
+
+    def ask_as_is(self) -> Offer | None:
+        """What it says to the request as it came."""
 
 
 class SyncShelf:
@@ -82,35 +89,39 @@ class SyncShelf:
         return self._found(request, wishes, uri, record)
 
     def _found(self, request: Request, wishes: Wishes, uri: bytes, record: Record | None) -> Found:
-        if record is None or not record.has_pages or (request.is_personal and not record.is_for_all):
+        if record is None or not record.has_pages or _is_alone(request, record):
             return Found(record, None)
         page = unpacked(self._cache.get(_page_key(uri, record, request)))
         if page is None or not is_for(page, request, uri):
             return Found(record, None)
         return Found(record, page, judge(page, wishes, self._settings.clock()))
 
-    def load(self, request: Request, wishes: Wishes, ask: Ask) -> tuple[Page, bool] | None:
+    def load(
+        self, request: Request, wishes: Wishes, record: Record | None, origin: SyncOrigin
+    ) -> tuple[Page, bool] | None:
         """
         A page, and whether it is another request's; it is made by one caller in the grid for all that may have it.
 
-        None where the application has to be asked for this request alone, or was, and said nothing to keep.
+        `record` is what `find` has found. None where the application has to be asked for this request alone, or was,
+        and said nothing to keep. It is asked once at most.
         """
         uri = uri_digest(request.uri)
         for _ in range(_TRIES):
-            record = self._begun(uri)
-            if record.has_pages is False or wishes.is_new or (request.is_personal and not record.is_for_all):
-                page = self._made(request, uri, record, ask)  # others cannot use it: nobody shall wait for it
+            record = record or self._begun(uri)
+            if wishes.is_new or _is_alone(request, record):  # others cannot use it: nobody shall wait for it
+                page = self._made(request, wishes, uri, record, origin)
                 return None if page is None else (page, False)
-            made, page = self._shared(request, wishes, uri, record, ask)
+            made, page = self._shared(request, wishes, uri, record, origin)
             if made or page is None:
                 return None if page is None else (page, False)
             if is_for(page, request, uri) and judge(page, wishes, self._settings.clock()) is not Verdict.LOAD:
                 return page, True
             # Somebody else's, of a URI of which it was not known what its pages vary on; it is now.
+            record = None
         return None
 
     def _shared(
-        self, request: Request, wishes: Wishes, uri: bytes, record: Record, ask: Ask
+        self, request: Request, wishes: Wishes, uri: bytes, record: Record, origin: SyncOrigin
     ) -> tuple[bool, Page | None]:
         """What one of all who wait has made, and whether this was the one."""
         made: list[Page | None] = []
@@ -119,7 +130,7 @@ class SyncShelf:
             found = self._found(request, wishes, uri, _record_in(self._fresh(("uri", uri))))
             if found.page is not None and found.verdict is Verdict.SERVE:
                 return packed(found.page)
-            made.append(self._made(request, uri, record, ask))
+            made.append(self._made(request, wishes, uri, record, origin))
             return None if made[0] is None else packed(made[0])
 
         # What passes through here, from one request to another, is a page or nothing.
@@ -151,19 +162,23 @@ class SyncShelf:
             if _record_in(self._fresh(key)) is None:
                 self._cache.delete(key)  # of another version of this program
 
-    def _made(self, request: Request, uri: bytes, record: Record, ask: Ask) -> Page | None:
+    def _made(self, request: Request, wishes: Wishes, uri: bytes, record: Record, origin: SyncOrigin) -> Page | None:
         """A page that the application makes now, kept if nobody dropped it meanwhile; None where it makes none."""
-        purged = self._fresh(_PURGED)
-        offer = ask()
+        is_doubtful = not wishes.is_new and _is_alone(request, record)
+        # Of what is hardly ever kept the client's own question is asked, and nothing else of the grid.
+        purged = None if is_doubtful else self._cache.get(_PURGED)
+        offer = origin.ask_as_is() if is_doubtful else origin.ask_whole()
         if offer is None:
-            if record.has_pages is None:
+            if record.has_pages is None and not request.is_personal:  # who says nothing of others
                 self._told(uri, record.generation, Record(record.generation, has_pages=False), _WHILE_UNKNOWN)
             return None
         terms = offer.terms
         page = page_from(offer.status, offer.fields, offer.body, terms, mark_of(uri, terms.vary, request))
         left = terms.made + terms.ttl - self._settings.clock()
         known = Record(record.generation, has_pages=True, is_for_all=terms.is_for_all, vary=terms.vary)
-        if left > 0 and (now_known := self._told(uri, record.generation, known, max(left, _AT_LEAST))):
+        now_known = self._told(uri, record.generation, known, max(left, _AT_LEAST)) if left > 0 else None
+        # Whether a tag was purged meanwhile is not known of what is doubtful: the next one is kept.
+        if now_known is not None and not (is_doubtful and terms.tags):
             self._put(_page_key(uri, now_known, request), page, left, purged)
         return page
 
@@ -227,6 +242,11 @@ def _packed(record: Record) -> tuple[Any, ...]:
 
 def _record_in(value: Any) -> Record | None:
     return Record(*value[1:]) if isinstance(value, tuple) and value[:1] == (_FORMAT,) else None
+
+
+def _is_alone(request: Request, record: Record) -> bool:
+    """Whether what is said to a request is for nobody else, as far as is known of its URI."""
+    return record.has_pages is False or (request.is_personal and not record.is_for_all)
 
 
 def _never(_value: Any) -> bool:

@@ -106,7 +106,7 @@ class CachedResponses:
         loaded = None
         try:
             try:
-                loaded = await self._shelf.load(request, wishes, run.ask)
+                loaded = await self._shelf.load(request, wishes, found.record, run)
             except Exception as error:
                 if error is run.error and is_better:
                     _log.warning("a stale page is served, since making it anew failed", exc_info=True)
@@ -137,7 +137,7 @@ class CachedResponses:
             self._app, request._replace(method="GET"), {**scope, "method": "GET"}, _nothing_more(), self._settings
         )
         try:
-            await self._shelf.load(request, Wishes(), run.ask)
+            await self._shelf.load(request, Wishes(), None, run)
             await run.finish()
         except Exception as error:  # noqa: BLE001 - the application's own, and nobody waits for it
             _warn(error)

@@ -35,6 +35,7 @@ class Run:
         self._scope, self._receive = scope, receive
         self._held: list[Message] = []
         self._size = 0
+        self._is_over = False  # its response is held to the end
         self._terms: Terms | None = None
         self._send: Send | None = None
         self._decided = asyncio.Event()
@@ -47,12 +48,19 @@ class Run:
         """Whether the application raised, or says that it is in trouble."""
         return self.error is not None or bool(self._held and self._held[0]["status"] >= 500)
 
-    async def ask(self) -> Offer | None:
-        """Its response, if that came whole and may be kept; raises what it raises."""
+    async def ask_whole(self) -> Offer | None:
+        """Its response to everybody, if that came whole and may be kept; raises what it raises."""
         headers = [(name, value) for name, value in self._scope["headers"] if name.lower() not in _CONDITIONS]
-        self._task = asyncio.create_task(self._work({**self._scope, "headers": headers}))
+        return await self._ask({**self._scope, "headers": headers})
+
+    async def ask_as_is(self) -> Offer | None:
+        """Its response to the request as it came, likewise."""
+        return await self._ask(self._scope)
+
+    async def _ask(self, scope: Scope) -> Offer | None:
+        self._task = asyncio.create_task(self._work(scope))
         await self._decided.wait()
-        if self.error is not None:
+        if self.error is not None and not self._is_over:
             raise self.error
         if self._terms is None:
             return None
@@ -91,12 +99,14 @@ class Run:
         except Exception as error:  # noqa: BLE001 - raised where it is waited for
             self.error = error
         finally:
-            if self.error is not None or not self._decided.is_set():
+            if not self._is_over:
                 self._terms = None
             self._decided.set()
 
     async def _hold(self, message: Message) -> None:
         """Hold a part of the response; once it is known that it is not kept, wait until it can be sent on."""
+        if self._is_over:
+            return
         if self._decided.is_set():
             await self._passed_on.wait()
             assert self._send is not None  # noqa: S101 - what is set before the event
@@ -113,4 +123,5 @@ class Run:
             self._terms = None
             self._decided.set()
         elif message["type"] == "http.response.body" and not message.get("more_body", False):
+            self._is_over = True
             self._decided.set()

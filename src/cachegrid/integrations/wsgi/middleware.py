@@ -109,7 +109,7 @@ class CachedResponses:
         is_better = stale is not None and serves_on_error(stale, wishes, self._settings.clock())
         loaded = None
         try:
-            loaded = self._shelf.load(request, wishes, run.ask)
+            loaded = self._shelf.load(request, wishes, found.record, run)
         except Exception as error:
             if error is run.error and is_better:
                 _log.warning("a stale page is served, since making it anew failed", exc_info=True)
@@ -135,12 +135,16 @@ class CachedResponses:
             daemon=True,
         )
         if self._refreshing.setdefault(request.uri, thread) is thread:
-            thread.start()
+            try:
+                thread.start()
+            except RuntimeError as error:  # there are too many already
+                self._refreshing.pop(request.uri)
+                _warn(error)
 
     def _refresh(self, request: Request, environ: WSGIEnvironment) -> None:
         run = Run(self._app, request._replace(method="GET"), {**environ, "REQUEST_METHOD": "GET"}, self._settings)
         try:
-            self._shelf.load(request, Wishes(), run.ask)
+            self._shelf.load(request, Wishes(), None, run)
         except Exception as error:  # noqa: BLE001 - the application's own, and nobody waits for it
             _warn(error)
         finally:

@@ -45,18 +45,23 @@ class Run:
         """Whether the application raised, or says that it is in trouble."""
         return self.error is not None or bool(self._head and number_of(self._head[0]) >= 500)
 
-    def ask(self) -> Offer | None:
-        """Its response, if that came whole and may be kept; raises what it raises."""
+    def ask_whole(self) -> Offer | None:
+        """Its response to everybody, if that came whole and may be kept; raises what it raises."""
+        return self._ask({name: it for name, it in self._environ.items() if name not in _CONDITIONS})
+
+    def ask_as_is(self) -> Offer | None:
+        """Its response to the request as it came, likewise."""
+        return self._ask(self._environ)
+
+    def _ask(self, environ: WSGIEnvironment) -> Offer | None:
         try:
-            return self._asked()
+            return self._asked(environ)
         except BaseException as error:
             self.error = error
             raise
 
-    def _asked(self) -> Offer | None:
-        self._parts = self._app(
-            {name: it for name, it in self._environ.items() if name not in _CONDITIONS}, self._start
-        )
+    def _asked(self, environ: WSGIEnvironment) -> Offer | None:
+        self._parts = self._app(environ, self._start)
         self._rest = iter(self._parts)
         if self._head is None:  # it may say how it begins along with the first part
             self._held += [part for part in [next(self._rest, None)] if part is not None]
