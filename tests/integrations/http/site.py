@@ -117,6 +117,9 @@ class WsgiClient:
         status, headers = got[-1]
         return Reply(int(status[:3]), {name.lower(): value for name, value in headers}, body)
 
+    def clear(self) -> None:
+        self.cache.clear()
+
     def settle(self) -> None:
         self.app.settle()
 
@@ -166,6 +169,17 @@ class AsgiClient:
         await self.app({**_scope(path, method, fields), **(scope or {})}, _no_body, send)
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in sent[0]["headers"]}
         return Reply(sent[0]["status"], headers, b"".join(message.get("body", b"") for message in sent[1:]))
+
+    def many(self, requests: list[dict[str, Any]]) -> list[Reply]:
+        """What several at once say."""
+
+        async def ask_all() -> list[Reply]:
+            return list(await asyncio.gather(*[self.ask(**request) for request in requests]))
+
+        return self.runner.run(ask_all())
+
+    def clear(self) -> None:
+        self.run(self.cache.clear())
 
     def settle(self) -> None:
         self.run(self.app.settle())

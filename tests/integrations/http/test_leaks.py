@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pytest
 from hypothesis import given, settings
@@ -171,10 +171,6 @@ def test_nobody_gets_what_was_made_for_another_at_the_same_time(batches: list[li
         client.close()
 
 
-async def _many(client: AsgiClient, requests: list[dict[str, Any]]) -> list[Reply]:
-    return list(await asyncio.gather(*[client.ask(**request) for request in requests]))
-
-
 def test_one_makes_a_page_for_all_who_wait() -> None:
     """
     And what is not kept is made for each: for who shows who he is, and where the site says so.
@@ -193,9 +189,9 @@ def test_one_makes_a_page_for_all_who_wait() -> None:
     client = AsgiClient(app, "memory://", {})
     try:
         languages = ["de", "en", "fr"] * 20
-        shared = client.runner.run(_many(client, [{"path": "/shared", "ACCEPT_LANGUAGE": it} for it in languages]))
-        client.runner.run(_many(client, [{"path": "/own"}] * 20))
-        client.runner.run(_many(client, [{"path": "/shared", "COOKIE": "a"}] * 5))
+        shared = client.many([{"path": "/shared", "ACCEPT_LANGUAGE": it} for it in languages])
+        client.many([{"path": "/own"}] * 20)
+        client.many([{"path": "/shared", "COOKIE": "a"}] * 5)
     finally:
         client.close()
     assert {"/shared": 3 + 5, "/own": 20} == counts
