@@ -10,7 +10,7 @@ from typing import Any, Final
 from cachegrid._core.address import Key
 from cachegrid.errors import BacklogFull, ChangesLost
 from cachegrid.use.backlog import Backlog, Change
-from cachegrid.waits._aio import AsyncEvent, AsyncTasks, AsyncWork, sleep
+from cachegrid.waits._aio import AsyncEvent, AsyncTasks, AsyncWork
 
 __all__ = ["AsyncBehind"]
 
@@ -47,18 +47,16 @@ class AsyncBehind:
         self._worker: AsyncWork | None = None
         self._hurry: AsyncEvent | None = None  # lets the worker rest no longer
         self._progress: AsyncEvent | None = None  # lets those look again who wait for changes to be written
-        self._drains: set[object] = set()  # those who want all to be written now
+        self._pressing: set[object] = set()  # those who want changes to be written now
 
     async def reserve(self, keys: Collection[Key]) -> None:
         """Wait for room for changes of these keys, which are then put, or cancelled. Raises BacklogFull."""
-        deadline = time.monotonic() + self._timeout
-        while not self.backlog.reserve(keys):
-            if not await self._wait_for_progress(deadline):
-                message = (
-                    f"{len(self.backlog)} changes of cache {self._name!r} wait to be written, and there was no room "
-                    f"for {len(keys)} more within {self._timeout:g} s; nothing was changed"
-                )
-                raise BacklogFull(message)
+        if not self.backlog.reserve(keys) and not await self._press(self._timeout, lambda: self.backlog.reserve(keys)):
+            message = (
+                f"{len(self.backlog)} changes of cache {self._name!r} wait to be written, and there was no room "
+                f"for {len(keys)} more within {self._timeout:g} s; nothing was changed"
+            )
+            raise BacklogFull(message)
 
     def put(self, changes: Mapping[Key, Any]) -> None:
         """Let changes wait, for which room was reserved."""
@@ -69,20 +67,12 @@ class AsyncBehind:
 
     async def drain(self, seconds: float) -> bool:
         """Write all now; whether that was done in so many seconds."""
-        deadline, drain = time.monotonic() + seconds, object()
-        self._drains.add(drain)
-        try:
-            while len(self.backlog):
-                if not await self._wait_for_progress(deadline):
-                    return False
-        finally:
-            self._drains.discard(drain)
-        return True
+        return not len(self.backlog) or await self._press(seconds, lambda: not len(self.backlog))
 
     async def aclose(self) -> None:
         """Write what is left, as long as `timeout` at most. Raises ChangesLost for what is not written then."""
         if len(self.backlog):
-            self._drains.add(self)
+            self._pressing.add(self)
             self._see_to()
             self._hurry_up()
         await self._tasks.part(self._timeout)
@@ -96,23 +86,27 @@ class AsyncBehind:
         self._tasks.forget()
         self.backlog.forget()
         self._worker = self._hurry = self._progress = None
-        self._drains = set()
+        self._pressing = set()
 
     # Inside.
 
-    async def _wait_for_progress(self, deadline: float) -> bool:
-        """Wait until something was written, or a moment; False if the time is over."""
-        self._see_to()
-        progress = self._progress
-        self._hurry_up()
-        left = deadline - time.monotonic()
-        if left <= 0:
-            return False
-        if progress is None:  # closed
-            await sleep(min(left, _GLANCE))
-        elif len(self.backlog):
-            await progress.wait(min(left, _GLANCE))
-        return True
+    async def _press(self, seconds: float, is_enough: Callable[[], bool]) -> bool:
+        """Let changes be written now, until it is enough; whether that was so in so many seconds."""
+        deadline, pressing = time.monotonic() + seconds, object()
+        self._pressing.add(pressing)  # first: a worker that is about to rest sees it, and one that rests is woken
+        try:
+            while True:
+                self._see_to()
+                self._hurry_up()
+                progress = self._progress  # before the look: what is written from here on is seen
+                if is_enough():
+                    return True
+                left = deadline - time.monotonic()
+                if left <= 0 or progress is None:
+                    return False
+                await progress.wait(min(left, _GLANCE))
+        finally:
+            self._pressing.discard(pressing)
 
     def _see_to(self) -> None:
         with self.backlog.lock:
@@ -151,7 +145,7 @@ class AsyncBehind:
         """Wait until the oldest change is due, or all are; False if there will be no other time."""
         # Made anew before the look: who wants something from here on is seen, or wakes this one.
         self._hurry = hurry = AsyncEvent()
-        while not self._drains and len(self.backlog) < self._batch:
+        while not self._pressing and len(self.backlog) < self._batch:
             left = self._delay - self.backlog.stats(time.monotonic()).oldest
             if left <= 0 or await hurry.wait(min(left, _GLANCE)):
                 break
