@@ -50,7 +50,14 @@ def two_shops(program: Path, folder: Path) -> Iterator[list[Shop]]:
     with LoopbackGrid(owners=2, replicas=0) as grid, contextlib.ExitStack() as ends:
         environment = {**os.environ, "SHOP_GRID": grid.url, "SHOP_DATABASE": str(folder / "shop.sqlite3")}
         servers = [ends.enter_context(_started(program, environment, folder)) for _ in range(2)]
-        yield [Shop(server.stdout.readline().strip()) for server in servers if server.stdout]
+        yield [Shop(_address_of(server, folder)) for server in servers]
+
+
+def _address_of(server: subprocess.Popen[str], folder: Path) -> str:
+    """Where a server is, when it has begun; else an error with what it said."""
+    address = server.stdout.readline().strip() if server.stdout else ""
+    assert address, (folder / "errors").read_text(encoding="utf-8")
+    return address
 
 
 @contextlib.contextmanager
