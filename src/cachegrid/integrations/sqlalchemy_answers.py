@@ -197,10 +197,11 @@ class Answers:
             return Rows(*self._wait(cache.get_or_load(asked.key, self._loader(load), tags=tags, **plan.times)))
         except _Past:
             return None
-        except ValueTooLarge as error:
-            raise _Unkept(error, mine[0]) from None
-        except ValueRefused as error:
-            raise _Unkept(refusal(error, mine[0].columns, plan.cache), mine[0]) from None
+        except (ValueRefused, ValueTooLarge) as error:
+            if not mine:  # it is about a tag
+                raise
+            told = refusal(error, mine[0].columns, plan.cache) if isinstance(error, ValueRefused) else error
+            raise _Unkept(told, mine[0]) from None
 
     def _is_written(self, asked: _Asked) -> bool:
         try:

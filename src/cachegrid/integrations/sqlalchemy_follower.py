@@ -43,6 +43,8 @@ class Follower:
             raise ConfigError(f"the grid for {engine!r}", grid, f"one of {way}")
         if not database or ":" in database:
             raise ConfigError("database", database, "a name for the database, the same in all processes, without ':'")
+        if not within > 0:
+            raise ConfigError("commit_within", within, "more than 0 seconds")
         opened = {name: grid.cache(name) for name in caches}
         self._effects = {table.lower(): frozenset(map(str.lower, more)) for table, more in effects.items()}
         self._drops = Drops(waiter(dialect.is_async), grid, list(opened.values()), database, within)

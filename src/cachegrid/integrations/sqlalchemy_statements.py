@@ -66,6 +66,8 @@ class _Noted:
     writes: set[str] = field(default_factory=set)
     has_text: bool = False
     is_shareable: bool = True
+    sets: str = ""
+    effect: Effect | None = None  # once all is noted
 
 
 class _Noting(SQLCompiler):
@@ -108,6 +110,11 @@ class _Noting(SQLCompiler):
         if not self.stack or _MAY_READ.search(text) or _WRITES_WITHIN.search(text):
             self.cachegrid_noted.has_text = True
 
+    def visit_function(self, func: Any, *args: Any, **kwargs: Any) -> Any:
+        if func.name.lower() == "set_config":
+            self.cachegrid_noted.sets = "connection"
+        return super().visit_function(func, *args, **kwargs)
+
     def for_update_clause(self, select: Any, **kwargs: Any) -> Any:
         self.cachegrid_noted.is_shareable = False
         return super().for_update_clause(select, **kwargs)  # type: ignore[no-untyped-call]
@@ -135,12 +142,20 @@ def effect_of(context: ExecutionContext, statement: str) -> Effect:
     if not isinstance(compiled, _Noting):
         return _effect_of_text(statement)
     noted = compiled.cachegrid_noted
-    text = _effect_of_text(statement) if noted.has_text else Effect()
+    if noted.has_text:
+        return _joined(_effect_of_text(statement), noted)
+    if noted.effect is None:
+        noted.effect = _joined(Effect(), noted)
+    return noted.effect
+
+
+def _joined(text: Effect, noted: _Noted) -> Effect:
     return replace(
         text,
         reads=frozenset(noted.reads),
         writes=frozenset(noted.writes) or text.writes,
         is_shareable=text.is_shareable and noted.is_shareable,
+        sets=text.sets or noted.sets,
     )
 
 
@@ -154,8 +169,7 @@ def _effect_of_text(statement: str) -> Effect:
     return Effect(
         writes=frozenset({ALL} if writes else ()),
         is_known=False,
-        is_shareable=word in {"select", "values", "table", "with"}
-        and not re.search(r"\bfor\s", statement, re.IGNORECASE),
+        is_shareable=word in {"select", "values", "table", "with"} and not _LOCKS.search(statement),
         ends=word in {"commit", "end"},
         sets=_sets(word, statement),
     )

@@ -253,6 +253,8 @@ def test_settings_that_cannot_be_are_refused(shop: Shop) -> None:
     for database in ("", "a:b"):
         with pytest.raises(ConfigError, match="a name for the database"):
             follow(engine, shop.grid, database=database)
+    with pytest.raises(ConfigError, match="more than 0 seconds"):
+        follow(engine, shop.grid, database="shop", commit_within=0)
     for number, policy in enumerate([{"codec": "json"}, {"grace": 5}, {"early": 1.0}]):
         shop.grid.cache(f"cache-{number}", **policy)  # type: ignore[arg-type] # one of several
         with pytest.raises(ConfigError, match="to keep rows|without grace and early"):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
-from sqlalchemy import Connection, create_engine, select, text, update
+from sqlalchemy import Connection, create_engine, func, select, text, update
 
 from cachegrid.integrations.sqlalchemy import cached
 from tests.integrations.sqlalchemy.shop import Price, Product
@@ -101,19 +102,21 @@ def test_read_uncommitted_is_read_committed_there(shop: Shop) -> None:
 @pytest.mark.parametrize(
     ("setting", "asked"),
     [
-        ("set search_path to pg_catalog, public", 1),
-        ("select set_config('app.user', 'ann', false)", 1),
-        ("set local app.name = 'ann'", 0),
-        ("set statement_timeout to 10000", 0),
+        (text("set search_path to pg_catalog, public"), 1),
+        (text("select set_config('app.name', 'ann', false)"), 1),
+        (select(func.set_config("app.name", "ann", False)), 1),
+        (text("set local app.name = 'ann'"), 0),
+        (text("set statement_timeout to 10000"), 0),
     ],
+    ids=str,
 )
-def test_a_connection_with_settings_of_its_own_is_nobody_else_s(filled: str, setting: str, asked: int) -> None:
+def test_a_connection_with_settings_of_its_own_is_nobody_else_s(filled: str, setting: Any, asked: int) -> None:
     """
     It may see other tables, or other rows, from then on; `vary` says which. Time-outs change no rows.
     """
     with Shop(filled, options={"pool_size": 1, "max_overflow": 0}) as shop:
         with shop.engine.connect() as connection:
-            connection.exec_driver_sql(setting)
+            connection.execute(setting)
             _names(connection)
             connection.commit()
         shop.ask(NAMES)
