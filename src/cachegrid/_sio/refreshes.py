@@ -70,7 +70,9 @@ class SyncRefreshes(SyncLoads):
         ttl = None if load.ends is None else load.ends.engine
         lands = bool(token) and not load.is_damaged and "landings" not in self._hub.lacking
         try:
-            stored = self._keep(load, frame) if load.replaces is not None or not lands else False
+            stored = False
+            if load.replaces is not None or not lands:
+                stored = self._surely(load.address, frame, partial(self._keep, load, frame))
             lands = lands and not stored
             if lands:  # nothing was there, or it has ended by itself: if it was dropped, so was the lease
                 stored = self._writer.land(load.address, token, frame, ttl)

@@ -9,7 +9,7 @@ import pytest
 from cachegrid._aio.cache import AsyncCache
 from cachegrid._aio.functions import AsyncCachedFunction
 from cachegrid._aio.grid import AsyncGrid
-from cachegrid.errors import ConfigError, EngineTimeout, GridFull, LoadFailed
+from cachegrid.errors import ConfigError, EngineTimeout, GridFull, LoadFailed, OutcomeUnknown
 from tests.flow._aio.flow import AsyncFlow, engine_of
 from tests.flow._aio.nearness import elsewhere, near_cache
 from tests.flow._aio.origin import LACKING, AsyncOrigin
@@ -267,6 +267,19 @@ async def test_what_the_grid_cannot_store_is_an_error(grid: AsyncGrid, origin: A
     engine_of(grid).fail("fetch", EngineTimeout("no answer"))
     with pytest.raises(EngineTimeout):
         await kept(grid.cache("load", on_outage="load"), origin).refresh("tea")
+
+
+@pytest.mark.parametrize("answered", [True, False], ids=["stored", "not stored"])
+async def test_a_broken_connection_is_found_out_about(grid: AsyncGrid, origin: AsyncOrigin, *, answered: bool) -> None:
+    """
+    Whether the result was stored before it broke: the old one does not stay.
+    """
+    origin.gate.open()
+    price = kept(grid.cache("prices"), origin)
+    await price.cache.set(price.key("tea"), "old")
+    engine_of(grid).fail("store_if_version", OutcomeUnknown("it broke"), answered=answered)
+    assert [1] == await price.refresh("tea") == await price("tea")
+    assert 1 == origin.calls
 
 
 async def test_nobody_waits_for_himself(cache: AsyncCache) -> None:

@@ -10,7 +10,7 @@ import pytest
 from cachegrid._sio.cache import SyncCache
 from cachegrid._sio.functions import SyncCachedFunction
 from cachegrid._sio.grid import SyncGrid
-from cachegrid.errors import ConfigError, EngineTimeout, GridFull, LoadFailed
+from cachegrid.errors import ConfigError, EngineTimeout, GridFull, LoadFailed, OutcomeUnknown
 from tests.flow._sio.flow import SyncFlow, engine_of
 from tests.flow._sio.nearness import elsewhere, near_cache
 from tests.flow._sio.origin import LACKING, SyncOrigin
@@ -268,6 +268,19 @@ def test_what_the_grid_cannot_store_is_an_error(grid: SyncGrid, origin: SyncOrig
     engine_of(grid).fail("fetch", EngineTimeout("no answer"))
     with pytest.raises(EngineTimeout):
         kept(grid.cache("load", on_outage="load"), origin).refresh("tea")
+
+
+@pytest.mark.parametrize("answered", [True, False], ids=["stored", "not stored"])
+def test_a_broken_connection_is_found_out_about(grid: SyncGrid, origin: SyncOrigin, *, answered: bool) -> None:
+    """
+    Whether the result was stored before it broke: the old one does not stay.
+    """
+    origin.gate.open()
+    price = kept(grid.cache("prices"), origin)
+    price.cache.set(price.key("tea"), "old")
+    engine_of(grid).fail("store_if_version", OutcomeUnknown("it broke"), answered=answered)
+    assert [1] == price.refresh("tea") == price("tea")
+    assert 1 == origin.calls
 
 
 def test_nobody_waits_for_himself(cache: SyncCache) -> None:
