@@ -92,7 +92,7 @@ def event_of(topic: Topic, happening: Happening, epoch: int) -> Event | None:
     key = None if space is None else space.key(address)
     if space is None or key is None or (epoch_in(address, topic.parent) or 0) < epoch:
         return None
-    return Event(kind=kind, cache=_text(b"/".join(space.names[1:])), key=key, origin=owner)
+    return Event(kind=kind, cache=_text(b"/".join(space.names[1:3])), key=key, origin=owner)
 
 
 @lru_cache(maxsize=256)

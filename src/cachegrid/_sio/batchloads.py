@@ -201,8 +201,12 @@ class SyncBatchLoads(SyncLoads):
 
     def _load_many_past(self, keys: list[Key], load_many: _LoadMany, trouble: EngineError) -> dict[Key, Any]:
         """What the loader gives, where the policy lets loads go past a grid in trouble; else raises the trouble."""
+        self._met(trouble)
         if self.policy.on_outage != "load":
             raise trouble
         self._outage.note(trouble)
         self._counters.outage_loads += 1
-        return self._asked_of(keys, load_many)
+        found = self._asked_of(keys, load_many)
+        for key in found if self._voice.kinds else ():
+            self._tell("loaded", key)
+        return found

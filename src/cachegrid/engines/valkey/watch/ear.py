@@ -81,8 +81,8 @@ class Ear:
         target: Target,
         hearer: Hearer,
         prefixes: Callable[[], frozenset[bytes]],
-        patterns: Callable[[], frozenset[bytes]],
         interval: Callable[[], float],
+        patterns: Callable[[], frozenset[bytes]] = frozenset,
     ) -> None:
         self.endpoint = endpoint
         self.guard: Guard | None = None
@@ -313,8 +313,8 @@ class _Session:
             if reply.__class__ is list and len(reply) == 2 and reply[0] == b"invalidate":
                 self._ear.tell(reply[1])
             elif reply.__class__ is list and reply and reply[0] in PUSHED:
-                if reply[0] == b"pmessage":
-                    self._ear.hearer.happened(*reply[1:4], self._ear.endpoint)
+                if (said := self._tidings.read(reply)) is not None:
+                    self._ear.hearer.happened(*said, self._ear.endpoint)
             else:
                 replies.append(reply)
         return replies

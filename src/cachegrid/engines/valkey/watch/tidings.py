@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Final
@@ -25,6 +26,8 @@ _KINDS: Final[dict[bytes, EventKind]] = {
 }
 _RAISED: Final = b"incrby"  # as scripts raise epochs; those that are made are set
 PUSHED: Final = (b"pmessage", b"psubscribe", b"punsubscribe")
+_REFUSED: Final = 0.5  # seconds until what was refused is asked again
+_OURS: Final = (EPOCH_PREFIX, TAG_PREFIX)
 _RIGHTS: Final = "+config|get +config|set +psubscribe +punsubscribe and &*"
 
 
@@ -77,12 +80,14 @@ class Tidings:
         self.refusal: CacheError | None = None
         self._endpoint, self._wanted, self._send, self._answers = endpoint, wanted, send, answers
         self._asked: frozenset[bytes] = frozenset()
+        self._not_before = 0.0  # when to ask again what was refused, in seconds of the monotonic clock
+        self._last: list[bytes] = []  # what was told last: channel and word
         self._changed = changed  # called when `told` or `refusal` is another one
 
     def ask(self) -> None:
         """Ask for what is wanted by now, and for no more."""
         wanted = self._wanted()
-        if wanted == self._asked:
+        if wanted == self._asked or time.monotonic() < self._not_before:
             return
         new, old = wanted - self._asked, self._asked - wanted
         self._asked = wanted
@@ -92,20 +97,36 @@ class Tidings:
         if new:
             self._send(pack(b"CONFIG", b"GET", SETTING), lambda reply: self._set(reply, new))
 
+    def read(self, pushed: list[bytes]) -> tuple[bytes, bytes, bytes] | None:
+        """The pattern, the channel and the word of a push; None for one that tells nothing, or nothing new."""
+        if pushed[0] != b"pmessage":
+            return None
+        pattern, channel, word = pushed[1:4]
+        # A count that begins is set first, in one script. What else sets a key sets its end before anybody can count.
+        begins = (
+            word == b"incrby" and self._last == [channel, b"set"] and not channel.partition(b"__:")[2].startswith(_OURS)
+        )
+        self._last = [channel, word]
+        return None if begins else (pattern, channel, word)
+
     def _set(self, reply: object, new: frozenset[bytes]) -> None:
         match reply:
             case {b"notify-keyspace-events": bytes(flags)}:
                 lacking = lacking_in(flags.decode())
             case _:
-                self._refuse(reply)
+                self._refuse(reply, new)
                 return
         if not lacking:
-            self._begin(new)
+            self._begin(None, new)
             return
         request = pack(b"CONFIG", b"SET", SETTING, flags + lacking.encode())
-        self._send(request, lambda reply: self._refuse(reply) if isinstance(reply, Exception) else self._begin(new))
+        self._send(request, lambda reply: self._begin(reply, new))
 
-    def _begin(self, new: frozenset[bytes]) -> None:
+    def _begin(self, reply: object, new: frozenset[bytes]) -> None:
+        if isinstance(reply, Exception):
+            self._refuse(reply, new)
+            return
+
         def confirmed() -> None:
             self.told |= new & self._asked
             self.refusal = None
@@ -118,20 +139,24 @@ class Tidings:
         def answered(reply: object) -> None:
             if isinstance(reply, Exception):
                 self._answers.appendleft(lambda _: None)
-                self._refuse(reply)
+                self._refuse(reply, patterns)
             else:
                 confirmed()
 
         self._send(pack(command, *sorted(patterns)) + pack(b"PING"), answered)
 
-    def _refuse(self, reply: object) -> None:
+    def _refuse(self, reply: object, patterns: frozenset[bytes]) -> None:
+        # Asked again after a while, if somebody still wants it: it may be allowed by then.
+        self._asked -= patterns
+        self._not_before = time.monotonic() + _REFUSED
         text = str(reply)
         asked = (
             f"{self._endpoint} does not tell what happens to its entries ({text}): it needs {SETTING.decode()} with "
             f'"{_NEEDED}" in its configuration'
         )
         if text.startswith(("NOPERM", "NOAUTH")):
-            self.refusal = AccessDenied(f"{asked}, and this user the rights {_RIGHTS}", where=str(self._endpoint))
+            rights = f", and this user the rights {_RIGHTS}; see docs/access.md"
+            self.refusal = AccessDenied(asked + rights, where=str(self._endpoint))
         else:
             self.refusal = ServerRefused(asked, where=str(self._endpoint))
         self._changed()

@@ -98,6 +98,9 @@ class Watch:
                 return
             self._heard = {**self._heard, **dict.fromkeys(patterns, heard)}
             self._patterns = frozenset(self._heard)
+            for ear in self._ears.values():
+                if ear.tidings is not None:
+                    ear.tidings.refusal = None  # of another time
             if not self._ears:
                 self._begin()
         try:
@@ -271,7 +274,7 @@ class Watch:
         return [sink for follower in self._followers.values() if (sink := follower.sink()) is not None]
 
     def _new_ear(self, endpoint: Endpoint) -> Ear:
-        ear = Ear(endpoint, self._target, self, lambda: self._prefixes, lambda: self._patterns, self._interval)
+        ear = Ear(endpoint, self._target, self, lambda: self._prefixes, self._interval, lambda: self._patterns)
         self._ears[endpoint] = ear
         return ear
 
