@@ -22,6 +22,7 @@ from cachegrid.integrations._http.pages import (
     unpacked,
     uri_digest,
 )
+from cachegrid.integrations._http.trouble import Trouble
 
 NOW = 1_700_000_000.0
 URI = (b"http", b"site", b"/", b"")
@@ -141,3 +142,15 @@ def test_what_another_version_kept_is_no_page(value: object) -> None:
     It counts as nothing.
     """
     assert unpacked(value) is None
+
+
+def test_trouble_is_told_once_in_a_while(caplog: pytest.LogCaptureFixture) -> None:
+    """
+    With how often there was some.
+    """
+    times = iter([0.0, 0.5, 0.9, 1.0])
+    trouble = Trouble(lambda: next(times))
+    for number in range(4):
+        trouble.note(ValueError(number))
+    told = [record.getMessage().partition("grid: ")[2] for record in caplog.records]
+    assert ["1; the last one because of ValueError: 0", "3; the last one because of ValueError: 3"] == told

@@ -25,6 +25,7 @@ from cachegrid.integrations._http.answers import (
 from cachegrid.integrations._http.fields import joined
 from cachegrid.integrations._http.pages import Request
 from cachegrid.integrations._http.settings import Settings, settings_for
+from cachegrid.integrations._http.trouble import Trouble
 from cachegrid.integrations._http.uris import changed_by
 from cachegrid.integrations.asgi.run import App, Message, Receive, Run, Scope, Send, decoded
 
@@ -59,6 +60,7 @@ class CachedResponses:
         self._app = app
         self._settings = settings_for(cache.policy, default_ttl, max_body, who, obeys_clients=obey_clients, clock=clock)
         self._shelf = AsyncShelf(cache, self._settings)
+        self._trouble = Trouble()
         self._refreshing: dict[tuple[bytes, ...], asyncio.Task[None]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -85,7 +87,7 @@ class CachedResponses:
         try:
             found = await self._shelf.find(request, wishes)
         except CacheError as error:
-            _warn(error)
+            self._trouble.note(error)
             await self._app(scope, receive, send)
             return
         if found.page is not None and found.verdict is not Verdict.LOAD:
@@ -113,7 +115,7 @@ class CachedResponses:
                 elif error is run.error or not isinstance(error, CacheError):
                     raise
                 else:
-                    _warn(error)
+                    self._trouble.note(error)
             if loaded is not None:
                 page, is_kept = loaded
                 await _say(send, answer_of(page, request, self._settings.clock(), is_kept=is_kept))
@@ -139,8 +141,8 @@ class CachedResponses:
         try:
             await self._shelf.load(request, Wishes(), None, run)
             await run.finish()
-        except Exception as error:  # noqa: BLE001 - the application's own, and nobody waits for it
-            _warn(error)
+        except Exception:  # noqa: BLE001 - the application's own, and nobody waits for it
+            _log.warning("a page could not be made anew behind its readers' backs", exc_info=True)
         finally:
             await run.aclose()
 
@@ -152,7 +154,7 @@ class CachedResponses:
                 try:
                     await self._shelf.drop(changed_by(request, joined(decoded(message.get("headers", ())))))
                 except CacheError as error:
-                    _warn(error)
+                    self._trouble.note(error)
             await send(message)
 
         return drop
@@ -182,7 +184,3 @@ def _nothing_more() -> Receive:
         return said.pop()
 
     return receive
-
-
-def _warn(error: BaseException) -> None:
-    _log.warning("no pages of the grid: %s: %s", type(error).__name__, error)

@@ -28,8 +28,9 @@ from cachegrid.integrations._http.answers import (
 from cachegrid.integrations._http.fields import joined
 from cachegrid.integrations._http.pages import Request
 from cachegrid.integrations._http.settings import Settings, settings_for
+from cachegrid.integrations._http.trouble import Trouble
 from cachegrid.integrations._http.uris import changed_by
-from cachegrid.integrations.wsgi.run import Run, Trouble, number_of
+from cachegrid.integrations.wsgi.run import ExcInfo, Run, number_of
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -66,6 +67,7 @@ class CachedResponses:
         self._app = app
         self._settings = settings_for(cache.policy, default_ttl, max_body, who, obeys_clients=obey_clients, clock=clock)
         self._shelf = SyncShelf(cache, self._settings)
+        self._trouble = Trouble()
         self._refreshing: dict[tuple[bytes, ...], threading.Thread] = {}
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -88,7 +90,7 @@ class CachedResponses:
         try:
             found = self._shelf.find(request, wishes)
         except CacheError as error:
-            _warn(error)
+            self._trouble.note(error)
             return self._app(environ, start_response)
         if found.page is not None and found.verdict is not Verdict.LOAD:
             if found.verdict is Verdict.REFRESH:
@@ -117,7 +119,7 @@ class CachedResponses:
                 run.close()
                 raise
             else:
-                _warn(error)
+                self._trouble.note(error)
         if loaded is not None:
             run.close()
             page, is_kept = loaded
@@ -139,14 +141,14 @@ class CachedResponses:
                 thread.start()
             except RuntimeError as error:  # there are too many already
                 self._refreshing.pop(request.uri)
-                _warn(error)
+                self._trouble.note(error)
 
     def _refresh(self, request: Request, environ: WSGIEnvironment) -> None:
         run = Run(self._app, request._replace(method="GET"), {**environ, "REQUEST_METHOD": "GET"}, self._settings)
         try:
             self._shelf.load(request, Wishes(), None, run)
-        except Exception as error:  # noqa: BLE001 - the application's own, and nobody waits for it
-            _warn(error)
+        except Exception:  # noqa: BLE001 - the application's own, and nobody waits for it
+            _log.warning("a page could not be made anew behind its readers' backs", exc_info=True)
         finally:
             run.close()
             self._refreshing.pop(request.uri, None)
@@ -155,13 +157,13 @@ class CachedResponses:
         """Drop what is kept of a URI before its writer hears that it was changed."""
 
         def start(
-            status: str, headers: list[tuple[str, str]], exc_info: Trouble = None, /
+            status: str, headers: list[tuple[str, str]], exc_info: ExcInfo = None, /
         ) -> Callable[[bytes], object]:
             if 200 <= number_of(status) < 400:
                 try:
                     self._shelf.drop(changed_by(request, joined(headers)))
                 except CacheError as error:
-                    _warn(error)
+                    self._trouble.note(error)
             return start_response(status, headers, exc_info)
 
         return start
@@ -181,7 +183,3 @@ def _request_of(environ: WSGIEnvironment, settings: Settings) -> Request:
 def _say(start_response: StartResponse, answer: Answer) -> Iterable[bytes]:
     start_response(f"{answer.status} {HTTPStatus(answer.status).phrase}", answer.fields)
     return [answer.body]
-
-
-def _warn(error: BaseException) -> None:
-    _log.warning("no pages of the grid: %s: %s", type(error).__name__, error)

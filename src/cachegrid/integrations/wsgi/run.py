@@ -13,9 +13,9 @@ from cachegrid.integrations._http.settings import Settings
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-__all__ = ["Run", "Trouble", "number_of"]
+__all__ = ["ExcInfo", "Run", "number_of"]
 
-Trouble: TypeAlias = tuple[type[BaseException], BaseException, TracebackType] | tuple[None, None, None] | None
+ExcInfo: TypeAlias = tuple[type[BaseException], BaseException, TracebackType] | tuple[None, None, None] | None
 Head: TypeAlias = tuple[str, list[tuple[str, str]]]
 
 # A condition of one client is none of those who come later: all of the response is asked for.
@@ -85,7 +85,7 @@ class Run:
         return None
 
     def _start(
-        self, status: str, headers: list[tuple[str, str]], exc_info: Trouble = None, /
+        self, status: str, headers: list[tuple[str, str]], exc_info: ExcInfo = None, /
     ) -> Callable[[bytes], object]:
         if self._out is not None:  # it is too late to say anything but that it has failed
             return self._out(status, headers, exc_info)
