@@ -42,6 +42,8 @@ class CacheGridBackend(CacheBackend):
     miss: it raises.
     """
 
+    # Not dogpile's back end of bytes: that one pickles by itself, and reads what nobody has signed.
+
     def __init__(self, arguments: Mapping[str, Any]) -> None:
         # Regions share their arguments with proxies, so what is like nothing that we know is not for us.
         self._place = Place(arguments, cache="dogpile", lenient=True)

@@ -44,13 +44,12 @@ class Place:
             _refuse(name, known, lenient=lenient)
         self._name = said.get("cache") or cache
         self._policy = {name: said[name] for name in _POLICY & said.keys()}
-        self._connecting = {name: said[name] for name in _CONNECTING & said.keys()}
+        self._connecting = {name: said[name] for name in _CONNECTING & said.keys() if said[name] is not None}
         self._way = repr(sorted(self._connecting.items()))
         self._given: SyncGrid | None = said.get("grid")
-        if self._given is not None and any(it is not None for it in self._connecting.values()):
-            raise ConfigError(
-                "grid", self._given, f"the only one of 'grid' and {', '.join(map(repr, self._connecting))}"
-            )
+        if self._given is not None and self._connecting:
+            others = ", ".join(map(repr, sorted(self._connecting)))
+            raise ConfigError("grid", self._given, f"the only one of 'grid' and {others}")
         self._found: tuple[SyncGrid, SyncCache] | None = None
 
     def cache(self) -> SyncCache:

@@ -1,19 +1,16 @@
-"""A grid of three owners, other processes that use it, and for each test a named cache of its own."""
+"""A grid of three owners, and for each test a named cache of its own."""
 
 from __future__ import annotations
 
 import itertools
 import os
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 
 import pytest
 
 from cachegrid.integrations import places
 from cachegrid.testing.loopback import LoopbackGrid
 
-PROCESSES = 2
 _numbers = itertools.count(1)
 
 
@@ -28,13 +25,6 @@ def url() -> Iterator[str]:
 def _closes() -> Iterator[None]:
     yield
     places.close()
-
-
-@pytest.fixture(scope="module")
-def others() -> Iterator[ProcessPoolExecutor]:
-    """Other processes; started by the first test that asks for them."""
-    with ProcessPoolExecutor(PROCESSES, mp_context=get_context("spawn")) as pool:
-        yield pool
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from concurrent.futures import ProcessPoolExecutor
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
@@ -86,12 +85,12 @@ def backend(region: CacheRegion) -> CacheGridBackend:
     return region.backend
 
 
-def test_a_value_is_created_once_in_all_processes(url: str, name: str, others: ProcessPoolExecutor) -> None:
+def test_a_value_is_created_once_in_all_processes(url: str, name: str) -> None:
     """
     Who misses while another creates it waits, and gets that one's.
     """
-    begun = [others.submit(jobs.create, url, name, "report", 0.3) for _ in range(2)]
-    answers = [it.result(30) for it in begun]
+    begun = [jobs.begin(jobs.create, url, name, "report", 0.3) for _ in range(2)]
+    answers = [result() for result in begun]
     creators = [creator for _, creator in answers if creator is not None]
     assert 1 == len(creators)
     assert [creators[0]] * 2 == [value for value, _ in answers]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from typing import Any, NamedTuple
 
 import httpx
@@ -142,20 +141,17 @@ def test_all_of_a_host_is_dropped_by_its_tag(get: Get, origin: Origin, cache: Sy
     assert Answer("/fresh  2", False) == get("/fresh")
 
 
-def test_other_processes_share(
-    url: str, cache: SyncCache, origin: Origin, others: ProcessPoolExecutor, get: Get
-) -> None:
+def test_other_processes_share(url: str, cache: SyncCache, origin: Origin) -> None:
     """
     What one has asked for nobody asks for again.
     """
-    assert not get("/fresh").is_cached
-    assert ("/fresh  1", True) == others.submit(jobs.fetch, url, cache.name, f"{origin.url}/fresh").result(30)
+    with _httpx(SyncGridStorage(cache)) as client:
+        assert Answer("/fresh  1", False) == _answer(client.get(f"{origin.url}/fresh"))
+    assert ["/fresh  1", True] == jobs.begin(jobs.fetch, url, cache.name, f"{origin.url}/fresh")()
     assert {"/fresh 200": 1} == origin.asked
 
 
-def test_an_outage_costs_no_request(
-    url: str, name: str, origin: Origin, get: Get, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_an_outage_costs_no_request(url: str, name: str, origin: Origin, caplog: pytest.LogCaptureFixture) -> None:
     """
     It is logged, and the server is asked.
     """

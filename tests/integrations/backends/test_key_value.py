@@ -17,16 +17,22 @@ from key_value.aio.protocols.key_value import (
 )
 
 import cachegrid
-from cachegrid import AsyncCache
+from cachegrid import AsyncCache, AsyncGrid
 from cachegrid.integrations.key_value import CacheGridStore
 
 pytestmark = pytest.mark.grid
 
 
 @pytest.fixture
-async def cache(url: str, name: str) -> AsyncIterator[AsyncCache]:
+def grid(url: str) -> AsyncGrid:
+    """A grid that connects at its first use: settings are read here, where that blocks nobody."""
+    return cachegrid.aconnect(url)
+
+
+@pytest.fixture
+async def cache(grid: AsyncGrid, name: str) -> AsyncIterator[AsyncCache]:
     """A cache of the test's own."""
-    async with cachegrid.aconnect(url) as grid:
+    async with grid:
         yield grid.cache(name, max_value="1MB")
 
 
