@@ -136,7 +136,9 @@ def test_different_uris_are_different(one: list[bytes], other: list[bytes]) -> N
     assert (one == other) is (uri_digest(one) == uri_digest(other))
 
 
-@pytest.mark.parametrize("value", [None, 1, "page 1", (), ("page 0", 1), ["page 1"]])
+@pytest.mark.parametrize(
+    "value", [None, 1, "page 1", (), ("page 0", 1), ["page 1"], ("page 1", 2), ("page 1", 200, (), b"", (1,), b"")]
+)
 def test_what_another_version_kept_is_no_page(value: object) -> None:
     """
     It counts as nothing.

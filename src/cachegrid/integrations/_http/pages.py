@@ -189,5 +189,8 @@ def unpacked(value: Any) -> Page | None:
     """The page; None for what was not packed by this version."""
     if not isinstance(value, tuple) or value[:1] != (_FORMAT,):
         return None
-    _, status, fields, body, terms, mark = value
-    return Page(status, fields, body, Terms(*terms), mark)
+    try:
+        _, status, fields, body, terms, mark = value
+        return Page(status, fields, body, Terms(*terms), mark)
+    except (TypeError, ValueError):
+        return None
