@@ -111,7 +111,8 @@ class AsyncBehind:
     def _see_to(self) -> None:
         with self.backlog.lock:
             if self._worker is None or not self._worker.is_alive:
-                self._hurry, self._progress = AsyncEvent(), AsyncEvent()
+                self._hurry = AsyncEvent()
+                self._progressed()
                 self._worker = self._tasks.spawn(self._work)
 
     def _hurry_up(self) -> None:
@@ -206,6 +207,7 @@ class AsyncBehind:
         logging.getLogger("cachegrid").warning("cache %r: %s (%s: %s)", self._name, what, type(error).__name__, error)
 
     def _progressed(self) -> None:
+        """Let those look again who wait, and wait for what comes next."""
         progress, self._progress = self._progress, AsyncEvent()
-        if progress is not None:
+        if progress is not None and not progress.is_lost:
             progress.set()

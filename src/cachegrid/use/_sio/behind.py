@@ -112,7 +112,8 @@ class SyncBehind:
     def _see_to(self) -> None:
         with self.backlog.lock:
             if self._worker is None or not self._worker.is_alive:
-                self._hurry, self._progress = SyncEvent(), SyncEvent()
+                self._hurry = SyncEvent()
+                self._progressed()
                 self._worker = self._tasks.spawn(self._work)
 
     def _hurry_up(self) -> None:
@@ -207,6 +208,7 @@ class SyncBehind:
         logging.getLogger("cachegrid").warning("cache %r: %s (%s: %s)", self._name, what, type(error).__name__, error)
 
     def _progressed(self) -> None:
+        """Let those look again who wait, and wait for what comes next."""
         progress, self._progress = self._progress, SyncEvent()
-        if progress is not None:
+        if progress is not None and not progress.is_lost:
             progress.set()
