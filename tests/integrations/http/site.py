@@ -13,7 +13,7 @@ from cachegrid.integrations import asgi, wsgi
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
-__all__ = ["Clock", "Reply", "Said", "Site", "open_site"]
+__all__ = ["Clock", "Reply", "Said", "Site", "environ_of", "open_site"]
 
 Fields = Mapping[str, str]
 
@@ -109,7 +109,7 @@ class WsgiClient:
             got.append((status, headers))
             return lambda _part: None
 
-        parts = self.app(_environ(path, method, fields), start_response)
+        parts = self.app(environ_of(path, method, fields), start_response)
         try:
             body = b"".join(parts)
         finally:
@@ -130,7 +130,8 @@ class WsgiClient:
         self.grid.close()
 
 
-def _environ(path: str, method: str, fields: Mapping[str, str]) -> dict[str, Any]:
+def environ_of(path: str, method: str = "GET", fields: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """What a WSGI server tells of a request."""
     path, _, query = path.partition("?")
     environ: dict[str, Any] = {
         "REQUEST_METHOD": method,
@@ -142,7 +143,7 @@ def _environ(path: str, method: str, fields: Mapping[str, str]) -> dict[str, Any
         "wsgi.url_scheme": "http",
         "wsgi.input": io.BytesIO(),
     }
-    return environ | {f"HTTP_{name.upper()}": value for name, value in fields.items()}
+    return environ | {f"HTTP_{name.upper()}": value for name, value in (fields or {}).items()}
 
 
 class AsgiClient:

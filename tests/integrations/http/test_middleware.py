@@ -14,7 +14,7 @@ import pytest
 import cachegrid
 from cachegrid.errors import ConfigError, Unreachable
 from cachegrid.integrations import asgi, wsgi
-from tests.integrations.http.site import AsgiClient, Clock, Said, Site, WsgiClient
+from tests.integrations.http.site import AsgiClient, Clock, Said, Site, WsgiClient, environ_of
 
 Client = WsgiClient | AsgiClient
 Opener = Callable[..., Client]
@@ -508,6 +508,23 @@ def test_an_error_reaches_the_server(site: Site, client: Client) -> None:
         client()
     site.says("max-age=60")
     assert is_kept(client)
+
+
+def test_what_is_not_kept_is_handed_on_as_it_is() -> None:
+    """
+    A WSGI server sees the list, or the file, that the application gave.
+    """
+    given = [b"one part"]
+
+    def app(_environ: Any, start_response: Any) -> Any:
+        start_response("200 OK", [])
+        return given
+
+    client = WsgiClient(app, "memory://", {})
+    try:
+        assert given is client.app(environ_of("/"), lambda *_said: lambda _part: None)
+    finally:
+        client.close()
 
 
 def test_an_error_of_a_grid_is_the_applications_own(site: Site, client: Client) -> None:

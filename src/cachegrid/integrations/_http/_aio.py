@@ -242,7 +242,8 @@ def _packed(record: Record) -> tuple[Any, ...]:
 
 
 def _record_in(value: Any) -> Record | None:
-    return Record(*value[1:]) if isinstance(value, tuple) and value[:1] == (_FORMAT,) else None
+    is_one = isinstance(value, tuple) and value[:1] == (_FORMAT,) and len(value) == 1 + len(Record._fields)
+    return Record(*value[1:]) if is_one else None
 
 
 def _is_alone(request: Request, record: Record) -> bool:

@@ -38,6 +38,7 @@ class Run:
         self._rest: Iterator[bytes] = iter(())
         self._out: StartResponse | None = None
         self._writes: Callable[[bytes], object] | None = None
+        self._has_read = False
         self.error: BaseException | None = None
 
     @property
@@ -64,7 +65,7 @@ class Run:
         self._parts = self._app(environ, self._start)
         self._rest = iter(self._parts)
         if self._head is None:  # it may say how it begins along with the first part
-            self._held += [part for part in [next(self._rest, None)] if part is not None]
+            self._held += [part for part in [self._next()] if part is not None]
         if self._head is None:
             raise RuntimeError("the application gave a body, and did not call start_response")
         head = self._head
@@ -76,13 +77,17 @@ class Run:
     def _whole(self, status: int, fields: list[tuple[str, str]], terms: Terms) -> Offer | None:
         size = sum(map(len, self._held))
         while size <= self._settings.max_body:
-            part = next(self._rest, None)
+            part = self._next()
             if part is None:
                 body = b"".join(self._held)
                 return Offer(status, fields, body, terms) if is_whole(fields, body) else None
             self._held.append(part)
             size += len(part)
         return None
+
+    def _next(self) -> bytes | None:
+        self._has_read = True
+        return next(self._rest, None)
 
     def _start(
         self, status: str, headers: list[tuple[str, str]], exc_info: ExcInfo = None, /
@@ -100,7 +105,8 @@ class Run:
         if self._head is None:
             return self._app(self._environ, start_response)
         self._out, self._writes = start_response, start_response(*self._head)
-        return self
+        # What nobody has read from is handed on as it is: servers know what to do with lists and files.
+        return self if self._parts is None or self._has_read or self._held else self._parts
 
     def __iter__(self) -> Iterator[bytes]:
         yield from self._held
