@@ -188,6 +188,11 @@ class Prices:
     def of_class(cls, sku: str) -> float:
         return float(len(sku))
 
+    @staticmethod
+    @agrid.cache("prices").cached
+    async def astatic(sku: str) -> float:
+        return float(len(sku))
+
     @agrid.cache("prices").cached(ttl="5m")
     @classmethod
     async def aof_class(cls, sku: str) -> float:
@@ -196,6 +201,11 @@ class Prices:
     @staticmethod
     @grid.cache("prices").cached
     def static(sku: str) -> float:
+        return float(len(sku))
+
+    @grid.cache("prices").cached(ttl="5m")
+    @staticmethod
+    def keyed(sku: str) -> float:
         return float(len(sku))
 
     @staticmethod
@@ -255,7 +265,12 @@ def keeping_methods(prices: Prices) -> None:
     assert_type(prices.static_total(), float)
     prices.of.refresh(1)  # type: ignore[arg-type]
     prices.of.refresh("sku-1", amount=2)  # type: ignore[call-arg]
-    prices.static("sku-1")  # type: ignore[call-arg] # right, and mypy takes it for a method: call it through the class
+    assert_type(prices.static("sku-1"), float)
+    assert_type(prices.static.refresh(sku="sku-1"), float)
+    prices.static(1)  # type: ignore[arg-type]
+    prices.static.refresh()  # type: ignore[call-arg]
+    assert_type(prices.keyed("sku-1"), float)
+    assert_type(prices.keyed.invalidate("sku-1"), bool)
 
 
 def keeping_properties_and_pages(prices: Prices) -> None:
@@ -281,6 +296,9 @@ async def keeping_async_methods(prices: Prices) -> None:
     assert_type(await Prices.aof_class.invalidate("sku-1"), bool)
     assert_type(await prices.aof.refresh("sku-1"), float)
     assert_type(await Prices.aof_class.refresh("sku-1"), float)
+    assert_type(await prices.astatic("sku-1"), float)
+    assert_type(await prices.astatic.refresh("sku-1"), float)
+    await prices.astatic(1)  # type: ignore[arg-type]
     assert_type(await prices.atotal, float)
     assert_type(await Prices.atotal.refresh(prices), float)
     assert_type(await prices.apages(3), list[str])

@@ -138,12 +138,14 @@ class AsyncCachedFunction(Generic[P, T]):
     def __get__(self, instance: None, owner: type | None = None) -> AsyncCachedFunction[P, T]: ...
     @overload
     def __get__(
-        self: AsyncCachedFunction[Concatenate[S, Q], T], instance: S, owner: type | None = None
+        # Said as a callable: mypy looks at what comes before a ParamSpec there, and nowhere else.
+        self: Callable[Concatenate[S, Q], Awaitable[T]],
+        instance: S,
+        owner: type | None = None,
     ) -> AsyncBoundFunction[Q, T]: ...
     @overload
-    def __get__(self, instance: object, owner: type | None = None) -> AsyncCachedFunction[P, T]: ...
+    def __get__(self, instance: object, owner: type | None = None) -> AsyncCachedFunction[P, T]: ...  # a static method
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
-        # The last is a static method's, as far as checkers can tell: mypy takes one with parameters for a method.
         if self._binds is staticmethod:
             return self
         return self if instance is None else AsyncBoundFunction(self, instance)

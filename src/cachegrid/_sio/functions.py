@@ -139,12 +139,14 @@ class SyncCachedFunction(Generic[P, T]):
     def __get__(self, instance: None, owner: type | None = None) -> SyncCachedFunction[P, T]: ...
     @overload
     def __get__(
-        self: SyncCachedFunction[Concatenate[S, Q], T], instance: S, owner: type | None = None
+        # Said as a callable: mypy looks at what comes before a ParamSpec there, and nowhere else.
+        self: Callable[Concatenate[S, Q], T],
+        instance: S,
+        owner: type | None = None,
     ) -> SyncBoundFunction[Q, T]: ...
     @overload
-    def __get__(self, instance: object, owner: type | None = None) -> SyncCachedFunction[P, T]: ...
+    def __get__(self, instance: object, owner: type | None = None) -> SyncCachedFunction[P, T]: ...  # a static method
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
-        # The last is a static method's, as far as checkers can tell: mypy takes one with parameters for a method.
         if self._binds is staticmethod:
             return self
         return self if instance is None else SyncBoundFunction(self, instance)

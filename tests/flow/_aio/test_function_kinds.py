@@ -114,9 +114,8 @@ async def test_class_methods_and_static_methods(cache: AsyncCache) -> None:
         assert ["Base1", "Base1"] == [await Base.inner(1), await Base().inner(1)]
         assert ["Child1", "Child1"] == [await Child.inner(1), await Child().inner(1)]
         assert ["Base2", "Child2"] == [await Base.outer(2), await Child.outer(2)]
-        # mypy binds cached static methods, too, when they are called through an object.
-        assert [3] * 4 == [await call(3) for call in (Base.static, Base().static, Child.static, Child().static)]  # type: ignore[call-arg]
-        assert [4, 4] == [await Base.plain(4), await Child().plain(4)]  # type: ignore[call-arg]
+        assert [3] * 4 == [await call(3) for call in (Base.static, Base().static, Child.static, Child().static)]
+        assert [4, 4] == [await Base.plain(4), await Child().plain(4)]
     assert [1, 1, 2, 2, 3, 4] == CALLS
     assert await Child.inner.invalidate(1)
     assert not await Child().inner.invalidate(1)

@@ -115,9 +115,8 @@ def test_class_methods_and_static_methods(cache: SyncCache) -> None:
         assert ["Base1", "Base1"] == [Base.inner(1), Base().inner(1)]
         assert ["Child1", "Child1"] == [Child.inner(1), Child().inner(1)]
         assert ["Base2", "Child2"] == [Base.outer(2), Child.outer(2)]
-        # mypy binds cached static methods, too, when they are called through an object.
-        assert [3] * 4 == [call(3) for call in (Base.static, Base().static, Child.static, Child().static)]  # type: ignore[call-arg]
-        assert [4, 4] == [Base.plain(4), Child().plain(4)]  # type: ignore[call-arg]
+        assert [3] * 4 == [call(3) for call in (Base.static, Base().static, Child.static, Child().static)]
+        assert [4, 4] == [Base.plain(4), Child().plain(4)]
     assert [1, 1, 2, 2, 3, 4] == CALLS
     assert Child.inner.invalidate(1)
     assert not Child().inner.invalidate(1)
