@@ -57,7 +57,7 @@ class Place:
         grid = self._given or _grids.get(self._way) or self._connect()
         found = self._found
         if found is None or found[0] is not grid:
-            found = self._found = grid, grid.cache(self._name, **self._policy)  # type: ignore[misc] # checked above
+            found = self._found = grid, grid.cache(self._name, **self._policy)
         return found[1]
 
     def _connect(self) -> SyncGrid:

@@ -1,4 +1,4 @@
-"""What other processes do in tests of back ends; run as a program, it does one job, loads what that needs, and tells the result."""
+"""What other processes do in tests of back ends; run as a program, it does one job and tells the result."""
 
 from __future__ import annotations
 
@@ -66,4 +66,5 @@ def fetch(url: str, cache: str, address: str) -> tuple[str, bool]:
 
 if __name__ == "__main__":
     name, *said = json.loads(sys.argv[1])
-    print(json.dumps({"create": create, "fetch": fetch}[name](*said)))  # noqa: T201 - that is how it tells
+    jobs: dict[str, Callable[..., Any]] = {"create": create, "fetch": fetch}
+    print(json.dumps(jobs[name](*said)))  # noqa: T201 - that is how it tells

@@ -83,8 +83,7 @@ def test_timeouts(
     """
     cache = CacheGridCache(url=url, cache=name)
     store(cache, timeout)
-    entry = cache._cache.entry("k")
-    assert entry is not None
+    entry = _entry(cache, "k")
     lives = None if entry.expires is None else round((entry.expires - entry.created).total_seconds(), 1)
     assert seconds == lives
 
@@ -95,9 +94,13 @@ def test_a_count_keeps_its_time(url: str, name: str) -> None:
     """
     cache = CacheGridCache(default_timeout=60, url=url, cache=name)
     cache.inc("n")
-    first = cache._cache.entry("n").expires
+    first = _entry(cache, "n").expires
     cache.inc("n")
-    assert abs((cache._cache.entry("n").expires - first).total_seconds()) < 0.5
+    assert abs((_entry(cache, "n").expires - first).total_seconds()) < 0.5
+
+
+def _entry(cache: CacheGridCache, key: str) -> Any:
+    return cache._cache.entry(key)
 
 
 def test_what_cannot_be_is_refused(cache: CacheGridCache) -> None:
@@ -189,7 +192,8 @@ def test_whole_answers_are_kept(url: str, name: str) -> None:
         return flask.jsonify(day=flask.request.args["day"])
 
     client = app.test_client()
-    assert ["mon", "tue", "mon"] == [client.get(f"/menu?day={day}").json["day"] for day in ("mon", "tue", "mon")]
+    days = ["mon", "tue", "mon"]
+    assert [{"day": day} for day in days] == [client.get(f"/menu?day={day}").json for day in days]
     assert ["day=mon", "day=tue"] == served
     cache.clear()
     client.get("/menu?day=mon")
@@ -254,10 +258,10 @@ def test_sessions_of_flask_session(url: str, name: str) -> None:
     cookie = first.get_cookie("session")
     assert cookie is not None
     second.set_cookie("session", cookie.value)
-    assert ["tea", "milk"] == second.get("/add/milk").json["basket"]
-    assert ["tea", "milk", "jam"] == first.get("/add/jam").json["basket"]
+    assert {"basket": ["tea", "milk"]} == second.get("/add/milk").json
+    assert {"basket": ["tea", "milk", "jam"]} == first.get("/add/jam").json
     second.get("/leave")
-    assert ["salt"] == first.get("/add/salt").json["basket"]
+    assert {"basket": ["salt"]} == first.get("/add/salt").json
 
 
 def test_places_are_found_by_what_is_said(url: str, name: str) -> None:

@@ -56,7 +56,7 @@ def cache(grid: SyncGrid, name: str) -> SyncCache:
 @pytest.fixture(params=["httpx", "httpx, async", "requests"])
 def get(request: pytest.FixtureRequest, url: str, cache: SyncCache, origin: Origin) -> Iterator[Get]:
     """Asks the server for a path, as one of the clients; with headers."""
-    makers = {"httpx": _httpx, "requests": _requests}
+    makers: dict[str, Callable[[BaseStorage], Any]] = {"httpx": _httpx, "requests": _requests}
     if request.param in makers:
         with makers[request.param](SyncGridStorage(cache)) as client:
             yield lambda path, **headers: _answer(client.get(origin.url + path, headers=headers))
@@ -197,9 +197,9 @@ def test_what_is_too_large_or_was_not_read_to_its_end_is_not_kept(cache: SyncCac
     assert {"/large 200": 4} == origin.asked
 
 
-def _drafted(storage: SyncGridStorage, key: str = "k", **times: float) -> Any:
+def _drafted(storage: SyncGridStorage, **times: float) -> Any:
     return storage.create_entry(
-        Request("GET", "http://a.example/"), Response(200, stream=iter([b"body"])), key, **times
+        Request("GET", "http://a.example/"), Response(200, stream=iter([b"body"])), "k", **times
     )
 
 
@@ -246,6 +246,7 @@ def test_a_response_that_varies_by_something_else_is_dropped(cache: SyncCache) -
     made = _drafted(storage)
     b"".join(made.response.stream)
     storage.update_headers(made.id, Headers({"x": "1"}))
+    entry: Any
     (entry,) = storage.get_entries("k")
     assert (made.id, "1", b"body") == (entry.id, entry.response.headers["x"], b"".join(entry.response.stream))
     storage.update_headers(made.id, Headers({"vary": "Accept"}))

@@ -35,7 +35,7 @@ class Times(NamedTuple):
     ends: float | None  # by the clock of whoever stored it
     idle: float | None
 
-    def left(self, now: float) -> dict[str, float | None]:
+    def left(self, now: float) -> dict[str, Any]:
         """As the cache takes them; what has ended does so at once."""
         return {"ttl": None if self.ends is None else max(self.ends - now, 0.001), "idle": self.idle}
 
@@ -116,7 +116,7 @@ def listed(index: Mapping[bytes, tuple[Any, ...]], draft: Draft, now: float) -> 
     return left | {draft.id.bytes: tuple(draft.times)}
 
 
-def times_of(index: Mapping[bytes, tuple[Any, ...]], now: float) -> dict[str, float | None]:
+def times_of(index: Mapping[bytes, tuple[Any, ...]], now: float) -> dict[str, Any]:
     """The `ttl` and `idle` of an index: it lives as long as any response in it may."""
     ends, idle = zip(*index.values(), strict=True)
     return Times(None if None in ends else max(ends), None if None in idle else max(idle)).left(now)
