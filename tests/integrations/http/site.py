@@ -150,6 +150,7 @@ class AsgiClient:
     """Asks through ASGI, in an event loop of its own."""
 
     def __init__(self, app: Any, url: str, policy: dict[str, Any], **settings: Any) -> None:
+        self.heard: Callable[[asgi.Message], object] = lambda _message: None  # is told what is sent to the client
         self.runner = asyncio.Runner()
         self.url, self.grid = url, cachegrid.aconnect(url)
         self.cache = self.grid.cache("pages", **policy)
@@ -166,6 +167,7 @@ class AsgiClient:
 
         async def send(message: asgi.Message) -> None:
             sent.append(message)
+            self.heard(message)
 
         await self.app({**_scope(path, method, fields), **(scope or {})}, _no_body, send)
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in sent[0]["headers"]}
