@@ -20,30 +20,40 @@ if TYPE_CHECKING:
     from cachegrid._aio.cache import AsyncCache
     from cachegrid._aio.grid import AsyncGrid
     from cachegrid._core.address import Key
+    from cachegrid._core.collected import collected
     from cachegrid._core.entry import Entry
+    from cachegrid._core.events import Event
+    from cachegrid._core.scope import request_scope
     from cachegrid._core.stats import CacheStats
     from cachegrid._sio.cache import SyncCache
     from cachegrid._sio.grid import SyncGrid
     from cachegrid.codecs.registry import register
     from cachegrid.config import CachePolicy, NearPolicy, Settings, SettingsSaid
     from cachegrid.errors import CacheError
+    from cachegrid.use.nothing import NOTHING
+    from cachegrid.use.through import through
 
 __all__ = [
+    "NOTHING",
     "AsyncCache",
     "AsyncGrid",
     "CacheError",
     "CachePolicy",
     "CacheStats",
     "Entry",
+    "Event",
     "Key",
     "NearPolicy",
     "Settings",
     "SyncCache",
     "SyncGrid",
     "aconnect",
+    "collected",
     "connect",
     "errors",
     "register",
+    "request_scope",
+    "through",
 ]
 
 __version__ = "0.1.0"
@@ -56,12 +66,17 @@ _HOMES = {
     "CachePolicy": "cachegrid.config",
     "CacheStats": "cachegrid._core.stats",
     "Entry": "cachegrid._core.entry",
+    "Event": "cachegrid._core.events",
     "Key": "cachegrid._core.address",
+    "NOTHING": "cachegrid.use.nothing",
     "NearPolicy": "cachegrid.config",
     "Settings": "cachegrid.config",
     "SyncCache": "cachegrid._sio.cache",
     "SyncGrid": "cachegrid._sio.grid",
+    "collected": "cachegrid._core.collected",
     "register": "cachegrid.codecs.registry",
+    "request_scope": "cachegrid._core.scope",
+    "through": "cachegrid.use.through",
 }
 
 

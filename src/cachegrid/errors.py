@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 __all__ = [
     "AccessDenied",
+    "BacklogFull",
     "CacheError",
+    "ChangesLost",
     "CircuitOpen",
     "ConfigError",
     "EngineError",
@@ -201,6 +204,23 @@ class WritesRefused(ServerRefused):
     """
 
     retryable = True
+
+
+class BacklogFull(CacheError):
+    """As many changes wait to be written behind as may, and there was no room for more in time; nothing was changed."""
+
+    retryable = True
+
+
+class ChangesLost(CacheError):
+    """The grid was closed while changes waited to be written behind, and they could not be; `changes` are they."""
+
+    def __init__(self, cache: str, changes: Mapping[Any, Any]) -> None:
+        super().__init__(
+            f"{len(changes)} changes of cache {cache!r} were not written to its source before the grid was closed, "
+            "and are lost but for what this error carries in `changes`; the log has why the writer failed"
+        )
+        self.cache, self.changes = cache, changes
 
 
 class LoadFailed(CacheError):

@@ -7,7 +7,7 @@ one too many, and that is an error as well.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, MutableMapping
+from collections.abc import AsyncIterator, Iterator, Mapping, MutableMapping
 from datetime import timedelta
 from typing import Any, assert_type
 
@@ -188,6 +188,11 @@ class Prices:
     def of_class(cls, sku: str) -> float:
         return float(len(sku))
 
+    @staticmethod
+    @agrid.cache("prices").cached
+    async def astatic(sku: str) -> float:
+        return float(len(sku))
+
     @agrid.cache("prices").cached(ttl="5m")
     @classmethod
     async def aof_class(cls, sku: str) -> float:
@@ -197,6 +202,42 @@ class Prices:
     @grid.cache("prices").cached
     def static(sku: str) -> float:
         return float(len(sku))
+
+    @grid.cache("prices").cached(ttl="5m")
+    @staticmethod
+    def keyed(sku: str) -> float:
+        return float(len(sku))
+
+    @staticmethod
+    @grid.cache("prices").cached
+    def static_total() -> float:
+        return 1.0
+
+    @property
+    @grid.cache("prices").cached(ttl="5m")
+    def average(self) -> float:
+        return 1.0
+
+    @grid.cache("prices").cached  # type: ignore[prop-decorator] # mypy wants nothing above @property, and knows it
+    @property
+    def total(self) -> float:
+        return 1.0
+
+    @agrid.cache("prices").cached(ttl="5m")  # type: ignore[prop-decorator] # as above
+    @property
+    async def atotal(self) -> float:
+        return 1.0
+
+    @grid.cache("prices").cached(ttl="5m")
+    @cachegrid.collected
+    def pages(self, count: int) -> Iterator[str]:
+        yield from map(str, range(count))
+
+    @agrid.cache("prices").cached
+    @cachegrid.collected
+    async def apages(self, count: int) -> AsyncIterator[str]:
+        for number in range(count):
+            yield str(number)
 
 
 def keeping_methods(prices: Prices) -> None:
@@ -218,6 +259,33 @@ def keeping_methods(prices: Prices) -> None:
     prices.of.key(1)  # type: ignore[arg-type]
     prices.of.uncached("sku-1", "2")  # type: ignore[arg-type]
     Prices.static.key(1)  # type: ignore[arg-type]
+    assert_type(prices.of.refresh("sku-1", count=2), float)
+    assert_type(Prices.of_class.refresh("sku-1"), float)
+    assert_type(Prices.static.refresh("sku-1"), float)
+    assert_type(prices.static_total(), float)
+    prices.of.refresh(1)  # type: ignore[arg-type]
+    prices.of.refresh("sku-1", amount=2)  # type: ignore[call-arg]
+    assert_type(prices.static("sku-1"), float)
+    assert_type(prices.static.refresh(sku="sku-1"), float)
+    prices.static(1)  # type: ignore[arg-type]
+    prices.static.refresh()  # type: ignore[call-arg]
+    assert_type(prices.keyed("sku-1"), float)
+    assert_type(prices.keyed.invalidate("sku-1"), bool)
+
+
+def keeping_properties_and_pages(prices: Prices) -> None:
+    assert_type(prices.average, float)
+    assert_type(prices.total, float)
+    assert_type(Prices.total.refresh(prices), float)
+    assert_type(Prices.total.invalidate(prices), bool)
+    Prices.total.invalidate()  # type: ignore[call-arg]
+    Prices.total.key("sku-1")  # type: ignore[arg-type]
+    prices.total = 5  # type: ignore[misc]
+    assert_type(prices.pages(3), list[str])
+    assert_type(prices.pages.refresh(count=3), list[str])
+    assert_type(prices.pages.invalidate(3), bool)
+    prices.pages("3")  # type: ignore[arg-type]
+    cachegrid.collected(load_price)  # type: ignore[arg-type]
 
 
 async def keeping_async_methods(prices: Prices) -> None:
@@ -226,6 +294,19 @@ async def keeping_async_methods(prices: Prices) -> None:
     assert_type(await prices.aof.uncached("sku-1"), float)
     assert_type(await Prices.aof_class("sku-1"), float)
     assert_type(await Prices.aof_class.invalidate("sku-1"), bool)
+    assert_type(await prices.aof.refresh("sku-1"), float)
+    assert_type(await Prices.aof_class.refresh("sku-1"), float)
+    assert_type(await prices.astatic("sku-1"), float)
+    assert_type(await prices.astatic.refresh("sku-1"), float)
+    await prices.astatic(1)  # type: ignore[arg-type]
+    assert_type(await prices.atotal, float)
+    assert_type(await Prices.atotal.refresh(prices), float)
+    assert_type(await prices.apages(3), list[str])
+    assert_type(await prices.apages.refresh(3), list[str])
+    await prices.aof.refresh(1)  # type: ignore[arg-type]
+    prices.aof.refresh("sku-1") + 1  # type: ignore[operator]
+    await Prices.atotal.refresh("sku-1")  # type: ignore[arg-type]
+    await prices.apages.refresh("3")  # type: ignore[arg-type]
     await prices.aof.invalidate_all()
     await prices.aof(1)  # type: ignore[arg-type]
     await prices.aof.invalidate()  # type: ignore[call-arg]
@@ -263,6 +344,95 @@ def the_parameters_of_a_kept_function(prices: SyncCache) -> None:
     prices.cached(ttl="5m", version="2", name="price", key=lambda sku: ("price", sku))(price.uncached)
     prices.cached(price, ttl="5m")  # type: ignore[call-overload]
     prices.cached(tll="5m")  # type: ignore[call-overload]
+
+
+def tags_of(sku: str, *, currency: str = "EUR") -> list[str]:
+    return [f"product:{sku}", currency]
+
+
+def dropping(prices: SyncCache) -> None:
+    prices.set("a", 1, tags="menu")
+    prices.set_many({"a": 1}, tags=["menu", "news"])
+    prices.set_many([("a", 1)], tags={"menu"})
+    assert_type(prices.add("a", 1, tags=("menu",)), bool)
+    assert_type(prices.replace("a", 1, tags=(f"tag-{number}" for number in range(3))), bool)
+    prices.compare_and_set("a", b"", 1, tags="menu")
+    prices.invalidate("menu")
+    prices.invalidate(["menu", "news"])
+    prices.invalidate(prefix="user:")
+    prices.invalidate(where=lambda key: isinstance(key, int))
+    entry = prices.entry("a")
+    if entry is not None:
+        assert_type(entry.tags, tuple[str, ...])
+    prices.set("a", 1, tags=5)  # type: ignore[arg-type]
+    prices.set_many({"a": 1}, tags=[5])  # type: ignore[list-item]
+    prices.add("a", 1, tag="menu")  # type: ignore[call-arg]
+    prices.invalidate(5)  # type: ignore[arg-type]
+    prices.invalidate(where="user:*")  # type: ignore[arg-type]
+    prices.invalidate(prefix=b"user:")  # type: ignore[arg-type]
+
+
+def rules(grid: SyncGrid, prices: SyncCache) -> None:
+    grid.cache("rates", ttl=60, grace="5m", early=1, jitter=0.1, negative_ttl=timedelta(seconds=5), failure_ttl=1.5)
+    loaded = prices.get_or_load("a", load_price, ttl=60, grace="5m", early=1, jitter=0.1, tags=["a"], failure_ttl=5)
+    assert_type(loaded, float)
+    assert_type(prices.get_or_load("a", load_price, when=lambda price: price > 1.5, negative_ttl="5s"), float)
+
+    @prices.cached(ttl="5m", grace="1h", early=1.5, jitter=0.1, negative_ttl="30s", failure_ttl=5, tags=tags_of)
+    def price(sku: str, *, currency: str = "EUR") -> float | None:
+        return float(len(sku + currency))
+
+    @prices.cached(tags="menu", when=lambda found: bool(found), version="source", grace=None)
+    def search(words: list[str]) -> list[str]:
+        return words
+
+    assert_type(price("sku-1", currency="USD"), float | None)
+    assert_type(price.refresh("sku-1", currency="USD"), float | None)
+    assert_type(search.refresh(["tea"]), list[str])
+    assert_type(search.cache, SyncCache)
+    price.refresh()  # type: ignore[call-arg]
+    price.refresh(1)  # type: ignore[arg-type]
+    price.refresh("sku-1", "USD")  # type: ignore[call-arg]
+    search.refresh("tea")  # type: ignore[arg-type]
+    grid.cache("rates", grace=[5])  # type: ignore[arg-type]
+    grid.cache("rates", jitter="0.1")  # type: ignore[arg-type]
+    prices.get_or_load("a", load_price, graze="5m")  # type: ignore[call-arg]
+    prices.get_or_load("a", load_price, early="much")  # type: ignore[arg-type]
+    prices.get_or_load("a", load_price, when=lambda price: price.upper())  # type: ignore[attr-defined]
+    prices.get_or_load("a", load_price, when=True)  # type: ignore[arg-type]
+    prices.cached(graze="5m")  # type: ignore[call-overload]
+    prices.cached(jitter="0.1")  # type: ignore[call-overload]
+    prices.cached(tags=5)  # type: ignore[call-overload]
+    prices.cached(tags=len)  # type: ignore[arg-type]
+    prices.cached(when="always")  # type: ignore[call-overload]
+    prices.cached(version=1.5)  # type: ignore[call-overload]
+
+
+async def dropping_awaited(prices: AsyncCache) -> None:
+    await prices.set("a", 1, tags="menu")
+    await prices.set_many({"a": 1}, tags=["menu", "news"])
+    await prices.invalidate("menu", prefix="user:")
+    await prices.set("a", 1, tags=5)  # type: ignore[arg-type]
+    await prices.invalidate(5)  # type: ignore[arg-type]
+
+
+async def rules_awaited(grid: AsyncGrid, prices: AsyncCache) -> None:
+    grid.cache("rates", ttl=60, grace="5m", early=1, jitter=0.1, negative_ttl="5s", failure_ttl=1.5)
+    assert_type(await prices.get_or_load("a", aload_price, grace="5m", when=lambda price: price > 1.5), float)
+
+    @prices.cached(ttl="5m", grace="1h", early=1, jitter=0.1, negative_ttl="30s", failure_ttl=5, tags=tags_of)
+    async def price(sku: str, *, currency: str = "EUR") -> float | None:
+        return float(len(sku + currency))
+
+    assert_type(await price("sku-1", currency="USD"), float | None)
+    assert_type(await price.refresh("sku-1", currency="USD"), float | None)
+    assert_type(price.cache, AsyncCache)
+    await price.refresh()  # type: ignore[call-arg]
+    await price.refresh(1)  # type: ignore[arg-type]
+    await price.refresh("sku-1", "USD")  # type: ignore[call-arg]
+    await prices.get_or_load("a", aload_price, graze="5m")  # type: ignore[call-arg]
+    prices.cached(graze="5m")  # type: ignore[call-overload]
+    prices.cached(tags=5)  # type: ignore[call-overload]
 
 
 def what_async_caches_keep(prices: AsyncCache) -> None:

@@ -15,8 +15,9 @@ from shop.models import Product
 
 def home(request: HttpRequest) -> HttpResponse:
     """Products are read once for all processes, until one of them changes; visits are counted in the session."""
-    request.session["visits"] = request.session.get("visits", 0) + 1
-    return render(request, "home.html", {"products": cached(Product.objects.order_by("name")), "pid": os.getpid()})
+    visit = request.session["visits"] = request.session.get("visits", 0) + 1
+    products = cached(Product.objects.order_by("name"))
+    return render(request, "home.html", {"visit": visit, "products": products, "pid": os.getpid()})
 
 
 @require_POST

@@ -5,23 +5,26 @@ from __future__ import annotations
 import fnmatch
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, TypeVar, cast, overload
 
+from cachegrid._aio.batchloads import AsyncBatchLoads
 from cachegrid._aio.cell import FAR
+from cachegrid._aio.events import AsyncSubscription
 from cachegrid._aio.face import AsyncFace
 from cachegrid._aio.functions import (
     AsyncCachedClassMethod,
     AsyncCachedFunction,
+    AsyncCachedProperty,
     AsyncDecorator,
-    check_closure,
-    check_colour,
-    label_of,
 )
-from cachegrid._aio.loads import AsyncLoads
+from cachegrid._aio.kinds import check_closure, check_colour, check_settings, inner_of, label_of
 from cachegrid._aio.lock import AsyncGridLock
-from cachegrid._core.address import Key, Space
+from cachegrid._aio.refreshes import AsyncRefreshes
+from cachegrid._core.address import Key, Space, unique
 from cachegrid._core.binding import Binder
+from cachegrid._core.events import Event, EventKind
 from cachegrid._core.miss import MISS, UNSAID, Unsaid
+from cachegrid._core.sources import version_in_source
 from cachegrid._core.stats import CacheStats
 from cachegrid._core.tags import Tags, tags_in
 from cachegrid._core.units import Duration, Span, milliseconds, patience_of
@@ -33,15 +36,20 @@ if TYPE_CHECKING:
 
     from cachegrid.config import LoadRules
 
-__all__ = ["AsyncCache", "unique"]
+__all__ = ["AsyncCache"]
 
 K = TypeVar("K", bound=Key)  # to a type checker, a mapping of str is none of Key
 P = ParamSpec("P")
 S = TypeVar("S")
 T = TypeVar("T")
 
+_KINDS: Final[dict[type | None, type[AsyncCachedFunction[..., Any]]]] = {
+    classmethod: AsyncCachedClassMethod,
+    property: AsyncCachedProperty,
+}
 
-class AsyncCache(AsyncLoads, AsyncFace):
+
+class AsyncCache(AsyncRefreshes, AsyncBatchLoads, AsyncFace):
     """
     A named cache of a grid: the same entries for every process that opens it by this name.
 
@@ -68,6 +76,22 @@ class AsyncCache(AsyncLoads, AsyncFace):
     async def get_many(self, keys: Iterable[Any]) -> dict[Any, Any]:
         """The values of those entries that are there, in the order asked for; one trip to each member."""
         return await self._read_many(unique(keys))
+
+    async def peek(self, key: Key, default: Any = None) -> Any:
+        """
+        The value of an entry, or `default`, for who only looks on: a read that leaves no trace.
+
+        It is counted nowhere, begins no idle time anew, keeps no near copy and loads nothing anew.
+        """
+
+        async def act(space: Space) -> Any:
+            address = space.address(key)
+            raw = await self._engine.fetch(address)
+            self._saw(address, raw)
+            return MISS if raw is None else await self._seen(address, raw)
+
+        value = await self._steadily(act, counts=False)
+        return default if value is MISS else value
 
     async def has(self, key: Key) -> bool:
         """Whether there is an entry; reading it counts as a read."""
@@ -124,6 +148,8 @@ class AsyncCache(AsyncLoads, AsyncFace):
 
         stored = await (self._tagging(tags_in(tags), ends, store) if tags else store(b""))
         self._counters.stores += stored  # apart: what others count while this waits would be lost
+        if stored and self._voice.kinds:
+            self._tell("set", key, tags_in(tags))
 
     @overload
     async def set_many(
@@ -160,6 +186,9 @@ class AsyncCache(AsyncLoads, AsyncFace):
 
         stored = await (self._tagging(tags_in(tags), ends, store) if tags else store(b""))
         self._counters.stores += stored  # apart: what others count while this waits would be lost
+        if stored and self._voice.kinds:
+            for key in values:
+                self._tell("set", key, tags_in(tags))
 
     async def touch(self, key: Key, ttl: Span = UNSAID) -> bool:
         """Give an entry a new time to live from now; whether there is one. Its idle time goes on."""
@@ -181,7 +210,24 @@ class AsyncCache(AsyncLoads, AsyncFace):
 
         dropped = await self._steadily(act)
         self._counters.drops += dropped
+        if dropped and self._voice.kinds:
+            self._tell("deleted", key)
         return dropped
+
+    async def expire(self, key: Key) -> bool:
+        """
+        Let an entry be past its end now, for everybody; whether there was one that was not.
+
+        Where it has `grace`, loads serve it for so long from now on, while one of them loads it anew; to all other
+        reads it is gone. Without grace it is deleted. A load of it that is under way is not kept, as with `delete`.
+        """
+        ended = None if "conditions" in self._hub.lacking else await self._end_now(key)
+        if ended is None:
+            return await self.delete(key)
+        self._counters.drops += ended
+        if ended and self._voice.kinds:
+            self._tell("deleted", key)
+        return ended
 
     async def delete_many(self, keys: Iterable[Key]) -> int:
         """Drop entries, one trip to each member; how many there were."""
@@ -195,6 +241,9 @@ class AsyncCache(AsyncLoads, AsyncFace):
 
         dropped = await self._steadily(act)
         self._counters.drops += dropped
+        if dropped and self._voice.kinds:
+            for key in keys:
+                self._tell("deleted", key)
         return dropped
 
     async def clear(self) -> None:
@@ -228,11 +277,15 @@ class AsyncCache(AsyncLoads, AsyncFace):
         await self._settle()
         if names:
             await self._hub.tasks.see_through(self._raise_tags, names)
+        if self._voice.kinds:
+            self._tell("invalidated", tags=tags_in(tags))
         if prefix is not None or where is not None:
             self._hub.tasks.spawn(self._drop_walked, prefix, where)
 
     # Functions. What begins with a parameter that takes anything is the first: it would pass for a class method, too.
 
+    @overload
+    def cached(self, function: property, /) -> AsyncCachedProperty[Any]: ...
     @overload
     def cached(  # type: ignore[overload-overlap] # as said
         self, function: Callable[Concatenate[object, P], Awaitable[T]], /
@@ -281,8 +334,10 @@ class AsyncCache(AsyncLoads, AsyncFace):
 
         A key is made from the function's module and qualified name (or `name`), its `version`, and the arguments bound
         to its parameters with defaults applied, but for those in `ignore`; or by `key(*args, **kwargs)`. Raise
-        `version` when the meaning of results changes. Works on functions, methods, class methods and static methods;
-        put it above `@classmethod`, for what is under that has no `invalidate` of the class on Python 3.13.
+        `version` when the meaning of results changes; with "source" it is another one when the function's own source
+        is. Works on functions, methods, class methods, static methods and properties; put it above `@classmethod`, for
+        what is under that has no `invalidate` of the class on Python 3.13. Put `@cachegrid.collected` between it and a
+        generator.
 
         `tags` are those of the results, or a function of the arguments that gives them: `invalidate` of this cache
         drops all that have one. `when` says of a result whether it is kept. `ttl`, `idle` and the rules `grace`,
@@ -295,20 +350,18 @@ class AsyncCache(AsyncLoads, AsyncFace):
         """
 
         def decorate(function: Any) -> AsyncCachedFunction[..., Any]:
-            binds = type(function) if isinstance(function, (classmethod, staticmethod)) else None
-            if binds is not None:
-                function = function.__func__
+            function, binds = inner_of(function)
             check_colour(function, self)
-            label = name or label_of(function)
+            made_of = version_in_source(function) if version == "source" else version
+            label = f"{name or label_of(function)}-{made_of}"
             if name is None and key is None:
-                check_closure(function, self._closures, f"{label}-{version}")
+                check_closure(function, self._closures, label)
             make_key = Binder(function, ignore).key if key is None else _spread(key)
             changes = {what: it for what, it in (("ttl", ttl), ("idle", idle)) if not isinstance(it, Unsaid)} | rules
-            made: type[AsyncCachedFunction[..., Any]] = (
-                AsyncCachedClassMethod if binds is classmethod else AsyncCachedFunction
-            )
-            return made(function, self._inner(f"{label}-{version}", changes), make_key, binds, tags=tags, when=when)
+            kind = _KINDS.get(binds, AsyncCachedFunction)
+            return kind(function, self._inner(label, changes), make_key, binds, tags=tags, when=when)
 
+        check_settings(key, when, ignore)
         return decorate if function is None else decorate(function)
 
     # Around.
@@ -341,7 +394,29 @@ class AsyncCache(AsyncLoads, AsyncFace):
 
     def stats(self) -> CacheStats:
         """What this process counted on this cache, and on the functions it keeps results of."""
-        return self._counters.snapshot()
+        return self._counters.snapshot(self._near_now())
+
+    async def on(
+        self, kind: EventKind, fn: Callable[[Event], object], *, everywhere: bool = False
+    ) -> AsyncSubscription:
+        """
+        Call `fn` with an `Event` whenever something of a kind happens to this cache, or to what functions keep in it.
+
+        "set", "deleted", "invalidated", "loaded" and "outage" tell what this process does. With `everywhere=True`
+        the owners of the entries tell of "set", "deleted", "expired", "evicted" and "invalidated", whoever did it.
+        Raises AccessDenied where an owner may not be asked to, and ConfigError for a kind that nobody can tell.
+
+        Events wait in a queue of the grid object, and are told in order, by one task or thread. What does not fit is
+        dropped, and counted: `events_dropped`. What `fn` raises is logged and counted: `event_failures`. The answer
+        has `off`, and is a context manager, for `with`, that calls it.
+        """
+        subscription = AsyncSubscription(self._hub.events, self._source(), kind, fn, everywhere=everywhere)
+        await self._settle()
+        await self._hub.events.join(subscription, self._hub.opened and self._hub.opened.engine)
+        return subscription
+
+    def _near_now(self) -> dict[str, int]:
+        return {}
 
     def _twin(self, policy: CachePolicy) -> AsyncCache:
         """The same cache, with another policy for writing."""
@@ -350,17 +425,6 @@ class AsyncCache(AsyncLoads, AsyncFace):
     def _inner(self, name: str, changes: dict[str, Any]) -> AsyncCache:
         """A cache inside this one: with epochs of its own, and cleared along with this one."""
         return AsyncCache(self._hub, self.name, self.policy.changed(**changes), inside=name, counters=self._counters)
-
-
-def unique(keys: Iterable[Key]) -> list[Key]:
-    """The keys, each once."""
-    if isinstance(keys, (str, bytes)):
-        raise KeyRefused(f"{keys!r:.60} is one key, where several are expected; put it into a list")
-    keys = list(keys)
-    try:
-        return list(dict.fromkeys(keys))
-    except TypeError:
-        return keys  # one of them is no key, and is refused when it becomes an address
 
 
 def _paired(values: Any) -> dict[Key, Any]:

@@ -24,6 +24,7 @@ __all__ = [
     "is_loading",
     "is_spoiled",
     "loads_under_way",
+    "refresh_of",
     "reload_of",
     "say_loads",
     "taken",
@@ -58,8 +59,8 @@ class AsyncFlight:
     """One load in this process, that others wait for."""
 
     __slots__ = (
-        "address", "frame", "has_begun", "has_frame", "is_for_all", "is_over", "is_spoiled", "landed", "leader",
-        "name", "trouble",
+        "address", "frame", "has_begun", "has_frame", "heirs", "is_for_all", "is_over", "is_spoiled", "landed",
+        "leader", "name", "trouble",
     )  # fmt: skip
 
     def __init__(self, name: bytes, address: bytes, leader: AsyncLeader) -> None:
@@ -69,6 +70,7 @@ class AsyncFlight:
         self.is_for_all = True
         self.frame: bytes | None = None
         self.trouble: EngineError | None = None  # of the grid, not of the loader
+        self.heirs: list[AsyncFlight] = []  # the first is for all who waited for this one in vain
 
     def is_left(self) -> bool:
         """Whether nobody leads it any longer: it has landed, or whoever led it was interrupted."""
@@ -83,6 +85,11 @@ _loading: contextvars.ContextVar[tuple[_Led, ...]] = contextvars.ContextVar("cac
 def reload_of(address: bytes) -> bytes:
     """The name of the flight that loads anew what is served meanwhile: nobody who is served waits for it."""
     return b"reload:" + address
+
+
+def refresh_of(address: bytes) -> bytes:
+    """The name of the flight that loads anew by hand: who is content with what is there does not wait for it."""
+    return b"refresh:" + address
 
 
 def is_loading(address: bytes) -> bool:
@@ -135,19 +142,34 @@ class AsyncFlights:
 
     async def _land(self, landing: AsyncLanding, leader: AsyncLeader) -> bytes:
         deadline = time.monotonic() + landing.wait
-        began_before = True  # the flight that is waited for: before this caller asked
+        # The flight that was waited for in vain. What comes after it has begun after this caller asked.
+        last: AsyncFlight | None = None
         while True:
             mine = AsyncFlight(landing.flight, landing.address, leader)
-            flight = self._flights.setdefault(landing.flight, mine)
+            flight = self._next(last, mine)
             if flight is mine:
                 self._end_oldest()
                 return await self._lead(landing, mine, deadline)
+            is_first = last is None
             frame = await self._frame_of(
-                flight, landing.wait, deadline, began_before=began_before, is_late=flight.has_frame
+                flight,
+                landing.wait,
+                deadline,
+                began_before=is_first and flight.has_begun,
+                is_late=is_first and flight.has_frame,
             )
             if frame is not None:
                 return frame
-            began_before = False
+            last = flight
+
+    def _next(self, last: AsyncFlight | None, mine: AsyncFlight) -> AsyncFlight:
+        """The flight to wait for, the same for all who waited for another in vain; or `mine`, which is to be led."""
+        if last is not None and last.heirs:
+            return last.heirs[0]
+        flight = self._flights.setdefault(mine.name, mine)
+        if last is not None:
+            last.heirs.append(flight)
+        return flight
 
     async def _frame_of(
         self, flight: AsyncFlight, wait: float, deadline: float, *, began_before: bool, is_late: bool
@@ -182,7 +204,7 @@ class AsyncFlights:
 
     def spoil(self, address: bytes) -> None:
         """Let what is being loaded for an address not be kept, since it was dropped; who asks now loads anew."""
-        for name in (address, reload_of(address)):
+        for name in (address, reload_of(address), refresh_of(address)):
             flight = self._flights.get(name)
             if flight is not None:
                 flight.is_spoiled = True

@@ -12,7 +12,7 @@ from cachegrid._aio.face import AsyncGridFace
 from cachegrid._aio.hub import AsyncHub, AsyncOpened
 from cachegrid._aio.lock import AsyncGridLock
 from cachegrid._core.address import Key, check_name
-from cachegrid._core.stats import CacheStats
+from cachegrid._core.stats import GridStats
 from cachegrid._core.units import Duration, milliseconds, patience_of
 from cachegrid.config import CachePolicy, Settings, policy_said
 from cachegrid.engines._aio.protocol import AsyncPaths
@@ -91,9 +91,9 @@ class AsyncGrid(AsyncGridFace):
         """
         return sorted({*self._hub.settings.caches, *self._caches})
 
-    def stats(self) -> dict[str, CacheStats]:
-        """What this process counted on each cache that it opened."""
-        return {name: cache.stats() for name, cache in self._caches.items()}
+    def stats(self) -> GridStats:
+        """What this process counted on each cache that it opened here, by name; `total` of it is the sum."""
+        return GridStats({name: cache.stats() for name, cache in list(self._caches.items())})
 
     def paths(self) -> list[PathFacts]:
         """
@@ -120,15 +120,21 @@ class AsyncGrid(AsyncGridFace):
         return self
 
     async def settle(self) -> None:
-        """Wait until background work is done, such as freeing the memory of cleared entries, or loading anew."""
+        """
+        Wait until background work is done, such as freeing the memory of cleared entries, or loading anew.
+
+        What has happened here by then has been told to those who listen (`on`).
+        """
         await self._hub.tasks.settle()
         await self._hub.reloads.settle()
+        await self._hub.events.settle()
 
     async def aclose(self) -> None:
         """
         Close all connections and end all background work. May be called twice.
 
-        The memory of what was cleared is freed first, as far as that is done within the grid's `timeout`.
+        The memory of what was cleared is freed first, and events that wait are told, as far as each of these is done
+        within the grid's `timeout`.
         """
         await self._hub.aclose()
 

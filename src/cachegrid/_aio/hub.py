@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import weakref
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from typing import Final, NamedTuple, NoReturn, Protocol, cast
 
 from cachegrid._aio.ability import AsyncAbleEngine, able, lacking_in
+from cachegrid._aio.events import AsyncEvents
 from cachegrid._aio.fleets import AsyncFleets
 from cachegrid._aio.keeper import AsyncKeeper
 from cachegrid._aio.reloads import AsyncReloads
@@ -19,7 +21,7 @@ from cachegrid.engines._aio.protocol import AsyncEngine
 from cachegrid.errors import EngineError, ValueRefused
 from cachegrid.waits._aio import AsyncLock, AsyncTasks
 
-__all__ = ["CLOSED", "UNOPENED", "AsyncBoundToEngine", "AsyncHub", "AsyncOpened"]
+__all__ = ["CLOSED", "UNOPENED", "AsyncAttached", "AsyncBoundToEngine", "AsyncHub", "AsyncOpened"]
 
 _hubs: weakref.WeakSet[AsyncHub] = weakref.WeakSet()  # for what has to be done in a forked child
 
@@ -65,6 +67,16 @@ class AsyncBoundToEngine(Protocol):
         """Use this one from now on, which stands for none."""
 
 
+class AsyncAttached(Protocol):
+    """What has something left to do before the engine is closed."""
+
+    async def aclose(self) -> None:
+        """Do it."""
+
+    def forget(self) -> None:
+        """In a forked child: it is the parent's to do."""
+
+
 class AsyncHub:
     """Opens the engine once, whoever asks first, and closes it with all background work."""
 
@@ -78,10 +90,12 @@ class AsyncHub:
         self.flights = AsyncFleets(self.keeper)
         self.tags = AsyncTagBook()
         self.reloads = AsyncReloads()
+        self.events = AsyncEvents()
         self.tag_sweep = AsyncTagSweep(self.tags)
         self._opener = opener
         self._opening = AsyncLock()
         # Not a WeakSet, which may not grow while another thread goes through it.
+        self._attached: list[AsyncAttached] = []
         self._cells: dict[int, weakref.ref[AsyncBoundToEngine]] = {}
         _hubs.add(self)
 
@@ -97,6 +111,10 @@ class AsyncHub:
         """Tell a cell when the grid is closed."""
         number, cells = id(cell), self._cells
         cells[number] = weakref.ref(cell, lambda _: cells.pop(number, None))
+
+    def attach(self, work: AsyncAttached) -> None:
+        """Let something be done before the engine is closed."""
+        self._attached.append(work)
 
     async def open(self) -> AsyncAbleEngine:
         """The engine; the first caller opens it. Raises EngineError, GridError or ConfigError when that fails."""
@@ -115,6 +133,13 @@ class AsyncHub:
         return self.engine
 
     async def aclose(self) -> None:
+        """Let be done what is attached, then close; what that raised is raised at the end. May be called twice."""
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(self._close)
+            for work in self._attached:
+                stack.push_async_callback(work.aclose)
+
+    async def _close(self) -> None:
         """Give background work the time of one call to get done, end it, then close the engine. May be called twice."""
         opened, self.opened = self.opened, None
         self.engine = CLOSED
@@ -129,15 +154,19 @@ class AsyncHub:
             await self.tag_sweep.aclose()
             await self.tasks.aclose()
             await self.keeper.aclose()
+            await self.events.aclose(seconds_of("timeout", self.settings.timeout))
             if opened is not None:
                 await opened.engine.aclose()
 
     def forget(self) -> None:
         """In a forked child: what was under way is the parent's; connections are made anew."""
+        for work in self._attached:
+            work.forget()
         self.tasks.forget()
         self.keeper.forget()
         self.flights.forget()
         self.reloads.forget()
+        self.events.forget()
         self.tag_sweep.forget()
         self._opening = AsyncLock()
         if self.opened is not None and hasattr(self.opened.engine, "forget"):

@@ -21,12 +21,12 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final, NamedTuple, cast
 
 from cachegrid._aio.ability import refusal
-from cachegrid._aio.cache import AsyncCache, unique
+from cachegrid._aio.cache import AsyncCache
 from cachegrid._aio.cell import FAR, edition, is_unproven
 from cachegrid._aio.hub import AsyncHub
 from cachegrid._aio.tagbook import Mark, holds
 from cachegrid._core import frame as frames
-from cachegrid._core.address import NEVER, Key, Space
+from cachegrid._core.address import NEVER, Key, Space, unique
 from cachegrid._core.frame import Frame
 from cachegrid._core.miss import MISS
 from cachegrid._core.rules import early_by
@@ -196,8 +196,9 @@ class AsyncNearCache(AsyncCache):
 
         values = await self._steadily(act)
         found = sum(value is not MISS for value in values.values())
+        missing = len(keys) - found
         self._counters.hits += found
-        self._counters.misses += len(keys) - found
+        self._counters.misses += missing
         return values
 
     async def _get_page(self, space: Space, keys: list[Key]) -> dict[Key, Any]:
@@ -294,6 +295,10 @@ class AsyncNearCache(AsyncCache):
         return time.monotonic() + left / 1000
 
     # Around.
+
+    def _near_now(self) -> dict[str, int]:
+        copies = self._copies
+        return {"near_entries": copies.entries, "near_bytes": copies.size, "near_evictions": copies.evictions}
 
     def _make_space(self, epochs: Sequence[int], doubt: int) -> Space:
         space = _NearSpace(self._hub.settings.namespace, self._names, epochs, doubt)

@@ -15,7 +15,7 @@ from typing import Any, Final
 from cachegrid._core.address import Key
 from cachegrid.errors import ConfigError, KeyRefused
 
-__all__ = ["Binder"]
+__all__ = ["Binder", "told"]
 
 _BY_REPR: Final = (
     dt.datetime,
@@ -114,12 +114,30 @@ class Binder:
                 _feed(value, digest.update, 0)
             except _NoKey as error:
                 raise KeyRefused(
-                    f"argument {number + 1} of {self._name} holds {error.value!r:.60} of type "
+                    f"argument {self._parameter(number, value)!r} of {self._name} holds {error.value!r:.60} of type "
                     f"{type(error.value).__qualname__}, which cannot be part of a key; leave the argument out with "
                     "ignore=, make the key with key=, or give the class a __cache_key__() that returns a key"
                 ) from None
         # Bytes alone: no call with simple arguments has a key of this form, since theirs are tuples.
         return digest.digest()
+
+    def _parameter(self, number: int, value: Any) -> str:
+        """The name of what is at a place of the arguments that tell calls apart."""
+        parameters = [it for it in self._signature.parameters.values() if it.name not in self._ignored]
+        last = parameters[min(number, len(parameters) - 1)]
+        if last.kind is inspect.Parameter.VAR_KEYWORD:
+            return str(value[0])
+        return f"*{last.name}" if last.kind is inspect.Parameter.VAR_POSITIONAL else last.name
+
+
+def told(value: object) -> bytes | None:
+    """A digest of a value, the same in every process; None for one that cannot be told from others."""
+    digest = hashlib.blake2b(digest_size=16)
+    try:
+        _feed(value, digest.update, 0)
+    except _NoKey:
+        return None
+    return digest.digest()
 
 
 def _is_utf8(text: str) -> bool:

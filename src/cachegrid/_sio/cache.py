@@ -6,26 +6,29 @@ from __future__ import annotations
 import fnmatch
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, TypeVar, cast, overload
 
-from cachegrid._core.address import Key, Space
+from cachegrid._core.address import Key, Space, unique
 from cachegrid._core.binding import Binder
+from cachegrid._core.events import Event, EventKind
 from cachegrid._core.miss import MISS, UNSAID, Unsaid
+from cachegrid._core.sources import version_in_source
 from cachegrid._core.stats import CacheStats
 from cachegrid._core.tags import Tags, tags_in
 from cachegrid._core.units import Duration, Span, milliseconds, patience_of
+from cachegrid._sio.batchloads import SyncBatchLoads
 from cachegrid._sio.cell import FAR
+from cachegrid._sio.events import SyncSubscription
 from cachegrid._sio.face import SyncFace
 from cachegrid._sio.functions import (
     SyncCachedClassMethod,
     SyncCachedFunction,
+    SyncCachedProperty,
     SyncDecorator,
-    check_closure,
-    check_colour,
-    label_of,
 )
-from cachegrid._sio.loads import SyncLoads
+from cachegrid._sio.kinds import check_closure, check_colour, check_settings, inner_of, label_of
 from cachegrid._sio.lock import SyncGridLock
+from cachegrid._sio.refreshes import SyncRefreshes
 from cachegrid.config import CachePolicy, policy_said
 from cachegrid.errors import ConfigError, KeyRefused, ValueRefused
 
@@ -34,15 +37,20 @@ if TYPE_CHECKING:
 
     from cachegrid.config import LoadRules
 
-__all__ = ["SyncCache", "unique"]
+__all__ = ["SyncCache"]
 
 K = TypeVar("K", bound=Key)  # to a type checker, a mapping of str is none of Key
 P = ParamSpec("P")
 S = TypeVar("S")
 T = TypeVar("T")
 
+_KINDS: Final[dict[type | None, type[SyncCachedFunction[..., Any]]]] = {
+    classmethod: SyncCachedClassMethod,
+    property: SyncCachedProperty,
+}
 
-class SyncCache(SyncLoads, SyncFace):
+
+class SyncCache(SyncRefreshes, SyncBatchLoads, SyncFace):
     """
     A named cache of a grid: the same entries for every process that opens it by this name.
 
@@ -69,6 +77,22 @@ class SyncCache(SyncLoads, SyncFace):
     def get_many(self, keys: Iterable[Any]) -> dict[Any, Any]:
         """The values of those entries that are there, in the order asked for; one trip to each member."""
         return self._read_many(unique(keys))
+
+    def peek(self, key: Key, default: Any = None) -> Any:
+        """
+        The value of an entry, or `default`, for who only looks on: a read that leaves no trace.
+
+        It is counted nowhere, begins no idle time anew, keeps no near copy and loads nothing anew.
+        """
+
+        def act(space: Space) -> Any:
+            address = space.address(key)
+            raw = self._engine.fetch(address)
+            self._saw(address, raw)
+            return MISS if raw is None else self._seen(address, raw)
+
+        value = self._steadily(act, counts=False)
+        return default if value is MISS else value
 
     def has(self, key: Key) -> bool:
         """Whether there is an entry; reading it counts as a read."""
@@ -125,6 +149,8 @@ class SyncCache(SyncLoads, SyncFace):
 
         stored = self._tagging(tags_in(tags), ends, store) if tags else store(b"")
         self._counters.stores += stored  # apart: what others count while this waits would be lost
+        if stored and self._voice.kinds:
+            self._tell("set", key, tags_in(tags))
 
     @overload
     def set_many(
@@ -161,6 +187,9 @@ class SyncCache(SyncLoads, SyncFace):
 
         stored = self._tagging(tags_in(tags), ends, store) if tags else store(b"")
         self._counters.stores += stored  # apart: what others count while this waits would be lost
+        if stored and self._voice.kinds:
+            for key in values:
+                self._tell("set", key, tags_in(tags))
 
     def touch(self, key: Key, ttl: Span = UNSAID) -> bool:
         """Give an entry a new time to live from now; whether there is one. Its idle time goes on."""
@@ -182,7 +211,24 @@ class SyncCache(SyncLoads, SyncFace):
 
         dropped = self._steadily(act)
         self._counters.drops += dropped
+        if dropped and self._voice.kinds:
+            self._tell("deleted", key)
         return dropped
+
+    def expire(self, key: Key) -> bool:
+        """
+        Let an entry be past its end now, for everybody; whether there was one that was not.
+
+        Where it has `grace`, loads serve it for so long from now on, while one of them loads it anew; to all other
+        reads it is gone. Without grace it is deleted. A load of it that is under way is not kept, as with `delete`.
+        """
+        ended = None if "conditions" in self._hub.lacking else self._end_now(key)
+        if ended is None:
+            return self.delete(key)
+        self._counters.drops += ended
+        if ended and self._voice.kinds:
+            self._tell("deleted", key)
+        return ended
 
     def delete_many(self, keys: Iterable[Key]) -> int:
         """Drop entries, one trip to each member; how many there were."""
@@ -196,6 +242,9 @@ class SyncCache(SyncLoads, SyncFace):
 
         dropped = self._steadily(act)
         self._counters.drops += dropped
+        if dropped and self._voice.kinds:
+            for key in keys:
+                self._tell("deleted", key)
         return dropped
 
     def clear(self) -> None:
@@ -229,11 +278,15 @@ class SyncCache(SyncLoads, SyncFace):
         self._settle()
         if names:
             self._hub.tasks.see_through(self._raise_tags, names)
+        if self._voice.kinds:
+            self._tell("invalidated", tags=tags_in(tags))
         if prefix is not None or where is not None:
             self._hub.tasks.spawn(self._drop_walked, prefix, where)
 
     # Functions. What begins with a parameter that takes anything is the first: it would pass for a class method, too.
 
+    @overload
+    def cached(self, function: property, /) -> SyncCachedProperty[Any]: ...
     @overload
     def cached(  # type: ignore[overload-overlap] # as said
         self, function: Callable[Concatenate[object, P], T], /
@@ -280,8 +333,10 @@ class SyncCache(SyncLoads, SyncFace):
 
         A key is made from the function's module and qualified name (or `name`), its `version`, and the arguments bound
         to its parameters with defaults applied, but for those in `ignore`; or by `key(*args, **kwargs)`. Raise
-        `version` when the meaning of results changes. Works on functions, methods, class methods and static methods;
-        put it above `@classmethod`, for what is under that has no `invalidate` of the class on Python 3.13.
+        `version` when the meaning of results changes; with "source" it is another one when the function's own source
+        is. Works on functions, methods, class methods, static methods and properties; put it above `@classmethod`, for
+        what is under that has no `invalidate` of the class on Python 3.13. Put `@cachegrid.collected` between it and a
+        generator.
 
         `tags` are those of the results, or a function of the arguments that gives them: `invalidate` of this cache
         drops all that have one. `when` says of a result whether it is kept. `ttl`, `idle` and the rules `grace`,
@@ -294,20 +349,18 @@ class SyncCache(SyncLoads, SyncFace):
         """
 
         def decorate(function: Any) -> SyncCachedFunction[..., Any]:
-            binds = type(function) if isinstance(function, (classmethod, staticmethod)) else None
-            if binds is not None:
-                function = function.__func__
+            function, binds = inner_of(function)
             check_colour(function, self)
-            label = name or label_of(function)
+            made_of = version_in_source(function) if version == "source" else version
+            label = f"{name or label_of(function)}-{made_of}"
             if name is None and key is None:
-                check_closure(function, self._closures, f"{label}-{version}")
+                check_closure(function, self._closures, label)
             make_key = Binder(function, ignore).key if key is None else _spread(key)
             changes = {what: it for what, it in (("ttl", ttl), ("idle", idle)) if not isinstance(it, Unsaid)} | rules
-            made: type[SyncCachedFunction[..., Any]] = (
-                SyncCachedClassMethod if binds is classmethod else SyncCachedFunction
-            )
-            return made(function, self._inner(f"{label}-{version}", changes), make_key, binds, tags=tags, when=when)
+            kind = _KINDS.get(binds, SyncCachedFunction)
+            return kind(function, self._inner(label, changes), make_key, binds, tags=tags, when=when)
 
+        check_settings(key, when, ignore)
         return decorate if function is None else decorate(function)
 
     # Around.
@@ -340,7 +393,27 @@ class SyncCache(SyncLoads, SyncFace):
 
     def stats(self) -> CacheStats:
         """What this process counted on this cache, and on the functions it keeps results of."""
-        return self._counters.snapshot()
+        return self._counters.snapshot(self._near_now())
+
+    def on(self, kind: EventKind, fn: Callable[[Event], object], *, everywhere: bool = False) -> SyncSubscription:
+        """
+        Call `fn` with an `Event` whenever something of a kind happens to this cache, or to what functions keep in it.
+
+        "set", "deleted", "invalidated", "loaded" and "outage" tell what this process does. With `everywhere=True`
+        the owners of the entries tell of "set", "deleted", "expired", "evicted" and "invalidated", whoever did it.
+        Raises AccessDenied where an owner may not be asked to, and ConfigError for a kind that nobody can tell.
+
+        Events wait in a queue of the grid object, and are told in order, by one task or thread. What does not fit is
+        dropped, and counted: `events_dropped`. What `fn` raises is logged and counted: `event_failures`. The answer
+        has `off`, and is a context manager, for `with`, that calls it.
+        """
+        subscription = SyncSubscription(self._hub.events, self._source(), kind, fn, everywhere=everywhere)
+        self._settle()
+        self._hub.events.join(subscription, self._hub.opened and self._hub.opened.engine)
+        return subscription
+
+    def _near_now(self) -> dict[str, int]:
+        return {}
 
     def _twin(self, policy: CachePolicy) -> SyncCache:
         """The same cache, with another policy for writing."""
@@ -349,17 +422,6 @@ class SyncCache(SyncLoads, SyncFace):
     def _inner(self, name: str, changes: dict[str, Any]) -> SyncCache:
         """A cache inside this one: with epochs of its own, and cleared along with this one."""
         return SyncCache(self._hub, self.name, self.policy.changed(**changes), inside=name, counters=self._counters)
-
-
-def unique(keys: Iterable[Key]) -> list[Key]:
-    """The keys, each once."""
-    if isinstance(keys, (str, bytes)):
-        raise KeyRefused(f"{keys!r:.60} is one key, where several are expected; put it into a list")
-    keys = list(keys)
-    try:
-        return list(dict.fromkeys(keys))
-    except TypeError:
-        return keys  # one of them is no key, and is refused when it becomes an address
 
 
 def _paired(values: Any) -> dict[Key, Any]:

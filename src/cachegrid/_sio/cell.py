@@ -10,22 +10,26 @@ import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from time import perf_counter  # not the clock that entries end by, and that tests set
 from typing import Any, Final, NamedTuple, NoReturn, TypeVar, cast
 
 from cachegrid._core import frame as frames
 from cachegrid._core.address import NEVER, Key, Space, epoch_in
 from cachegrid._core.durability import MEMORY, Durability
 from cachegrid._core.entry import Entry
+from cachegrid._core.events import Event, EventKind
 from cachegrid._core.frame import Frame
 from cachegrid._core.miss import MISS, UNSAID, Unsaid
 from cachegrid._core.rules import Rules, is_due, jittered
+from cachegrid._core.scope import OPEN, UNREAD, forget, scope_here
 from cachegrid._core.stats import Counters
 from cachegrid._core.tags import bucket_of, unpack_stamps
 from cachegrid._core.units import Duration, Span, bytes_of, milliseconds, seconds_of
 from cachegrid._sio.ability import SyncAbleEngine, able, refusal
-from cachegrid._sio.hub import CLOSED, UNOPENED, SyncHub
+from cachegrid._sio.events import SyncSource
+from cachegrid._sio.hub import CLOSED, UNOPENED, SyncAttached, SyncHub
 from cachegrid._sio.lock import SyncGridLock
-from cachegrid._sio.outage import SyncOutage
+from cachegrid._sio.outage import OUTAGE, SyncOutage
 from cachegrid._sio.tagbook import NO_STAMPS, Mark, Stamped, holds
 from cachegrid._sio.telling import SyncTelling
 from cachegrid.codecs import compose
@@ -50,6 +54,7 @@ _STRANGE = b"?"  # the edition of bytes that are no frame
 _FLAGS_AT = 9  # the byte of a frame that holds its flags
 _SIMPLE: Final = (b"\0", b"")  # what is there of most entries, and of short integers
 _UNPROVEN: Final = frames.GRACE | frames.EPOCHS | frames.FAILURE | frames.COST
+_NOBODYS: Final = Counters()
 _MOST_DUE: Final = 10_000  # values that are remembered to be loaded anew
 
 
@@ -82,6 +87,7 @@ class SyncCell:
         self.name, self.policy = name, policy
         self._hub = hub
         self._counters = counters or Counters()
+        self._voice = hub.events.voice(name)
         self._inside = inside
         self._names = [name] if inside is None else [name, _checked_label(inside)]
         namespace = hub.settings.namespace
@@ -102,6 +108,10 @@ class SyncCell:
         self._twins: dict[Durability, Any] = {}  # of a cache, the same with another durability
         hub.enter(self)
 
+    def attach(self, work: SyncAttached) -> None:
+        """Let something be done before the grid of this cache is closed."""
+        self._hub.attach(work)
+
     def give_up(self, engine: SyncAbleEngine) -> None:
         """The grid was closed: `engine` stands for none."""
         self._use(engine)
@@ -117,6 +127,32 @@ class SyncCell:
             if (value := getattr(self.policy, field.name)) != field.default
         ]
         return f"{type(self).__name__}({', '.join([repr('/'.join(self._names)), *said])})"
+
+    # Events.
+
+    def _source(self) -> SyncSource:
+        """What is told of where this cache's events come from."""
+
+        def epoch() -> int:
+            with contextlib.suppress(EngineError):
+                self._settle()
+            return self._space.epochs[0]
+
+        return SyncSource(self.name, "/".join(self._names), self._parent, self._counters, epoch)
+
+    def _tell(
+        self, kind: EventKind, key: Key | None = None, tags: Iterable[bytes] = (), error: Exception | None = None
+    ) -> None:
+        """Tell who listens here, if anybody does to this; who calls it has seen that somebody does to something."""
+        if kind in self._voice.kinds:
+            names = tuple([tag.decode() for tag in tags])
+            event = Event(kind=kind, cache="/".join(self._names), key=key, tags=names, error=error)
+            self._hub.events.tell(self._counters, event)
+
+    def _met(self, trouble: EngineError) -> None:
+        """The grid could not answer."""
+        if self._outage.begins() and self._voice.kinds:
+            self._tell("outage", error=trouble)
 
     # The space.
 
@@ -167,7 +203,7 @@ class SyncCell:
         writer = sure = engine
         if engine not in (UNOPENED, CLOSED):  # which have nothing to write with
             # Others of this process may keep near copies of what is written here.
-            writer = cast("SyncAbleEngine", SyncTelling(self._lasting(engine), wrote))
+            writer = cast("SyncAbleEngine", SyncTelling(self._lasting(engine), _told))
             sure = self._owners_only(engine)
         self._writer, self._sure = writer, sure  # first: who finds the engine here uses them
         self._engine = sure if self.policy.stale_reads == "never" else engine
@@ -185,25 +221,34 @@ class SyncCell:
             return engine
         return able(engine.lasting(durability), self._hub.lacking)
 
-    def _steadily(self, act: Callable[[Space], T], leaves: Sequence[Key] = ()) -> T:
+    def _steadily(self, act: Callable[[Space], T], leaves: Sequence[Key] = (), *, counts: bool = True) -> T:
         """
         Do something in the current space; and again when the space was given up meanwhile, so that it counts.
 
         `leaves` are the keys that may have got an entry by it, which takes memory where nobody looks any more.
         """
-        space = self._space
-        if space.doubt != self._engine.doubt:
-            space = self._settle()
-        while True:
-            result = act(space)
-            if space.doubt == self._engine.doubt:
-                return result
-            fresh = self._settle()
-            if fresh.prefix == space.prefix:
-                return result
-            if leaves:
-                self._drop_left(space.addresses(list(leaves)))
-            space = fresh
+        counters = self._counters if counts else _NOBODYS
+        try:
+            space = self._space
+            if space.doubt != self._engine.doubt:
+                space = self._settle()
+            while True:
+                began = perf_counter()
+                result = act(space)
+                spent = perf_counter() - began
+                counters.trips += 1
+                counters.trip_seconds += spent
+                if space.doubt == self._engine.doubt:
+                    return result
+                fresh = self._settle()
+                if fresh.prefix == space.prefix:
+                    return result
+                if leaves:
+                    self._drop_left(space.addresses(list(leaves)))
+                space = fresh
+        except OUTAGE as trouble:
+            self._met(trouble)
+            raise
 
     def _drop_left(self, addresses: list[bytes]) -> None:
         """Free what is out of reach. If that fails, the next sweep does it."""
@@ -231,10 +276,7 @@ class SyncCell:
         if space.doubt != self._engine.doubt:
             space = self._settle()
         address = space.address(key)
-        if self._idle is None:
-            raw = self._engine.fetch(address)
-        else:
-            raw = self._engine.fetch_idle(address, self._idle)
+        raw = self._fetch_in_scope(address) if OPEN else self._fetch(address)
         if space.doubt != self._engine.doubt:
             fresh = self._settle()
             if fresh.prefix != space.prefix:
@@ -271,6 +313,10 @@ class SyncCell:
             return None
         if frame.cost is not None:
             self._see_due(key, frame)
+        return self._proof(frame)
+
+    def _proof(self, frame: Frame) -> tuple[Mark, ...] | None:
+        """The same of its tags alone."""
         return self._hub.tags.confirmed(self._home, self._parent, frame.epochs) if frame.epochs else ()
 
     def _see_due(self, key: Key, frame: Frame) -> None:
@@ -283,10 +329,23 @@ class SyncCell:
                 self._due[key] = frame.version
 
     def _fetch(self, address: bytes, engine: SyncAbleEngine | None = None) -> bytes | None:
-        engine = engine or self._engine
-        if self._idle is None:
-            return engine.fetch(address)
-        return engine.fetch_idle(address, self._idle)
+        engine, counters = engine or self._engine, self._counters
+        began = perf_counter()
+        try:
+            if self._idle is None:
+                raw = engine.fetch(address)
+            else:
+                raw = engine.fetch_idle(address, self._idle)
+        except OUTAGE as trouble:
+            self._met(trouble)
+            raise
+        spent = perf_counter() - began
+        counters.trips += 1
+        counters.trip_seconds += spent
+        if raw is not None:
+            size = len(raw)
+            counters.bytes_read += size
+        return raw
 
     def _read_many(self, keys: list[Key]) -> dict[Key, Any]:
         """The values of those entries that are there; what one member has sent is decoded while others work."""
@@ -296,7 +355,7 @@ class SyncCell:
             values: dict[Key, Any] = dict.fromkeys(keys, MISS)  # in the order asked for
             special: list[tuple[Key, bytes, bytes]] = []
             missing = damaged = 0
-            for places, raws in self._parts(addresses):
+            for places, raws in self._parts_in_scope(addresses) if OPEN else self._parts(addresses):
                 more, lost = self._pipeline.thaw_many(values, keys, addresses, places, raws)
                 special += more
                 damaged += lost
@@ -308,7 +367,8 @@ class SyncCell:
             missing += self._take_out_dead(values, special)
             self._restart_idle((address, raw) for _, address, raw in special)
         self._counters.damaged += damaged
-        self._counters.hits += len(keys) - missing
+        found = len(keys) - missing
+        self._counters.hits += found
         self._counters.misses += missing
         return {key: value for key, value in values.items() if value is not MISS} if missing else values
 
@@ -329,10 +389,46 @@ class SyncCell:
 
     def _parts(self, addresses: list[bytes]) -> Iterator[tuple[Sequence[int], Sequence[bytes | None]]]:
         if self._idle is not None:
-            yield range(len(addresses)), self._engine.fetch_idle_many(addresses, self._idle)
+            raws: Sequence[bytes | None] = self._engine.fetch_idle_many(addresses, self._idle)
+            self._count_read(raws)
+            yield range(len(addresses)), raws
             return
         for places, raws in self._engine.fetch_parts(addresses):
+            self._count_read(raws)
             yield places, raws
+
+    def _count_read(self, raws: Sequence[bytes | None]) -> None:
+        size = sum(map(len, filter(None, raws)))
+        self._counters.bytes_read += size
+
+    # In the scope of a request; a cache that keeps near copies, which follow what changes, has no use for it.
+
+    def _fetch_in_scope(self, address: bytes) -> bytes | None:
+        scope = scope_here()
+        if scope is None:
+            return self._fetch(address)
+        raw = scope.frame(self._home, address)
+        if raw is UNREAD:
+            writes = scope.writes
+            raw = self._fetch(address)
+            scope.keep(self._home, address, raw, writes)
+        return raw
+
+    def _parts_in_scope(self, addresses: list[bytes]) -> Iterator[tuple[Sequence[int], Sequence[bytes | None]]]:
+        scope = scope_here()
+        known = [UNREAD if scope is None else scope.frame(self._home, address) for address in addresses]
+        far = [place for place, raw in enumerate(known) if raw is UNREAD]
+        if len(far) < len(addresses):
+            here = [place for place, raw in enumerate(known) if raw is not UNREAD]
+            yield here, [known[place] for place in here]
+        if far:
+            writes = 0 if scope is None else scope.writes
+            for parts, raws in self._parts([addresses[place] for place in far]):
+                places = [far[part] for part in parts]
+                if scope is not None:
+                    for place, raw in zip(places, raws, strict=True):
+                        scope.keep(self._home, addresses[place], raw, writes)
+                yield places, raws
 
     def _restart_idle(self, entries: Iterable[tuple[bytes, bytes | None]]) -> None:
         """Entries with an idle time of their own, that were just read: it starts anew."""
@@ -343,9 +439,23 @@ class SyncCell:
     def _saw(self, address: bytes, raw: bytes | None) -> None:
         """Let nobody in this process hand out a near copy that is older than what was just read past them."""
         seen(self._parent, [(address, edition(raw))])
+        if OPEN:
+            forget(address)
 
     def _thaw_quietly(self, address: bytes, raw: bytes) -> Any:
         return self._pipeline.thaw(address, raw)
+
+    def _seen(self, address: bytes, raw: bytes) -> Any:
+        """The value of an entry, or MISS, for who leaves no trace."""
+        try:
+            frame = frames.unpack(raw) if is_unproven(raw) else None
+            if frame is not None:
+                is_dead = frame.flags & frames.FAILURE or is_over(frame) or self._proof(frame) is None
+                if is_dead:
+                    return MISS
+            return self._thaw_quietly(address, raw)
+        except FrameError:
+            return MISS
 
     def _is_sound(self, address: bytes, raw: bytes) -> bool:
         """Whether the bytes are a frame of ours that can be read."""
@@ -396,12 +506,12 @@ class SyncCell:
     ) -> bytes:
         if ends.idle is not None:
             self._needs_times("idle=")
-        return self._pipeline.freeze(
+        frame = self._pipeline.freeze(
             address,
             key,
             value,
             created=time.time_ns() // 1_000_000,
-            version=_versions.getrandbits(64),
+            version=self._new_version(),
             ttl=ends.ttl,
             idle=ends.idle,
             grace=ends.grace,
@@ -409,6 +519,12 @@ class SyncCell:
             cost=cost,
             flags=flags,
         )
+        size = len(frame)
+        self._counters.bytes_written += size
+        return frame
+
+    def _new_version(self) -> int:
+        return _versions.getrandbits(64)
 
     def _put(self, address: bytes, frame: bytes, ttl: int | None) -> bool:
         """Store a frame; False where a full member may be passed over, and was."""
@@ -474,11 +590,15 @@ class SyncCell:
 
     def _count_load(self, loader: Callable[[], T]) -> T:
         self._counters.loads += 1
+        began = perf_counter()
         try:
             return loader()
         except BaseException:
             self._counters.load_failures += 1
             raise
+        finally:
+            spent = perf_counter() - began
+            self._counters.load_seconds += spent
 
     def _is_dead(self, key: Key, raw: bytes) -> bool:
         """Whether an entry is one that nobody shall see, though its engine has it."""
@@ -499,6 +619,8 @@ class SyncCell:
             short = error
         finally:  # what failed may have been done
             cleared(self._parent)
+        if self._voice.kinds:
+            self._tell("invalidated")
         self._settle()
         self._sweep_soon(engine)
         if short is not None:
@@ -565,6 +687,13 @@ class SyncCell:
             wait=wait,
             durability=Durability(self.policy.waits_for.replicas),  # it ends soon: no disk has to know of it
         )
+
+
+def _told(address: bytes) -> None:
+    """Something was written at an address, by this task or thread."""
+    wrote(address)
+    if OPEN:
+        forget(address)
 
 
 def ends_in(ttl: int | None, idle: int | None, grace: int | None = None) -> Ends:

@@ -72,7 +72,7 @@ class SyncChanges(SyncCell):
             frame = self._freeze(address, key, value, ends, stamps)
             return self._surely(address, frame, partial(self._writer.store_if_present, address, frame, ends.engine))
 
-        return self._stored(self._steadily(act, [key]))
+        return self._stored_at(key, stamps, self._steadily(act, [key]))
 
     def compare_and_set(
         self, key: Key, version: bytes, value: Any, *, ttl: Span = UNSAID, idle: Span = UNSAID, tags: Tags = ()
@@ -139,9 +139,12 @@ class SyncChanges(SyncCell):
             return self._writer.add(space.address(key), by, start, ends.engine)
 
         try:
-            return self._steadily(act, [key])
+            total = self._steadily(act, [key])
         except NotANumber as error:
             raise self._no_number(key) from error
+        if self._voice.kinds:
+            self._tell("set", key)
+        return total
 
     def _count(self, key: Key, by: int, start: int, ends: Ends) -> int:
         """Count where the integer has a header: read it, and store the sum if nobody came in between."""
@@ -201,7 +204,7 @@ class SyncChanges(SyncCell):
             frame = self._freeze(address, key, value, ends, stamps)
             return self._surely(address, frame, partial(self._writer.store_if_absent, address, frame, ends.engine))
 
-        return self._stored(self._steadily(act, [key]))
+        return self._stored_at(key, stamps, self._steadily(act, [key]))
 
     def _add_anyway(self, key: Key, value: Any, ends: Ends) -> bool:
         """Add where nothing was found that can be read; what cannot be read is dropped, for the next try."""
@@ -217,7 +220,35 @@ class SyncChanges(SyncCell):
             store = partial(self._writer.store_if_version, address, version, frame, ends.engine)
             return self._surely(address, frame, store)
 
-        return self._stored(self._steadily(act, [key]))
+        return self._stored_at(key, stamps, self._steadily(act, [key]))
+
+    def _stored_at(self, key: Key, stamps: bytes, stored: bool) -> bool:  # noqa: FBT001 - the answer of a condition
+        if stored and self._voice.kinds:
+            self._tell("set", key, [stamp.tag for stamp in unpack_stamps(stamps)])
+        return self._stored(stored)
+
+    def _end_now(self, key: Key) -> bool | None:
+        """Let an entry that has grace be past its end; whether it was not before. None for one that has none."""
+
+        def act(space: Space) -> bool | None:
+            address = space.address(key)
+            self._hub.flights.spoil(address)
+            deadline = self._deadline()
+            while True:
+                raw = self._sure.fetch(address)
+                frame = _graced(raw)
+                if raw is None or frame is None or frame.grace is None:
+                    return None
+                if self._is_dead(key, raw):
+                    return False
+                # Another version: what is being loaded to take its place is no newer than this.
+                ended = _ended(raw, frame, self._new_version())
+                store = partial(self._writer.store_if_version, address, frame.version, ended, frame.grace)
+                if self._surely(address, ended, store):
+                    return True
+                self._before_next_try(key, deadline)
+
+        return self._steadily(act)
 
     def _surely(self, address: bytes, frame: bytes, store: Callable[[], bool]) -> bool:
         """
@@ -274,6 +305,23 @@ class SyncChanges(SyncCell):
         if time.monotonic() >= deadline:
             raise EngineTimeout(f"others changed {key!r} of cache {self.name!r} all the time; it was not changed")
         sleep(random.random() * 0.003)  # noqa: S311 - spreads those who contend, hides nothing
+
+
+def _graced(raw: bytes | None) -> Frame | None:
+    """What the frame of an entry says, if there is one that has a time to live and grace after that."""
+    try:
+        frame = None if raw is None or not is_unproven(raw) else frames.unpack(raw)
+    except FrameError:
+        return None
+    return None if frame is None or frame.ttl is None or frame.flags & frames.FAILURE else frame
+
+
+def _ended(raw: bytes, frame: Frame, version: int) -> bytes:
+    """The same entry with another version, and past its end."""
+    now = time.time_ns() // 1_000_000
+    created = min(frame.created, now)  # the clock of its writer may be ahead
+    times = created.to_bytes(6, "big"), raw[8:10], version.to_bytes(8, "big"), (now - created).to_bytes(6, "big")
+    return raw[:2] + b"".join(times) + raw[frames.TTL_END :]
 
 
 def _left(frame: Frame) -> Ends:

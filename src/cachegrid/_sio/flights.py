@@ -25,6 +25,7 @@ __all__ = [
     "is_loading",
     "is_spoiled",
     "loads_under_way",
+    "refresh_of",
     "reload_of",
     "say_loads",
     "taken",
@@ -59,8 +60,8 @@ class SyncFlight:
     """One load in this process, that others wait for."""
 
     __slots__ = (
-        "address", "frame", "has_begun", "has_frame", "is_for_all", "is_over", "is_spoiled", "landed", "leader",
-        "name", "trouble",
+        "address", "frame", "has_begun", "has_frame", "heirs", "is_for_all", "is_over", "is_spoiled", "landed",
+        "leader", "name", "trouble",
     )  # fmt: skip
 
     def __init__(self, name: bytes, address: bytes, leader: SyncLeader) -> None:
@@ -70,6 +71,7 @@ class SyncFlight:
         self.is_for_all = True
         self.frame: bytes | None = None
         self.trouble: EngineError | None = None  # of the grid, not of the loader
+        self.heirs: list[SyncFlight] = []  # the first is for all who waited for this one in vain
 
     def is_left(self) -> bool:
         """Whether nobody leads it any longer: it has landed, or whoever led it was interrupted."""
@@ -84,6 +86,11 @@ _loading: contextvars.ContextVar[tuple[_Led, ...]] = contextvars.ContextVar("cac
 def reload_of(address: bytes) -> bytes:
     """The name of the flight that loads anew what is served meanwhile: nobody who is served waits for it."""
     return b"reload:" + address
+
+
+def refresh_of(address: bytes) -> bytes:
+    """The name of the flight that loads anew by hand: who is content with what is there does not wait for it."""
+    return b"refresh:" + address
 
 
 def is_loading(address: bytes) -> bool:
@@ -136,17 +143,34 @@ class SyncFlights:
 
     def _land(self, landing: SyncLanding, leader: SyncLeader) -> bytes:
         deadline = time.monotonic() + landing.wait
-        began_before = True  # the flight that is waited for: before this caller asked
+        # The flight that was waited for in vain. What comes after it has begun after this caller asked.
+        last: SyncFlight | None = None
         while True:
             mine = SyncFlight(landing.flight, landing.address, leader)
-            flight = self._flights.setdefault(landing.flight, mine)
+            flight = self._next(last, mine)
             if flight is mine:
                 self._end_oldest()
                 return self._lead(landing, mine, deadline)
-            frame = self._frame_of(flight, landing.wait, deadline, began_before=began_before, is_late=flight.has_frame)
+            is_first = last is None
+            frame = self._frame_of(
+                flight,
+                landing.wait,
+                deadline,
+                began_before=is_first and flight.has_begun,
+                is_late=is_first and flight.has_frame,
+            )
             if frame is not None:
                 return frame
-            began_before = False
+            last = flight
+
+    def _next(self, last: SyncFlight | None, mine: SyncFlight) -> SyncFlight:
+        """The flight to wait for, the same for all who waited for another in vain; or `mine`, which is to be led."""
+        if last is not None and last.heirs:
+            return last.heirs[0]
+        flight = self._flights.setdefault(mine.name, mine)
+        if last is not None:
+            last.heirs.append(flight)
+        return flight
 
     def _frame_of(
         self, flight: SyncFlight, wait: float, deadline: float, *, began_before: bool, is_late: bool
@@ -181,7 +205,7 @@ class SyncFlights:
 
     def spoil(self, address: bytes) -> None:
         """Let what is being loaded for an address not be kept, since it was dropped; who asks now loads anew."""
-        for name in (address, reload_of(address)):
+        for name in (address, reload_of(address), refresh_of(address)):
             flight = self._flights.get(name)
             if flight is not None:
                 flight.is_spoiled = True

@@ -5,23 +5,19 @@ from __future__ import annotations
 
 import copy
 import functools
-import inspect
-import re
 import sys
 import types
 from collections.abc import Callable
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Concatenate, Final, Generic, ParamSpec, Protocol, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, NoReturn, ParamSpec, Protocol, Self, TypeVar, overload
 
 from cachegrid._core.address import Key
 from cachegrid._core.binding import Binder
-from cachegrid._core.closures import difference, fixed_in
 from cachegrid._core.miss import MISS, UNSAID
 from cachegrid._core.tags import Tags, tags_in
 from cachegrid._sio.cell import FAR
 from cachegrid._sio.loads import Terms
 from cachegrid._sio.outage import OUTAGE
-from cachegrid.errors import ConfigError, EngineError, ValueRefused
+from cachegrid.errors import EngineError, ValueRefused
 from cachegrid.waits._sio import mark_colour
 
 if TYPE_CHECKING:
@@ -31,13 +27,9 @@ __all__ = [
     "SyncBoundFunction",
     "SyncCachedClassMethod",
     "SyncCachedFunction",
+    "SyncCachedProperty",
     "SyncDecorator",
-    "check_closure",
-    "check_colour",
-    "label_of",
 ]
-
-_MAINS: Final = ("__main__", "__mp_main__")
 
 P = ParamSpec("P")
 Q = ParamSpec("Q")
@@ -126,6 +118,19 @@ class SyncCachedFunction(Generic[P, T]):
         """Drop the results of all calls for everybody, at the cost of one."""
         self.cache.clear()
 
+    def refresh(self, *args: P.args, **kwargs: P.kwargs) -> T:
+        """
+        Call the function now, and keep its result for everybody in place of what is there; returns it.
+
+        Others are served what is there until then. The result is always one of a call that began after this one was
+        asked for: who asks while one is under way shares the next one with all of this process that ask meanwhile, and
+        in the grid one is made at a time; waiting for others ends with LoadTimeout. If the function fails, what is
+        there stays; if `when` says no of the result, it goes. What is set, deleted or invalidated meanwhile stays so.
+        Where the grid cannot store the result that is an error, as of `set`.
+        """
+        key = self._make_key(args, kwargs)
+        return self.cache._refresh(key, self._loader(args, kwargs), self._terms(args, kwargs))  # noqa: SLF001 - as above
+
     def uncached(self, *args: P.args, **kwargs: P.kwargs) -> T:
         """Call the function itself; nothing is looked up or kept."""
         return self._function(*args, **kwargs)
@@ -134,8 +139,13 @@ class SyncCachedFunction(Generic[P, T]):
     def __get__(self, instance: None, owner: type | None = None) -> SyncCachedFunction[P, T]: ...
     @overload
     def __get__(
-        self: SyncCachedFunction[Concatenate[S, Q], T], instance: S, owner: type | None = None
+        # Said as a callable: mypy looks at what comes before a ParamSpec there, and nowhere else.
+        self: Callable[Concatenate[S, Q], T],
+        instance: S,
+        owner: type | None = None,
     ) -> SyncBoundFunction[Q, T]: ...
+    @overload
+    def __get__(self, instance: object, owner: type | None = None) -> SyncCachedFunction[P, T]: ...  # a static method
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         if self._binds is staticmethod:
             return self
@@ -153,6 +163,21 @@ class SyncCachedClassMethod(SyncCachedFunction[Concatenate[type[S], Q], T], Gene
         self, instance: object, owner: type | None = None
     ) -> SyncBoundFunction[Q, T]:
         return SyncBoundFunction(self, owner if owner is not None else type(instance))
+
+
+class SyncCachedProperty(SyncCachedFunction[[Any], T]):
+    """A property whose values are kept; of the class it is the function, to which objects are passed."""
+
+    @overload  # type: ignore[override] # it is called where others are bound
+    def __get__(self, instance: None, owner: type | None = None) -> Self: ...
+    @overload
+    def __get__(self, instance: object, owner: type | None = None) -> T: ...
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        return self if instance is None else self(instance)
+
+    def __set__(self, instance: object, value: object) -> NoReturn:
+        message = f"property {getattr(self, '__name__', '')!r} of {type(instance).__name__!r} object has no setter"
+        raise AttributeError(message)
 
 
 class SyncBoundFunction(Generic[P, T]):
@@ -200,6 +225,10 @@ class SyncBoundFunction(Generic[P, T]):
         """Drop the results of all calls, of all objects, for everybody."""
         self._method.invalidate_all()
 
+    def refresh(self, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call the method now, and keep its result for everybody in place of what is there; returns it."""
+        return self._method.refresh(self._owner, *args, **kwargs)
+
     def uncached(self, *args: P.args, **kwargs: P.kwargs) -> T:
         """Call the method itself; nothing is looked up or kept."""
         return self._method.uncached(self._owner, *args, **kwargs)
@@ -208,6 +237,8 @@ class SyncBoundFunction(Generic[P, T]):
 class SyncDecorator(Protocol):
     """What `cached(...)` gives: it takes the function."""
 
+    @overload
+    def __call__(self, function: property, /) -> SyncCachedProperty[Any]: ...
     # What begins with a parameter that takes anything is the first: it would pass for a class method, too.
     @overload
     def __call__(  # type: ignore[overload-overlap] # as said
@@ -219,36 +250,6 @@ class SyncDecorator(Protocol):
     def __call__(self, function: classmethod[S, P, T], /) -> SyncCachedClassMethod[S, P, T]: ...
     @overload
     def __call__(self, function: Callable[P, T], /) -> SyncCachedFunction[P, T]: ...
-
-
-def check_closure(function: Callable[..., object], known: dict[str, dict[str, str]], label: str) -> None:
-    """Refuse a function that would share its results with another one that is not the same. Raises ConfigError."""
-    fixed = fixed_in(function)
-    found = difference(known.setdefault(label, fixed), fixed)
-    if found:
-        want = f"one of a kind: {label} was made with {found}, and both would share their results; "
-        raise ConfigError("cached", function, want + "give each its name=, or make the value a parameter")
-
-
-def check_colour(function: Callable[..., object], cache: SyncCache) -> None:
-    """Refuse what this colour of cache cannot call. Raises ConfigError."""
-    is_generator = inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)
-    if is_generator or not callable(function):
-        raise ConfigError("cached", function, "a function that returns its result; collect a generator's into a list")
-    # The second is that of an object that can be called, such as a cached function.
-    is_async = inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
-    if is_async is not cache.is_async:
-        want = "an async function" if cache.is_async else "a sync function"
-        want = f"{want}; for this one take the cache from {cache.other_way}"
-        raise ConfigError(f"what {cache.name!r} keeps", function, want)
-
-
-def label_of(function: Callable[..., object]) -> str:
-    """What a function is called in addresses. Raises ConfigError for one that has no name."""
-    module, name = getattr(function, "__module__", None), getattr(function, "__qualname__", None)
-    if not module or not name or name.endswith("<lambda>"):
-        raise ConfigError("cached", function, "a function with a name of its own, or one that is given one with name=")
-    return f"{_main_name(module) if module in _MAINS else module}.{name}"
 
 
 def _found(place: object, name: str) -> object:
@@ -264,16 +265,3 @@ def _unsendable(function: object, why: str) -> ValueRefused:
 
 def _name_of(function: Callable[..., object]) -> str:
     return getattr(function, "__qualname__", repr(function))
-
-
-def _main_name(module: str) -> str:
-    """
-    The name that the program's own module has for those who import it.
-
-    Every program's is called the same while it runs, and another way in the processes that it spawns.
-    """
-    main = sys.modules.get(module)
-    spec, file = getattr(main, "__spec__", None), getattr(main, "__file__", None)
-    if spec is not None:  # begun with `python -m`
-        return str(spec.name)
-    return re.sub(r"[^\w.-]", "_", Path(file).stem) if file else "__main__"

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from cachegrid._core.address import Key, check_name
-from cachegrid._core.stats import CacheStats
+from cachegrid._core.stats import GridStats
 from cachegrid._core.units import Duration, milliseconds, patience_of
 from cachegrid._sio.cache import SyncCache
 from cachegrid._sio.cell import SyncCell
@@ -92,9 +92,9 @@ class SyncGrid(SyncGridFace):
         """
         return sorted({*self._hub.settings.caches, *self._caches})
 
-    def stats(self) -> dict[str, CacheStats]:
-        """What this process counted on each cache that it opened."""
-        return {name: cache.stats() for name, cache in self._caches.items()}
+    def stats(self) -> GridStats:
+        """What this process counted on each cache that it opened here, by name; `total` of it is the sum."""
+        return GridStats({name: cache.stats() for name, cache in list(self._caches.items())})
 
     def paths(self) -> list[PathFacts]:
         """
@@ -121,15 +121,21 @@ class SyncGrid(SyncGridFace):
         return self
 
     def settle(self) -> None:
-        """Wait until background work is done, such as freeing the memory of cleared entries, or loading anew."""
+        """
+        Wait until background work is done, such as freeing the memory of cleared entries, or loading anew.
+
+        What has happened here by then has been told to those who listen (`on`).
+        """
         self._hub.tasks.settle()
         self._hub.reloads.settle()
+        self._hub.events.settle()
 
     def close(self) -> None:
         """
         Close all connections and end all background work. May be called twice.
 
-        The memory of what was cleared is freed first, as far as that is done within the grid's `timeout`.
+        The memory of what was cleared is freed first, and events that wait are told, as far as each of these is done
+        within the grid's `timeout`.
         """
         self._hub.close()
 

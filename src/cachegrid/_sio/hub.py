@@ -6,10 +6,12 @@ from __future__ import annotations
 import os
 import weakref
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Final, NamedTuple, NoReturn, Protocol, cast
 
 from cachegrid._core.units import seconds_of
 from cachegrid._sio.ability import SyncAbleEngine, able, lacking_in
+from cachegrid._sio.events import SyncEvents
 from cachegrid._sio.fleets import SyncFleets
 from cachegrid._sio.keeper import SyncKeeper
 from cachegrid._sio.reloads import SyncReloads
@@ -20,7 +22,7 @@ from cachegrid.engines._sio.protocol import SyncEngine
 from cachegrid.errors import EngineError, ValueRefused
 from cachegrid.waits._sio import SyncLock, SyncTasks
 
-__all__ = ["CLOSED", "UNOPENED", "SyncBoundToEngine", "SyncHub", "SyncOpened"]
+__all__ = ["CLOSED", "UNOPENED", "SyncAttached", "SyncBoundToEngine", "SyncHub", "SyncOpened"]
 
 _hubs: weakref.WeakSet[SyncHub] = weakref.WeakSet()  # for what has to be done in a forked child
 
@@ -66,6 +68,16 @@ class SyncBoundToEngine(Protocol):
         """Use this one from now on, which stands for none."""
 
 
+class SyncAttached(Protocol):
+    """What has something left to do before the engine is closed."""
+
+    def close(self) -> None:
+        """Do it."""
+
+    def forget(self) -> None:
+        """In a forked child: it is the parent's to do."""
+
+
 class SyncHub:
     """Opens the engine once, whoever asks first, and closes it with all background work."""
 
@@ -79,10 +91,12 @@ class SyncHub:
         self.flights = SyncFleets(self.keeper)
         self.tags = SyncTagBook()
         self.reloads = SyncReloads()
+        self.events = SyncEvents()
         self.tag_sweep = SyncTagSweep(self.tags)
         self._opener = opener
         self._opening = SyncLock()
         # Not a WeakSet, which may not grow while another thread goes through it.
+        self._attached: list[SyncAttached] = []
         self._cells: dict[int, weakref.ref[SyncBoundToEngine]] = {}
         _hubs.add(self)
 
@@ -98,6 +112,10 @@ class SyncHub:
         """Tell a cell when the grid is closed."""
         number, cells = id(cell), self._cells
         cells[number] = weakref.ref(cell, lambda _: cells.pop(number, None))
+
+    def attach(self, work: SyncAttached) -> None:
+        """Let something be done before the engine is closed."""
+        self._attached.append(work)
 
     def open(self) -> SyncAbleEngine:
         """The engine; the first caller opens it. Raises EngineError, GridError or ConfigError when that fails."""
@@ -116,6 +134,13 @@ class SyncHub:
         return self.engine
 
     def close(self) -> None:
+        """Let be done what is attached, then close; what that raised is raised at the end. May be called twice."""
+        with ExitStack() as stack:
+            stack.callback(self._close)
+            for work in self._attached:
+                stack.callback(work.close)
+
+    def _close(self) -> None:
         """Give background work the time of one call to get done, end it, then close the engine. May be called twice."""
         opened, self.opened = self.opened, None
         self.engine = CLOSED
@@ -130,15 +155,19 @@ class SyncHub:
             self.tag_sweep.close()
             self.tasks.close()
             self.keeper.close()
+            self.events.close(seconds_of("timeout", self.settings.timeout))
             if opened is not None:
                 opened.engine.close()
 
     def forget(self) -> None:
         """In a forked child: what was under way is the parent's; connections are made anew."""
+        for work in self._attached:
+            work.forget()
         self.tasks.forget()
         self.keeper.forget()
         self.flights.forget()
         self.reloads.forget()
+        self.events.forget()
         self.tag_sweep.forget()
         self._opening = SyncLock()
         if self.opened is not None and hasattr(self.opened.engine, "forget"):

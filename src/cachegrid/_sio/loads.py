@@ -7,8 +7,9 @@ import contextlib
 import inspect
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
+from time import perf_counter  # not the clock that entries end by, and that tests set
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar, cast
 
 from cachegrid._core.address import Key, Space
@@ -65,6 +66,7 @@ class Load:
     is_stale: bool = False  # what is handed out: past its end
     replaces: bytes | None = None  # the version of what is there, and dead
     is_kept: bool = True  # what was loaded
+    began: float = field(default_factory=perf_counter)  # when its caller came, in seconds
     has_begun: bool = False
     has_loaded: bool = False
     value: object = MISS  # decoded, or as the loader gave it
@@ -159,7 +161,9 @@ class SyncLoads(SyncChanges):
             self._counters.stale_hits += 1
             self._reload_soon(load.key, version_of(frame), load.loader, load.terms)
         elif not load.has_loaded:
+            waited = perf_counter() - load.began
             self._counters.load_waits += 1
+            self._counters.wait_seconds += waited
         # Else another caller has it in hand.
         return load.value if load.value is not MISS else self._thaw_quietly(load.address, frame)
 
@@ -186,13 +190,17 @@ class SyncLoads(SyncChanges):
 
     def _load_past(self, key: Key, loader: Callable[[], T], trouble: EngineError) -> T:
         """What the loader gives, where the policy lets loads go past a grid in trouble; else raises the trouble."""
+        self._met(trouble)
         if self.policy.on_outage != "load":
             raise trouble
         self._outage.note(trouble)
 
         def load() -> T:
             self._counters.outage_loads += 1
-            return self._count_load(partial(self._call, loader))
+            value = self._count_load(partial(self._call, loader))
+            if self._voice.kinds:
+                self._tell("loaded", key)
+            return value
 
         return self._outage.load(self._hub.flights, self._space.address(key), load, self._wait)
 
@@ -282,7 +290,13 @@ class SyncLoads(SyncChanges):
         return made
 
     def _store_loaded(self, load: Load, frame: bytes, token: bytes | None) -> Landed:
-        """Keep what was loaded, under the lease of `token` if there is one."""
+        """Keep what was loaded, under the lease of `token` if there is one, and tell of the load."""
+        landed = self._land(load, frame, token)
+        if self._voice.kinds:
+            self._tell("loaded", load.key, load.terms.tags)
+        return landed
+
+    def _land(self, load: Load, frame: bytes, token: bytes | None) -> Landed:
         if is_spoiled(load.address):
             return Landed(is_for_all=True, is_released=False)  # who comes after the drop waits for another flight
         if not load.is_kept:

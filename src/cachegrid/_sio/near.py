@@ -22,13 +22,13 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final, NamedTuple, cast
 
 from cachegrid._core import frame as frames
-from cachegrid._core.address import NEVER, Key, Space
+from cachegrid._core.address import NEVER, Key, Space, unique
 from cachegrid._core.frame import Frame
 from cachegrid._core.miss import MISS
 from cachegrid._core.rules import early_by
 from cachegrid._core.units import bytes_of, seconds_of
 from cachegrid._sio.ability import refusal
-from cachegrid._sio.cache import SyncCache, unique
+from cachegrid._sio.cache import SyncCache
 from cachegrid._sio.cell import FAR, edition, is_unproven
 from cachegrid._sio.hub import SyncHub
 from cachegrid._sio.tagbook import Mark, holds
@@ -197,8 +197,9 @@ class SyncNearCache(SyncCache):
 
         values = self._steadily(act)
         found = sum(value is not MISS for value in values.values())
+        missing = len(keys) - found
         self._counters.hits += found
-        self._counters.misses += len(keys) - found
+        self._counters.misses += missing
         return values
 
     def _get_page(self, space: Space, keys: list[Key]) -> dict[Key, Any]:
@@ -295,6 +296,10 @@ class SyncNearCache(SyncCache):
         return time.monotonic() + left / 1000
 
     # Around.
+
+    def _near_now(self) -> dict[str, int]:
+        copies = self._copies
+        return {"near_entries": copies.entries, "near_bytes": copies.size, "near_evictions": copies.evictions}
 
     def _make_space(self, epochs: Sequence[int], doubt: int) -> Space:
         space = _NearSpace(self._hub.settings.namespace, self._names, epochs, doubt)

@@ -30,18 +30,24 @@ class SyncOutage:
 
     def __init__(self, cache: str) -> None:
         self._cache = cache
-        self._met = float("-inf")  # when trouble was last met, in monotonic seconds
+        self._met = self._passed = float("-inf")  # when trouble was last met, and last gone past; monotonic seconds
+
+    def begins(self) -> bool:
+        """Note that the grid could not answer; whether that is another outage."""
+        now = time.monotonic()
+        met, self._met = self._met, now
+        return now - met > _GAP
 
     def note(self, trouble: EngineError) -> None:
-        """Report an outage, once."""
+        """Report that loads go past an outage, once."""
         now = time.monotonic()
-        if now - self._met > _GAP:
+        if now - self._passed > _GAP:
             logging.getLogger("cachegrid").warning(
                 "cache %r: the grid cannot answer (%s); loads go past it, and are kept nowhere, until it does",
                 self._cache,
                 trouble,
             )
-        self._met = now
+        self._passed = now
 
     def load(self, flights: SyncFlights, address: bytes, loader: Callable[[], T], wait: float) -> T:
         """What the loader gives; those who ask for the same meanwhile get copies of it."""

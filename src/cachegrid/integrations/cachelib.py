@@ -34,7 +34,8 @@ class CacheGridCache(BaseCache):
     use.
 
     Timeouts are whole seconds or a timedelta; 0 is without end, and without one it is `default_timeout`. Values are
-    pickled and signed, unless `codec` says otherwise. An outage is no miss: what the cache raises is raised.
+    kept by type; with `codec="pickle"` they may be any objects, and are signed. An outage is no miss: what the cache
+    raises is raised.
     """
 
     def __init__(

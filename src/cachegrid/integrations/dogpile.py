@@ -37,9 +37,12 @@ class CacheGridBackend(CacheBackend):
     is connected; `cache`, the name of the cache ("dogpile"); and the settings of its policy. It connects at its first
     use. A region's `expiration_time` says when a value is created anew; `ttl` says for how long it is kept at all.
 
-    Values are pickled and signed, unless `codec` says otherwise; where a region has a serializer, so are its bytes. The
-    policy's `lease` and `wait` are those of the locks that creators hold, too. An outage is no miss: it raises.
+    Values are kept by type; with `codec="pickle"` they may be any objects, and are signed, as is what a region's own
+    serializer makes. The policy's `lease` and `wait` are those of the locks that creators hold, too. An outage is no
+    miss: it raises.
     """
+
+    # Not dogpile's back end of bytes: that one pickles by itself, and reads what nobody has signed.
 
     def __init__(self, arguments: Mapping[str, Any]) -> None:
         # Regions share their arguments with proxies, so what is like nothing that we know is not for us.

@@ -33,18 +33,18 @@ class CacheGridCache(cachelib.CacheGridCache, BaseCache):
     A back end for `CACHE_TYPE`, on a named cache of a grid.
 
     `CACHE_CACHEGRID_URL` is the URL of the grid (without it, the grid of this host), `CACHE_KEY_PREFIX` the name of the
-    cache, and `CACHE_OPTIONS` what else the cachelib back end takes. Values are pickled, and signed with a key made of
-    the application's `SECRET_KEY`, else with the grid's secret.
+    cache, and `CACHE_OPTIONS` what else the cachelib back end takes. Where the application has a `SECRET_KEY`, values
+    may be any objects: they are pickled, and signed with a key made of it. Else they are kept by type.
     """
 
     @classmethod
     def factory(cls, app: Flask, config: dict[str, Any], args: list[Any], kwargs: dict[str, Any]) -> CacheGridCache:
         """The back end that the configuration of an application says. Raises ConfigError."""
-        said = {"cache": config["CACHE_KEY_PREFIX"], "url": config.get("CACHE_CACHEGRID_URL")}
-        if app.secret_key:
-            said["secret"] = _secret(app.secret_key)
-        if "grid" in kwargs:
-            said = {"cache": said["cache"]}
+        said = {"cache": config["CACHE_KEY_PREFIX"]}
+        if "grid" not in kwargs:
+            said["url"] = config.get("CACHE_CACHEGRID_URL")
+            if app.secret_key:
+                said |= {"codec": "pickle", "secret": _secret(app.secret_key)}
         return cls(*args, **(said | kwargs))
 
 

@@ -2,18 +2,19 @@
 py-key-value on a grid: a store of collections, for FastMCP and others.
 
     store = CacheGridStore(grid.cache("answers"))
-    await store.put("a-1", {"text": "yes"}, collection="answers", ttl=60)
+    await store.put("a-1", {"text": "yes"}, collection="faq", ttl=60)
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import hashlib
+import json
+from collections.abc import Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Final
 
 try:
-    from key_value.aio.errors import InvalidKeyError, SerializationError, ValueTooLargeError
+    from key_value.aio.errors import ValueTooLargeError
     from key_value.aio.stores.base import (
         BaseDestroyCollectionStore,
         BaseDestroyStore,
@@ -24,21 +25,25 @@ except ModuleNotFoundError as error:
     message = "cachegrid.integrations.key_value needs py-key-value-aio: pip install 'cachegrid[key-value]'"
     raise ModuleNotFoundError(message) from error
 
-from cachegrid.errors import KeyRefused, ValueRefused, ValueTooLarge
+from cachegrid.errors import ValueTooLarge
 
 if TYPE_CHECKING:
     from cachegrid import AsyncCache
 
 __all__ = ["CacheGridStore"]
 
+_LONGEST: Final = 480  # bytes of a name: two of them are a key, which may take 1,024
+_LONGEST_TAG: Final = 250
+_PAGE: Final = 1000  # entries that are read at once, to list their keys
+
 
 class CacheGridStore(BaseDestroyCollectionStore, BaseDestroyStore, BaseEnumerateKeysStore):
     """
-    Keeps collections in a named cache of a grid. It is for this store alone: `destroy` drops all that is in it.
+    Keeps collections in a named cache of a grid. The cache is for this store alone: `destroy` drops all that is in it.
 
-    A value may hold what the codec of the cache keeps: with `plain` also times, decimals and sets, exactly. A
-    collection is destroyed at the cost of one entry; to list its keys walks the whole cache, and is for operators.
-    The cache, and its grid, stay open when the store is closed.
+    Values are what JSON knows, as in every such store. A collection is destroyed at the cost of one entry; to list its
+    keys walks the whole cache, and is for operators. What the grid itself has to report is raised as it is. The
+    cache, and its grid, stay open.
     """
 
     def __init__(self, cache: AsyncCache, *, default_collection: str | None = None) -> None:
@@ -46,19 +51,14 @@ class CacheGridStore(BaseDestroyCollectionStore, BaseDestroyStore, BaseEnumerate
         self._cache = cache
 
     async def _get_managed_entry(self, *, collection: str, key: str) -> ManagedEntry | None:
-        with _their_errors():
-            stored = await self._cache.get((collection, key))
-        return None if stored is None else _managed(stored)
+        return self._loaded(await self._cache.get(_where(collection, key)))
 
     async def _get_managed_entries(self, *, collection: str, keys: Sequence[str]) -> list[ManagedEntry | None]:
-        with _their_errors():
-            found = await self._cache.get_many([(collection, key) for key in keys])
-        return [_managed(found[collection, key]) if (collection, key) in found else None for key in keys]
+        found = await self._cache.get_many([_where(collection, key) for key in keys])
+        return [self._loaded(found.get(_where(collection, key))) for key in keys]
 
     async def _put_managed_entry(self, *, collection: str, key: str, managed_entry: ManagedEntry) -> None:
-        with _their_errors():
-            ttl = managed_entry.ttl
-            await self._cache.set((collection, key), _stored(managed_entry), ttl=_ahead(ttl), tags=_tags(collection))
+        await self._put(collection, {key: managed_entry}, managed_entry.ttl)
 
     async def _put_managed_entries(
         self,
@@ -70,20 +70,25 @@ class CacheGridStore(BaseDestroyCollectionStore, BaseDestroyStore, BaseEnumerate
         created_at: datetime,
         expires_at: datetime | None,
     ) -> None:
-        values = {(collection, key): _stored(entry) for key, entry in zip(keys, managed_entries, strict=True)}
-        with _their_errors():
-            await self._cache.set_many(values, ttl=_ahead(ttl), tags=_tags(collection))
+        await self._put(collection, dict(zip(keys, managed_entries, strict=True)), ttl)
+
+    async def _put(self, collection: str, entries: dict[str, ManagedEntry], ttl: float | None) -> None:
+        dump = self._serialization_adapter.dump_json
+        values = {_where(collection, key): dump(it, key=key, collection=collection) for key, it in entries.items()}
+        ttl = None if ttl is None else max(ttl, 0.001)  # what has ended by now ends at once
+        try:
+            await self._cache.set_many(values, ttl=ttl, tags=_tag(collection))
+        except ValueTooLarge as error:
+            raise ValueTooLargeError(error.size, error.limit, collection) from error
 
     async def _delete_managed_entry(self, *, key: str, collection: str) -> bool:
-        with _their_errors():
-            return await self._cache.delete((collection, key))
+        return await self._cache.delete(_where(collection, key))
 
     async def _delete_managed_entries(self, *, keys: Sequence[str], collection: str) -> int:
-        with _their_errors():
-            return await self._cache.delete_many([(collection, key) for key in keys])
+        return await self._cache.delete_many([_where(collection, key) for key in keys])
 
     async def _delete_collection(self, *, collection: str) -> bool:
-        await self._cache.invalidate(_tags(collection))
+        await self._cache.invalidate(_tag(collection))
         return True
 
     async def _delete_store(self) -> bool:
@@ -91,42 +96,30 @@ class CacheGridStore(BaseDestroyCollectionStore, BaseDestroyStore, BaseEnumerate
         return True
 
     async def _get_collection_keys(self, *, collection: str, limit: int | None = None) -> list[str]:
-        keys: list[str] = []
-        async for key in self._cache.keys():
+        part, keys = _part(collection), list[str]()
+        listed = [where async for where in self._cache if isinstance(where, tuple) and where[0] == part]
+        for at in range(0, len(listed), _PAGE):
+            # What a collection held before it was destroyed is listed for some time yet, and not found.
+            found = await self._cache.get_many(listed[at : at + _PAGE])
+            keys += [json.loads(stored)["key"] for stored in found.values()]
             if limit is not None and len(keys) >= limit:
                 break
-            if isinstance(key, tuple) and key[0] == collection:
-                keys.append(str(key[1]))
-        return keys
+        return keys[:limit]
+
+    def _loaded(self, stored: str | None) -> ManagedEntry | None:
+        return None if stored is None else self._serialization_adapter.load_json(stored)
 
 
-def _stored(entry: ManagedEntry) -> tuple[dict[str, Any], datetime | None, datetime | None]:
-    return dict(entry.value), entry.created_at, entry.expires_at
+def _where(collection: str, key: str) -> tuple[str | bytes, str | bytes]:
+    return _part(collection), _part(key)
 
 
-def _managed(stored: tuple[Mapping[str, Any], datetime | None, datetime | None]) -> ManagedEntry:
-    value, created_at, expires_at = stored
-    return ManagedEntry(value=value, created_at=created_at, expires_at=expires_at)
+def _part(name: str) -> str | bytes:
+    """A name of any length, as a part of a key: bytes are no name that anybody says."""
+    raw = name.encode()
+    return name if len(raw) <= _LONGEST else hashlib.sha256(raw).digest()
 
 
-def _ahead(ttl: float | None) -> float | None:
-    """What is left to live; what has ended by now ends at once."""
-    return None if ttl is None else max(ttl, 0.001)
-
-
-def _tags(collection: str) -> tuple[str, ...]:
-    return (collection,)
-
-
-@contextmanager
-def _their_errors() -> Iterator[None]:
-    """Whoever uses a store knows its errors, not ours; what the grid itself reports goes through."""
-    try:
-        yield
-    except KeyRefused as error:
-        raise InvalidKeyError(str(error)) from error
-    except ValueTooLarge as error:
-        collection, key = error.key if isinstance(error.key, tuple) else (None, None)
-        raise ValueTooLargeError(error.size, error.limit, collection, key) from error
-    except ValueRefused as error:
-        raise SerializationError(str(error)) from error
+def _tag(collection: str) -> str:
+    raw = collection.encode()
+    return f"={collection}" if len(raw) <= _LONGEST_TAG else f"#{hashlib.sha256(raw).hexdigest()}"

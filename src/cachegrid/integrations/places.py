@@ -43,24 +43,21 @@ class Place:
         for name in said.keys() - known:
             _refuse(name, known, lenient=lenient)
         self._name = said.get("cache") or cache
-        # What back ends are given to keep may be any object: pickled, and signed with the grid's secret.
-        self._policy = {"codec": "pickle"} | {name: said[name] for name in _POLICY & said.keys()}
-        self._connecting = {name: said[name] for name in _CONNECTING & said.keys()}
+        self._policy = {name: said[name] for name in _POLICY & said.keys()}
+        self._connecting = {name: said[name] for name in _CONNECTING & said.keys() if said[name] is not None}
         self._way = repr(sorted(self._connecting.items()))
         self._given: SyncGrid | None = said.get("grid")
+        if self._given is not None and self._connecting:
+            others = ", ".join(map(repr, sorted(self._connecting)))
+            raise ConfigError("grid", self._given, f"the only one of 'grid' and {others}")
         self._found: tuple[SyncGrid, SyncCache] | None = None
-
-    @property
-    def codec(self) -> str:
-        """The codec of its values."""
-        return str(self._policy["codec"])
 
     def cache(self) -> SyncCache:
         """The cache. Raises what `connect` does, and tries again when it is called again."""
         grid = self._given or _grids.get(self._way) or self._connect()
         found = self._found
         if found is None or found[0] is not grid:
-            found = self._found = grid, grid.cache(self._name, **self._policy)  # type: ignore[misc] # checked above
+            found = self._found = grid, grid.cache(self._name, **self._policy)
         return found[1]
 
     def _connect(self) -> SyncGrid:

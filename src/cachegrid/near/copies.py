@@ -183,7 +183,7 @@ class Copies:
         self._lock = threading.RLock()
         self._is_busy = False
         self._gone, self._small, self._main, self._ghosts = deque(), deque(), deque(), {}
-        self._bytes = self._entries = self._small_bytes = self._small_entries = self._dead = 0
+        self._bytes = self._entries = self._small_bytes = self._small_entries = self._dead = self.evictions = 0
         self.spoil_all()
 
     def _let_go(self, copy: Copy) -> None:

@@ -20,6 +20,7 @@ __all__ = [
     "AsyncTasks",
     "AsyncWake",
     "AsyncWork",
+    "Mutex",
     "aside",
     "mark_colour",
     "one_loop",
@@ -30,6 +31,7 @@ __all__ = [
 P = ParamSpec("P")
 T = TypeVar("T")
 
+Mutex = threading.RLock  # held for a moment, and never while something is waited for; handlers may come under it
 COLOUR: Final = "async"  # for plug-ins, which are told what kind of engine to make
 sleep = asyncio.sleep
 

@@ -10,6 +10,7 @@ from typing import Any, Final, ParamSpec, TypeVar
 
 __all__ = [
     "COLOUR",
+    "Mutex",
     "SyncEvent",
     "SyncLock",
     "SyncTasks",
@@ -25,6 +26,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _PARTING: Final = 5.0  # seconds for which a program that has ended waits for work to be done
+Mutex = threading.RLock  # held for a moment, and never while something is waited for; handlers may come under it
 COLOUR: Final = "sync"  # for plug-ins, which are told what kind of engine to make
 sleep = time.sleep
 SyncLock = threading.Lock

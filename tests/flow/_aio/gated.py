@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, cast
 
 from cachegrid._core.durability import Durability
+from cachegrid._core.events import Listener, Topic
 from cachegrid.engines._aio.protocol import AsyncEngine
 from cachegrid.near.copies import Guard
 from cachegrid.near.nearby import Sink
@@ -133,6 +134,14 @@ class AsyncGatedEngine:
     def unfollow(self, prefix: bytes) -> None:
         """Tell no longer."""
         self.engine.unfollow(prefix)
+
+    async def listen(self, topic: Topic, listener: Listener) -> None:
+        """Tell what happens."""
+        await self.engine.listen(topic, listener)
+
+    def unlisten(self, topic: Topic) -> None:
+        """Tell no longer."""
+        self.engine.unlisten(topic)
 
     def guard(self, address: bytes, prefix: bytes) -> Guard | None:
         """Who tells."""

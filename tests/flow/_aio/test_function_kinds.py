@@ -7,10 +7,12 @@ import functools
 import inspect
 import pickle
 import sys
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
+from cachegrid import collected
 from cachegrid._aio.cache import AsyncCache
 from cachegrid.errors import ConfigError, ValueRefused
 from tests.flow.arguments import Account, Colour
@@ -112,9 +114,8 @@ async def test_class_methods_and_static_methods(cache: AsyncCache) -> None:
         assert ["Base1", "Base1"] == [await Base.inner(1), await Base().inner(1)]
         assert ["Child1", "Child1"] == [await Child.inner(1), await Child().inner(1)]
         assert ["Base2", "Child2"] == [await Base.outer(2), await Child.outer(2)]
-        # mypy binds cached static methods, too, when they are called through an object.
-        assert [3] * 4 == [await call(3) for call in (Base.static, Base().static, Child.static, Child().static)]  # type: ignore[call-arg]
-        assert [4, 4] == [await Base.plain(4), await Child().plain(4)]  # type: ignore[call-arg]
+        assert [3] * 4 == [await call(3) for call in (Base.static, Base().static, Child.static, Child().static)]
+        assert [4, 4] == [await Base.plain(4), await Child().plain(4)]
     assert [1, 1, 2, 2, 3, 4] == CALLS
     assert await Child.inner.invalidate(1)
     assert not await Child().inner.invalidate(1)
@@ -248,15 +249,100 @@ async def test_what_cannot_be_called_is_refused(cache: AsyncCache, nothing: Any)
 
 async def test_generators_are_refused(cache: AsyncCache) -> None:
     """
-    What they yield is not what they return.
+    What they yield is not what they return; the error says how to keep it.
     """
 
     def generator() -> Any:
         yield 1
 
     for function in (generator, _agenerator):
-        with pytest.raises(ConfigError, match="collect a generator's into a list"):
+        with pytest.raises(ConfigError, match=r"@cachegrid.collected, put under @cached, makes one of a generator"):
             cache.cached(function)
+
+
+async def test_what_a_generator_yields_is_kept_as_a_list(cache: AsyncCache) -> None:
+    """
+    Of a function as of a method; with its name and parameters.
+    """
+
+    @cache.cached
+    @collected
+    async def pages(count: int, first: int = 0) -> AsyncIterator[str]:
+        CALLS.append(count)
+        for number in range(first, count):
+            yield f"page {number}"
+
+    class Book(Account):
+        @cache.cached
+        @collected
+        async def pages(self) -> AsyncIterator[int]:
+            for number in range(self.number):
+                yield number
+
+    assert [["page 0", "page 1"]] * 2 == [await pages(2), await pages(count=2)]
+    assert ["page 1"] == await pages(2, first=1)
+    assert [2, 2] == CALLS
+    assert await pages.invalidate(2)
+    assert [[0, 1], [0, 1, 2]] == [await Book(2).pages(), await Book(3).pages.refresh()]
+    for nothing in (_function, 5):
+        with pytest.raises(ConfigError, match="^collected is .*; it must be a generator function"):
+            collected(nothing)  # type: ignore[arg-type]
+
+
+async def test_properties(cache: AsyncCache) -> None:
+    """
+    In either order of the decorators: their values are dropped, and loaded anew, by their class.
+    """
+
+    class Shop(Account):
+        @cache.cached  # type: ignore[prop-decorator] # mypy knows of no such thing, and of its type all the same
+        @property
+        async def total(self) -> int:
+            """All of it."""
+            CALLS.append(self.number)
+            return self.number * len(CALLS)
+
+        @property
+        @cache.cached
+        async def count(self) -> int:
+            CALLS.append(self.number)
+            return self.number * len(CALLS)
+
+    one, two = Shop(1), Shop(2)
+    total: Any = Shop.__dict__["total"]
+    assert [1, 4, 1, 4] == [await one.total, await two.total, await one.total, await Shop(2).total]
+    assert await total.invalidate(one)
+    assert [3, 4] == [await one.total, await two.total]
+    assert 8 == await total.refresh(two) == await two.total
+    assert (total.key(two), 10) == (total.key(Shop(2)), await total.uncached(two))
+    assert [6, 6] == [await one.count, await one.count]
+    count: Any = Shop.__dict__["count"]
+    assert await count.fget.invalidate(one)
+    assert [7, 7] == [await one.count, await one.count]
+    assert Shop.total is total
+    assert "All of it." == total.__doc__
+    with pytest.raises(AttributeError, match=r"^property 'total' of 'Shop' object has no setter$"):
+        one.total = 5  # type: ignore[misc, assignment]
+
+
+async def test_what_is_no_plain_property_is_refused(cache: AsyncCache) -> None:
+    """
+    One that is written, too, and what keeps values in its object; with the way out.
+    """
+    for strange in (property(_function, print), property(None, None, print)):
+        with pytest.raises(ConfigError, match="a property that is only read; keep a method, and let the property"):
+            cache.cached(strange)
+    with pytest.raises(ConfigError, match=r"put @property in place of @cached_property"):
+        cache.cached(functools.cached_property(_function))  # type: ignore[call-overload]
+
+
+async def test_settings_that_say_nothing_are_refused(cache: AsyncCache) -> None:
+    """
+    When the function is decorated, and not when it is called.
+    """
+    for said in ({"key": "sku"}, {"when": True}, {"key": str, "ignore": "self"}, {"version": "source", "name": "len"}):
+        with pytest.raises(ConfigError):
+            cache.cached(**said)(len)  # type: ignore[arg-type]
 
 
 async def _function(number: int) -> int:

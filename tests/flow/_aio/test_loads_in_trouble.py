@@ -19,20 +19,8 @@ from cachegrid.errors import (
 )
 from tests.flow._aio.flow import AsyncFlow, engine_of
 from tests.flow._aio.origin import LACKING, STORES, AsyncOrigin
+from tests.flow._aio.queueing import queue_of
 from tests.flow.waits._aio import begin, until
-
-
-class AsyncQueue:
-    """What a flight's callers wait for; knows how many have come to wait."""
-
-    def __init__(self, landed: Any) -> None:
-        self.landed, self.is_lost, self.set = landed, landed.is_lost, landed.set
-        self.come: list[float] = []
-
-    async def wait(self, seconds: float) -> bool:
-        """Wait for it."""
-        self.come.append(seconds)
-        return bool(await self.landed.wait(seconds))
 
 
 async def test_a_load_whose_lease_cannot_be_given_back_counts(flow: AsyncFlow, origin: AsyncOrigin) -> None:
@@ -140,8 +128,7 @@ async def test_an_outage_is_told_to_all_who_wait_at_once(flow: AsyncFlow, origin
     gate = engine.hold("acquire", error=EngineTimeout("away", where="db-1"))
     callers = [begin(cache.get_or_load, "key", origin.load_at_once)]
     await gate.reached()
-    [flight] = grid._hub.flights._flights.values()
-    flight.landed = landed = AsyncQueue(flight.landed)  # type: ignore[assignment] # it does what a flight asks
+    landed = queue_of(grid)
     callers += [begin(cache.get_or_load, "key", origin.load_at_once) for _ in range(4)]
 
     async def all_wait() -> bool:

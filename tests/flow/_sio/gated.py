@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, cast
 
 from cachegrid._core.durability import Durability
+from cachegrid._core.events import Listener, Topic
 from cachegrid.engines._sio.protocol import SyncEngine
 from cachegrid.near.copies import Guard
 from cachegrid.near.nearby import Sink
@@ -134,6 +135,14 @@ class SyncGatedEngine:
     def unfollow(self, prefix: bytes) -> None:
         """Tell no longer."""
         self.engine.unfollow(prefix)
+
+    def listen(self, topic: Topic, listener: Listener) -> None:
+        """Tell what happens."""
+        self.engine.listen(topic, listener)
+
+    def unlisten(self, topic: Topic) -> None:
+        """Tell no longer."""
+        self.engine.unlisten(topic)
 
     def guard(self, address: bytes, prefix: bytes) -> Guard | None:
         """Who tells."""

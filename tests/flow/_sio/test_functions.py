@@ -212,14 +212,40 @@ def test_what_cannot_be_in_a_key_is_refused(cache: SyncCache) -> None:
 
     for thing in (object(), [object()], {"a": {1: object()}}, Place(object())):  # type: ignore[arg-type]
         with pytest.raises(
-            KeyRefused, match=r"argument 2 of .*call holds .* of type object, .*ignore=.*key=.*__cache_key__"
+            KeyRefused, match=r"^argument 'thing' of .*call holds .* of type object, .*ignore=.*key=.*__cache_key__"
         ):
             call(1, thing)
+    functions: list[object] = [len, lambda: 1, functools.partial(len), iter([]), call]
+    for strange in functions:
+        with pytest.raises(KeyRefused, match=r"^argument 'thing' of .* of type "):
+            call(1, thing=strange)
     deep: list[Any] = []
     deep.append(deep)
     with pytest.raises(KeyRefused):
         call(1, deep)
     assert [] == CALLS
+
+
+def test_a_refused_argument_is_named(cache: SyncCache) -> None:
+    """
+    As the function names it, or the caller.
+    """
+
+    @cache.cached(ignore="trace")
+    def call(first: int, trace: object, *more: object, by: object = 1, **named: object) -> int:
+        return 1
+
+    bad = object()
+    calls: list[tuple[str, Callable[[], Any]]] = [
+        ("first", lambda: call(bad, bad)),  # type: ignore[arg-type]
+        (r"\*more", lambda: call(1, bad, 1, bad)),
+        ("by", lambda: call(1, bad, by=bad)),
+        ("zone", lambda: call(1, bad, a=1, zone=bad)),
+    ]
+    for name, wrong in calls:
+        with pytest.raises(KeyRefused, match=rf"^argument '{name}' of .*call holds <object object"):
+            wrong()
+    assert 1 == call(1, bad)
 
 
 def test_a_wrong_call_is_a_type_error(cache: SyncCache) -> None:

@@ -20,20 +20,8 @@ from cachegrid.errors import (
 )
 from tests.flow._sio.flow import SyncFlow, engine_of
 from tests.flow._sio.origin import LACKING, STORES, SyncOrigin
+from tests.flow._sio.queueing import queue_of
 from tests.flow.waits._sio import begin, until
-
-
-class SyncQueue:
-    """What a flight's callers wait for; knows how many have come to wait."""
-
-    def __init__(self, landed: Any) -> None:
-        self.landed, self.is_lost, self.set = landed, landed.is_lost, landed.set
-        self.come: list[float] = []
-
-    def wait(self, seconds: float) -> bool:
-        """Wait for it."""
-        self.come.append(seconds)
-        return bool(self.landed.wait(seconds))
 
 
 def test_a_load_whose_lease_cannot_be_given_back_counts(flow: SyncFlow, origin: SyncOrigin) -> None:
@@ -141,8 +129,7 @@ def test_an_outage_is_told_to_all_who_wait_at_once(flow: SyncFlow, origin: SyncO
     gate = engine.hold("acquire", error=EngineTimeout("away", where="db-1"))
     callers = [begin(cache.get_or_load, "key", origin.load_at_once)]
     gate.reached()
-    [flight] = grid._hub.flights._flights.values()
-    flight.landed = landed = SyncQueue(flight.landed)  # type: ignore[assignment] # it does what a flight asks
+    landed = queue_of(grid)
     callers += [begin(cache.get_or_load, "key", origin.load_at_once) for _ in range(4)]
 
     def all_wait() -> bool:

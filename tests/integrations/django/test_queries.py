@@ -56,6 +56,7 @@ def test_rows_are_read_once() -> None:
     others = [books.values("title"), books.values_list("title"), books.values_list("title", flat=True), books[:1]]
     found = [cached(other) for other in others]
     assert [[{"title": "a"}, {"title": "b"}], [("a",), ("b",)], ["a", "b"], first[:1]] == found
+    assert first == cached(Book.objects.filter(title="a").union(Book.objects.filter(title="b")).order_by("title"))
     assert [] == cached(books.filter(pages=1))
     assert [] == cached(books.none())
 
@@ -199,7 +200,11 @@ def test_joined_tables_count() -> None:
     joined = Book.objects.filter(shop__isnull=False).select_related("author").order_by("title")
     inside = Author.objects.filter(pk__in=Book.objects.filter(pages__gt=1).values("author"))
     shop = Shop.objects.create()
-    for write in (lambda: shop.books.set(Book.objects.all()), lambda: Author.objects.update(name="Bob")):
+    writes: list[Callable[[], Any]] = [
+        lambda: shop.books.set(Book.objects.all()),
+        lambda: Author.objects.update(name="Bob"),
+    ]
+    for write in writes:
         for rows in (joined, inside):
             cached(rows)
         write()

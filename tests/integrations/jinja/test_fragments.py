@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import enum
+import importlib
+import sys
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -311,3 +313,14 @@ async def test_the_colour_of_the_cache_is_that_of_the_environment(
         cache_fragments(Environment(autoescape=True, enable_async=True), grid.cache("fragments"))
     with pytest.raises(ConfigError, match=r"one of cachegrid.connect\(\)"):
         cache_fragments(Environment(autoescape=True), agrid.cache("fragments"))
+
+
+def test_without_jinja2_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    And not only what was not found.
+    """
+    for name in [name for name in sys.modules if name.startswith("cachegrid.integrations.jinja2")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    with pytest.raises(ModuleNotFoundError, match=r"cachegrid\[jinja2\]"):
+        importlib.import_module("cachegrid.integrations.jinja2")

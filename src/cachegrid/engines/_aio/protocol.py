@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Protocol, runtime_checkable
 
 from cachegrid._core.durability import Durability
+from cachegrid._core.events import Listener, Topic
 from cachegrid.engines.facts import MemberFacts, PathFacts
 
 __all__ = [
@@ -275,6 +276,22 @@ class AsyncSureReads(Protocol):
 
     def sure_reads(self) -> AsyncEngine:
         """The same engine, with the same abilities, for reads that wait for the owner. Closed along with it."""
+
+
+@runtime_checkable
+class AsyncTells(Protocol):
+    """For engines whose owners tell what happens to entries, and not only that something did."""
+
+    async def listen(self, topic: Topic, listener: Listener) -> None:
+        """
+        Let every owner tell `listener` of a topic from now on; one listener has it at a time.
+
+        On return all of them do. Raises AccessDenied or Unsupported where one will not. What happens while an owner
+        cannot be heard is lost.
+        """
+
+    def unlisten(self, topic: Topic) -> None:
+        """Let them tell no longer."""
 
 
 @runtime_checkable

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Self
 
 from cachegrid._core.durability import Durability
+from cachegrid._core.events import Listener, Topic
 from cachegrid.engines.facts import MemberFacts
 from cachegrid.engines.memory.store import Store
 from cachegrid.near.copies import Guard
@@ -24,11 +25,12 @@ class SyncMemoryEngine:
     A forked child goes on with a copy of the store as it was at the fork.
     """
 
-    __slots__ = ("_followed", "_store", "trouble")
+    __slots__ = ("_followed", "_heard", "_store", "trouble")
 
     def __init__(self, store: Store | None = None) -> None:
         self._store = Store() if store is None else store
         self._followed: dict[bytes, Sink] = {}
+        self._heard: dict[Topic, Listener] = {}
         self.trouble = 0  # there is nobody else to answer
 
     def __repr__(self) -> str:
@@ -55,6 +57,8 @@ class SyncMemoryEngine:
         """Nothing else has to be released: the entries go with the last engine on their store, unless it has a name."""
         for prefix in list(self._followed):
             self.unfollow(prefix)
+        for topic in list(self._heard):
+            self.unlisten(topic)
 
     def follow(self, prefix: bytes, sink: Sink, staleness: float) -> None:
         """Tell `sink` of every change to what begins with `prefix`, before who made it goes on."""
@@ -66,6 +70,18 @@ class SyncMemoryEngine:
         sink = self._followed.pop(prefix, None)
         if sink is not None:
             self._store.unfollow(prefix, sink)
+
+    def listen(self, topic: Topic, listener: Listener) -> None:
+        """Tell `listener` of a topic, before who let it happen goes on."""
+        self.unlisten(topic)
+        self._heard[topic] = listener
+        self._store.listen(topic, listener)
+
+    def unlisten(self, topic: Topic) -> None:
+        """Tell no longer."""
+        listener = self._heard.pop(topic, None)
+        if listener is not None:
+            self._store.unlisten(topic, listener)
 
     def suspect(self, tags: Sequence[int] = ()) -> None:
         """Nothing has to be done: `doubt` is the store's own, and has changed."""

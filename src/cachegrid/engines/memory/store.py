@@ -15,6 +15,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
 from cachegrid._core import frame as frames
+from cachegrid._core.events import EventKind, Happening, Listener, Topic
 from cachegrid._core.tags import BUCKETS, bucket_of
 from cachegrid.engines.ages import AGES
 from cachegrid.engines.facts import MemberFacts
@@ -29,6 +30,7 @@ __all__ = ["Store"]
 
 _MS = 1_000_000  # nanoseconds
 _OVERHEAD = 400  # bytes an entry takes besides its address and frame: measured, and rounded up
+_HERE = "memory"  # who owns all entries
 _SWEEP = 16  # ended entries that one write removes at most: more than it adds, and never a pause
 
 
@@ -63,6 +65,7 @@ class Store(ForkSafe):
         self.guard = Guard()
         self.guard.heard = ENDLESS  # nothing is ever missed here
         self._followers: dict[tuple[bytes, weakref.ref[Sink]], None] = {}
+        self._listeners: dict[tuple[Topic, weakref.ref[Listener]], None] = {}
 
     # One entry.
 
@@ -81,7 +84,7 @@ class Store(ForkSafe):
         """Remove what is at an address, and end the lease of that name; True if something was."""
         with self.lock:
             self._leases.end(address)
-            return self._remove(address) if self._find(address) else False
+            return self._delete(address) if self._find(address) else False
 
     # Many.
 
@@ -130,7 +133,7 @@ class Store(ForkSafe):
     def drop_if_version(self, address: bytes, version: bytes) -> bool:
         """Remove what is there if its version is `version`; whether it was removed."""
         with self.lock:
-            return self._is_version(address, version) and self._remove(address)
+            return self._is_version(address, version) and self._delete(address)
 
     def drop_if_strange(self, address: bytes) -> bool:
         """Remove what is there if it has no version; whether it was removed."""
@@ -139,7 +142,7 @@ class Store(ForkSafe):
             try:
                 return entry is not None and not frames.version_of(entry.frame)
             except FrameError:
-                return self._remove(address)
+                return self._delete(address)
 
     def _is_version(self, address: bytes, version: bytes) -> bool:
         entry = self._find(address)
@@ -163,6 +166,7 @@ class Store(ForkSafe):
                 self._put(address, digits, ttl)
             else:
                 self._replace(address, entry, digits)
+                self._report("set", address)
             return total
 
     # Times.
@@ -254,7 +258,9 @@ class Store(ForkSafe):
         """Raise it."""
         with self.lock:
             self.doubt += 1
-            return self._epochs.raise_epoch(name)
+            epoch = self._epochs.raise_epoch(name)
+            self._report_raise(name)
+            return epoch
 
     def tag_epochs(self, names: Sequence[bytes]) -> list[int]:
         """The epochs of tags; 0 for one that has none."""
@@ -272,6 +278,7 @@ class Store(ForkSafe):
             for name in names:
                 if self._tags.known(name):
                     self._tags.raise_epoch(name)
+                    self._report_raise(name)
                 self.doubts[bucket_of(name)] += 1
             self.rings += 1
 
@@ -287,6 +294,17 @@ class Store(ForkSafe):
         """Tell it no longer."""
         with self.lock:
             self._followers.pop((prefix, weakref.ref(sink)), None)
+
+    def listen(self, topic: Topic, listener: Listener) -> None:
+        """Tell `listener`, for as long as it lives, of a topic, under the lock."""
+        with self.lock:
+            self._listeners = {one: None for one in self._listeners if one[1]() is not None}
+            self._listeners[topic, weakref.ref(listener)] = None
+
+    def unlisten(self, topic: Topic, listener: Listener) -> None:
+        """Tell it no longer."""
+        with self.lock:
+            self._listeners.pop((topic, weakref.ref(listener)), None)
 
     # Walks and members.
 
@@ -324,6 +342,7 @@ class Store(ForkSafe):
         entry = self._entries.get(address)
         if entry is not None and entry.deadline <= self._clock():
             self._remove(address)
+            self._report("expired", address)
             return None
         return entry
 
@@ -349,6 +368,7 @@ class Store(ForkSafe):
             self._bytes += _cost(address, b"")
         self._end_in(address, entry, ttl)
         self._replace(address, entry, frame)
+        self._report("set", address)
         self._sweep(_SWEEP)
 
     def _end_in(self, address: bytes, entry: Entry, ttl: int | None) -> None:
@@ -376,14 +396,33 @@ class Store(ForkSafe):
             if address.startswith(prefix) and (sink := reference()) is not None:
                 sink.changed(address)
 
+    def _delete(self, address: bytes) -> bool:
+        self._report("deleted", address)
+        return self._remove(address)
+
+    def _report(self, kind: EventKind, address: bytes) -> None:
+        for topic, reference in self._listeners:
+            if not topic.of_epochs and address.startswith(topic.parent) and (listener := reference()) is not None:
+                listener.happened(topic, Happening(kind, address, _HERE))
+
+    def _report_raise(self, name: bytes) -> None:
+        for topic, reference in self._listeners:
+            cache = topic.parent[:-1]
+            is_of_it = name == cache or name.startswith((topic.parent, cache + b"/"))
+            if topic.of_epochs and is_of_it and (listener := reference()) is not None:
+                listener.happened(topic, Happening("invalidated", name, _HERE))
+
     def _sweep(self, most: int) -> None:
         for address in itertools.islice(self._deadlines.due(self._entries, self._clock()), most):
             self._remove(address)
+            self._report("expired", address)
 
     def _make_room(self) -> None:
         while self._bytes > self.max_bytes:
             ended = next(self._deadlines.due(self._entries, self._clock()), None)
-            self._remove(next(iter(self._entries)) if ended is None else ended)
+            address = next(iter(self._entries)) if ended is None else ended
+            self._remove(address)
+            self._report("evicted" if ended is None else "expired", address)
 
     def _wall_ms(self) -> int:
         return self._wall() // _MS

@@ -266,13 +266,14 @@ return {epoch, 1}
 """
 )
 
+# Set, and counted up: so who listens to the events of keys can tell a raise from an epoch that was made.
 RAISE_EPOCH: Final = script(
     _NOW
     + """
 local last = tonumber(known() or '0')
-local epoch = string.format('%.0f', math.max(last + 1, now))
-redis.call('SET', KEYS[1], epoch)
-return epoch
+redis.call('SET', KEYS[1], string.format('%.0f', math.max(last + 1, now) - 1))
+redis.call('INCRBY', KEYS[1], 1)
+return redis.call('GET', KEYS[1])
 """
 )
 
@@ -301,7 +302,8 @@ RAISE_TAG: Final = script(
     + """
 local last = known()
 if last then
-  redis.call('SET', KEYS[1], string.format('%.0f', math.max(tonumber(last) + 1, now)), 'KEEPTTL')
+  redis.call('SET', KEYS[1], string.format('%.0f', math.max(tonumber(last) + 1, now) - 1), 'KEEPTTL')
+  redis.call('INCRBY', KEYS[1], 1)
 end
 redis.call('SET', KEYS[2], '')
 redis.call('UNLINK', KEYS[2])

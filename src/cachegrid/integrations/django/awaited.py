@@ -29,7 +29,7 @@ class Awaited(Ground):
 
     async def aget(self, key: Any, default: Any = None, version: Any = None) -> Any:
         """As `get`."""
-        return await self.anative.get(self.make_and_validate_key(key, version=version), default)
+        return await self.anative.get(self._key(key, version), default)
 
     async def aset(
         self, key: Any, value: Any, timeout: Any = DEFAULT_TIMEOUT, version: Any = None, tags: Any = ()
@@ -49,11 +49,11 @@ class Awaited(Ground):
 
     async def adelete(self, key: Any, version: Any = None) -> bool:
         """As `delete`."""
-        return await self.anative.delete(self.make_and_validate_key(key, version=version))
+        return await self.anative.delete(self._key(key, version))
 
     async def ahas_key(self, key: Any, version: Any = None) -> bool:
         """As `has_key`."""
-        return await self.anative.has(self.make_and_validate_key(key, version=version))
+        return await self.anative.has(self._key(key, version))
 
     async def aget_or_set(
         self, key: Any, default: Any, timeout: Any = DEFAULT_TIMEOUT, version: Any = None, tags: Any = ()
@@ -73,20 +73,20 @@ class Awaited(Ground):
 
     async def aincr(self, key: Any, delta: int = 1, version: Any = None) -> int:
         """As `incr`."""
-        key = self.make_and_validate_key(key, version=version)
+        key = self._key(key, version)
         try:
             return await self.anative.incr(key, delta, start=beyond(delta))
         except NotANumber as error:
-            if await self.anative.has(key):
+            if await self.anative.entry(key) is not None:
                 raise
             raise ValueError(f"Key {key!r} not found") from error
 
     async def aincr_version(self, key: Any, delta: int = 1, version: Any = None) -> Any:
         """As `incr_version`."""
         version = self.version if version is None else version
-        old = self.make_and_validate_key(key, version=version)
+        old = self._key(key, version)
         entry = await self.anative.entry(old)
-        await self.anative.set(self.make_and_validate_key(key, version=version + delta), **moved(old, entry))
+        await self.anative.set(self._key(key, version + delta), **moved(old, entry))
         await self.anative.delete(old)
         return version + delta
 

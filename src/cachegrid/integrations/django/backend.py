@@ -32,7 +32,7 @@ class CacheGridCache(Awaited):
 
     def get(self, key: Any, default: Any = None, version: Any = None) -> Any:
         """The value of an entry, or `default` where there is none."""
-        return self.native.get(self.make_and_validate_key(key, version=version), default)
+        return self.native.get(self._key(key, version), default)
 
     def set(self, key: Any, value: Any, timeout: Any = DEFAULT_TIMEOUT, version: Any = None, tags: Any = ()) -> None:
         """Store a value, whatever was there; one that shall not live is dropped. Raises NotStored."""
@@ -50,11 +50,11 @@ class CacheGridCache(Awaited):
 
     def delete(self, key: Any, version: Any = None) -> bool:
         """Drop an entry; whether there was one."""
-        return self.native.delete(self.make_and_validate_key(key, version=version))
+        return self.native.delete(self._key(key, version))
 
     def has_key(self, key: Any, version: Any = None) -> bool:
         """Whether there is an entry."""
-        return self.native.has(self.make_and_validate_key(key, version=version))
+        return self.native.has(self._key(key, version))
 
     def get_or_set(
         self, key: Any, default: Any, timeout: Any = DEFAULT_TIMEOUT, version: Any = None, tags: Any = ()
@@ -70,19 +70,19 @@ class CacheGridCache(Awaited):
 
     def incr(self, key: Any, delta: int = 1, version: Any = None) -> int:
         """Add to an integer, atomically; its time goes on. Raises ValueError where no entry is, and NotANumber."""
-        key = self.make_and_validate_key(key, version=version)
+        key = self._key(key, version)
         try:
             return self.native.incr(key, delta, start=beyond(delta))
         except NotANumber as error:
-            if self.native.has(key):
+            if self.native.entry(key) is not None:  # not `has`, which may know it from a near copy
                 raise
             raise ValueError(f"Key {key!r} not found") from error
 
     def incr_version(self, key: Any, delta: int = 1, version: Any = None) -> Any:
         """Move an entry to another version, and return that; its time goes on. ValueError where none is."""
         version = self.version if version is None else version
-        old = self.make_and_validate_key(key, version=version)
-        self.native.set(self.make_and_validate_key(key, version=version + delta), **moved(old, self.native.entry(old)))
+        old = self._key(key, version)
+        self.native.set(self._key(key, version + delta), **moved(old, self.native.entry(old)))
         self.native.delete(old)
         return version + delta
 

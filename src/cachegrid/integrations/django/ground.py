@@ -13,9 +13,10 @@ from django.core.cache.backends.base import DEFAULT_TIMEOUT, BaseCache
 
 from cachegrid.errors import ValueRefused
 from cachegrid.integrations.django.grids import Place, place_of
+from cachegrid.integrations.places import fitting
 
 if TYPE_CHECKING:
-    from cachegrid import AsyncCache, Entry, SyncCache
+    from cachegrid import AsyncCache, Entry, Key, SyncCache
 
 __all__ = ["GONE", "REFUSALS", "Ground", "NotStored", "beyond", "moved"]
 
@@ -35,7 +36,7 @@ class Ground(BaseCache):  # type: ignore[misc] # Django ships no types
 
     @property
     def native(self) -> SyncCache:
-        """The named cache, for what Django has no word for. Its keys are those that `make_key` gives."""
+        """The named cache, for what Django has no word for. Its keys are those of `make_key`, if not too long."""
         return self._place.shared()
 
     @property
@@ -52,15 +53,18 @@ class Ground(BaseCache):  # type: ignore[misc] # Django ships no types
     def _place(self) -> Place:
         return place_of(self._location, self._options)
 
-    def _said(self, key: Any, timeout: Any, version: Any) -> tuple[str, float | None]:
-        return self.make_and_validate_key(key, version=version), self.get_backend_timeout(timeout)
+    def _key(self, key: Any, version: Any) -> Key:
+        return fitting(self.make_and_validate_key(key, version=version))
 
-    def _asked(self, keys: Iterable[Any], version: Any) -> dict[str, Any]:
+    def _said(self, key: Any, timeout: Any, version: Any) -> tuple[Key, float | None]:
+        return self._key(key, version), self.get_backend_timeout(timeout)
+
+    def _asked(self, keys: Iterable[Any], version: Any) -> dict[Key, Any]:
         """What the app calls each key, by what the cache does."""
-        return {self.make_and_validate_key(key, version=version): key for key in keys}
+        return {self._key(key, version): key for key in keys}
 
-    def _named(self, data: Mapping[Any, Any], version: Any) -> dict[str, Any]:
-        return {self.make_and_validate_key(key, version=version): value for key, value in data.items()}
+    def _named(self, data: Mapping[Any, Any], version: Any) -> dict[Key, Any]:
+        return {self._key(key, version): value for key, value in data.items()}
 
 
 class _Refusals:
@@ -84,7 +88,7 @@ def beyond(delta: int) -> int:
     return 2**63 if delta >= 0 else -(2**63) - 1
 
 
-def moved(key: str, entry: Entry | None) -> dict[str, Any]:
+def moved(key: Key, entry: Entry | None) -> dict[str, Any]:
     """What to store of an entry elsewhere: its value, its tags, and what it has left of its time. Raises ValueError."""
     if entry is None:
         raise ValueError(f"Key {key!r} not found")

@@ -17,7 +17,6 @@ from django.db.models import Model, QuerySet
 
 from cachegrid.errors import ConfigError
 from cachegrid.integrations.django.backend import CacheGridCache
-from cachegrid.integrations.django.ground import GONE
 from cachegrid.integrations.django.tables import read_in
 from cachegrid.integrations.django.watch import alias, names_of, pending, tag_of
 
@@ -58,8 +57,8 @@ def cached(
 
     cache, key = _cache(), _key(queryset, sql, params, compiler)
     if connection.in_atomic_block or not connection.get_autocommit():
-        found = cache.native.get(key, GONE)
-        if found is not GONE:
+        found: list[Any] | None = cache.native.get(key)
+        if found is not None:
             return found
         if not _sees_what_is_committed(connection):
             return load()

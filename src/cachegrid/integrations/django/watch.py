@@ -7,7 +7,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.cache import caches
-from django.db import connections, transaction
+from django.db import DEFAULT_DB_ALIAS, connections, transaction
 from django.db.backends.signals import connection_created
 from django.db.models import Model
 
@@ -36,13 +36,14 @@ def pending(connection: Any) -> frozenset[str]:
     return frozenset().union(*[hook.names for hook in hooks if isinstance(hook, _Drop)])
 
 
-def changed(*models: type[Model] | str) -> None:
+def changed(*models: type[Model] | str, using: str = DEFAULT_DB_ALIAS) -> None:
     """
-    Drop what was read of the tables of these models, for everybody, now.
+    Drop what was read of the tables of these models, for everybody: when the transaction commits, or else now.
 
-    For what Django does not see: another program, a trigger, `COPY`, or a transaction that is managed by hand.
+    For what Django does not see: another program, a trigger, `COPY`, or a transaction that is managed by hand. `using`
+    is the database whose transaction it is.
     """
-    _Drop(names_of(models))()
+    _note(connections[using], names_of(models))
 
 
 def names_of(models: Iterable[type[Model] | str]) -> frozenset[str]:

@@ -7,7 +7,7 @@ hishel on a grid: responses of other servers that all processes share, for httpx
 from __future__ import annotations
 
 try:
-    from hishel import Entry  # noqa: F401 - only to say what is missing, or too old
+    from hishel import BaseStorage  # noqa: F401 - only to say what is missing, or too old
 except ImportError as error:
     message = "cachegrid.integrations.hishel needs hishel 2 or newer: pip install 'cachegrid[hishel]'"
     raise ModuleNotFoundError(message) from error

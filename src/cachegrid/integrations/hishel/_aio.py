@@ -15,12 +15,11 @@ from cachegrid import AsyncCache, CacheError
 from cachegrid.integrations.hishel.kept import (
     AsyncBaseStorage,
     Draft,
-    Listed,
+    Times,
     index_key,
     listed,
     packed,
     response_key,
-    times_left,
     times_of,
     unpacked,
     with_headers,
@@ -59,7 +58,7 @@ class AsyncGridStorage(AsyncBaseStorage):
         self, request: Request, response: Response, key: str, *, ttl: float | None = None, tti: float | None = None
     ) -> Entry:
         """A response whose body, once it was read to its end, is kept; others see it from then on."""
-        draft = Draft(uuid4(), key, request, response, Listed(*self._limits(ttl, tti, time())))
+        draft = Draft(uuid4(), key, request, response, Times(*self._limits(ttl, tti, time())))
         return Entry(id=draft.id, request=request, response=replace(response, stream=self._keeping(draft)))
 
     async def get_entries(self, key: str) -> list[Entry]:
@@ -83,10 +82,10 @@ class AsyncGridStorage(AsyncBaseStorage):
         where = response_key(id.bytes)
         try:
             entry = await self._cache.entry(where)
-            stored = None if entry is None else with_headers(entry.value, headers)
-            if entry is not None and stored is not None:
+            anew = None if entry is None else with_headers(entry.value, headers, time())
+            if entry is not None and anew is not None:
                 # Where somebody else was faster, the response was confirmed, or is gone, just now.
-                await self._cache.compare_and_set(where, entry.version, stored, **times_left(entry))
+                await self._cache.compare_and_set(where, entry.version, anew[0], tags=entry.tags, **anew[1])
             elif entry is not None:
                 await self._cache.delete(where)
         except CacheError:
@@ -113,13 +112,9 @@ class AsyncGridStorage(AsyncBaseStorage):
             await self._keep(draft, b"".join(parts))
 
     async def _keep(self, draft: Draft, body: bytes) -> None:
-        ends, idle = draft.times
-        left = None if ends is None else ends - time()
-        if left is not None and left <= 0:
-            return
         try:
             where = response_key(draft.id.bytes)
-            await self._cache.set(where, packed(draft, body), ttl=left, idle=idle, tags=draft.tags)
+            await self._cache.set(where, packed(draft, body), tags=draft.tags, **draft.times.left(time()))
             await self._list(draft)
         except CacheError:
             _logger.exception("a response was not kept")

@@ -15,13 +15,12 @@ from hishel import Entry, Headers, Request, Response
 from cachegrid import CacheError, SyncCache
 from cachegrid.integrations.hishel.kept import (
     Draft,
-    Listed,
     SyncBaseStorage,
+    Times,
     index_key,
     listed,
     packed,
     response_key,
-    times_left,
     times_of,
     unpacked,
     with_headers,
@@ -60,7 +59,7 @@ class SyncGridStorage(SyncBaseStorage):
         self, request: Request, response: Response, key: str, *, ttl: float | None = None, tti: float | None = None
     ) -> Entry:
         """A response whose body, once it was read to its end, is kept; others see it from then on."""
-        draft = Draft(uuid4(), key, request, response, Listed(*self._limits(ttl, tti, time())))
+        draft = Draft(uuid4(), key, request, response, Times(*self._limits(ttl, tti, time())))
         return Entry(id=draft.id, request=request, response=replace(response, stream=self._keeping(draft)))
 
     def get_entries(self, key: str) -> list[Entry]:
@@ -84,10 +83,10 @@ class SyncGridStorage(SyncBaseStorage):
         where = response_key(id.bytes)
         try:
             entry = self._cache.entry(where)
-            stored = None if entry is None else with_headers(entry.value, headers)
-            if entry is not None and stored is not None:
+            anew = None if entry is None else with_headers(entry.value, headers, time())
+            if entry is not None and anew is not None:
                 # Where somebody else was faster, the response was confirmed, or is gone, just now.
-                self._cache.compare_and_set(where, entry.version, stored, **times_left(entry))
+                self._cache.compare_and_set(where, entry.version, anew[0], tags=entry.tags, **anew[1])
             elif entry is not None:
                 self._cache.delete(where)
         except CacheError:
@@ -114,13 +113,9 @@ class SyncGridStorage(SyncBaseStorage):
             self._keep(draft, b"".join(parts))
 
     def _keep(self, draft: Draft, body: bytes) -> None:
-        ends, idle = draft.times
-        left = None if ends is None else ends - time()
-        if left is not None and left <= 0:
-            return
         try:
             where = response_key(draft.id.bytes)
-            self._cache.set(where, packed(draft, body), ttl=left, idle=idle, tags=draft.tags)
+            self._cache.set(where, packed(draft, body), tags=draft.tags, **draft.times.left(time()))
             self._list(draft)
         except CacheError:
             _logger.exception("a response was not kept")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -13,31 +12,44 @@ from uuid import UUID
 from hishel import AsyncBaseStorage, Headers, Request, Response
 from hishel import BaseStorage as SyncBaseStorage
 
-from cachegrid import Entry, Key
+from cachegrid import Key
 
 __all__ = [
     "AsyncBaseStorage",
     "Draft",
-    "Listed",
     "SyncBaseStorage",
+    "Times",
     "index_key",
     "listed",
     "packed",
     "response_key",
-    "times_left",
     "times_of",
     "unpacked",
     "with_headers",
 ]
 
-Packed = tuple[str, str, dict[str, list[str]], int, dict[str, list[str]], bytes]
 
-
-class Listed(NamedTuple):
-    """A response in the index of its key: when it ends, and how long it lives without being read; in seconds."""
+class Times(NamedTuple):
+    """When a response ends, and how long it lives without being read; in seconds."""
 
     ends: float | None  # by the clock of whoever stored it
     idle: float | None
+
+    def left(self, now: float) -> dict[str, Any]:
+        """As the cache takes them; what has ended does so at once."""
+        return {"ttl": None if self.ends is None else max(self.ends - now, 0.001), "idle": self.idle}
+
+
+class Packed(NamedTuple):
+    """What is stored of a response, as a plain tuple."""
+
+    method: str
+    url: str
+    asked: dict[str, list[str]]  # those headers of the request that the response varies by
+    status: int
+    answered: dict[str, list[str]]  # its headers
+    body: bytes
+    times: tuple[float | None, float | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +60,7 @@ class Draft:
     key: str  # hishel's
     request: Request
     response: Response
-    times: Listed
+    times: Times
 
     @property
     def tags(self) -> list[str]:
@@ -67,28 +79,35 @@ def response_key(raw: bytes) -> Key:
     return "response", raw
 
 
-def packed(draft: Draft, body: bytes) -> Packed:
+def packed(draft: Draft, body: bytes) -> tuple[Any, ...]:
     """What is stored of a response."""
     request, response = draft.request, draft.response
     answered = _lists(response.headers)
     # The others decide nothing any more, and may be credentials.
     varies_by = _varies_by(answered)
     asked = {name: values for name, values in _lists(request.headers).items() if name in varies_by}
-    return request.method, request.url, asked, response.status_code, answered, body
+    return request.method, request.url, asked, response.status_code, answered, body, tuple(draft.times)
 
 
-def unpacked(stored: Packed) -> tuple[Request, Response, bytes]:
+def unpacked(stored: tuple[Any, ...]) -> tuple[Request, Response, bytes]:
     """A response with its request, and its body."""
-    method, url, asked, status, answered, body = stored
-    request = Request(method=method, url=url, headers=Headers(asked))
-    return request, Response(status_code=status, headers=Headers(answered)), body
+    it = Packed(*stored)
+    request = Request(method=it.method, url=it.url, headers=Headers(it.asked))
+    return request, Response(status_code=it.status, headers=Headers(it.answered)), it.body
 
 
-def with_headers(stored: Packed, headers: Headers) -> Packed | None:
-    """What is stored, with other headers of the response; None where they say that it varies by something else."""
-    method, url, asked, status, before, body = stored
-    answered = _lists(headers)
-    return (method, url, asked, status, answered, body) if _varies_by(before) == _varies_by(answered) else None
+def with_headers(
+    stored: tuple[Any, ...], headers: Headers, now: float
+) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
+    """
+    What is stored, with other headers of the response, and for how long: it ends when it would have.
+
+    None where they say that it varies by something else: what it was asked with is not known any more.
+    """
+    it, answered = Packed(*stored), _lists(headers)
+    if _varies_by(it.answered) != _varies_by(answered):
+        return None
+    return tuple(it._replace(answered=answered)), Times(*it.times).left(now)
 
 
 def listed(index: Mapping[bytes, tuple[Any, ...]], draft: Draft, now: float) -> dict[bytes, tuple[Any, ...]]:
@@ -100,13 +119,7 @@ def listed(index: Mapping[bytes, tuple[Any, ...]], draft: Draft, now: float) -> 
 def times_of(index: Mapping[bytes, tuple[Any, ...]], now: float) -> dict[str, Any]:
     """The `ttl` and `idle` of an index: it lives as long as any response in it may."""
     ends, idle = zip(*index.values(), strict=True)
-    return {"ttl": None if None in ends else max(ends) - now, "idle": None if None in idle else max(idle)}
-
-
-def times_left(entry: Entry) -> dict[str, Any]:
-    """The `ttl`, `idle` and `tags` of an entry that is stored anew, so that it ends when it would have."""
-    left = None if entry.expires is None else max((entry.expires - datetime.now(UTC)).total_seconds(), 0.001)
-    return {"ttl": left, "idle": entry.idle, "tags": entry.tags}
+    return Times(None if None in ends else max(ends), None if None in idle else max(idle)).left(now)
 
 
 def _lists(headers: Headers) -> dict[str, list[str]]:

@@ -13,6 +13,7 @@ from typing import Final
 from libvalkey import ReplyError
 
 from cachegrid._core.circuit import Circuit
+from cachegrid._core.events import Listener, Topic
 from cachegrid._core.tags import BUCKETS
 from cachegrid.engines.facts import PathFacts
 from cachegrid.engines.valkey._aio.link import AsyncExchange, AsyncLink
@@ -94,6 +95,12 @@ class AsyncAsking:
 
     def unfollow(self, prefix: bytes) -> None:
         self._watch.unfollow(prefix)
+
+    async def listen(self, topic: Topic, listener: Listener) -> None:
+        await aside(self._watch.listen, topic, listener, self._target.timeout)
+
+    def unlisten(self, topic: Topic) -> None:
+        self._watch.unlisten(topic)
 
     def guard(self, address: bytes, prefix: bytes) -> Guard | None:
         slot = slot_of(address)

@@ -51,7 +51,7 @@ _BATCHES: Final = Endpoint("every owner", 0)
 _READS: Final = (
     *("fetch", "fetch_many", "fetch_parts", "fetch_idle", "fetch_idle_many", "inspect", "epoch", "tag_epochs", "heads"),
     *("walk", "members", "_doubt_tags"),
-    *("follow", "unfollow", "suspect", "guard", "_announce", "_bell"),
+    *("follow", "unfollow", "listen", "unlisten", "suspect", "guard", "_announce", "_bell"),
 )
 
 

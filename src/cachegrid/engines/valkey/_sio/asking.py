@@ -14,6 +14,7 @@ from typing import Final
 from libvalkey import ReplyError
 
 from cachegrid._core.circuit import Circuit
+from cachegrid._core.events import Listener, Topic
 from cachegrid._core.tags import BUCKETS
 from cachegrid.engines.facts import PathFacts
 from cachegrid.engines.valkey._sio.link import SyncExchange, SyncLink
@@ -95,6 +96,12 @@ class SyncAsking:
 
     def unfollow(self, prefix: bytes) -> None:
         self._watch.unfollow(prefix)
+
+    def listen(self, topic: Topic, listener: Listener) -> None:
+        aside(self._watch.listen, topic, listener, self._target.timeout)
+
+    def unlisten(self, topic: Topic) -> None:
+        self._watch.unlisten(topic)
 
     def guard(self, address: bytes, prefix: bytes) -> Guard | None:
         slot = slot_of(address)

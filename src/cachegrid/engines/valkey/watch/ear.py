@@ -8,6 +8,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Final, Protocol
 
 from libvalkey import ProtocolError, Reader
@@ -18,6 +19,7 @@ from cachegrid.engines.valkey.facts import read_health
 from cachegrid.engines.valkey.slots import Endpoint
 from cachegrid.engines.valkey.target import Target, read_greeting
 from cachegrid.engines.valkey.trouble import Effect, LinkError, advise
+from cachegrid.engines.valkey.watch.tidings import PUSHED, Tidings
 from cachegrid.errors import CacheError
 from cachegrid.near.copies import Guard
 
@@ -47,6 +49,12 @@ class Hearer(Protocol):
     def rung(self, keys: list[bytes]) -> None:
         """Bells were rung."""
 
+    def happened(self, pattern: bytes, channel: bytes, word: bytes, endpoint: Endpoint) -> None:
+        """Something happened to a key, as who subscribed to a pattern is told."""
+
+    def tells(self, ear: Ear) -> None:
+        """An owner tells of other patterns than before, or will not."""
+
     def refused(self, endpoint: Endpoint, error: CacheError) -> None:
         """An owner will not tell what changes, and trying again may not help."""
 
@@ -74,12 +82,14 @@ class Ear:
         hearer: Hearer,
         prefixes: Callable[[], frozenset[bytes]],
         interval: Callable[[], float],
+        patterns: Callable[[], frozenset[bytes]] = frozenset,
     ) -> None:
         self.endpoint = endpoint
         self.guard: Guard | None = None
         self.prefixes: frozenset[bytes] = frozenset()  # that it listens to
         self.target, self.hearer = target, hearer
-        self.wanted, self.interval = prefixes, interval
+        self.wanted, self.patterns, self.interval = prefixes, patterns, interval
+        self.tidings: Tidings | None = None  # of the connection that there is
         self.epoch = _UNKNOWN  # of the routes, as the owner told last
         self.closing = threading.Event()
         self._sock: socket.socket | None = None
@@ -136,7 +146,7 @@ class Ear:
                 logging.getLogger("cachegrid").exception("what %s tells cannot be understood", self.endpoint)
             finally:
                 was_heard = self.lose()
-                self.prefixes = frozenset()
+                self.prefixes, self.tidings = frozenset(), None
             if not was_heard:
                 self.hearer.deaf()
             pause = _SHORTEST_PAUSE if was_heard else min(pause * 2, _LONGEST_PAUSE)
@@ -189,13 +199,17 @@ class _Session:
         self._pulse = _PING
         self._restless_until = self._routes_asked = 0.0  # seconds, monotonic
         self._unanswered = 0.0  # when the oldest pulse without an answer was sent; 0: none
+        tells = partial(ear.hearer.tells, ear)
+        self._tidings = Tidings(ear.endpoint, ear.patterns, self._send, self._answers, tells)
 
     def run(self) -> None:
         """Listen until the connection breaks, or the ear is closed. Raises what broke it."""
         self._greet()
+        self._ear.tidings = self._tidings
         due = 0.0
         while not self._ear.closing.is_set():
             self._ask_for_prefixes()
+            self._tidings.ask()
             now = time.monotonic()
             if now >= due:
                 self._send_pulse(now)
@@ -298,6 +312,9 @@ class _Session:
         while (reply := self._reader.gets()) is not _NOTHING:
             if reply.__class__ is list and len(reply) == 2 and reply[0] == b"invalidate":
                 self._ear.tell(reply[1])
+            elif reply.__class__ is list and reply and reply[0] in PUSHED:
+                if (said := self._tidings.read(reply)) is not None:
+                    self._ear.hearer.happened(*said, self._ear.endpoint)
             else:
                 replies.append(reply)
         return replies

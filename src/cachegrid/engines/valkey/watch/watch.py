@@ -9,10 +9,12 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from cachegrid._core.address import parent_of
+from cachegrid._core.events import Listener, Topic
 from cachegrid.engines.valkey.slots import SLOTS, Endpoint, Routes, read_routes, slot_of
 from cachegrid.engines.valkey.target import Target
 from cachegrid.engines.valkey.watch.ear import Ear
-from cachegrid.errors import CacheError
+from cachegrid.engines.valkey.watch.tidings import happening_of, patterns_of
+from cachegrid.errors import CacheError, EngineTimeout
 from cachegrid.near.copies import Guard
 from cachegrid.near.nearby import Sink
 
@@ -28,9 +30,14 @@ class _Follower(NamedTuple):
     staleness: float
 
 
+class _Heard(NamedTuple):
+    topic: Topic
+    listener: weakref.ref[Listener]
+
+
 class Watch:
     """
-    Listens at every owner, for as long as somebody follows a prefix.
+    Listens at every owner, for as long as somebody follows a prefix, or wants to know of a topic what happens.
 
     It learns by itself who the owners are: whoever only reads copies would never ask.
 
@@ -50,6 +57,9 @@ class Watch:
         self._lock = threading.RLock()
         self._followers: dict[bytes, _Follower] = {}
         self._prefixes: frozenset[bytes] = frozenset()
+        self._heard: dict[bytes, _Heard] = {}  # by pattern
+        self._patterns: frozenset[bytes] = frozenset()
+        self._telling = threading.Condition()  # notified when an owner tells of more, or will not
         self._ears: dict[Endpoint, Ear] = {}
         self._ending: list[Ear] = []
         self._by_slot = _NOBODY
@@ -72,7 +82,39 @@ class Watch:
         with self._lock:
             self._followers = {one: follower for one, follower in self._followers.items() if one != prefix}
             self._prefixes = frozenset(self._followers)
-            if not self._followers:
+            if not self._followers and not self._heard:
+                self._end_all()
+
+    def listen(self, topic: Topic, listener: Listener, seconds: float) -> None:
+        """
+        Tell `listener` of a topic, in the ears' threads; on return all owners do.
+
+        Raises what an owner says that will not, and EngineTimeout for one that says nothing.
+        """
+        patterns = frozenset(patterns_of(topic, self._target.database))
+        heard = _Heard(topic, weakref.ref(listener))
+        with self._lock:
+            if self._closed:
+                return
+            self._heard = {**self._heard, **dict.fromkeys(patterns, heard)}
+            self._patterns = frozenset(self._heard)
+            for ear in self._ears.values():
+                if ear.tidings is not None:
+                    ear.tidings.refusal = None  # of another time
+            if not self._ears:
+                self._begin()
+        try:
+            self._await_all(patterns, seconds)
+        except BaseException:
+            self.unlisten(topic)
+            raise
+
+    def unlisten(self, topic: Topic) -> None:
+        """Tell no longer."""
+        with self._lock:
+            self._heard = {pattern: heard for pattern, heard in self._heard.items() if heard.topic != topic}
+            self._patterns = frozenset(self._heard)
+            if not self._followers and not self._heard:
                 self._end_all()
 
     def guard(self, slot: int, owner: Endpoint, prefix: bytes) -> Guard | None:
@@ -106,7 +148,8 @@ class Watch:
         self._lock = threading.RLock()
         for ear in [*self._ears.values(), *self._ending]:
             ear.forget()
-        self._followers, self._prefixes = {}, frozenset()
+        self._telling = threading.Condition()
+        self._followers, self._prefixes, self._heard, self._patterns = {}, frozenset(), {}, frozenset()
         self._ears, self._ending, self._by_slot, self._epoch = {}, [], _NOBODY, -1
 
     # What ears tell; in their threads.
@@ -128,10 +171,30 @@ class Watch:
         if bell := self._bell():
             bell(keys)
 
+    def happened(self, pattern: bytes, channel: bytes, word: bytes, endpoint: Endpoint) -> None:
+        """Something happened to a key."""
+        heard = self._heard.get(pattern)
+        listener = heard and heard.listener()
+        if heard is not None and listener is not None:
+            happening = happening_of(heard.topic, channel, word, endpoint)
+            if happening is not None:
+                listener.happened(heard.topic, happening)
+
+    def tells(self, ear: Ear) -> None:
+        """An owner tells of other patterns than before, or will not."""
+        refusal = ear.tidings and ear.tidings.refusal
+        if refusal is not None:
+            self._warn(ear.endpoint, refusal, "events of what %s owns are not told: %s")
+        with self._telling:
+            self._telling.notify_all()
+
     def refused(self, endpoint: Endpoint, error: CacheError) -> None:
         """An owner will not tell what changes."""
         for sink in self._sinks():
             sink.refused()
+        self._warn(endpoint, error, "nothing is kept near of what %s owns, since it does not tell what changes: %s")
+
+    def _warn(self, endpoint: Endpoint, error: CacheError, message: str) -> None:
         reason = str(error).replace(str(endpoint), "")
         with self._lock:
             is_new = reason not in self._refusals
@@ -139,14 +202,12 @@ class Watch:
         if is_new:  # it is asked again and again
             import logging
 
-            logging.getLogger("cachegrid").warning(
-                "nothing is kept near of what %s owns, since it does not tell what changes: %s", endpoint, error
-            )
+            logging.getLogger("cachegrid").warning(message, endpoint, error)
 
     def deaf(self) -> None:
         """An ear found nobody to listen to. When all are deaf, who asks knows better where to begin."""
         with self._lock:
-            if self._followers and not any(ear.guard for ear in self._ears.values()):
+            if (self._followers or self._heard) and not any(ear.guard for ear in self._ears.values()):
                 self._begin()
 
     def cut_off(self, endpoint: Endpoint) -> None:
@@ -165,6 +226,26 @@ class Watch:
                 self._adopt(routes)
 
     # Inside.
+
+    def _await_all(self, patterns: frozenset[bytes], seconds: float) -> None:
+        """Wait until every owner tells of some patterns."""
+        refusals: list[CacheError] = []
+
+        def is_settled() -> bool:
+            ears = list(self._ears.values())
+            tidings = [ear.tidings for ear in ears]
+            refusals.extend([one.refusal for one in tidings if one is not None and one.refusal is not None])
+            all_tell = bool(ears) and all(_tells(ear, patterns) for ear in ears)
+            return bool(refusals) or all_tell or self._closed
+
+        with self._telling:
+            is_in_time = self._telling.wait_for(is_settled, seconds)
+        if refusals:
+            raise refusals[0]
+        if not is_in_time:
+            silent = [str(ear.endpoint) for ear in list(self._ears.values()) if not _tells(ear, patterns)]
+            who = ", ".join(silent) or "the owners"
+            raise EngineTimeout(f"{who} did not say within {seconds:g} s that events will be told", where=who)
 
     def _begin(self) -> None:
         known = self._known_routes()
@@ -193,7 +274,7 @@ class Watch:
         return [sink for follower in self._followers.values() if (sink := follower.sink()) is not None]
 
     def _new_ear(self, endpoint: Endpoint) -> Ear:
-        ear = Ear(endpoint, self._target, self, lambda: self._prefixes, self._interval)
+        ear = Ear(endpoint, self._target, self, lambda: self._prefixes, self._interval, lambda: self._patterns)
         self._ears[endpoint] = ear
         return ear
 
@@ -209,3 +290,8 @@ class Watch:
         for ear in self._ears.values():
             self._end(ear)
         self._ears, self._by_slot, self._epoch = {}, _NOBODY, -1
+
+
+def _tells(ear: Ear, patterns: frozenset[bytes]) -> bool:
+    tidings = ear.tidings
+    return tidings is not None and patterns <= tidings.told

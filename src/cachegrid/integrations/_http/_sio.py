@@ -1,0 +1,258 @@
+# Generated from src/cachegrid/integrations/_http/_aio.py by tools/colour.py. Edit that file, then run `make colour`.
+"""
+The shelf: where pages lie in a grid, and how they come there.
+
+A URI has a *record*, which says what its pages vary on, and in which *generation* they are; a page lies under the
+URI, the generation, and what the record says. The record is there before the application is asked, so that whoever
+drops it drops what is being made, too: that can only be put under a generation which nobody looks at any more.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable
+from typing import Any, Final, NamedTuple, Protocol
+
+from cachegrid import SyncCache
+from cachegrid.integrations._http.answers import Verdict, Wishes, judge
+from cachegrid.integrations._http.fields import Fields
+from cachegrid.integrations._http.pages import (
+    Page,
+    Request,
+    Terms,
+    is_for,
+    mark_of,
+    packed,
+    page_from,
+    unpacked,
+    uri_digest,
+)
+from cachegrid.integrations._http.settings import Settings
+from cachegrid.integrations._http.uris import uri_in
+
+__all__ = ["Found", "Offer", "Record", "SyncOrigin", "SyncShelf", "purge"]
+
+_FORMAT: Final = "uri 1"
+_PURGED: Final = ("purged",)
+_WHILE_UNKNOWN: Final = 60  # seconds until it is found out anew whether a URI has pages
+_AT_LEAST: Final = 86_400  # seconds that a record is kept; what it tells costs a request to find out
+_FLIGHT: Final = 1  # seconds; nothing is kept of it
+_TRIES: Final = 3
+
+
+class Record(NamedTuple):
+    """What is known of a URI."""
+
+    generation: bytes
+    has_pages: bool | None = None  # None: that is being found out
+    is_for_all: bool = False  # whether those who show who they are may have any of them
+    vary: tuple[str, ...] = ()
+
+
+class Found(NamedTuple):
+    """What is on the shelf for a request."""
+
+    record: Record | None
+    page: Page | None
+    verdict: Verdict = Verdict.LOAD
+
+
+class Offer(NamedTuple):
+    """A response that came whole and may be kept."""
+
+    status: int
+    fields: Fields
+    body: bytes
+    terms: Terms
+
+
+class SyncOrigin(Protocol):
+    """The application at work on a request; None: what it says is for this request only, or not known as a whole."""
+
+    def ask_whole(self) -> Offer | None:
+        """What it says, whatever the client may have already."""
+
+    def ask_as_is(self) -> Offer | None:
+        """What it says to the request as it came."""
+
+
+class SyncShelf:
+    """The pages of a cache. Every page that it gives has been asked whether it may be shown to this very request."""
+
+    def __init__(self, cache: SyncCache, settings: Settings) -> None:
+        self._cache, self._settings = cache, settings
+
+    def find(self, request: Request, wishes: Wishes) -> Found:
+        """What is there; near copies may answer."""
+        uri = uri_digest(request.uri)
+        record = _record_in(self._cache.get(("uri", uri)))
+        return self._found(request, wishes, uri, record)
+
+    def _found(self, request: Request, wishes: Wishes, uri: bytes, record: Record | None) -> Found:
+        if record is None or not record.has_pages or _is_alone(request, record):
+            return Found(record, None)
+        page = unpacked(self._cache.get(_page_key(uri, record, request)))
+        if page is None or not is_for(page, request, uri):
+            return Found(record, None)
+        return Found(record, page, judge(page, wishes, self._settings.clock()))
+
+    def load(
+        self, request: Request, wishes: Wishes, record: Record | None, origin: SyncOrigin
+    ) -> tuple[Page, bool] | None:
+        """
+        A page, and whether it is another request's; it is made by one caller in the grid for all that may have it.
+
+        `record` is what `find` has found. None where the application has to be asked for this request alone, or was,
+        and said nothing to keep. It is asked once at most.
+        """
+        uri = uri_digest(request.uri)
+        for _ in range(_TRIES):
+            record = record or self._begun(uri)
+            if wishes.is_new or _is_alone(request, record):  # others cannot use it: nobody shall wait for it
+                page = self._made(request, wishes, uri, record, origin)
+                return None if page is None else (page, False)
+            made, page = self._shared(request, wishes, uri, record, origin)
+            if made or page is None:
+                return None if page is None else (page, False)
+            if is_for(page, request, uri) and judge(page, wishes, self._settings.clock()) is not Verdict.LOAD:
+                return page, True
+            # Somebody else's, of a URI of which it was not known what its pages vary on; it is now.
+            record = None
+        return None
+
+    def _shared(
+        self, request: Request, wishes: Wishes, uri: bytes, record: Record, origin: SyncOrigin
+    ) -> tuple[bool, Page | None]:
+        """What one of all who wait has made, and whether this was the one."""
+        made: list[Page | None] = []
+
+        def make() -> Any:
+            found = self._found(request, wishes, uri, _record_in(self._fresh(("uri", uri))))
+            if found.page is not None and found.verdict is Verdict.SERVE:
+                return packed(found.page)
+            made.append(self._made(request, wishes, uri, record, origin))
+            return None if made[0] is None else packed(made[0])
+
+        # What passes through here, from one request to another, is a page or nothing.
+        flight = ("load", uri, record.generation, mark_of(uri, record.vary, request))
+        shared = unpacked(self._cache.get_or_load(flight, make, ttl=_FLIGHT, when=_never))
+        return (True, made[0]) if made else (False, shared)
+
+    def drop(self, uris: Iterable[tuple[bytes, ...]]) -> None:
+        """Drop all pages of these URIs, for everybody, and what is being made of them."""
+        self._cache.delete_many([("uri", uri_digest(uri)) for uri in uris])
+
+    # Inside.
+
+    def _fresh(self, key: tuple[str, ...] | tuple[str, bytes]) -> Any:
+        """A value as its owner has it: no near copy will do."""
+        entry = self._cache.entry(key)
+        return None if entry is None else entry.value
+
+    def _begun(self, uri: bytes) -> Record:
+        """The record of a URI; made where there is none, before the application is asked."""
+        key = ("uri", uri)
+        while True:
+            record = _record_in(self._fresh(key))
+            if record is not None:
+                return record
+            made = Record(secrets.token_bytes(8))
+            if self._cache.add(key, _packed(made), ttl=_WHILE_UNKNOWN):
+                return made
+            if _record_in(self._fresh(key)) is None:
+                self._cache.delete(key)  # of another version of this program
+
+    def _made(self, request: Request, wishes: Wishes, uri: bytes, record: Record, origin: SyncOrigin) -> Page | None:
+        """A page that the application makes now, kept if nobody dropped it meanwhile; None where it makes none."""
+        is_doubtful = not wishes.is_new and _is_alone(request, record)
+        # Of what is hardly ever kept the client's own question is asked, and nothing else of the grid.
+        purged = None if is_doubtful else self._cache.get(_PURGED)
+        offer = origin.ask_as_is() if is_doubtful else origin.ask_whole()
+        if offer is None:
+            if record.has_pages is None and not request.is_personal:  # who says nothing of others
+                self._told(uri, record.generation, Record(record.generation, has_pages=False), _WHILE_UNKNOWN)
+            return None
+        terms = offer.terms
+        page = page_from(offer.status, offer.fields, offer.body, terms, mark_of(uri, terms.vary, request))
+        left = terms.made + terms.ttl - self._settings.clock()
+        known = Record(record.generation, has_pages=True, is_for_all=terms.is_for_all, vary=terms.vary)
+        now_known = self._told(uri, record.generation, known, max(left, _AT_LEAST)) if left > 0 else None
+        # Whether a tag was purged meanwhile is not known of what is doubtful: the next one is kept.
+        if now_known is not None and not (is_doubtful and terms.tags):
+            self._put(_page_key(uri, now_known, request), page, left, purged)
+        return page
+
+    def _told(self, uri: bytes, generation: bytes, news: Record, ttl: float) -> Record | None:
+        """Note what became known of a URI; what is known then, or None where the generation has ended."""
+        key = ("uri", uri)
+        for _ in range(_TRIES):
+            entry = self._cache.entry(key)
+            known = None if entry is None else _record_in(entry.value)
+            if entry is None or known is None or known.generation != generation:
+                return None
+            merged = _merged(known, news)
+            if merged == known and known.has_pages:
+                return known if self._cache.touch(key, ttl) else None
+            if self._cache.compare_and_set(key, entry.version, _packed(merged), ttl=ttl):
+                return merged
+        return None
+
+    def _put(self, key: tuple[str, bytes, bytes, bytes], page: Page, left: float, purged: Any) -> None:
+        tags = page.terms.tags
+        if not tags:
+            self._cache.set(key, packed(page), ttl=left)
+            return
+
+        def keep() -> Any:
+            # The tags' epochs have been noted by now: a purge from here on drops the page, and one from before is seen.
+            return packed(page) if self._fresh(_PURGED) == purged else None
+
+        self._cache.delete(key)
+        self._cache.get_or_load(key, keep, ttl=left, tags=tags, when=_is_page)
+
+
+def purge(cache: SyncCache, tags: str | Iterable[str] = (), *, urls: Iterable[str] = ()) -> None:
+    """
+    Drop all pages that have any of these tags, and those of these URLs, for everybody; what is being made is not kept.
+
+    A URL is whole, with its scheme, host and query. Raises ValueError for what is none.
+    """
+    if keys := [("uri", uri_digest(uri_in(url))) for url in urls]:
+        cache.delete_many(keys)
+    if tags := [tags] if isinstance(tags, str) else list(tags):
+        cache.set(_PURGED, secrets.token_bytes(8), ttl=_AT_LEAST)  # first: see `_put`
+        cache.invalidate(tags)
+
+
+def _page_key(uri: bytes, record: Record, request: Request) -> tuple[str, bytes, bytes, bytes]:
+    return "page", uri, record.generation, mark_of(uri, record.vary, request)
+
+
+def _merged(known: Record, news: Record) -> Record:
+    """What is known with the news: never less, so that no two requests are taken for one which once were two."""
+    if not news.has_pages:
+        return known if known.has_pages else news
+    vary = tuple(sorted({*known.vary, *news.vary}))
+    return Record(known.generation, has_pages=True, is_for_all=known.is_for_all or news.is_for_all, vary=vary)
+
+
+def _packed(record: Record) -> tuple[Any, ...]:
+    return (_FORMAT, *record)
+
+
+def _record_in(value: Any) -> Record | None:
+    is_one = isinstance(value, tuple) and value[:1] == (_FORMAT,) and len(value) == 1 + len(Record._fields)
+    return Record(*value[1:]) if is_one else None
+
+
+def _is_alone(request: Request, record: Record) -> bool:
+    """Whether what is said to a request is for nobody else, as far as is known of its URI."""
+    return record.has_pages is False or (request.is_personal and not record.is_for_all)
+
+
+def _never(_value: Any) -> bool:
+    return False
+
+
+def _is_page(value: Any) -> bool:
+    return value is not None

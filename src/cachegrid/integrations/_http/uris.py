@@ -1,0 +1,37 @@
+"""URIs, and which of them a change changes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from urllib.parse import urljoin, urlsplit
+
+from cachegrid.integrations._http.pages import Request
+
+__all__ = ["changed_by", "uri_in"]
+
+
+def changed_by(request: Request, fields: Mapping[str, str]) -> Iterator[tuple[bytes, ...]]:
+    """The URIs that a successful change changes: its own, and those that its response names on the same host."""
+    yield request.uri
+    scheme, host, path, query = [part.decode("latin-1") for part in request.uri]
+    own = f"{scheme}://{host}{path}?{query}"
+    for name in ("location", "content-location"):
+        if name in fields:
+            try:
+                named = uri_in(urljoin(own, fields[name]))
+            except ValueError:
+                continue  # it names nothing
+            if named[:2] == request.uri[:2]:
+                yield named
+
+
+def uri_in(url: str) -> tuple[bytes, ...]:
+    """
+    Scheme, host, path and query of a URL. Raises ValueError for what is none.
+
+    >>> uri_in("https://Shop.example/menu?page=2")
+    (b'https', b'shop.example', b'/menu', b'page=2')
+    """
+    parts = urlsplit(url)
+    found = (parts.scheme.lower(), parts.netloc.lower(), parts.path or "/", parts.query)
+    return tuple([part.encode("latin-1") for part in found])

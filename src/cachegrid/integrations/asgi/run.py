@@ -1,0 +1,127 @@
+"""The application at work on a request whose response may be kept."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from typing import Any, Final, TypeAlias
+
+from cachegrid.integrations._http._aio import Offer
+from cachegrid.integrations._http.pages import Request, Terms, is_whole, terms_of
+from cachegrid.integrations._http.settings import Settings
+
+__all__ = ["App", "Message", "Receive", "Run", "Scope", "Send", "decoded"]
+
+Message: TypeAlias = MutableMapping[str, Any]
+Scope: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[Message]]
+Send: TypeAlias = Callable[[Message], Awaitable[None]]
+App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+# A condition of one client is none of those who come later: all of the response is asked for.
+_CONDITIONS: Final = frozenset({b"if-none-match", b"if-modified-since"})
+
+
+def decoded(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[str, str]]:
+    """Fields as text."""
+    return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers]
+
+
+class Run:
+    """The application at work on one request, in a task: its response is held until it is known whether it is kept."""
+
+    def __init__(self, app: App, request: Request, scope: Scope, receive: Receive, settings: Settings) -> None:
+        self._app, self._request, self._settings = app, request, settings
+        self._scope, self._receive = scope, receive
+        self._held: list[Message] = []
+        self._size = 0
+        self._is_over = False  # its response is held to the end
+        self._terms: Terms | None = None
+        self._send: Send | None = None
+        self._decided = asyncio.Event()
+        self._passed_on = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self.error: BaseException | None = None
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether the application raised, or says that it is in trouble."""
+        return self.error is not None or bool(self._held and self._held[0]["status"] >= 500)
+
+    async def ask_whole(self) -> Offer | None:
+        """Its response to everybody, if that came whole and may be kept; raises what it raises."""
+        headers = [(name, value) for name, value in self._scope["headers"] if name.lower() not in _CONDITIONS]
+        return await self._ask({**self._scope, "headers": headers})
+
+    async def ask_as_is(self) -> Offer | None:
+        """Its response to the request as it came, likewise."""
+        return await self._ask(self._scope)
+
+    async def _ask(self, scope: Scope) -> Offer | None:
+        self._task = asyncio.create_task(self._work(scope))
+        await self._decided.wait()
+        if self.error is not None and not self._is_over:
+            raise self.error
+        if self._terms is None:
+            return None
+        fields = decoded(self._held[0]["headers"])
+        body = b"".join([message.get("body", b"") for message in self._held[1:]])
+        return Offer(self._held[0]["status"], fields, body, self._terms) if is_whole(fields, body) else None
+
+    async def pass_on(self, send: Send) -> None:
+        """Send on what it said, and what it goes on to say; it is asked now if it was not."""
+        if self._task is None:
+            await self._app(self._scope, self._receive, send)
+            return
+        for message in self._held:
+            await send(message)
+        self._send = send
+        self._passed_on.set()
+        await self.finish()
+
+    async def finish(self) -> None:
+        """Let it do what it does after its response; raises what it raises."""
+        if self._task is not None:
+            await asyncio.wait([self._task])
+            self._task.result()
+            if self.error is not None:
+                raise self.error
+
+    async def aclose(self) -> None:
+        """End it, if it works still."""
+        if self._task is not None and not self._task.done():
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+    async def _work(self, scope: Scope) -> None:
+        try:
+            await self._app(scope, self._receive, self._hold)
+        except Exception as error:  # noqa: BLE001 - raised where it is waited for
+            self.error = error
+        finally:
+            if not self._is_over:
+                self._terms = None
+            self._decided.set()
+
+    async def _hold(self, message: Message) -> None:
+        """Hold a part of the response; once it is known that it is not kept, wait until it can be sent on."""
+        if self._is_over:
+            return
+        if self._decided.is_set():
+            await self._passed_on.wait()
+            assert self._send is not None  # noqa: S101 - what is set before the event
+            await self._send(message)
+            return
+        if message["type"] == "http.response.start":
+            message = {**message, "headers": list(message.get("headers", ()))}
+            fields, now = decoded(message["headers"]), self._settings.clock()
+            self._terms = terms_of(self._request, message["status"], fields, now, self._settings.default_ttl)
+        self._held.append(message)
+        self._size += len(message.get("body", b""))
+        is_strange = message["type"] not in {"http.response.start", "http.response.body"} or message.get("trailers")
+        if self._terms is None or is_strange or self._size > self._settings.max_body:
+            self._terms = None
+            self._decided.set()
+        elif message["type"] == "http.response.body" and not message.get("more_body", False):
+            self._is_over = True
+            self._decided.set()

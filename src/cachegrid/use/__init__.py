@@ -1,0 +1,1 @@
+"""What applications build on caches: on what is public of them only."""

@@ -1,0 +1,1 @@
+"""Uses of a cache, in one colour."""

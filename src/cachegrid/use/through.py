@@ -1,0 +1,107 @@
+"""`cachegrid.through`: a source behind a cache, for both colours."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any, cast, overload
+
+from cachegrid._core.tags import Tags
+from cachegrid._core.units import Duration, patience_of, seconds_of
+from cachegrid.errors import ConfigError
+
+if TYPE_CHECKING:
+    from cachegrid._aio.cache import AsyncCache
+    from cachegrid._sio.cache import SyncCache
+    from cachegrid.use._aio.through import AsyncThrough
+    from cachegrid.use._sio.through import SyncThrough
+
+__all__ = ["through"]
+
+
+@overload
+def through(
+    cache: SyncCache,
+    *,
+    loader: Callable[[Any], Any] | None = None,
+    load_many: Callable[[list[Any]], Mapping[Any, Any]] | None = None,
+    writer: Callable[[dict[Any, Any]], object] | None = None,
+    refusals: tuple[type[Exception], ...] = (),
+    tags: Tags | Callable[[Any], Tags] = (),
+    behind: Duration | None = None,
+    batch: int = 500,
+    queue: int = 10_000,
+    retries: int | None = None,
+    timeout: Duration = "5s",
+) -> SyncThrough: ...
+@overload
+def through(
+    cache: AsyncCache,
+    *,
+    loader: Callable[[Any], Awaitable[Any]] | None = None,
+    load_many: Callable[[list[Any]], Awaitable[Mapping[Any, Any]]] | None = None,
+    writer: Callable[[dict[Any, Any]], Awaitable[object]] | None = None,
+    refusals: tuple[type[Exception], ...] = (),
+    tags: Tags | Callable[[Any], Tags] = (),
+    behind: Duration | None = None,
+    batch: int = 500,
+    queue: int = 10_000,
+    retries: int | None = None,
+    timeout: Duration = "5s",
+) -> AsyncThrough: ...
+def through(  # noqa: PLR0913 - settings, each with its default
+    cache: SyncCache | AsyncCache,
+    *,
+    loader: Any = None,
+    load_many: Any = None,
+    writer: Any = None,
+    refusals: tuple[type[Exception], ...] = (),
+    tags: Tags | Callable[[Any], Tags] = (),
+    behind: Duration | None = None,
+    batch: int = 500,
+    queue: int = 10_000,
+    retries: int | None = None,
+    timeout: Duration = "5s",
+) -> Any:
+    """
+    A cache with a source behind it: reads load what is missing from there, writes go there.
+
+    `loader(key)` gives a value, or NOTHING where the source has none; or `load_many(keys)` a mapping of what it has.
+    `writer(changes)` takes a mapping of keys to their values, or to NOTHING where they are deleted. It is called before
+    the cache is changed; what it raises, its caller gets, and what the cache had is dropped, unless the error is one of
+    `refusals`, by which a writer says that nothing was written.
+
+    With `behind="2s"` it is called in the background, so long after the oldest change at the latest, with `batch`
+    changes at most and of each key the newest. What fails is tried again, `retries` times or without end, with growing
+    pauses. While `queue` changes wait, a caller waits for room, `timeout` at most, and gets BacklogFull then. To close
+    the grid writes what is left, within `timeout`, or raises ChangesLost. What waits is in this process's memory only.
+    """
+    if loader is None and load_many is None and writer is None:
+        raise ConfigError("through", None, "given a loader=, load_many= or writer=")
+    if behind is not None and writer is None:
+        raise ConfigError("behind", behind, "left out where there is no writer=")
+    for name, number in (("batch", batch), ("queue", queue)):
+        if not isinstance(number, int) or isinstance(number, bool) or number < 1:
+            raise ConfigError(name, number, "a whole number from 1 on")
+    if retries is not None and (not isinstance(retries, int) or isinstance(retries, bool) or retries < 0):
+        raise ConfigError("retries", retries, "a whole number from 0 on, or None for as often as it takes")
+    if cache.is_async:
+        from cachegrid.use._aio.behind import AsyncBehind as Behind
+        from cachegrid.use._aio.through import AsyncThrough as Through
+    else:
+        from cachegrid.use._sio.behind import SyncBehind as Behind  # type: ignore[assignment] # of the other colour
+        from cachegrid.use._sio.through import SyncThrough as Through  # type: ignore[assignment] # as above
+    made = None
+    if behind is not None:
+        made = partial(
+            Behind,
+            name=cache.name,
+            delay=patience_of("behind", behind),
+            batch=batch,
+            room=queue,
+            retries=retries,
+            timeout=seconds_of("timeout", timeout),
+        )
+    return Through(
+        cast("Any", cache), loader=loader, load_many=load_many, writer=writer, refusals=refusals, tags=tags, behind=made
+    )

@@ -1,0 +1,612 @@
+"""What both middlewares do with what a site says, and with what clients ask."""
+
+from __future__ import annotations
+
+import sys
+import uuid
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from email.utils import formatdate
+from typing import Any
+
+import pytest
+
+import cachegrid
+from cachegrid.errors import ConfigError, Unreachable
+from cachegrid.integrations import asgi, wsgi
+from tests.integrations.http.site import AsgiClient, Clock, Said, Site, WsgiClient, environ_of
+
+Client = WsgiClient | AsgiClient
+Opener = Callable[..., Client]
+
+
+def is_kept(client: Client, **asked: str) -> bool:
+    """Whether what the site says to a request is there for the next one."""
+    first, second = client(**asked), client(**asked)
+    assert not first.is_hit
+    return second.is_hit and first.body == second.body
+
+
+# What is kept.
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "max-age=60",
+        "public, max-age=60",
+        "s-maxage=60",
+        "max-age=0, s-maxage=60",
+        'MAX-AGE="60"',
+        "max-age=60, max-age=60",
+        "max-age=60, must-revalidate",
+        "max-age=99999999999999999999",
+        "max-age=60, unheard-of=private",
+    ],
+)
+def test_what_says_a_lifetime_is_kept(site: Site, client: Client, said: str) -> None:
+    """
+    However it is written.
+    """
+    site.says(said)
+    assert is_kept(client)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "",
+        "public",
+        "max-age=0",
+        "max-age=-1",
+        "max-age=soon",
+        "max-age",
+        "max-age = 60",
+        "max-age=60, max-age=0",
+        "max-age=60, s-maxage=0",
+        "max-age=60, no-store",
+        "max-age=60, NO-STORE",
+        "max-age=60, no-cache",
+        'max-age=60, no-cache="set-cookie"',
+        "max-age=60, private",
+        'max-age=60, private="x-user"',
+        'private="x, max-age=60',
+        "max-age=60;private",
+        "no-store, must-understand, max-age=60",
+    ],
+)
+def test_what_says_none_or_forbids_it_is_not(site: Site, client: Client, said: str) -> None:
+    """
+    What is malformed is read as the stricter of what it may mean.
+    """
+    site.says(said)
+    assert not is_kept(client)
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        {"set_cookie": "id=1"},
+        {"vary": "*"},
+        {"vary": "accept, *"},
+        {"vary": ", ".join(f"x-{number}" for number in range(17))},
+        {"www_authenticate": "Basic"},
+        {"content_range": "bytes 0-1/2"},
+        {"content_length": "999"},
+        {"age": "60"},
+        {"cache_tag": "x" * 256},
+        {"surrogate_key": " ".join(f"t{number}" for number in range(65))},
+        {"date": formatdate(1_699_999_940, usegmt=True)},
+    ],
+    ids=lambda field: next(iter(field)),
+)
+def test_fields_forbid_it_too(site: Site, client: Client, field: dict[str, Any]) -> None:
+    """
+    A cookie is for one; what varies on everything is for none; what was cut short or is old already is of no use.
+    """
+    site.says("public, max-age=60", **field)
+    assert not is_kept(client)
+
+
+@pytest.mark.parametrize("status", [200, 203, 204, 300, 301, 302, 307, 308, 404, 405, 410, 414])
+def test_what_says_the_same_to_everybody_is_kept(site: Site, client: Client, status: int) -> None:
+    """
+    Also that something is gone, or elsewhere.
+    """
+    site.says("max-age=60", status=status, body=b"" if status == 204 else None)
+    assert is_kept(client)
+
+
+@pytest.mark.parametrize("status", [201, 206, 303, 304, 400, 401, 403, 429, 500, 501, 503])
+def test_other_statuses_are_not(site: Site, client: Client, status: int) -> None:
+    """
+    Nothing of a server in trouble, and no part of a body.
+    """
+    site.says("max-age=60", status=status)
+    assert not is_kept(client)
+
+
+def test_expires_says_a_lifetime_too(site: Site, client: Client, clock: Clock) -> None:
+    """
+    Where Cache-Control says none, and it is a date.
+    """
+    site.says(expires=formatdate(clock.now + 60, usegmt=True))
+    assert is_kept(client)
+    clock.now += 61
+    assert not client().is_hit
+    for expires in ("0", "tomorrow", formatdate(clock.now - 1, usegmt=True)):
+        site.says(expires=expires)
+        client.purge(urls=["http://site/"])
+        assert not is_kept(client), expires
+
+
+def test_a_default_lifetime_is_for_what_says_none_to_nobody_in_particular(site: Site, opened: Opener) -> None:
+    """
+    A page that says nothing, for somebody with a cookie, may be his.
+    """
+    client = opened(default_ttl="1m")
+    assert is_kept(client)
+    site.says("no-cache")
+    assert not is_kept(client, path="/no")
+    site.says(status=404)
+    assert not is_kept(client, path="/gone")
+    site.says()
+    assert not is_kept(client, path="/own", COOKIE="id=1")
+
+
+@pytest.mark.parametrize("signed", ["COOKIE", "AUTHORIZATION", "X_API_KEY", "X_USER"])
+def test_who_shows_who_he_is_gets_what_is_for_all(site: Site, opened: Opener, signed: str) -> None:
+    """
+    Only `public` and `s-maxage` say so. What others got without is not for him, nor is his for others.
+    """
+    client = opened(who=["X-User"])
+    for said in ("public, max-age=60", "s-maxage=60"):
+        site.says(said)
+        assert is_kept(client, path=f"/{said}", **{signed: "me"})
+        assert client(path=f"/{said}").is_hit
+    site.says("max-age=60, must-revalidate")
+    assert not is_kept(client, path="/mine", **{signed: "me"})
+    assert is_kept(client, path="/mine")
+    assert not client(path="/mine", **{signed: "me"}).is_hit
+
+
+def test_pages_for_all_do_not_open_the_others_of_their_uri(site: Site, client: Client) -> None:
+    """
+    One response said that it is for everybody; another one of the same URI did not.
+    """
+    site.says("public, max-age=60", vary="accept-language")
+    client(ACCEPT_LANGUAGE="de")
+    site.says("max-age=60", vary="accept-language")
+    client(ACCEPT_LANGUAGE="en")
+    assert [True, False] == [client(ACCEPT_LANGUAGE=it, COOKIE="id=1").is_hit for it in ("de", "en")]
+    assert client(ACCEPT_LANGUAGE="en").is_hit
+
+
+# Which request gets what.
+
+
+def test_a_page_is_for_what_it_varies_on(site: Site, client: Client) -> None:
+    """
+    Also where responses of one URI do not say the same about that.
+    """
+
+    def page(fields: Any, count: int) -> Said:
+        vary = "Accept-Encoding" if "accept-encoding" in fields else "Accept-Encoding, Accept-Language"
+        return Said([("Cache-Control", "max-age=60"), ("Vary", vary)], b"%d" % count)
+
+    site.page = page
+    asked: list[dict[str, str]] = [{"ACCEPT_ENCODING": "gzip"}, {}, {"ACCEPT_LANGUAGE": "de"}, {"ACCEPT_LANGUAGE": ""}]
+    for fields in asked * 3:
+        client(**fields)
+    assert [True] * 4 == [client(**fields).is_hit for fields in asked]
+    assert 4 == len({client(**fields).body for fields in asked})
+
+
+@pytest.mark.parametrize("other", ["/?", "/?a=1", "/x", "/%2F"])
+def test_another_uri_is_another_page(site: Site, client: Client, other: str) -> None:
+    """
+    Path, query and host tell apart; a bare question mark does not.
+    """
+    site.says("max-age=60")
+    client()
+    assert (other == "/?") is client(other).is_hit
+    assert not client(HOST="elsewhere").is_hit
+
+
+def test_head_is_answered_with_what_get_got(site: Site, client: Client) -> None:
+    """
+    With the same fields and no body; the other way round nothing is kept.
+    """
+    site.says("max-age=60", body=b"12345")
+    assert not client(method="HEAD").is_hit
+    assert not client().is_hit
+    head = client(method="HEAD")
+    assert (True, b"", "5") == (head.is_hit, head.body, head.fields["content-length"])
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"RANGE": "bytes=0-1"},
+        {"CACHE_CONTROL": "no-store"},
+        {"IF_MATCH": '"a"'},
+        {"IF_UNMODIFIED_SINCE": "Thu, 01 Jan 1970 00:00:00 GMT"},
+        {"UPGRADE": "websocket"},
+        {"TRANSFER_ENCODING": "chunked"},
+        {"method": "OPTIONS"},
+    ],
+    ids=str,
+)
+def test_what_only_the_application_can_answer_passes_through(site: Site, client: Client, asked: dict[str, str]) -> None:
+    """
+    Neither answered from the shelf nor kept there.
+    """
+    site.says("public, max-age=60")
+    assert "cache-status" not in client(**asked).fields
+    assert not client().is_hit
+    assert "cache-status" not in client(**asked).fields
+
+
+# Who has it already.
+
+
+@pytest.mark.parametrize(
+    ("condition", "has_it"),
+    [
+        ({"IF_NONE_MATCH": '"a,b"'}, True),
+        ({"IF_NONE_MATCH": 'W/"x", W/"a,b"'}, True),
+        ({"IF_NONE_MATCH": "*"}, True),
+        ({"IF_NONE_MATCH": '"a"'}, False),
+        ({"IF_NONE_MATCH": "a,b"}, False),
+        ({"IF_NONE_MATCH": '"z"', "IF_MODIFIED_SINCE": "Tue, 14 Nov 2023 22:13:20 GMT"}, False),
+        ({"IF_MODIFIED_SINCE": "Tue, 14 Nov 2023 22:13:20 GMT"}, True),
+        ({"IF_MODIFIED_SINCE": "Tue, 14 Nov 2023 22:13:19 GMT"}, False),
+        ({"IF_MODIFIED_SINCE": "yesterday"}, False),
+    ],
+    ids=str,
+)
+def test_a_client_that_has_the_page_is_told_so(
+    site: Site,
+    client: Client,
+    condition: dict[str, str],
+    has_it: bool,  # noqa: FBT001
+) -> None:
+    """
+    By its tag, else by its date. The first one too, though the application was asked for all of it.
+    """
+    site.says("max-age=60", etag='"a,b"', last_modified="Tue, 14 Nov 2023 22:13:20 GMT", content_type="text/html")
+    for reply in (client(**condition), client(**condition)):
+        assert (304 if has_it else 200) == reply.status
+        assert ("content-type" in reply.fields) is not has_it
+        assert '"a,b"' == reply.fields["etag"]
+    assert not {"if-none-match", "if-modified-since"} & site.seen[0].keys()
+
+
+# When.
+
+
+def test_a_page_has_an_age_and_an_end(site: Site, client: Client, clock: Clock) -> None:
+    """
+    What it had when it came counts.
+    """
+    site.says("max-age=60", age="20")
+    assert "20" == client().fields["age"]
+    clock.now += 39
+    assert ("59", "cachegrid; hit; ttl=1") == (client().fields["age"], client().fields["cache-status"])
+    clock.now += 1
+    assert not client().is_hit
+
+
+@pytest.mark.parametrize(
+    ("wish", "is_hit"),
+    [
+        ("no-cache", False),
+        ("max-age=0", False),
+        ("max-age=29", False),
+        ("max-age=30", True),
+        ("min-fresh=30", True),
+        ("min-fresh=31", False),
+        ("max-stale=9", True),
+    ],
+)
+def test_clients_say_how_old_a_page_may_be(
+    site: Site,
+    client: Client,
+    clock: Clock,
+    wish: str,
+    is_hit: bool,  # noqa: FBT001
+) -> None:
+    """
+    And get a new one otherwise, which is kept.
+    """
+    site.says("max-age=60")
+    client()
+    clock.now += 30
+    assert is_hit is client(CACHE_CONTROL=wish).is_hit
+    assert (b"1" if is_hit else b"2") == client().body
+
+
+def test_a_client_may_take_a_stale_page(site: Site, client: Client, clock: Clock) -> None:
+    """
+    As long as it is there, and if the site has not forbidden that.
+    """
+    for path, said, is_hit in (("/a", "", True), ("/b", ", must-revalidate", False), ("/c", ", s-maxage=60", False)):
+        site.says(f"max-age=60, stale-if-error=600{said}")
+        client(path)
+        clock.now += 70
+        assert not client(path, CACHE_CONTROL="max-stale=9").is_hit
+        client.purge(urls=[f"http://site{path}"])
+        client(path)
+        clock.now += 70
+        assert is_hit is client(path, CACHE_CONTROL="max-stale").is_hit
+
+
+def test_a_client_may_want_what_is_kept_or_nothing(site: Site, client: Client) -> None:
+    """
+    The application is not asked.
+    """
+    site.says("max-age=60")
+    assert 504 == client(CACHE_CONTROL="only-if-cached").status
+    assert [] == site.asked
+    client()
+    assert client(CACHE_CONTROL="only-if-cached").is_hit
+
+
+def test_clients_need_not_be_obeyed(site: Site, opened: Opener) -> None:
+    """
+    Else any of them can have the application at work as often as he likes.
+    """
+    client = opened(obey_clients=False)
+    site.says("max-age=60")
+    client()
+    for wish in ("no-cache", "max-age=0", "min-fresh=100"):
+        assert client(CACHE_CONTROL=wish).is_hit
+    assert client(PRAGMA="no-cache").is_hit
+
+
+def test_a_stale_page_is_served_while_it_is_made_anew(site: Site, client: Client, clock: Clock) -> None:
+    """
+    Once for all who come meanwhile, and for no longer than the site said.
+    """
+    site.says("max-age=60, stale-while-revalidate=30")
+    client()
+    clock.now += 80
+    stale = client(method="HEAD")
+    assert (True, "80") == (stale.is_hit, stale.fields["age"])
+    client.settle()
+    assert [("GET", "/")] * 2 == site.asked
+    assert (True, b"2") == (client().is_hit, client().body)
+    clock.now += 90
+    assert not client().is_hit
+
+
+@pytest.mark.parametrize("trouble", [500, 502, 503, 504, "raises"])
+def test_a_stale_page_is_better_than_an_error(
+    site: Site, client: Client, clock: Clock, trouble: int | str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """
+    For as long as the site said.
+    """
+    site.says("max-age=60, stale-if-error=600")
+    client()
+
+    def fail(_fields: Any, _count: int) -> Said:
+        if isinstance(trouble, str):
+            raise ZeroDivisionError
+        return Said([], b"oh no, and more", trouble)
+
+    site.page = fail
+    clock.now += 600
+    assert (200, b"1", "600") == (client().status, client().body, client().fields["age"])
+    clock.now += 60
+    if isinstance(trouble, str):
+        with pytest.raises(ZeroDivisionError):
+            client()
+    else:
+        assert (trouble, b"oh no, and more") == (client().status, client().body)
+
+
+# What is dropped.
+
+
+@pytest.mark.parametrize(
+    ("method", "status", "dropped"),
+    [
+        ("POST", 200, True),
+        ("PUT", 204, True),
+        ("DELETE", 303, True),
+        ("PATCH", 200, True),
+        ("UNHEARD", 200, True),
+        ("POST", 400, False),
+        ("POST", 500, False),
+        ("OPTIONS", 200, False),
+    ],
+)
+def test_a_change_drops_all_pages_of_its_uri(
+    site: Site,
+    client: Client,
+    method: str,
+    status: int,
+    dropped: bool,  # noqa: FBT001
+) -> None:
+    """
+    Whatever they vary on; and those that its response names, of the same host. A failed one changes nothing.
+    """
+    paths = ["/a", "/b?x=1", "/c"]
+    asked = [(path, language) for path in paths for language in ("de", "en")]
+    site.says("max-age=60", vary="accept-language")
+    for _ in range(2):
+        for path, language in asked:
+            client(path, ACCEPT_LANGUAGE=language)
+    site.says("max-age=60", status=status, location="/b?x=1", content_location="http://elsewhere/c")
+    client("/a", method)
+    site.says("max-age=60", vary="accept-language")
+    assert [not dropped] * 4 + [True] * 2 == [client(path, ACCEPT_LANGUAGE=language).is_hit for path, language in asked]
+
+
+@pytest.mark.parametrize("drops", [{"urls": ["http://site/"]}, {"tags": "news"}], ids=["uri", "tag"])
+def test_what_is_dropped_while_it_is_being_made_is_not_kept(site: Site, opened: Opener, drops: dict[str, Any]) -> None:
+    """
+    A page that was begun before a change, in whichever process, shows what was there before.
+    """
+    client = opened(url=f"memory://{uuid.uuid4().hex}")
+
+    def page(_fields: Any, count: int) -> Said:
+        if count == 1:
+            with ThreadPoolExecutor(1) as elsewhere:
+                elsewhere.submit(_purge, client.url, drops).result()
+        return Said([("cache-control", "max-age=60"), ("cache-tag", "news")], b"%d" % count)
+
+    site.page = page
+    assert [b"1", b"2", b"2"] == [client().body, client().body, client().body]
+
+
+def _purge(url: str, drops: dict[str, Any]) -> None:
+    with cachegrid.connect(url) as grid:
+        wsgi.purge(grid.cache("pages"), **drops)
+
+
+@pytest.mark.parametrize("field", [{"cache_tag": "menu, news"}, {"surrogate_key": "menu news"}], ids=str)
+def test_a_purge_drops_what_has_a_tag(site: Site, client: Client, field: dict[str, Any]) -> None:
+    """
+    All of it, and nothing else.
+    """
+    site.says("max-age=60", **field)
+    client("/tagged")
+    site.says("max-age=60", cache_tag="other")
+    client("/other")
+    client.purge("news")
+    assert [False, True] == [client(path).is_hit for path in ("/tagged", "/other")]
+    client.purge(urls=["http://site/other"])
+    assert not client("/other").is_hit
+
+
+# What is too large, and what goes wrong.
+
+
+def test_a_large_body_is_passed_on(site: Site, opened: Opener) -> None:
+    """
+    Whole, and not kept.
+    """
+    client = opened(max_body="1KiB")
+    for size, kept in ((1024, True), (1025, False)):
+        site.says("max-age=60", body=b"1 " + b"x" * (size - 2))
+        assert size == len(client(f"/{size}").body)
+        assert kept is client(f"/{size}").is_hit
+
+
+def test_an_error_reaches_the_server(site: Site, client: Client) -> None:
+    """
+    It is the application's, and nothing is kept of it.
+    """
+
+    def fail(_fields: Any, _count: int) -> Said:
+        raise ZeroDivisionError("ours")
+
+    site.page = fail
+    with pytest.raises(ZeroDivisionError, match="ours"):
+        client()
+    site.says("max-age=60")
+    assert is_kept(client)
+
+
+def test_what_is_not_kept_is_handed_on_as_it_is() -> None:
+    """
+    A WSGI server sees the list, or the file, that the application gave.
+    """
+    given = [b"one part"]
+
+    def app(_environ: Any, start_response: Any) -> Any:
+        start_response("200 OK", [])
+        return given
+
+    client = WsgiClient(app, "memory://", {})
+    try:
+        assert given is client.app(environ_of("/"), lambda *_said: lambda _part: None)
+    finally:
+        client.close()
+
+
+def test_an_error_of_a_grid_is_the_applications_own(site: Site, client: Client) -> None:
+    """
+    It is not asked again because it could not reach a grid of its own.
+    """
+
+    def fail(_fields: Any, _count: int) -> Said:
+        raise Unreachable("theirs")
+
+    site.page = fail
+    with pytest.raises(Unreachable, match="theirs"):
+        client()
+    assert 1 == len(site.asked)
+
+
+def test_what_is_not_kept_is_asked_for_as_it_came(site: Site, client: Client) -> None:
+    """
+    So that an application that knows what a client has need not make it again.
+    """
+    site.says("private", etag='"a"')
+    client()
+    client(IF_NONE_MATCH='"a"')
+    client("/other", IF_NONE_MATCH='"a"', COOKIE="id=1")
+    assert ['"a"', '"a"'] == [fields["if-none-match"] for fields in site.seen[1:]]
+    site.says("max-age=60", cache_tag="news")
+    assert [False, False, True] == [client().is_hit for _ in range(3)]  # it is known after the first
+
+
+def test_what_fails_on_its_way_is_not_kept(site: Site) -> None:
+    """
+    A WSGI application may take back how its response began.
+    """
+
+    def app(environ: Any, start_response: Any) -> Any:
+        start_response("200 OK", [("cache-control", "max-age=60")])
+        yield b""
+        try:
+            raise ZeroDivisionError
+        except ZeroDivisionError:
+            start_response("500 Oh", [("cache-control", "max-age=60")], sys.exc_info())
+        yield b"oh"
+
+    client = WsgiClient(app, "memory://", {})
+    try:
+        assert [(500, b"oh", False)] * 2 == [(got.status, got.body, got.is_hit) for got in (client(), client())]
+    finally:
+        client.close()
+
+
+def test_the_site_goes_on_without_its_grid(
+    site: Site, client: Client, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """
+    The application is asked, once each time, and the log says why.
+    """
+
+    def fail(*_args: object, **_settings: object) -> Any:
+        raise Unreachable("nobody answers")
+
+    site.says("max-age=60")
+    for method in ("get", "entry", "get_or_load", "delete_many"):
+        for kind in (cachegrid.SyncCache, cachegrid.AsyncCache):
+            monkeypatch.setattr(kind, method, fail)
+        assert not client().is_hit
+        assert 200 == client(method="POST").status
+        monkeypatch.undo()
+        client.purge(urls=["http://site/"])
+    assert 8 == len(site.asked)
+    assert 1 == caplog.text.count("Unreachable: nobody answers")  # the rest of a second is counted
+
+
+def test_what_cannot_keep_pages_is_refused(site: Site) -> None:
+    """
+    A cache of the other colour, a codec that changes bytes, and what is no name.
+    """
+    with cachegrid.connect("memory://") as grid:
+        with pytest.raises(ConfigError, match="aconnect"):
+            asgi.CachedResponses(site.asgi, grid.cache("pages"))  # type: ignore[arg-type]
+        with pytest.raises(ConfigError, match=r"connect\(\)"):
+            wsgi.CachedResponses(site.wsgi, cachegrid.aconnect("memory://").cache("pages"))  # type: ignore[arg-type]
+        with pytest.raises(ConfigError, match="codec"):
+            wsgi.CachedResponses(site.wsgi, grid.cache("json", codec="json"))
+        with pytest.raises(ConfigError, match="who"):
+            wsgi.CachedResponses(site.wsgi, grid.cache("pages"), who="x-user")

@@ -1,0 +1,104 @@
+"""Several servers on one real grid: each has connections, near copies and waiting requests of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from cachegrid.testing.loopback import LoopbackGrid
+from tests.integrations.http.site import AsgiClient, Reply, Said, Site, WsgiClient, open_site
+
+pytestmark = pytest.mark.grid
+ASKED = 8
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    with LoopbackGrid(owners=1, replicas=0) as grid:
+        yield grid.url
+
+
+@pytest.fixture(params=[False, True], ids=["plain", "near"])
+def clients(
+    request: pytest.FixtureRequest, url: str, colour: str, site: Site
+) -> Iterator[list[WsgiClient | AsgiClient]]:
+    """Two servers of one site."""
+    with contextlib.ExitStack() as ends:
+        made = [open_site(colour, site, url, {"near": request.param}) for _ in range(2)]
+        for client in made:
+            ends.callback(client.close)
+        yield made
+        made[0].clear()
+
+
+def ask_all(client: WsgiClient | AsgiClient, times: int) -> list[Reply]:
+    """What so many requests get that come at once."""
+    if isinstance(client, AsgiClient):
+        return client.many([{}] * times)
+    with ThreadPoolExecutor(times) as pool:
+        return list(pool.map(lambda _: client(), range(times)))
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Wait for something that others do; fail if they do not."""
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def test_one_server_makes_a_page_for_all(clients: list[WsgiClient | AsgiClient], site: Site) -> None:
+    """
+    However many requests come to however many servers at once.
+    """
+    begun = threading.Semaphore(0)
+
+    def page(_fields: Any, count: int) -> Said:
+        for _ in range(2):
+            begun.acquire(timeout=10)  # the requests of both are on their way
+        return Said([("cache-control", "max-age=60"), ("cache-tag", "news")], b"%d" % count)
+
+    def ask(client: WsgiClient | AsgiClient) -> list[Reply]:
+        begun.release()
+        return ask_all(client, ASKED)
+
+    site.page = page
+    with ThreadPoolExecutor(2) as pool:
+        replies = [reply for got in pool.map(ask, clients) for reply in got]
+    assert [b"1"] * 2 * ASKED == [reply.body for reply in replies]
+    assert 2 * ASKED - 1 == sum(reply.is_hit for reply in replies)
+
+
+def test_what_is_not_kept_is_made_for_each(clients: list[WsgiClient | AsgiClient], site: Site) -> None:
+    """
+    Those who waited for somebody else's ask for themselves.
+    """
+    site.says("private, max-age=60")
+    with ThreadPoolExecutor(2) as pool:
+        replies = [reply for got in pool.map(lambda client: ask_all(client, ASKED), clients) for reply in got]
+    assert 2 * ASKED == len({reply.body for reply in replies})
+
+
+@pytest.mark.parametrize("drops", ["change", "tag", "url"])
+def test_what_one_server_drops_is_gone_for_all(clients: list[WsgiClient | AsgiClient], site: Site, drops: str) -> None:
+    """
+    At once, or as soon as its near copies hear of it.
+    """
+    one, other = clients
+    site.says("max-age=60", cache_tag="news")
+    one()
+    until(lambda: other().is_hit and one().is_hit)
+    if drops == "change":
+        one(method="PUT")
+    elif drops == "tag":
+        one.purge("news")
+    else:
+        one.purge(urls=["http://site/"])
+    assert not one().is_hit
+    until(lambda: b"1" != other().body)

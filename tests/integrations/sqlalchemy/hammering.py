@@ -1,0 +1,346 @@
+"""One process of the hammer: readers and writers in threads, or in tasks."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import mmap
+import os
+import random
+import signal
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from sqlalchemy import BigInteger, Connection, Engine, ForeignKey, create_engine, select, text, update
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+
+import cachegrid
+from cachegrid.integrations import sqlalchemy_answers, sqlalchemy_transactions, sqlalchemy_writes
+from cachegrid.integrations.sqlalchemy import cached, follow
+from cachegrid.integrations.sqlalchemy_results import Rows, rows_of
+from cachegrid.integrations.sqlalchemy_statements import ALL
+
+__all__ = ["Base", "Orders", "account", "entry"]
+
+POISON: Final = 1 << 40  # added to versions that are rolled back
+STALENESS: Final = 1.5  # seconds for which near copies may be old, on a busy machine
+CRASHES: Final = 0.02  # of the commits of a process that is to be killed
+WITHIN: Final = 0.5  # seconds that a COMMIT may take
+
+
+class Orders(NamedTuple):
+    """What a process has to do."""
+
+    url: str
+    grid: str
+    board: str
+    colour: str
+    number: int
+    writers: int
+    rows: int
+    seconds: float
+    without: str = ""
+    is_near: bool = False
+    until: float = 0.0  # wall time; or for so many seconds from the first moment on
+
+    @property
+    def own(self) -> list[int]:
+        """The rows that this process alone writes to; a version is given once."""
+        return [row for row in range(self.rows) if row % (self.writers + 1) == self.number]
+
+
+class Base(DeclarativeBase):
+    """All tables."""
+
+
+class Account(Base):
+    """A row with a version."""
+
+    __tablename__ = "hammer_account"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    version: Mapped[int] = mapped_column(BigInteger)
+
+
+class Entry(Base):
+    """A row with the same version."""
+
+    __tablename__ = "hammer_entry"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    account_id: Mapped[int] = mapped_column(ForeignKey(Account.id))
+    version: Mapped[int] = mapped_column(BigInteger)
+
+
+account: Any = Account.__table__
+entry: Any = Entry.__table__
+
+
+class Work:
+    """What all threads or tasks of a process share."""
+
+    def __init__(self, orders: Orders) -> None:
+        self.orders = orders
+        with Path(orders.board).open("r+b") as file:
+            self.board = memoryview(mmap.mmap(file.fileno(), 0)).cast("q")
+        self.counts: Counter[str] = Counter()
+        self.wrong: list[str] = []
+        self.chance = random.Random()
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether there is time left."""
+        return time.time() < self.orders.until
+
+    # What is asked.
+
+    def question(self) -> tuple[int, Any]:
+        """A row, and a statement that tells of it, and perhaps of others."""
+        row = self.chance.randrange(self.orders.rows)
+        plain = cached("hammer", ttl=60)
+        joined = select(Account.id, Account.version, Entry.version).join(Entry)
+        asked: list[Any] = [
+            select(Account.id, Account.version, Account.version).where(Account.id == row).options(plain),
+            select(Entry.id, Entry.version, Entry.version).where(Entry.account_id == row).options(plain),
+            joined.where(Account.id == row).options(plain),
+            joined.order_by(Account.id).options(plain),
+        ]
+        return row, self.chance.choice(asked)
+
+    def truth(self, connection: Connection, row: int) -> int:
+        """A version that was committed before now; as the board has it, or the database."""
+        if self.chance.random() < 0.5:
+            return self.board[row]
+        version = connection.scalar(select(Account.version).where(Account.id == row))
+        connection.rollback()
+        assert version is not None
+        return int(version)
+
+    def judge(self, row: int, floor: int, found: list[tuple[int, int, int]], since: float) -> bool:
+        """Whether what was found may be; near copies may be old for a while."""
+        self.counts["reads"] += 1
+        for number, version, other in found:
+            said = f"row {number} had version {version} and {other}; {floor} of row {row} was committed before"
+            if max(version, other) >= POISON:
+                self.wrong.append(f"uncommitted: {said}")
+            elif version != other:
+                self.wrong.append(f"torn: {said}")
+            elif number == row and version < floor:
+                if not self.orders.is_near or time.monotonic() - since > STALENESS:
+                    self.wrong.append(f"stale: {said}")
+                return False
+        return True
+
+    # What is written.
+
+    def write(self, connection: Connection) -> tuple[int, int] | None:
+        """Give a row its next version, in one of the ways there are; which, unless it was rolled back."""
+        row = self.chance.choice(self.orders.own)
+        version = 1 + (connection.scalar(select(Account.version).where(Account.id == row)) or 0)
+        is_kept = self.chance.random() < 0.7
+        new = version if is_kept else version + POISON
+        self.chance.choice([_by_core, _by_text, _by_objects])(connection, row, new)
+        if not is_kept:
+            # Within, it sees what it wrote; nobody else ever does.
+            connection.execute(self.question()[1])
+            connection.rollback()
+            self.counts["rolled back"] += 1
+            return None
+        connection.commit()
+        self.counts["written"] += 1
+        return row, version
+
+    def look(self, connection: Connection) -> None:
+        """Ask with a snapshot that gets old: what is found then is nobody else's answer."""
+        connection.execute(text("select 1 from hammer_account"))
+        time.sleep(0.003)
+        connection.execute(self.question()[1])
+        connection.rollback()
+        self.counts["snapshots"] += 1
+
+
+def _by_core(connection: Connection, row: int, version: int) -> None:
+    connection.execute(update(account).where(account.c.id == row).values(version=version))
+    connection.execute(update(entry).where(entry.c.account_id == row).values(version=version))
+
+
+def _by_text(connection: Connection, row: int, version: int) -> None:
+    said = {"row": row, "version": version}
+    connection.execute(text("update hammer_account set version = :version where id = :row"), said)
+    connection.execute(text("update hammer_entry set version = :version where account_id = :row"), said)
+
+
+def _by_objects(connection: Connection, row: int, version: int) -> None:
+    with Session(connection, join_transaction_mode="control_fully") as session:
+        session.get_one(Account, row).version = version
+        session.flush()
+        session.execute(update(Entry).where(Entry.account_id == row).values(version=version))
+
+
+# The two colours.
+
+
+def work_in_threads(work: Work) -> None:
+    """Readers and a writer, each in a thread."""
+    orders = work.orders
+    with cachegrid.connect(orders.grid) as grid:
+        engine = create_engine(orders.url, pool_size=20)
+        _follow(engine, grid, orders)
+        jobs: list[Callable[[], None]] = [lambda: _write_on(work, engine)]
+        if orders.colour != "crash":
+            jobs += [lambda: _read_on(work, engine)] * 3 + [lambda: _look_on(work, engine)]
+        threads = [threading.Thread(target=_guarded, args=(work, job)) for job in jobs]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        engine.dispose()
+        work.counts["hits"] = grid.cache("hammer").stats().hits
+
+
+def _guarded(work: Work, job: Callable[[], None]) -> None:
+    try:
+        job()
+    except BaseException as error:  # noqa: BLE001 - it is told, and fails the run
+        work.wrong.append(f"failed: {error!r}")
+
+
+def _write_on(work: Work, engine: Engine) -> None:
+    with engine.connect() as connection:
+        while work.goes_on:
+            done = work.write(connection)
+            if done is not None:
+                work.board[done[0]] = done[1]
+            time.sleep(0.002)
+
+
+def _read_on(work: Work, engine: Engine) -> None:
+    with engine.connect() as plain, engine.connect() as connection:
+        while work.goes_on:
+            row, statement = work.question()
+            floor, since = work.truth(plain, row), time.monotonic()
+            while not work.judge(row, floor, _found(connection, statement), since):
+                if not work.orders.is_near or time.monotonic() - since > STALENESS:
+                    break
+
+
+def _found(connection: Connection, statement: Any) -> list[tuple[int, int, int]]:
+    with Session(connection, join_transaction_mode="control_fully") as session:
+        return [tuple(row) for row in session.execute(statement)]
+
+
+def _look_on(work: Work, engine: Engine) -> None:
+    with engine.connect().execution_options(isolation_level="REPEATABLE READ") as connection:
+        while work.goes_on:
+            work.look(connection)
+
+
+async def work_in_tasks(work: Work) -> None:
+    """Readers and a writer, each in a task."""
+    orders = work.orders
+    async with cachegrid.aconnect(orders.grid) as grid:
+        engine = create_async_engine(orders.url, pool_size=20)
+        _follow(engine, grid, orders)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(_awrite_on(work, engine))
+            for _ in range(4):
+                tasks.create_task(_aread_on(work, engine))
+        await engine.dispose()
+        work.counts["hits"] = grid.cache("hammer").stats().hits
+
+
+async def _awrite_on(work: Work, engine: AsyncEngine) -> None:
+    async with engine.connect() as connection:
+        while work.goes_on:
+            done = await connection.run_sync(work.write)
+            if done is not None:
+                work.board[done[0]] = done[1]
+            await asyncio.sleep(0.002)
+
+
+async def _aread_on(work: Work, engine: AsyncEngine) -> None:
+    async with engine.connect() as plain, engine.connect() as connection:
+        while work.goes_on:
+            row, statement = work.question()
+            floor, since = await plain.run_sync(work.truth, row), time.monotonic()
+            while not work.judge(row, floor, await _afound(connection, statement), since):
+                if not work.orders.is_near or time.monotonic() - since > STALENESS:
+                    break
+
+
+async def _afound(connection: AsyncConnection, statement: Any) -> list[tuple[int, int, int]]:
+    return await connection.run_sync(_found, statement)
+
+
+# Rules, and what is without them.
+
+
+def _follow(engine: Any, grid: Any, orders: Orders) -> None:
+    grid.cache("hammer", near=orders.is_near)  # opened here, with its policy
+    follow(engine, grid, database="hammer", caches="hammer", commit_within=WITHIN)
+
+
+def leave_out(rule: str) -> None:
+    """Do as if nobody had thought of a rule."""
+    if rule == "marks":  # nothing is done before COMMIT
+        sqlalchemy_writes.Drops._announce = lambda *_: []  # type: ignore[method-assign]
+        sqlalchemy_writes.Drops.is_written = lambda *_: False  # type: ignore[method-assign]
+    elif rule == "epochs":  # those of the tags are taken after the statement
+        sqlalchemy_answers.Answers._loaded = _loaded_late  # type: ignore[method-assign]
+    elif rule == "uncommitted":  # what this transaction wrote itself is answered, and kept, as anything else
+        sqlalchemy_answers.Answers.give = _give_blindly  # type: ignore[method-assign]
+    elif rule == "snapshots":  # every statement is thought to see all that is committed
+        sqlalchemy_answers.sight_of = lambda *_: sqlalchemy_transactions.Sight.ALL  # type: ignore[attr-defined] # there
+
+
+_give = sqlalchemy_answers.Answers.give
+
+
+def _give_blindly(self: Any, it: Any, effect: Any, about: Any) -> bool:
+    blank = sqlalchemy_transactions.Transaction()
+    blank.level = about.level
+    return _give(self, it, effect, blank)
+
+
+def _loaded_late(self: Any, asked: Any) -> Rows | None:
+    found: Rows | None = self._found(asked)
+    if found is None and not self._is_written(asked):
+        asked.it.run()
+        found = rows_of(asked.it.cursor)
+        tags = [*map(self._drops.tag, (*sorted(asked.tables), ALL))]
+        self._wait(asked.cache.set(asked.key, list(found), tags=tags))
+    return found
+
+
+def _die_at_times(chance: random.Random) -> None:
+    """Let this process be killed between COMMIT and what comes after it."""
+    conclude = sqlalchemy_writes.Drops._conclude
+
+    def dying(*args: Any) -> None:
+        if chance.random() < CRASHES:
+            os.kill(os.getpid(), signal.SIGKILL)
+        conclude(*args)
+
+    sqlalchemy_writes.Drops._conclude = dying  # type: ignore[method-assign,assignment]
+
+
+def main(line: str) -> None:
+    """Do what was ordered, and tell what came of it."""
+    orders = Orders(**json.loads(line))
+    work = Work(orders if orders.until else orders._replace(until=time.time() + orders.seconds))
+    leave_out(work.orders.without)
+    if work.orders.colour == "crash":
+        _die_at_times(work.chance)
+    if work.orders.colour == "async":
+        asyncio.run(work_in_tasks(work))
+    else:
+        work_in_threads(work)
+    sys.stdout.write(json.dumps({"counts": work.counts, "wrong": work.wrong}))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,219 @@
+"""Writing behind: nothing is lost but by a crash, keys keep their order, and no more waits than there is room for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from cachegrid import NOTHING, through
+from cachegrid._aio.cache import AsyncCache
+from cachegrid._aio.grid import AsyncGrid
+from cachegrid.errors import BacklogFull, ChangesLost, EngineError, ValueRefused
+from cachegrid.use._aio import behind
+from cachegrid.use._aio.through import AsyncThrough
+from tests.flow._aio.flow import AsyncFlow
+from tests.flow.waits._aio import begin, until
+from tests.use._aio.source import AsyncSource
+
+
+def lazily(cache: AsyncCache, source: AsyncSource, **settings: Any) -> AsyncThrough:
+    """A cache that writes when it is told to, or has a batch together."""
+    made: AsyncThrough = through(cache, load_many=source.load_many, writer=source.write, **{"behind": "1h", **settings})  # type: ignore[assignment]
+    return made
+
+
+async def test_changes_are_written_together_and_once(cache: AsyncCache, source: AsyncSource) -> None:
+    """
+    Of each key the newest, in batches; the cache has them at once.
+    """
+    stock = lazily(cache, source)
+    await stock.set("a", 1)
+    await stock.set_many({"a": 2, "b": 3})
+    await stock.delete("c")
+    assert ({}, {"a": 2, "b": 3}) == (source.rows, await cache.get_many(["a", "b"]))
+    before = stock.stats()
+    assert (3, 1, 0) == (before.pending, before.merged, before.written)
+    assert before.oldest > 0
+    assert await stock.flush()
+    assert [{"a": 2, "b": 3, "c": NOTHING}] == source.writes
+    after = stock.stats()
+    assert (0, 3, 0.0) == (after.pending, after.written, after.oldest)
+    assert await stock.flush()
+
+
+async def test_changes_are_written_by_themselves(cache: AsyncCache, source: AsyncSource) -> None:
+    """
+    So long after the oldest, or as soon as there is a batch of them.
+    """
+
+    async def is_written() -> bool:
+        return len(source.rows) >= 2
+
+    await lazily(cache, source, behind="10ms").set_many({1: 1, 2: 2})
+    await until(is_written)
+    source.rows.clear()
+    await lazily(cache, source, batch=2).set_many({3: 3, 4: 4, 5: 5})
+    await until(is_written)
+
+
+async def test_keys_keep_their_order(cache: AsyncCache, flow: AsyncFlow) -> None:
+    """
+    What comes while its key is being written, is written next.
+    """
+    source = AsyncSource(flow.gate())
+    stock = lazily(cache, source, batch=1)
+    await stock.set("a", 1)
+    await source.gate.reached()
+    await stock.set("a", 2)
+    await stock.delete("b")
+    assert (3, 2) == (stock.stats().pending, await stock.get("a"))
+    source.gate.open()
+    assert await stock.flush()
+    assert [{"a": 1}, {"a": 2}, {"b": NOTHING}] == source.writes
+
+
+async def test_what_fails_is_written_later(
+    cache: AsyncCache, source: AsyncSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    Again and again, unless a newer change took its place.
+    """
+    monkeypatch.setattr(behind, "_FIRST_PAUSE", 0.001)
+    stock = lazily(cache, source)
+    source.failures = 5
+    await stock.set_many({"a": 1, "b": 2})
+    assert await stock.flush()
+    assert ({"a": 1, "b": 2}, 0, 2) == (source.rows, stock.stats().pending, stock.stats().written)
+    assert 2 < stock.stats().retried < 5
+
+
+async def test_what_can_never_be_written_is_given_up(
+    cache: AsyncCache, source: AsyncSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    After so many tries, if that was said; it holds up no other, and the cache does not keep it.
+    """
+    monkeypatch.setattr(behind, "_FIRST_PAUSE", 0.001)
+    stock = lazily(cache, source, retries=1)
+    source.refused = {"bad"}
+    await stock.set_many({"a": 1, "bad": 2, "b": 3})
+    assert await stock.flush()
+    assert ({"a": 1, "b": 3}, 1) == (source.rows, stock.stats().failed)
+    assert {"a": 1, "b": 3} == await cache.get_many(["a", "bad", "b"])
+
+
+async def test_who_finds_no_room_waits_for_it(cache: AsyncCache, flow: AsyncFlow) -> None:
+    """
+    A while, then it is an error, and nothing was changed.
+    """
+    source = AsyncSource(flow.gate())
+    hasty = lazily(cache, source, queue=2, timeout="30ms")
+    await hasty.set_many({1: 1, 2: 2})
+    with pytest.raises(BacklogFull, match="2 changes of cache 'prices' wait"):
+        await hasty.set(3, 3)
+    assert None is await cache.get(3)
+    patient = lazily(cache, source, queue=1)
+    await patient.set(4, 4)
+    waiting = begin(patient.set, 5, 5)
+    await source.gate.reached()
+    source.gate.open()
+    await waiting.result()
+    assert [True, True] == [await one.flush() for one in (hasty, patient)]
+    assert {1: 1, 2: 2, 4: 4, 5: 5} == source.rows
+
+
+async def test_more_than_there_is_room_for_goes_alone(cache: AsyncCache, source: AsyncSource) -> None:
+    """
+    It would never find room.
+    """
+    stock = lazily(cache, source, queue=2)
+    await stock.set_many({number: number for number in range(5)})
+    assert await stock.flush()
+    assert 5 == len(source.rows)
+
+
+async def test_to_close_the_grid_writes_what_is_left(flow: AsyncFlow, source: AsyncSource) -> None:
+    """
+    Before its engine is closed.
+    """
+    grid = await flow.grid()
+    await lazily(grid.cache("prices"), source).set_many({"a": 1, "b": 2})
+    await grid.aclose()
+    assert {"a": 1, "b": 2} == source.rows
+
+
+async def test_what_is_not_written_when_it_closes_is_told(flow: AsyncFlow, source: AsyncSource) -> None:
+    """
+    The grid is closed nevertheless, and the error has the changes.
+    """
+    grid = await flow.grid()
+    cache = grid.cache("prices")
+    source.failures = 1_000_000
+    await lazily(cache, source, timeout="50ms").set("a", 1)
+    with pytest.raises(ChangesLost, match="1 changes of cache 'prices' were not written") as lost:
+        await grid.aclose()
+    assert {"a": 1} == lost.value.changes
+    with pytest.raises(EngineError, match="closed"):
+        await cache.get("a")
+    await grid.aclose()
+
+
+async def test_reads_find_what_waits(cache: AsyncCache, source: AsyncSource) -> None:
+    """
+    Though the cache has it no more, and the source has it not yet; what is to be deleted is not there.
+    """
+    source.rows = {"a": "old", "b": "old", "c": "old"}
+    stock, keeps = lazily(cache, source), through(cache, writer=source.write, behind="1h")
+    await stock.set("a", 1)
+    await stock.delete("b")
+    await cache.clear()
+    assert {"a": 1, "c": "old"} == await stock.get_many(["a", "b", "c"])
+    assert [["c"]] == source.loads
+    await keeps.set("d", 4)
+    await cache.clear()
+    assert {"d": 4} == await keeps.get_many(["d", "e"])
+    assert await stock.flush()
+    assert await keeps.flush()
+    assert {"a": 1, "c": "old", "d": 4} == source.rows
+
+
+async def test_what_others_loaded_meanwhile_is_dropped(flow: AsyncFlow, source: AsyncSource) -> None:
+    """
+    It is older than what was written.
+    """
+    ours, theirs = [(await flow.grid()).cache("rows") for _ in range(2)]
+    source.rows = {"a": "old", "b": "old"}
+    stock, other = lazily(ours, source), through(theirs, load_many=source.load_many)
+    await stock.set("a", 1)
+    await stock.delete("b")
+    await ours.clear()
+    assert {"a": "old", "b": "old"} == await other.get_many(["a", "b"])
+    assert await stock.flush()
+    assert {"a": 1} == await other.get_many(["a", "b"])
+
+
+async def test_what_the_cache_refuses_is_not_written(cache: AsyncCache, source: AsyncSource) -> None:
+    """
+    The caller hears of it, and its room is free again.
+    """
+    stock = lazily(cache, source, queue=1)
+    for _ in range(2):
+        with pytest.raises(ValueRefused):
+            await stock.set("a", object())
+    await stock.set("a", 1)
+    assert await stock.flush()
+    assert [{"a": 1}] == source.writes
+
+
+async def test_a_forked_child_has_nothing_to_write(grid: AsyncGrid, source: AsyncSource) -> None:
+    """
+    What waits is the parent's; the child counts for itself.
+    """
+    stock = lazily(grid.cache("prices"), source)
+    assert stock._behind is not None
+    stock._behind.backlog.offer({"a": 1}, 0.0)
+    grid._hub._attached[0].forget()
+    assert (0, 0) == (stock.stats().pending, stock.stats().merged)
+    assert await stock.flush()
+    assert [] == source.writes

@@ -1,0 +1,125 @@
+"""Caches with a source: what is missing is loaded from there, and what is set is written there first."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from cachegrid import NOTHING, through
+from cachegrid._aio.cache import AsyncCache
+from cachegrid.errors import ConfigError, EntryNotFound, ValueRefused
+from tests.flow._aio.flow import AsyncFlow
+from tests.flow.waits._aio import begin, other_colour, together
+from tests.use._aio.source import AsyncSource
+
+
+async def test_what_is_missing_is_loaded_once(cache: AsyncCache, source: AsyncSource) -> None:
+    """
+    However many ask; what the source does not have is nowhere, and asked for again.
+    """
+    source.rows = {"a": 1, "b": None}
+    stock = through(cache, loader=source.load)
+    assert [1] * 8 == await together(*[lambda: stock.get("a")] * 8)
+    assert (["a"], 1) == (source.loads, await cache.get("a"))
+    assert {"b": None, "a": 1} == await stock.get_many(["b", "x", "a"])
+    assert ("no", None) == (await stock.get("x", "no"), await stock.get("b"))
+    assert ["a", "b", "x", "x"] == source.loads
+    with pytest.raises(EntryNotFound):
+        await stock._read("x")
+
+
+async def test_many_are_loaded_by_one_call(cache: AsyncCache, source: AsyncSource) -> None:
+    """
+    Where there is a loader of many.
+    """
+    source.rows = {1: "a", 2: "b"}
+    stock = through(cache, load_many=source.load_many)
+    assert {2: "b", 1: "a"} == await stock.get_many([2, 3, 1])
+    assert ([[2, 3, 1]], "a") == (source.loads, await stock.get(1))
+
+
+async def test_the_source_is_written_first(cache: AsyncCache, source: AsyncSource) -> None:
+    """
+    Then the cache, with its tags; a delete tells the writer of nothing.
+    """
+    seen = []
+
+    async def write(changes: dict[str, Any]) -> None:
+        seen.append((changes, await cache.get_many(changes)))
+        await source.write(changes)
+
+    stock = through(cache, loader=source.load, writer=write, tags=lambda key: [f"row:{key}"])
+    await stock.set("a", 1)
+    await stock.set_many({"a": 2, "b": 3})
+    assert ([({"a": 1}, {}), ({"a": 2, "b": 3}, {"a": 1})], {"a": 2, "b": 3}) == (seen, source.rows)
+    assert {"a": 2, "b": 3} == await cache.get_many(["a", "b"])
+    await cache.invalidate("row:a")
+    assert {"b": 3} == await cache.get_many(["a", "b"])
+    await stock.delete("b")
+    assert ({"b": NOTHING}, {"a": 2}, None) == (seen[-1][0], source.rows, await cache.get("b"))
+    assert (4, 0, 0) == (stock.stats().written, stock.stats().failed, stock.stats().pending)
+
+
+async def test_a_write_that_fails_changes_nothing_or_drops(cache: AsyncCache, source: AsyncSource) -> None:
+    """
+    Where the writer says that nothing was written, the entry stays; where nobody knows, it is loaded again.
+    """
+    source.rows, source.refused = {"bad": 1}, {"bad"}
+    stock = through(cache, loader=source.load, writer=source.write, refusals=(ValueError,))
+    assert 1 == await stock.get("bad")
+    for change in (lambda: stock.set("bad", 2), lambda: stock.delete("bad")):
+        with pytest.raises(ValueError, match="no such row"):
+            await change()
+        assert 1 == await cache.get("bad")
+    source.failures = 1
+    with pytest.raises(OSError, match="away"):
+        await stock.set_many({"bad": 2, "new": 3})
+    assert {} == await cache.get_many(["bad", "new"])
+    assert (1, 4) == (await stock.get("bad"), stock.stats().failed)
+
+
+async def test_what_two_write_at_once_is_loaded_again(flow: AsyncFlow, source: AsyncSource) -> None:
+    """
+    Nobody knows whose value the source has in the end: the cache keeps none of them.
+    """
+    ours, theirs = [(await flow.grid()).cache("rows") for _ in range(2)]
+    slow = AsyncSource(flow.gate())
+    slow.rows = source.rows
+    first, second = through(ours, writer=slow.write), through(theirs, loader=source.load, writer=source.write)
+    for before in ({}, {"a": 0}):
+        slow.gate = flow.gate()
+        await ours.clear()
+        await ours.set_many(before)
+        late = begin(first.set, "a", 1)
+        await slow.gate.reached()
+        await second.set("a", 2)
+        slow.gate.open()
+        await late.result()
+        assert None is await ours.get("a")
+        assert 2 == await second.get("a")
+
+
+async def test_what_is_written_and_cannot_be_kept_is_dropped(cache: AsyncCache, source: AsyncSource) -> None:
+    """
+    The source has another value now than the cache had.
+    """
+    stock = through(cache, writer=source.write)
+    await stock.set("a", 1)
+    with pytest.raises(ValueRefused):
+        await stock.set("a", object())
+    assert None is await cache.get("a")
+
+
+async def test_what_makes_no_sense_is_refused(cache: AsyncCache, source: AsyncSource) -> None:
+    """
+    With what it should be.
+    """
+    for wrong in ({}, {"loader": source.load, "behind": "1s"}, {"writer": source.write, "behind": "1s", "batch": 0},
+                  {"writer": source.write, "behind": "1s", "retries": -1}):  # fmt: skip
+        with pytest.raises(ConfigError):
+            through(cache, **wrong)  # type: ignore[call-overload]
+    with pytest.raises(ConfigError, match="writer"):
+        await through(cache, loader=source.load).set("a", 1)
+    with pytest.raises(ConfigError, match="function; for this one take the cache from"):
+        await through(cache, loader=lambda key: other_colour(key)()).get("a")
