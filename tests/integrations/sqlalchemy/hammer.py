@@ -25,7 +25,7 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy import create_engine, insert
 
 from cachegrid.testing.loopback import LoopbackGrid
-from tests.integrations.sqlalchemy.hammering import Base, Orders, account, entry
+from tests.integrations.sqlalchemy.hammering import PAIRS, Base, Orders
 from tests.integrations.sqlalchemy.server import Postgres
 
 __all__ = ["Outcome", "hammer", "main"]
@@ -86,9 +86,9 @@ def _prepare(server: Postgres) -> None:
     with engine.begin() as connection:
         Base.metadata.drop_all(connection)
         Base.metadata.create_all(connection)
-        rows = [{"id": row, "version": 0} for row in range(ROWS)]
-        connection.execute(insert(account), rows)
-        connection.execute(insert(entry), [{**row, "account_id": row["id"]} for row in rows])
+        for account, entry in PAIRS:
+            connection.execute(insert(account), [{"id": row, "version": 0} for row in range(ROWS)])
+            connection.execute(insert(entry), [{"account_id": row, "version": 0} for row in range(ROWS)])
     engine.dispose()
 
 
@@ -133,7 +133,7 @@ def main() -> None:
     """As a command; the exit code is 1 where something was wrong."""
     parser = argparse.ArgumentParser(description="Hammer cached queries over PostgreSQL.")
     parser.add_argument("--seconds", type=float, default=60)
-    parser.add_argument("--processes", type=int, default=4)
+    parser.add_argument("--processes", type=int, default=4, help="up to 5, and one that is killed")
     parser.add_argument("--near", action="store_true", help="keep near copies; a read may be 1 s old then")
     parser.add_argument("--without", choices=RULES, default="", help="a rule to leave out")
     said = parser.parse_args()

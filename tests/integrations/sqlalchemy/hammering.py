@@ -26,11 +26,13 @@ from cachegrid.integrations.sqlalchemy import cached, follow
 from cachegrid.integrations.sqlalchemy_results import Rows, rows_of
 from cachegrid.integrations.sqlalchemy_statements import ALL
 
-__all__ = ["Base", "Orders", "account", "entry"]
+__all__ = ["PAIRS", "Base", "Orders"]
 
 POISON: Final = 1 << 40  # added to versions that are rolled back
 STALENESS: Final = 1.5  # seconds for which near copies may be old, on a busy machine
-CRASHES: Final = 0.02  # of the commits of a process that is to be killed
+CRASHES: Final = 0.05  # of the commits of a process that is to be killed
+KEPT: Final = 0.7  # of what is written is committed
+PACE: Final = 0.02  # seconds between the writes of a process, and that a snapshot gets old
 WITHIN: Final = 0.5  # seconds that a COMMIT may take
 
 
@@ -52,32 +54,42 @@ class Orders(NamedTuple):
     @property
     def own(self) -> list[int]:
         """The rows that this process alone writes to; a version is given once."""
-        return [row for row in range(self.rows) if row % (self.writers + 1) == self.number]
+        return [row for row in range(self.rows) if self.writer_of(row) == self.number]
+
+    def writer_of(self, row: int) -> int:
+        """The number of the process that writes to a row, and of its tables."""
+        return row % (self.writers + 1)
 
 
 class Base(DeclarativeBase):
     """All tables."""
 
 
-class Account(Base):
-    """A row with a version."""
+class Pair(NamedTuple):
+    """Two tables that one process writes to: what one has of a row, the other has, too."""
 
-    __tablename__ = "hammer_account"
-    id: Mapped[int] = mapped_column(primary_key=True)
-    version: Mapped[int] = mapped_column(BigInteger)
-
-
-class Entry(Base):
-    """A row with the same version."""
-
-    __tablename__ = "hammer_entry"
-    id: Mapped[int] = mapped_column(primary_key=True)
-    account_id: Mapped[int] = mapped_column(ForeignKey(Account.id))
-    version: Mapped[int] = mapped_column(BigInteger)
+    account: Any
+    entry: Any
 
 
-account: Any = Account.__table__
-entry: Any = Entry.__table__
+def _pair(number: int) -> Pair:
+    name = f"hammer_account_{number}"
+    account = {
+        "__tablename__": name,
+        "id": mapped_column(primary_key=True),
+        "version": mapped_column(BigInteger),
+        "__annotations__": {"id": Mapped[int], "version": Mapped[int]},
+    }
+    entry = {
+        "__tablename__": f"hammer_entry_{number}",
+        "account_id": mapped_column(ForeignKey(f"{name}.id"), primary_key=True),
+        "version": mapped_column(BigInteger),
+        "__annotations__": {"account_id": Mapped[int], "version": Mapped[int]},
+    }
+    return Pair(type(f"Account{number}", (Base,), account), type(f"Entry{number}", (Base,), entry))
+
+
+PAIRS: Final = [_pair(number) for number in range(6)]
 
 
 class Work:
@@ -101,24 +113,24 @@ class Work:
     def question(self) -> tuple[int, Any]:
         """A row, and a statement that tells of it, and perhaps of others."""
         row = self.chance.randrange(self.orders.rows)
-        plain = cached("hammer", ttl=60)
-        joined = select(Account.id, Account.version, Entry.version).join(Entry)
+        account, entry = PAIRS[self.orders.writer_of(row)]
+        joined = select(account.id, account.version, entry.version).join(entry)
         asked: list[Any] = [
-            select(Account.id, Account.version, Account.version).where(Account.id == row).options(plain),
-            select(Entry.id, Entry.version, Entry.version).where(Entry.account_id == row).options(plain),
-            joined.where(Account.id == row).options(plain),
-            joined.order_by(Account.id).options(plain),
+            select(account.id, account.version, account.version).where(account.id == row),
+            select(entry.account_id, entry.version, entry.version).where(entry.account_id == row),
+            joined.where(account.id == row),
+            joined.order_by(account.id),
         ]
-        return row, self.chance.choice(asked)
+        return row, self.chance.choice(asked).options(cached("hammer", ttl=60))
 
     def truth(self, connection: Connection, row: int) -> int:
         """A version that was committed before now; as the board has it, or the database."""
         if self.chance.random() < 0.5:
             return self.board[row]
-        version = connection.scalar(select(Account.version).where(Account.id == row))
+        account = PAIRS[self.orders.writer_of(row)].account
+        version: int = connection.scalars(select(account.version).where(account.id == row)).one()
         connection.rollback()
-        assert version is not None
-        return int(version)
+        return version
 
     def judge(self, row: int, floor: int, found: list[tuple[int, int, int]], since: float) -> bool:
         """Whether what was found may be; near copies may be old for a while."""
@@ -140,10 +152,11 @@ class Work:
     def write(self, connection: Connection) -> tuple[int, int] | None:
         """Give a row its next version, in one of the ways there are; which, unless it was rolled back."""
         row = self.chance.choice(self.orders.own)
-        version = 1 + (connection.scalar(select(Account.version).where(Account.id == row)) or 0)
-        is_kept = self.chance.random() < 0.7
-        new = version if is_kept else version + POISON
-        self.chance.choice([_by_core, _by_text, _by_objects])(connection, row, new)
+        pair = PAIRS[self.orders.number]
+        version: int = 1 + connection.scalars(select(pair.account.version).where(pair.account.id == row)).one()
+        is_kept = self.chance.random() < KEPT
+        write = self.chance.choices([_by_core, _by_objects, _by_text], [10, 10, 1])[0]  # a text drops all
+        write(connection, pair, row, version if is_kept else version + POISON)
         if not is_kept:
             # Within, it sees what it wrote; nobody else ever does.
             connection.execute(self.question()[1])
@@ -156,29 +169,31 @@ class Work:
 
     def look(self, connection: Connection) -> None:
         """Ask with a snapshot that gets old: what is found then is nobody else's answer."""
-        connection.execute(text("select 1 from hammer_account"))
-        time.sleep(0.003)
-        connection.execute(self.question()[1])
+        account = PAIRS[0].account
+        connection.execute(select(account.id))
+        time.sleep(PACE)
+        for _ in range(10):
+            connection.execute(self.question()[1])
         connection.rollback()
         self.counts["snapshots"] += 1
 
 
-def _by_core(connection: Connection, row: int, version: int) -> None:
-    connection.execute(update(account).where(account.c.id == row).values(version=version))
-    connection.execute(update(entry).where(entry.c.account_id == row).values(version=version))
+def _by_core(connection: Connection, pair: Pair, row: int, version: int) -> None:
+    for table, key in ((pair.account.__table__, "id"), (pair.entry.__table__, "account_id")):
+        connection.execute(update(table).where(table.c[key] == row).values(version=version))
 
 
-def _by_text(connection: Connection, row: int, version: int) -> None:
+def _by_text(connection: Connection, pair: Pair, row: int, version: int) -> None:
     said = {"row": row, "version": version}
-    connection.execute(text("update hammer_account set version = :version where id = :row"), said)
-    connection.execute(text("update hammer_entry set version = :version where account_id = :row"), said)
+    for table, key in ((pair.account.__tablename__, "id"), (pair.entry.__tablename__, "account_id")):
+        connection.execute(text(f"update {table} set version = :version where {key} = :row"), said)  # noqa: S608 - ours
 
 
-def _by_objects(connection: Connection, row: int, version: int) -> None:
-    with Session(connection, join_transaction_mode="control_fully") as session:
-        session.get_one(Account, row).version = version
+def _by_objects(connection: Connection, pair: Pair, row: int, version: int) -> None:
+    with Session(connection, join_transaction_mode="rollback_only") as session:
+        session.get_one(pair.account, row).version = version
         session.flush()
-        session.execute(update(Entry).where(Entry.account_id == row).values(version=version))
+        session.execute(update(pair.entry).where(pair.entry.account_id == row).values(version=version))
 
 
 # The two colours.
@@ -215,7 +230,7 @@ def _write_on(work: Work, engine: Engine) -> None:
             done = work.write(connection)
             if done is not None:
                 work.board[done[0]] = done[1]
-            time.sleep(0.002)
+            time.sleep(PACE)
 
 
 def _read_on(work: Work, engine: Engine) -> None:
@@ -259,7 +274,7 @@ async def _awrite_on(work: Work, engine: AsyncEngine) -> None:
             done = await connection.run_sync(work.write)
             if done is not None:
                 work.board[done[0]] = done[1]
-            await asyncio.sleep(0.002)
+            await asyncio.sleep(PACE)
 
 
 async def _aread_on(work: Work, engine: AsyncEngine) -> None:
