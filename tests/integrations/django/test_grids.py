@@ -66,7 +66,7 @@ def test_loops_of_several_threads(sync: Make) -> None:
     """
     Each has a grid of its own while they run; a loop that comes later goes on with that of one that has ended.
     """
-    both = threading.Barrier(2)
+    both = threading.Barrier(2, timeout=10)
     caches: list[Any] = []
 
     async def use() -> None:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -59,6 +60,11 @@ def test_rows_are_read_once() -> None:
     assert first == cached(Book.objects.filter(title="a").union(Book.objects.filter(title="b")).order_by("title"))
     assert [] == cached(books.filter(pages=1))
     assert [] == cached(books.none())
+    wrapped = [
+        books.annotate(length=models.ExpressionWrapper(models.F("pages"), output_field=field))
+        for field in (models.IntegerField(), models.DurationField())
+    ]
+    assert [int, timedelta] == [type(cached(rows)[0].length) for rows in wrapped]
 
 
 WRITES: list[Callable[[], Any]] = [
@@ -118,11 +124,11 @@ def test_a_transaction_reads_what_it_wrote() -> None:
             assert ["c", "c"] == titles()
             transaction.set_rollback(True)
         assert (0, ["a", "b"]) == (asked(titles), titles())
+        seen: list[Any] = []
+        transaction.on_commit(lambda: seen.append(titles()))
         with transaction.atomic():
             Book.objects.filter(title="a").update(title="d")
         assert ["b", "d"] == titles()
-        seen = []
-        transaction.on_commit(lambda: seen.append(titles()))
         Author.objects.update(name="Bob")
     assert [["b", "d"]] == seen
 
@@ -157,26 +163,31 @@ def test_a_write_during_the_load_counts() -> None:
     assert [1, 0] == [asked(titles), asked(titles)]
 
 
-def test_a_connection_may_be_opened_within_a_load() -> None:
+def test_a_connection_is_watched_wherever_it_is_opened() -> None:
     """
-    As in a thread that has read nothing yet: it is watched from then on, and by nobody else.
+    Also where another looks on at that moment, who goes away again.
     """
     seen: list[Any] = []
+    statements: list[str] = []
+
+    def look_on(execute: Callable[..., Any], sql: str, *args: Any) -> Any:
+        statements.append(sql)
+        return execute(sql, *args)
 
     def read_and_write() -> None:
         try:
-            titles()
-            Author.objects.update(name="Bob")
+            with connection.execute_wrapper(look_on):
+                Author.objects.get()
             Book.objects.update(title="c")
             seen.append(titles())
         finally:
             connections.close_all()
 
-    changed(Book)
+    titles()
     thread = threading.Thread(target=read_and_write)
     thread.start()
     thread.join()
-    assert [["c", "c"]] == seen
+    assert ([["c", "c"]], 1) == (seen, len(statements))
     assert ["c", "c"] == titles()
 
 
