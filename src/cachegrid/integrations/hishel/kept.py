@@ -41,7 +41,7 @@ class Times(NamedTuple):
 
 
 class Packed(NamedTuple):
-    """What is stored of a response, as a plain tuple."""
+    """What is stored of a response, as a plain tuple. Of another form it needs another name in `response_key`."""
 
     method: str
     url: str
