@@ -18,7 +18,7 @@ __all__ = ["open_async", "open_sync"]
 
 _PATIENCE: Final = 10.0  # seconds until everything is kept near
 _TAGS: Final = ("texts", "all")
-_RULES: Final[PolicySaid] = {"ttl": "1h", "grace": "1h", "early": 1, "jitter": 0.1}
+_RULES: Final[PolicySaid] = {"near": True, "ttl": "1h", "grace": "1h", "early": 1, "jitter": 0.1}
 _PAUSE: Final = 0.01  # seconds before another look: the news of what was just stored drops copies once more
 
 
@@ -30,7 +30,7 @@ async def open_sync(state: GridState, load: Load) -> AsyncIterator[Hits]:
         texts.set_many(dict.fromkeys(load.keys, text_of(load)))
         records.set_many(dict.fromkeys(load.keys, RECORD))
         function = texts.cached(priced)
-        ruled = grid.cache("near-rules", near=True, **_RULES)
+        ruled = grid.cache("near-rules", **_RULES)
         for key in load.keys:
             ruled.get_or_load(key, lambda: text_of(load), tags=_TAGS)
 
@@ -57,7 +57,7 @@ async def open_async(state: GridState, load: Load) -> AsyncIterator[Hits]:
         await texts.set_many(dict.fromkeys(load.keys, text_of(load)))
         await records.set_many(dict.fromkeys(load.keys, RECORD))
         function = texts.cached(price)
-        ruled = grid.cache("near-rules-async", near=True, **_RULES)
+        ruled = grid.cache("near-rules-async", **_RULES)
 
         async def text() -> str:
             return text_of(load)
