@@ -137,7 +137,11 @@ def test_one_policy_for_a_cache(sync: Make) -> None:
 
 @pytest.mark.parametrize(
     ("location", "options", "message"),
-    [(["valkey://a"], {}, "LOCATION is"), ("valkey://a", {"ttl": 5}, "said as TIMEOUT")],
+    [
+        (["valkey://a"], {}, "LOCATION is"),
+        ("", {"ttl": 5}, "said as TIMEOUT"),
+        ("", {"url": "valkey://a"}, "said as LOCATION"),
+    ],
 )
 def test_settings_that_cannot_be(location: Any, options: dict[str, Any], message: str) -> None:
     """

@@ -10,9 +10,10 @@ except ModuleNotFoundError as missing:
     ) from missing
 
 from cachegrid.integrations.django.backend import CacheGridCache
-from cachegrid.integrations.django.grids import aclose, close
+from cachegrid.integrations.django.grids import aclose
 from cachegrid.integrations.django.ground import NotStored
 from cachegrid.integrations.django.queries import acached, cached
 from cachegrid.integrations.django.watch import changed
+from cachegrid.integrations.places import close
 
 __all__ = ["CacheGridCache", "NotStored", "acached", "aclose", "cached", "changed", "close"]

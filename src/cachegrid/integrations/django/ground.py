@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from django.core.cache.backends.base import DEFAULT_TIMEOUT, BaseCache
 
 from cachegrid.errors import ValueRefused
-from cachegrid.integrations.django.grids import Place, place_of
+from cachegrid.integrations.django.grids import LoopPlace, place_of
 from cachegrid.integrations.places import fitting
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class Ground(BaseCache):  # type: ignore[misc] # Django ships no types
     @property
     def native(self) -> SyncCache:
         """The named cache, for what Django has no word for. Its keys are those of `make_key`, if not too long."""
-        return self._place.shared()
+        return self._place.cache()
 
     @property
     def anative(self) -> AsyncCache:
@@ -50,7 +50,7 @@ class Ground(BaseCache):  # type: ignore[misc] # Django ships no types
         return None if seconds is None else max(0, seconds)
 
     @cached_property
-    def _place(self) -> Place:
+    def _place(self) -> LoopPlace:
         return place_of(self._location, self._options)
 
     def _key(self, key: Any, version: Any) -> Key:
