@@ -14,7 +14,7 @@ import pytest
 import cachegrid
 from cachegrid.errors import ConfigError, Unreachable
 from cachegrid.integrations import asgi, wsgi
-from tests.integrations.http.site import AsgiClient, Clock, Said, Site, WsgiClient, environ_of
+from tests.integrations.http.site import AsgiClient, Clock, Said, Site, WsgiClient, environ_of, open_site
 
 Client = WsgiClient | AsgiClient
 Opener = Callable[..., Client]
@@ -459,6 +459,31 @@ def test_what_is_dropped_while_it_is_being_made_is_not_kept(site: Site, opened: 
 
     site.page = page
     assert [b"1", b"2", b"2"] == [client().body, client().body, client().body]
+
+
+def test_what_was_made_after_a_change_is_not_replaced_by_what_was_made_before(site: Site, opened: Opener) -> None:
+    """
+    The change came while the first was made, and so did somebody who got, and kept, the new page.
+    """
+    client = opened(url=f"memory://{uuid.uuid4().hex}")
+
+    def page(_fields: Any, count: int) -> Said:
+        if count == 1:
+            with ThreadPoolExecutor(1) as elsewhere:
+                elsewhere.submit(_change_and_read, client.url, site).result()
+        return Said([("cache-control", "max-age=60")], b"%d" % count)
+
+    site.page = page
+    assert [b"1", b"3", b"3"] == [client().body, client().body, client().body]
+
+
+def _change_and_read(url: str, site: Site) -> None:
+    other = open_site("wsgi", site, url, clock=Clock())
+    try:
+        other(method="PUT")
+        assert b"3" == other().body
+    finally:
+        other.close()
 
 
 def _purge(url: str, drops: dict[str, Any]) -> None:

@@ -116,6 +116,19 @@ def test_what_is_done_after_a_response_is_done() -> None:
     assert ["mail sent"] == done
 
 
+def test_what_is_said_after_the_end_is_not_heard() -> None:
+    """
+    Nobody waits for it, either.
+    """
+
+    async def app(_scope: asgi.Scope, _receive: asgi.Receive, send: asgi.Send) -> None:
+        await start(send)
+        await part(send, b"page")
+        await part(send, b"more")
+
+    assert [b"page", b"page"] == [reply.body for reply in ask_twice(app)]
+
+
 @pytest.mark.parametrize("how", ["start", "body", "nothing"])
 def test_a_response_that_breaks_off_is_not_kept(how: str) -> None:
     """
