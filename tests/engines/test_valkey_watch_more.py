@@ -142,6 +142,12 @@ class Listener:
     def rung(self, keys: list[bytes]) -> None:
         """Nobody rings."""
 
+    def happened(self, *_: object) -> None:
+        """Nobody listens to it."""
+
+    def tells(self, ear: Ear) -> None:
+        """Nobody has asked."""
+
     def refused(self, *_: object) -> None:
         """Nothing is refused."""
 

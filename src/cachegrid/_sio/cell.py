@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple, NoReturn, TypeVar, cast
 
 from cachegrid._core import frame as frames
 from cachegrid._core.address import NEVER, Key, Space, epoch_in
+from cachegrid._core.bounds import NO_BOUND
 from cachegrid._core.durability import MEMORY, Durability
 from cachegrid._core.entry import Entry
 from cachegrid._core.events import Event, EventKind
@@ -36,7 +37,7 @@ from cachegrid.codecs import compose
 from cachegrid.config import CachePolicy
 from cachegrid.engines._sio.protocol import SyncSureReads
 from cachegrid.engines.ages import AGES
-from cachegrid.errors import ConfigError, EngineError, FrameError, GridFull, NotDurable
+from cachegrid.errors import CacheError, ConfigError, EngineError, FrameError, GridFull, NotDurable
 from cachegrid.near.nearby import cleared, seen, wrote
 from cachegrid.waits._sio import SyncWork
 
@@ -95,6 +96,7 @@ class SyncCell:
         self._epoch_names = [f"{namespace}:{'/'.join(self._names[: i + 1])}".encode() for i in range(len(self._names))]
         self._space = self._make_space([0] * len(self._names), NEVER)
         self._rules = policy.rules
+        self._bound = None if policy.bound == NO_BOUND else hub.bounds.of(self._parent, policy.bound)
         self._ends_by_policy = _ends(policy.ttl, policy.idle, self._rules)
         self._due: dict[Key, bytes] = {}  # what shall be loaded anew before it ends, as a read has found: its version
         self._idle = self._ends_by_policy.idle
@@ -134,7 +136,7 @@ class SyncCell:
         """What is told of where this cache's events come from."""
 
         def epoch() -> int:
-            with contextlib.suppress(EngineError):
+            with contextlib.suppress(CacheError):  # then what is known has to do
                 self._settle()
             return self._space.epochs[0]
 
@@ -188,6 +190,11 @@ class SyncCell:
         opened, policy = self._hub.opened, self.policy
         if policy.idle is not None:
             self._needs_times("idle=")
+        if self._bound is not None:
+            for ability in ("walks", "leases", "counts", "tags"):
+                if ability in self._hub.lacking and opened is not None:
+                    raise refusal(opened.engine, ability, "max_entries= or max_bytes=")
+            self._bound.use(engine)
         self._pipeline = compose(
             policy.codec,
             compress=None if policy.compress is None else bytes_of("compress", policy.compress),
@@ -521,6 +528,8 @@ class SyncCell:
         )
         size = len(frame)
         self._counters.bytes_written += size
+        if self._bound is not None:
+            self._bound.wrote(size)
         return frame
 
     def _new_version(self) -> int:

@@ -30,7 +30,7 @@ MOST_WAITING: Final = 10_000  # events of one grid object
 _A_WHILE: Final = 5.0  # seconds after which who waits looks whether anybody is at work
 
 Fn: TypeAlias = Callable[[Event], Any]  # what it returns is awaited where that can be
-_AWAITS: Final = COLOUR == "async"
+_AWAITS: Final = str(COLOUR) == "async"
 _tells: ContextVar[bool] = ContextVar("cachegrid_tells", default=False)  # whether this is who tells the events
 
 
@@ -147,7 +147,7 @@ class SyncEvents:
                 self._topics |= {topic}
 
     def _note(self) -> None:
-        for name, voice in self._voices.items():
+        for name, voice in list(self._voices.items()):  # another thread may open a cache
             here = [one for one in self._subscriptions if one.source.name == name and not one.everywhere]
             voice.kinds = frozenset([one.kind for one in here])
 

@@ -147,7 +147,7 @@ async def test_who_listens_no_more_is_told_nothing(server: Server) -> None:
         engine.unlisten(ENTRIES)
 
         async def is_forgotten() -> bool:
-            return server.run("PUBSUB", "NUMPAT") == 3
+            return bool(server.run("PUBSUB", "NUMPAT") == 3)
 
         await until(is_forgotten)
         await engine.store(ADDRESS, b"frame", None)

@@ -148,7 +148,7 @@ def test_who_listens_no_more_is_told_nothing(server: Server) -> None:
         engine.unlisten(ENTRIES)
 
         def is_forgotten() -> bool:
-            return server.run("PUBSUB", "NUMPAT") == 3
+            return bool(server.run("PUBSUB", "NUMPAT") == 3)
 
         until(is_forgotten)
         engine.store(ADDRESS, b"frame", None)

@@ -110,7 +110,8 @@ async def test_what_this_process_does_is_told_in_order(grid: AsyncGrid, cache: A
 
 async def test_owners_tell_what_anybody_does(flow: AsyncFlow) -> None:
     """
-    Without tags; one that is invalidated is told for each, and a load is told as what it is there, a write.
+    Without tags; one that is invalidated is told for each, and a load is told as what it is there, a write. A write that
+    was repeated, since a tag of it may have been raised meanwhile, is told as often.
     """
     here, there = await flow.grid(), await flow.grid()
     heard = Listening()
@@ -119,7 +120,8 @@ async def test_owners_tell_what_anybody_does(flow: AsyncFlow) -> None:
     await heard.until(("invalidated", None, ()))
     told = heard.told
     sets = [key for kind, key, _ in told if kind == "set"]
-    assert sorted(["a", "b", "c", "d", "a", "n", "a", "l"]) == sorted(sets)
+    assert {"a", "b", "c", "d", "n", "l"} == set(sets)
+    assert 8 <= len(sets) <= 10
     assert ["a", "b", "c"] == sorted(str(key) for kind, key, _ in told if kind == "deleted")
     assert {("x",), ("y",), ()} == {tags for kind, _, tags in told if kind == "invalidated"}
     assert "here" not in {event.origin for event in heard.events}
@@ -317,7 +319,7 @@ async def test_owners_are_asked_for_no_more_than_somebody_hears(flow: AsyncFlow)
 def _heard_by(grid: AsyncGrid) -> int:
     """How many connections, or topics, an engine listens on."""
     engine = engine_of(grid).engine
-    return len(engine._heard if hasattr(engine, "_heard") else engine._watch._ears)
+    return len(engine._watch._ears if hasattr(engine, "_watch") else engine._heard)
 
 
 async def test_a_grid_that_is_closed_tells_what_waits(flow: AsyncFlow) -> None:

@@ -111,7 +111,8 @@ def test_what_this_process_does_is_told_in_order(grid: SyncGrid, cache: SyncCach
 
 def test_owners_tell_what_anybody_does(flow: SyncFlow) -> None:
     """
-    Without tags; one that is invalidated is told for each, and a load is told as what it is there, a write.
+    Without tags; one that is invalidated is told for each, and a load is told as what it is there, a write. A write that
+    was repeated, since a tag of it may have been raised meanwhile, is told as often.
     """
     here, there = flow.grid(), flow.grid()
     heard = Listening()
@@ -120,7 +121,8 @@ def test_owners_tell_what_anybody_does(flow: SyncFlow) -> None:
     heard.until(("invalidated", None, ()))
     told = heard.told
     sets = [key for kind, key, _ in told if kind == "set"]
-    assert sorted(["a", "b", "c", "d", "a", "n", "a", "l"]) == sorted(sets)
+    assert {"a", "b", "c", "d", "n", "l"} == set(sets)
+    assert 8 <= len(sets) <= 10
     assert ["a", "b", "c"] == sorted(str(key) for kind, key, _ in told if kind == "deleted")
     assert {("x",), ("y",), ()} == {tags for kind, _, tags in told if kind == "invalidated"}
     assert "here" not in {event.origin for event in heard.events}
@@ -316,7 +318,7 @@ def test_owners_are_asked_for_no_more_than_somebody_hears(flow: SyncFlow) -> Non
 def _heard_by(grid: SyncGrid) -> int:
     """How many connections, or topics, an engine listens on."""
     engine = engine_of(grid).engine
-    return len(engine._heard if hasattr(engine, "_heard") else engine._watch._ears)
+    return len(engine._watch._ears if hasattr(engine, "_watch") else engine._heard)
 
 
 def test_a_grid_that_is_closed_tells_what_waits(flow: SyncFlow) -> None:

@@ -182,7 +182,7 @@ class Watch:
 
     def tells(self, ear: Ear) -> None:
         """An owner tells of other patterns than before, or will not."""
-        refusal = ear.tidings and ear.tidings.refusal
+        refusal = None if ear.tidings is None else ear.tidings.refusal
         if refusal is not None:
             self._warn(ear.endpoint, refusal, "events of what %s owns are not told: %s")
         with self._telling:
