@@ -9,35 +9,45 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-__all__ = ["begin", "create", "fetch"]
+__all__ = ["Begun", "begin", "create", "fetch"]
 
 ROOT: Final = Path(__file__).resolve().parents[3]
 PATIENCE: Final = 30.0  # seconds
 
 
-def begin(job: Callable[..., Any], *args: Any) -> Callable[[], Any]:
-    """Let another process do one of these; the result is waited for when it is asked for."""
-    command = [sys.executable, "-m", __name__, json.dumps([job.__name__, *args])]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+class Begun(NamedTuple):
+    """A process that does a job."""
 
-    def result() -> Any:
-        with process:
+    process: subprocess.Popen[str]
+
+    def result(self) -> Any:
+        """What the job gives; waits for it."""
+        with self.process:
             try:
-                told, _ = process.communicate(timeout=PATIENCE)
+                told, _ = self.process.communicate(timeout=PATIENCE)
             finally:
-                process.kill()
+                self.process.kill()
         return json.loads(told)
 
-    return result
+    def kill(self) -> None:
+        """SIGKILL it."""
+        with self.process:
+            self.process.kill()
+
+
+def begin(job: Callable[..., Any], *args: Any) -> Begun:
+    """Let another process do one of these."""
+    command = [sys.executable, "-m", __name__, json.dumps([job.__name__, *args])]
+    return Begun(subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True))
 
 
 def create(url: str, cache: str, key: str, seconds: float) -> tuple[int, int | None]:
     """Ask a region for a value that takes so long to create: who created it, and who this is if it had to."""
     from dogpile.cache import make_region
 
-    region = make_region().configure("cachegrid", arguments={"url": url, "cache": cache})
+    region = make_region().configure("cachegrid", arguments={"url": url, "cache": cache, "lease": "500ms"})
     created: list[int] = []
 
     def creator() -> int:

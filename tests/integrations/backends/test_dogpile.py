@@ -90,10 +90,24 @@ def test_a_value_is_created_once_in_all_processes(url: str, name: str) -> None:
     Who misses while another creates it waits, and gets that one's.
     """
     begun = [jobs.begin(jobs.create, url, name, "report", 0.3) for _ in range(2)]
-    answers = [result() for result in begun]
+    answers = [it.result() for it in begun]
     creators = [creator for _, creator in answers if creator is not None]
     assert 1 == len(creators)
     assert [creators[0]] * 2 == [value for value, _ in answers]
+
+
+def test_another_creates_when_a_creator_was_killed(url: str, name: str) -> None:
+    """
+    As soon as its lease has ended.
+    """
+    region = make_region().configure("cachegrid", arguments={"url": url, "cache": name, "lease": "500ms"})
+    creator = jobs.begin(jobs.create, url, name, "report", 60)
+    while not region.backend.get_mutex("report").locked():
+        assert creator.process.poll() is None
+    creator.kill()
+    killed = time.monotonic()
+    assert "mine" == region.get_or_create("report", lambda: "mine")
+    assert time.monotonic() - killed < 4  # on a busy machine; left unsaid, a lease takes five seconds
 
 
 def test_a_stale_value_is_served_while_it_is_created_anew(url: str, name: str) -> None:

@@ -147,7 +147,7 @@ def test_other_processes_share(url: str, cache: SyncCache, origin: Origin) -> No
     """
     with _httpx(SyncGridStorage(cache)) as client:
         assert Answer("/fresh  1", False) == _answer(client.get(f"{origin.url}/fresh"))
-    assert ["/fresh  1", True] == jobs.begin(jobs.fetch, url, cache.name, f"{origin.url}/fresh")()
+    assert ["/fresh  1", True] == jobs.begin(jobs.fetch, url, cache.name, f"{origin.url}/fresh").result()
     assert {"/fresh 200": 1} == origin.asked
 
 
