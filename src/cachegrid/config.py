@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple, Self, TypedDict, cast
 
 from cachegrid._core.address import check_name
+from cachegrid._core.bounds import Bound
 from cachegrid._core.durability import Durability
 from cachegrid._core.rules import Rules
 from cachegrid._core.shown import without_password
@@ -43,6 +44,7 @@ _ELSEWHERE: Final = {"CACHEGRID_CONFIG", "CACHEGRID_SERVER", "CACHEGRID_STATE", 
 _TEXTS: Final = ("url", "name", "namespace", "secret", "ca", "cert", "key")
 _FILES: Final = ("ca", "cert", "key")
 _SHORTEST_SECRET: Final = 16
+_SMALLEST_BOUND: Final = 64 << 10  # bytes of a whole cache in the grid
 _SMALLEST_ROOM: Final = 16 << 10  # bytes of all near copies
 _SHORTEST_STALENESS: Final = 0.01  # seconds; owners are asked for a proof four times in it
 _DURABILITIES: Final = ("memory", "replicated", "disk")
@@ -107,6 +109,8 @@ class CachePolicy:
     jitter: float = 0.0  # the share of its ttl by which an entry may end sooner, so that not all end at once
     negative_ttl: Duration | None = None  # how long a None that was loaded lives, in place of ttl
     failure_ttl: Duration | None = None  # how long the failure of a load is remembered, and raised to others
+    max_entries: int | None = None  # how many entries the grid keeps of this cache, about; None: as it has room for
+    max_bytes: Size | None = None  # how much memory they take there, about
 
     def __post_init__(self) -> None:
         for name in ("ttl", "idle", *_SPANS):
@@ -121,6 +125,11 @@ class CachePolicy:
         bytes_of("max_value", self.max_value)
         if self.compress is not None:
             bytes_of("compress", self.compress)
+        if self.max_bytes is not None and bytes_of("max_bytes", self.max_bytes) < _SMALLEST_BOUND:
+            raise ConfigError("max_bytes", self.max_bytes, '"64KiB" or more; it bounds a whole cache in the grid')
+        entries: object = self.max_entries
+        if entries is not None and (not isinstance(entries, int) or isinstance(entries, bool) or entries < 1):
+            raise ConfigError("max_entries", entries, "a whole number from 1 on, and no text")
         if self.codec not in ("plain", "json", "raw", "pickle"):
             raise ConfigError("codec", self.codec, "plain, json, raw or pickle")
         for name, known in _CHOICES.items():
@@ -147,6 +156,11 @@ class CachePolicy:
         """What holds for loads besides the times of an entry; in ms."""
         spans = {name: None if (span := getattr(self, name)) is None else milliseconds(name, span) for name in _SPANS}
         return Rules(spans["grace"], self.early, self.jitter, spans["negative_ttl"], spans["failure_ttl"])
+
+    @property
+    def bound(self) -> Bound:
+        """The most that the grid keeps of the cache."""
+        return Bound(self.max_entries, None if self.max_bytes is None else bytes_of("max_bytes", self.max_bytes))
 
     @property
     def waits_for(self) -> Durability:
@@ -198,6 +212,7 @@ class CachePolicy:
             self.codec,
             self.waits_for,
             self.rules,
+            self.bound,
             *[getattr(self, name) for name in _CHOICES],
             self.near and self.near.meant(),  # type: ignore[union-attr] # it was made one when it was set
             *[None if time is None else milliseconds("time", time) for time in times],
@@ -276,6 +291,8 @@ class PolicySaid(TypedDict, total=False):
     jitter: float
     negative_ttl: Duration | None
     failure_ttl: Duration | None
+    max_entries: int | None
+    max_bytes: Size | None
 
 
 class LoadRules(TypedDict, total=False):

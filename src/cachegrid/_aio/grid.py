@@ -127,6 +127,7 @@ class AsyncGrid(AsyncGridFace):
         """
         await self._hub.tasks.settle()
         await self._hub.reloads.settle()
+        await self._hub.bounds.settle()
         await self._hub.events.settle()
 
     async def aclose(self) -> None:

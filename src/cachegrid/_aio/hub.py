@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack
 from typing import Final, NamedTuple, NoReturn, Protocol, cast
 
 from cachegrid._aio.ability import AsyncAbleEngine, able, lacking_in
+from cachegrid._aio.bounds import AsyncBounds
 from cachegrid._aio.events import AsyncEvents
 from cachegrid._aio.fleets import AsyncFleets
 from cachegrid._aio.keeper import AsyncKeeper
@@ -92,6 +93,7 @@ class AsyncHub:
         self.reloads = AsyncReloads()
         self.events = AsyncEvents()
         self.tag_sweep = AsyncTagSweep(self.tags)
+        self.bounds = AsyncBounds()
         self._opener = opener
         self._opening = AsyncLock()
         # Not a WeakSet, which may not grow while another thread goes through it.
@@ -152,6 +154,7 @@ class AsyncHub:
         finally:
             await self.reloads.aclose()
             await self.tag_sweep.aclose()
+            await self.bounds.aclose()
             await self.tasks.aclose()
             await self.keeper.aclose()
             await self.events.aclose(seconds_of("timeout", self.settings.timeout))
@@ -168,6 +171,7 @@ class AsyncHub:
         self.reloads.forget()
         self.events.forget()
         self.tag_sweep.forget()
+        self.bounds.forget()
         self._opening = AsyncLock()
         if self.opened is not None and hasattr(self.opened.engine, "forget"):
             self.opened.engine.forget()

@@ -34,6 +34,7 @@ __all__ = [
     "VERSION_END",
     "VERSION_START",
     "Frame",
+    "created_of",
     "frame_of_int",
     "header",
     "is_int",
@@ -224,6 +225,11 @@ def version_of(raw: bytes) -> bytes:
     if len(raw) < HEADER_SIZE or raw[0] != MAGIC or raw[1] != FORMAT:
         raise _foreign(raw)
     return raw[VERSION_START:VERSION_END]
+
+
+def created_of(raw: bytes) -> int:
+    """When an entry was made, in ms since 1970, by the beginning of its frame; 0 for an integer, which does not say."""
+    return 0 if version_of(raw) is raw else int.from_bytes(raw[2:8], "big")
 
 
 def edition_of(raw: bytes) -> bytes:

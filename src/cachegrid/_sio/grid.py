@@ -128,6 +128,7 @@ class SyncGrid(SyncGridFace):
         """
         self._hub.tasks.settle()
         self._hub.reloads.settle()
+        self._hub.bounds.settle()
         self._hub.events.settle()
 
     def close(self) -> None:

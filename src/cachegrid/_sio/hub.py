@@ -11,6 +11,7 @@ from typing import Final, NamedTuple, NoReturn, Protocol, cast
 
 from cachegrid._core.units import seconds_of
 from cachegrid._sio.ability import SyncAbleEngine, able, lacking_in
+from cachegrid._sio.bounds import SyncBounds
 from cachegrid._sio.events import SyncEvents
 from cachegrid._sio.fleets import SyncFleets
 from cachegrid._sio.keeper import SyncKeeper
@@ -93,6 +94,7 @@ class SyncHub:
         self.reloads = SyncReloads()
         self.events = SyncEvents()
         self.tag_sweep = SyncTagSweep(self.tags)
+        self.bounds = SyncBounds()
         self._opener = opener
         self._opening = SyncLock()
         # Not a WeakSet, which may not grow while another thread goes through it.
@@ -153,6 +155,7 @@ class SyncHub:
         finally:
             self.reloads.close()
             self.tag_sweep.close()
+            self.bounds.close()
             self.tasks.close()
             self.keeper.close()
             self.events.close(seconds_of("timeout", self.settings.timeout))
@@ -169,6 +172,7 @@ class SyncHub:
         self.reloads.forget()
         self.events.forget()
         self.tag_sweep.forget()
+        self.bounds.forget()
         self._opening = SyncLock()
         if self.opened is not None and hasattr(self.opened.engine, "forget"):
             self.opened.engine.forget()

@@ -1,0 +1,155 @@
+"""
+A bound of one cache: it takes so much of the grid, and pushes out itself before it pushes out others.
+
+No owner knows how much of a cache there is. So every process counts what it writes, and tells the grid from time to
+time. When a tenth of the bound has been written since the last look, one process walks through the cache and counts
+it and, if there is too much, walks once more and drops the oldest entries of the pages that it looks at.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from typing import Final
+
+from cachegrid._aio.ability import AsyncAbleEngine
+from cachegrid._aio.keeper import give_back
+from cachegrid._core.bounds import STEP, TURN, Bound, oldest, shares, take_sample
+from cachegrid._core.frame import created_of, version_of
+from cachegrid.errors import EngineError, FrameError
+from cachegrid.waits._aio import AsyncTasks
+
+__all__ = ["AsyncBound", "AsyncBounds"]
+
+_LEASE_MS: Final = 30_000
+_HEAD: Final = 24  # bytes of an entry that say when it was made; all digits of an integer
+_SAMPLE: Final = 1000  # entries whose sizes stand for those of all
+_FETCHED: Final = 50  # of them at a time: some may be large
+_draw = random.Random().random  # noqa: S311 - of our own: chance that others seed shall not choose entries
+
+
+class AsyncBound:
+    """What this process writes of a cache, and its part in keeping it within its bound."""
+
+    def __init__(self, tasks: AsyncTasks, parent: bytes, bound: Bound) -> None:
+        self._tasks, self._parent, self._bound = tasks, parent, bound
+        self._name = parent[:-1] + b"!written"  # of the count in the grid: the address of no entry
+        self._engine: AsyncAbleEngine | None = None
+        self._entries = self._bytes = 0  # written here, and not told yet
+        self._is_telling = False
+
+    def use(self, engine: AsyncAbleEngine) -> None:
+        """Work with this engine."""
+        self._engine = engine
+
+    def wrote(self, size: int) -> None:
+        """Count an entry that is about to be written."""
+        self._entries += 1
+        self._bytes += size
+        if not self._is_telling and self._bound.thousandths(self._entries, self._bytes) >= STEP:
+            self._is_telling = True  # first: it may be over before `spawn` is
+            if self._tasks.spawn(self._tell) is None:  # closed
+                self._is_telling = False
+
+    def forget(self) -> None:
+        """In a forked child: what was written is the parent's to tell."""
+        self._entries = self._bytes = 0
+        self._is_telling = False
+
+    async def _tell(self) -> None:
+        engine = self._engine
+        try:
+            written = self._bound.thousandths(self._entries, self._bytes)
+            self._entries = self._bytes = 0
+            if engine is not None:
+                total = await engine.add(self._name, written, 0, None)
+                if total >= TURN:
+                    await self._look_after(engine, total)
+        except EngineError:
+            return  # it is told with what is written next, or was told to nobody: the next look counts what is there
+        finally:
+            self._is_telling = False
+
+    async def _look_after(self, engine: AsyncAbleEngine, written: int) -> None:
+        lease, token = b"bound:" + self._parent, os.urandom(16)
+        if await engine.acquire(lease, token, _LEASE_MS) is None:
+            return  # another process is at it
+        try:
+            counted = await self._count(engine, lease, token)
+            if counted is None:
+                return
+            entries, size = counted
+            excess = self._bound.excess(entries, size)
+            if excess:
+                await self._drop_oldest(engine, lease, token, shares(excess, entries))
+            await engine.add(self._name, -written, 0, None)
+        finally:
+            await give_back(engine, lease, token)
+
+    async def _count(self, engine: AsyncAbleEngine, lease: bytes, token: bytes) -> tuple[int, float] | None:
+        """How many entries there are, and how many bytes each takes, by a sample; None where it was broken off."""
+        entries, sample = 0, list[bytes]()
+        async for page in engine.walk(self._parent):
+            take_sample(sample, _SAMPLE, entries, page, _draw)
+            entries += len(page)
+            if not await self._goes_on(engine, lease, token):
+                return None
+        if self._bound.bytes is None or not sample:
+            return entries, 0.0
+        total = 0
+        for at in range(0, len(sample), _FETCHED):
+            some = sample[at : at + _FETCHED]
+            total += sum(map(len, some)) + sum([len(raw or b"") for raw in await engine.fetch_many(some)])
+        return entries, total / len(sample)
+
+    async def _drop_oldest(
+        self, engine: AsyncAbleEngine, lease: bytes, token: bytes, both: tuple[float, float]
+    ) -> None:
+        looks, share = both
+        async for page in engine.walk(self._parent):
+            if _draw() < looks:
+                found: list[tuple[bytes, bytes, int]] = []
+                for address, raw in zip(page, await engine.heads(page, _HEAD), strict=True):
+                    found += [] if raw is None else _dated(address, raw)
+                places = oldest([created for _, _, created in found], share, _draw)
+                if places:
+                    await engine.drop_versions([found[place][:2] for place in places])
+            if not await self._goes_on(engine, lease, token):
+                return
+
+    async def _goes_on(self, engine: AsyncAbleEngine, lease: bytes, token: bytes) -> bool:
+        return await engine.renew(lease, token, _LEASE_MS) and await self._tasks.pause(0)
+
+
+class AsyncBounds:
+    """Those of all caches of a grid that have one."""
+
+    def __init__(self) -> None:
+        self._tasks = AsyncTasks()
+        self._bounds: dict[bytes, AsyncBound] = {}
+
+    def of(self, parent: bytes, bound: Bound) -> AsyncBound:
+        """The bound of a cache, by what its addresses begin with; the functions that it keeps share it."""
+        return self._bounds.setdefault(parent, AsyncBound(self._tasks, parent, bound))
+
+    async def settle(self) -> None:
+        """Wait until all is told and looked after."""
+        await self._tasks.settle()
+
+    async def aclose(self) -> None:
+        """Look after nothing any longer."""
+        await self._tasks.aclose()
+
+    def forget(self) -> None:
+        """In a forked child: what is under way is the parent's."""
+        self._tasks.forget()
+        for bound in self._bounds.values():
+            bound.forget()
+
+
+def _dated(address: bytes, raw: bytes) -> list[tuple[bytes, bytes, int]]:
+    """An entry with its version, and when it was made in ms, 0 where nobody knows; nothing for foreign bytes."""
+    try:
+        return [(address, version_of(raw), created_of(raw))]
+    except FrameError:
+        return []

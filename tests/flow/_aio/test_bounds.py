@@ -1,0 +1,103 @@
+"""Caches with a bound: they push out their own oldest entries, and nobody else's."""
+
+from __future__ import annotations
+
+import pytest
+
+from cachegrid._aio.cache import AsyncCache
+from cachegrid._aio.grid import AsyncGrid
+from cachegrid.errors import ConfigError, Unsupported
+from cachegrid.testing import FakeClock
+from tests.flow._aio.flow import AsyncFlow
+from tests.flow.backing import Backing
+from tests.flow.waits._aio import listed
+
+SLACK = 1.15  # of the bound there may be more than it: a tenth until somebody counts, and what is written meanwhile
+
+
+async def count(cache: AsyncCache) -> int:
+    """How many entries there are."""
+    return len(await listed(cache.keys()))
+
+
+async def test_a_cache_keeps_so_many_entries(grid: AsyncGrid) -> None:
+    """
+    About, and not many less; those of other caches stay, and so do locks.
+    """
+    cache, other = grid.cache("bounded", max_entries=200), grid.cache("other")
+    await other.set_many(dict.fromkeys(range(300), "x"))
+    async with cache.lock("one"):
+        for start in range(0, 1000, 50):
+            await cache.set_many({number: [number] for number in range(start, start + 50)})
+            await grid.settle()
+            assert await count(cache) <= 200 * SLACK
+    assert 150 < await count(cache)
+    assert 300 == await count(other)
+
+
+async def test_a_cache_takes_so_many_bytes(grid: AsyncGrid) -> None:
+    """
+    By a sample of its entries; those of functions that it keeps are counted, too.
+    """
+    cache = grid.cache("bounded", max_bytes="100kB", compress=None)
+
+    @cache.cached
+    async def page(number: int) -> str:
+        return "x" * 900
+
+    for number in range(200):
+        await (page(number) if number % 2 else cache.set(number, "y" * 900))
+        if not number % 20:
+            await grid.settle()
+    await grid.settle()
+    left = await count(cache) + await count(page.cache)
+    assert 70 < left < 100 * SLACK
+
+
+@pytest.mark.parametrize("kind", ["clock"])
+async def test_the_oldest_go(flow: AsyncFlow, backing: Backing) -> None:
+    """
+    By when they were written last. An integer, which does not say, goes by chance.
+    """
+    grid, clock = await flow.grid(), backing.clock
+    assert isinstance(clock, FakeClock)
+    cache = grid.cache("bounded", max_entries=100)
+    for number in range(330):
+        clock.advance(1)
+        await cache.set(number, [number])
+        await cache.set(0, ["again and again"])
+        await grid.settle()
+    left = sorted(await listed(cache.keys()), key=lambda key: int(str(key)))
+    assert 0 == left[0]
+    assert list(range(330 - len(left) + 1, 330)) == left[1:]
+    counts = grid.cache("counts", max_entries=100)
+    for number in range(300):
+        await counts.set(number, number)
+        await grid.settle()
+    assert 80 < await count(counts) <= 115
+
+
+async def test_processes_count_together(flow: AsyncFlow) -> None:
+    """
+    Each tells the grid what it writes: who has written little keeps the bound, too.
+    """
+    grids = [await flow.grid() for _ in range(4)]
+    caches = [grid.cache("bounded", max_entries=200) for grid in grids]
+    for start in range(0, 480, 8):
+        for number, cache in enumerate(caches):
+            await cache.set_many({start + number: "a", start + number + 4: "b"})
+            await grids[number].settle()
+    assert 150 < await count(caches[0]) < 200 * SLACK + 8 * 4
+
+
+async def test_what_an_engine_cannot_do_is_refused(flow: AsyncFlow) -> None:
+    """
+    When the cache is used first; what makes no sense, when it is opened.
+    """
+    grid = await flow.grid()
+    for wrong in ({"max_entries": 0}, {"max_entries": "7"}, {"max_bytes": "1kB"}, {"max_bytes": "much"}):
+        with pytest.raises(ConfigError):
+            grid.cache("wrong", **wrong)
+    grid._hub.lacking = frozenset({"walks"})
+    with pytest.raises(Unsupported, match="max_entries= or max_bytes= needs an engine with walks"):
+        await grid.cache("bounded", max_entries=10).set("a", 1)

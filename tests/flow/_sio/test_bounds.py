@@ -1,0 +1,104 @@
+# Generated from tests/flow/_aio/test_bounds.py by tools/colour.py. Edit that file, then run `make colour`.
+"""Caches with a bound: they push out their own oldest entries, and nobody else's."""
+
+from __future__ import annotations
+
+import pytest
+
+from cachegrid._sio.cache import SyncCache
+from cachegrid._sio.grid import SyncGrid
+from cachegrid.errors import ConfigError, Unsupported
+from cachegrid.testing import FakeClock
+from tests.flow._sio.flow import SyncFlow
+from tests.flow.backing import Backing
+from tests.flow.waits._sio import listed
+
+SLACK = 1.15  # of the bound there may be more than it: a tenth until somebody counts, and what is written meanwhile
+
+
+def count(cache: SyncCache) -> int:
+    """How many entries there are."""
+    return len(listed(cache.keys()))
+
+
+def test_a_cache_keeps_so_many_entries(grid: SyncGrid) -> None:
+    """
+    About, and not many less; those of other caches stay, and so do locks.
+    """
+    cache, other = grid.cache("bounded", max_entries=200), grid.cache("other")
+    other.set_many(dict.fromkeys(range(300), "x"))
+    with cache.lock("one"):
+        for start in range(0, 1000, 50):
+            cache.set_many({number: [number] for number in range(start, start + 50)})
+            grid.settle()
+            assert count(cache) <= 200 * SLACK
+    assert 150 < count(cache)
+    assert 300 == count(other)
+
+
+def test_a_cache_takes_so_many_bytes(grid: SyncGrid) -> None:
+    """
+    By a sample of its entries; those of functions that it keeps are counted, too.
+    """
+    cache = grid.cache("bounded", max_bytes="100kB", compress=None)
+
+    @cache.cached
+    def page(number: int) -> str:
+        return "x" * 900
+
+    for number in range(200):
+        (page(number) if number % 2 else cache.set(number, "y" * 900))
+        if not number % 20:
+            grid.settle()
+    grid.settle()
+    left = count(cache) + count(page.cache)
+    assert 70 < left < 100 * SLACK
+
+
+@pytest.mark.parametrize("kind", ["clock"])
+def test_the_oldest_go(flow: SyncFlow, backing: Backing) -> None:
+    """
+    By when they were written last. An integer, which does not say, goes by chance.
+    """
+    grid, clock = flow.grid(), backing.clock
+    assert isinstance(clock, FakeClock)
+    cache = grid.cache("bounded", max_entries=100)
+    for number in range(330):
+        clock.advance(1)
+        cache.set(number, [number])
+        cache.set(0, ["again and again"])
+        grid.settle()
+    left = sorted(listed(cache.keys()), key=lambda key: int(str(key)))
+    assert 0 == left[0]
+    assert list(range(330 - len(left) + 1, 330)) == left[1:]
+    counts = grid.cache("counts", max_entries=100)
+    for number in range(300):
+        counts.set(number, number)
+        grid.settle()
+    assert 80 < count(counts) <= 115
+
+
+def test_processes_count_together(flow: SyncFlow) -> None:
+    """
+    Each tells the grid what it writes: who has written little keeps the bound, too.
+    """
+    grids = [flow.grid() for _ in range(4)]
+    caches = [grid.cache("bounded", max_entries=200) for grid in grids]
+    for start in range(0, 480, 8):
+        for number, cache in enumerate(caches):
+            cache.set_many({start + number: "a", start + number + 4: "b"})
+            grids[number].settle()
+    assert 150 < count(caches[0]) < 200 * SLACK + 8 * 4
+
+
+def test_what_an_engine_cannot_do_is_refused(flow: SyncFlow) -> None:
+    """
+    When the cache is used first; what makes no sense, when it is opened.
+    """
+    grid = flow.grid()
+    for wrong in ({"max_entries": 0}, {"max_entries": "7"}, {"max_bytes": "1kB"}, {"max_bytes": "much"}):
+        with pytest.raises(ConfigError):
+            grid.cache("wrong", **wrong)
+    grid._hub.lacking = frozenset({"walks"})
+    with pytest.raises(Unsupported, match="max_entries= or max_bytes= needs an engine with walks"):
+        grid.cache("bounded", max_entries=10).set("a", 1)
