@@ -14,11 +14,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
+import select
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
-from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any, Final
 
 import cachegrid
@@ -36,10 +38,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="What it costs to drop entries by a tag.")
     parser.add_argument("--entries", type=int, default=1_000_000)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
-    asked = parser.parse_args()
+    parser.add_argument("--reader", help=argparse.SUPPRESS)
+    said = parser.parse_args()
+    if said.reader:
+        read_on(said.reader)
+        return
     with own_grid() as (state, _):
-        figures = measured(state.full_url, asked.entries)
-    if asked.json:
+        figures = measured(state.full_url, said.entries)
+    if said.json:
         print(json.dumps(figures))
         return
     print(f"Among {figures['entries']:,} entries, in ms:")
@@ -87,43 +93,44 @@ def timed(cache: Any, tag: str) -> float:
 
 def seen_elsewhere(url: str, cache: Any) -> dict[str, Any]:
     """What another process sees of entries while their tag is raised, and after that."""
-    spawn = multiprocessing.get_context("spawn")
-    here, there = spawn.Pipe()
-    reader = spawn.Process(target=read_on, args=(url, there), daemon=True)
-    reader.start()
-    here.recv()
+    command = [sys.executable, str(Path(__file__).resolve()), "--reader", url]
     latest, dead, reads, near = 0.0, 0, 0, 0
-    for turn in range(SEEN):
-        cache.set_many({("watched", number): turn for number in range(WATCHED)}, tags=["watched"])
-        here.send(turn)
-        here.recv()  # it has seen them all, and keeps them near
-        cache.invalidate("watched")
-        returned = time.monotonic()  # of the same clock in every process of a host
-        here.send(returned)
-        count, close, late = here.recv()
-        reads, near, dead = reads + count, near + close, dead + len(late)
-        latest = max([latest, *[(moment - returned) * 1000 for moment in late]])
-    here.send(None)
-    reader.join()
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1) as reader:
+        for turn in range(SEEN):
+            cache.set_many({("watched", number): turn for number in range(WATCHED)}, tags=["watched"])
+            asked(reader, turn)  # it has seen them all, and keeps them near
+            cache.invalidate("watched")
+            returned = time.monotonic()  # of the same clock in every process of a host
+            count, close, late = asked(reader, returned)
+            reads, near, dead = reads + count, near + close, dead + len(late)
+            latest = max([latest, *[(moment - returned) * 1000 for moment in late]])
     return {"raises": SEEN, "reads": reads, "near": near, "dead": dead, "latest_ms": latest}
 
 
-def read_on(url: str, there: Connection) -> None:
+def asked(reader: subprocess.Popen[str], said: float) -> Any:
+    """What the other process answers."""
+    assert reader.stdin is not None  # noqa: S101 - as it was opened
+    assert reader.stdout is not None  # noqa: S101 - the same
+    reader.stdin.write(f"{json.dumps(said)}\n")
+    return json.loads(reader.stdout.readline())
+
+
+def read_on(url: str) -> None:
     """Read entries without a pause; for each raise tell how often, how often near, and when a dead one was read."""
     with cachegrid.connect(url, config=cachegrid.Settings()) as grid:
         cache = grid.cache("tags", near=True)
-        there.send("ready")
-        while (turn := there.recv()) is not None:
-            until_near(cache, turn)
-            there.send("near")
+        while turn := sys.stdin.readline():
+            until_near(cache, json.loads(turn))
+            print("null", flush=True)
             before = cache.stats()
             reads, moments = 0, list[float]()
-            for moment in until_settled(there):
+            for moment in until_settled():
                 reads += 1
                 if cache.get(("watched", reads % WATCHED)) is not None:
                     moments.append(moment)
-            returned = there.recv()
-            there.send((reads, cache.stats().near_hits - before.near_hits, [at for at in moments if at > returned]))
+            returned = json.loads(sys.stdin.readline())
+            late = [moment for moment in moments if moment > returned]
+            print(json.dumps([reads, cache.stats().near_hits - before.near_hits, late]), flush=True)
 
 
 def until_near(cache: Any, turn: int) -> None:
@@ -135,11 +142,11 @@ def until_near(cache: Any, turn: int) -> None:
             return
 
 
-def until_settled(there: Connection) -> Iterator[float]:
+def until_settled() -> Iterator[float]:
     """The moments before each read, until some time after it was told that the tag was raised."""
     end = float("inf")
     while (now := time.monotonic()) < end:
-        if end == float("inf") and there.poll():
+        if end == float("inf") and select.select([sys.stdin], [], [], 0)[0]:
             end = now + SETTLED
         yield now
 
