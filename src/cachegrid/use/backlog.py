@@ -43,7 +43,10 @@ class Backlog:
     def __init__(self, room: int) -> None:
         self.room = room
         self.written = self.merged = self.failed = self.retried = 0
-        self._forget()
+        self.lock = threading.Lock()
+        self._waiting: dict[Key, Change] = {}
+        self._leaving: dict[Key, Change] = {}
+        self._reserved: dict[Key, int] = {}
 
     def __len__(self) -> int:
         return len(self._waiting) + len(self._leaving)
@@ -124,19 +127,14 @@ class Backlog:
 
     def forget(self) -> None:
         """In a forked child: what waits is the parent's to write."""
+        self.lock = threading.Lock()
         self.written = self.merged = self.failed = self.retried = 0
-        self._forget()
+        self._waiting, self._leaving, self._reserved = {}, {}, {}
 
     def drop_all(self) -> None:
         """Let nothing wait any longer."""
         with self.lock:
             self._waiting, self._leaving = {}, {}
-
-    def _forget(self) -> None:
-        self.lock = threading.Lock()
-        self._waiting: dict[Key, Change] = {}
-        self._leaving: dict[Key, Change] = {}
-        self._reserved: dict[Key, int] = {}
 
     def _unreserve(self, keys: Iterable[Key]) -> None:
         for key in keys:

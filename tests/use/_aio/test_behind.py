@@ -19,8 +19,7 @@ from tests.use._aio.source import AsyncSource
 
 def lazily(cache: AsyncCache, source: AsyncSource, **settings: Any) -> AsyncThrough:
     """A cache that writes when it is told to, or has a batch together."""
-    made: AsyncThrough = through(cache, load_many=source.load_many, writer=source.write, **{"behind": "1h", **settings})  # type: ignore[assignment]
-    return made
+    return through(cache, load_many=source.load_many, writer=source.write, **{"behind": "1h", **settings})
 
 
 async def test_changes_are_written_together_and_once(cache: AsyncCache, source: AsyncSource) -> None:

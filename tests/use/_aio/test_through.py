@@ -68,10 +68,11 @@ async def test_a_write_that_fails_changes_nothing_or_drops(cache: AsyncCache, so
     source.rows, source.refused = {"bad": 1}, {"bad"}
     stock = through(cache, loader=source.load, writer=source.write, refusals=(ValueError,))
     assert 1 == await stock.get("bad")
-    for change in (lambda: stock.set("bad", 2), lambda: stock.delete("bad")):
-        with pytest.raises(ValueError, match="no such row"):
-            await change()
-        assert 1 == await cache.get("bad")
+    with pytest.raises(ValueError, match="no such row"):
+        await stock.set("bad", 2)
+    with pytest.raises(ValueError, match="no such row"):
+        await stock.delete("bad")
+    assert 1 == await cache.get("bad")
     source.failures = 1
     with pytest.raises(OSError, match="away"):
         await stock.set_many({"bad": 2, "new": 3})

@@ -20,8 +20,7 @@ from tests.use._sio.source import SyncSource
 
 def lazily(cache: SyncCache, source: SyncSource, **settings: Any) -> SyncThrough:
     """A cache that writes when it is told to, or has a batch together."""
-    made: SyncThrough = through(cache, load_many=source.load_many, writer=source.write, **{"behind": "1h", **settings})  # type: ignore[assignment]
-    return made
+    return through(cache, load_many=source.load_many, writer=source.write, **{"behind": "1h", **settings})
 
 
 def test_changes_are_written_together_and_once(cache: SyncCache, source: SyncSource) -> None:

@@ -69,10 +69,11 @@ def test_a_write_that_fails_changes_nothing_or_drops(cache: SyncCache, source: S
     source.rows, source.refused = {"bad": 1}, {"bad"}
     stock = through(cache, loader=source.load, writer=source.write, refusals=(ValueError,))
     assert 1 == stock.get("bad")
-    for change in (lambda: stock.set("bad", 2), lambda: stock.delete("bad")):
-        with pytest.raises(ValueError, match="no such row"):
-            change()
-        assert 1 == cache.get("bad")
+    with pytest.raises(ValueError, match="no such row"):
+        stock.set("bad", 2)
+    with pytest.raises(ValueError, match="no such row"):
+        stock.delete("bad")
+    assert 1 == cache.get("bad")
     source.failures = 1
     with pytest.raises(OSError, match="away"):
         stock.set_many({"bad": 2, "new": 3})

@@ -5,14 +5,16 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from cachegrid._core.address import Key
-from cachegrid.errors import BacklogFull, ChangesLost
+from cachegrid.errors import BacklogFull, ChangesLost, EngineError
 from cachegrid.use.backlog import Backlog, Change
 from cachegrid.waits._aio import AsyncEvent, AsyncTasks, AsyncWork
 
 __all__ = ["AsyncBehind"]
+
+T = TypeVar("T")
 
 _FIRST_PAUSE: Final = 0.1  # seconds after a failure; doubled after each that follows
 _LONGEST_PAUSE: Final = 30.0
@@ -192,16 +194,22 @@ class AsyncBehind:
             await self._write(values)
         except Exception as error:  # noqa: BLE001 - the writer's own, and nobody waits for it
             return error
+        await self._see_to_cache(self._written, values)  # reads still find it in the backlog
         self.backlog.done(values)
         self._progressed()
-        await self._written(values)
         return None
 
     async def _give_up(self, key: Key, error: Exception) -> None:
+        self._log(f"the change of {key!r} could not be written, and is given up", error)
+        await self._see_to_cache(self._given_up, key)
         self.backlog.done([key], is_written=False)
         self._progressed()
-        self._log(f"the change of {key!r} could not be written, and is given up", error)
-        await self._given_up(key)
+
+    async def _see_to_cache(self, see_to: Callable[[T], Awaitable[None]], what: T) -> None:
+        try:
+            await see_to(what)
+        except EngineError as error:
+            self._log("what it has of changes that are done with may be older, since the grid did not answer", error)
 
     def _log(self, what: str, error: Exception) -> None:
         logging.getLogger("cachegrid").warning("cache %r: %s (%s: %s)", self._name, what, type(error).__name__, error)

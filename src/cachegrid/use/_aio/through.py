@@ -63,8 +63,9 @@ class AsyncThrough(AsyncThroughFace):
         """The values of those keys that the cache or the source has, in the order asked for."""
         keys = list(keys)
         if self._loader is not None or self._many is not None:
-            return await self.cache.get_or_load_many(keys, self._load, tags=self._tags)
-        values = await self.cache.get_many(keys)
+            found: dict[Any, Any] = await self.cache.get_or_load_many(keys, self._load, tags=self._tags)
+            return found
+        values: dict[Any, Any] = await self.cache.get_many(keys)
         missing = [key for key in keys if key not in values]
         return values | self._pending(missing)[0] if missing else values
 
@@ -115,7 +116,7 @@ class AsyncThrough(AsyncThroughFace):
             return
         entries = await together([partial(self.cache.entry, key) for key in values])
         await self._write(values)
-        versions = {key: entry and entry.version for key, entry in zip(values, entries, strict=True)}
+        versions = {key: None if entry is None else entry.version for key, entry in zip(values, entries, strict=True)}
         await together([partial(self._keep, key, value, versions[key]) for key, value in values.items()])
 
     async def delete(self, key: Key) -> None:
@@ -181,7 +182,11 @@ class AsyncThrough(AsyncThroughFace):
         """
         found = await self.cache.get_many(changes)
         strange = [key for key, value in changes.items() if not _is_same(found.get(key, MISS), value)]
-        await self.cache.delete_many(strange)
+        # What was changed again meanwhile is looked at when that is written.
+        await self.cache.delete_many([key for key in strange if self._newest(key) is changes[key]])
+
+    def _newest(self, key: Key) -> Any:
+        return MISS if self._behind is None else self._behind.backlog.value(key)
 
     async def _drop_given_up(self, key: Key) -> None:
         await self.cache.delete(key)

@@ -64,8 +64,9 @@ class SyncThrough(SyncThroughFace):
         """The values of those keys that the cache or the source has, in the order asked for."""
         keys = list(keys)
         if self._loader is not None or self._many is not None:
-            return self.cache.get_or_load_many(keys, self._load, tags=self._tags)
-        values = self.cache.get_many(keys)
+            found: dict[Any, Any] = self.cache.get_or_load_many(keys, self._load, tags=self._tags)
+            return found
+        values: dict[Any, Any] = self.cache.get_many(keys)
         missing = [key for key in keys if key not in values]
         return values | self._pending(missing)[0] if missing else values
 
@@ -116,7 +117,7 @@ class SyncThrough(SyncThroughFace):
             return
         entries = together([partial(self.cache.entry, key) for key in values])
         self._write(values)
-        versions = {key: entry and entry.version for key, entry in zip(values, entries, strict=True)}
+        versions = {key: None if entry is None else entry.version for key, entry in zip(values, entries, strict=True)}
         together([partial(self._keep, key, value, versions[key]) for key, value in values.items()])
 
     def delete(self, key: Key) -> None:
@@ -182,7 +183,11 @@ class SyncThrough(SyncThroughFace):
         """
         found = self.cache.get_many(changes)
         strange = [key for key, value in changes.items() if not _is_same(found.get(key, MISS), value)]
-        self.cache.delete_many(strange)
+        # What was changed again meanwhile is looked at when that is written.
+        self.cache.delete_many([key for key in strange if self._newest(key) is changes[key]])
+
+    def _newest(self, key: Key) -> Any:
+        return MISS if self._behind is None else self._behind.backlog.value(key)
 
     def _drop_given_up(self, key: Key) -> None:
         self.cache.delete(key)
