@@ -17,7 +17,7 @@ from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 
 from cachegrid.errors import ConfigError
-from cachegrid.integrations.django import acached, cached, changed, tables
+from cachegrid.integrations.django import acached, cached, changed, queries, tables
 from cachegrid.integrations.django.tables import written_in
 from tests.integrations.django.library.models import Author, Book, Shop
 
@@ -226,7 +226,7 @@ def test_joined_tables_count() -> None:
     assert [] == cached(inside)
 
 
-def test_what_is_read_besides_has_to_be_named() -> None:
+def test_what_is_read_besides_has_to_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """
     Else nobody would drop it; what a relation came from is not kept along.
     """
@@ -238,6 +238,10 @@ def test_what_is_read_besides_has_to_be_named() -> None:
     assert 1 == len(cached(books, tables=["library_book"])[0].books.all())
     with pytest.raises(ConfigError, match="a table is 'nobody'"):
         cached(books, tables=["nobody"])
+    with monkeypatch.context() as patch:
+        patch.setattr(queries, "read_in", lambda _: frozenset())
+        with pytest.raises(ConfigError, match="others are not seen"):
+            cached(Book.objects.all())
     author = Author.objects.get()
     assert [1, 0] == [asked(lambda: cached(author.books.all())) for _ in range(2)]
     assert 1 == asked(lambda: cached(author.books.all())[0].author.name)
@@ -247,9 +251,12 @@ def test_tags_and_times() -> None:
     """
     As those of all entries; the time is that of the cache where none is said.
     """
-    titles(tags=["front"], ttl="5m")
-    cache.invalidate("front")
-    assert 1 == asked(lambda: titles(ttl=None))
+    for tags in ("front", ["front", "other"]):
+        titles(tags=tags, ttl="5m")
+        cache.invalidate("front")
+        assert 1 == asked(lambda: titles(ttl=None))
+        changed(Book)
+    assert [1, 1] == [asked(lambda: titles(ttl=0)) for _ in range(2)]
     changed(Book)
     assert 1 == asked(titles)
 

@@ -30,7 +30,7 @@ def cached(
     *,
     ttl: Any = DEFAULT_TIMEOUT,
     tables: Iterable[type[Model] | str] = (),
-    tags: Iterable[str] = (),
+    tags: str | Iterable[str] = (),
 ) -> list[Any]:
     """
     The rows of a queryset, as a list: from the grid, or from the database, once for all who ask at the same time.
@@ -51,6 +51,8 @@ def cached(
     except EmptyResultSet:
         return []
     names = read_in(sql) | names_of(tables)
+    if not names:
+        raise ConfigError("the tables of a queryset", None, "those of models in INSTALLED_APPS: others are not seen")
     load = _loader(queryset, names)
     if queryset.query.select_for_update or names & pending(connection):
         return load()
@@ -63,7 +65,10 @@ def cached(
         if not _sees_what_is_committed(connection):
             return load()
     seconds = cache.get_backend_timeout() if ttl is DEFAULT_TIMEOUT else ttl
-    return cache.native.get_or_load(key, load, ttl=seconds, tags=[*map(tag_of, names), *tags])
+    if seconds == 0:  # as Django says that nothing shall be kept
+        return load()
+    more = [tags] if isinstance(tags, str) else tags
+    return cache.native.get_or_load(key, load, ttl=seconds, tags=[*map(tag_of, names), *more])
 
 
 acached = sync_to_async(cached)  # as the ORM itself: in a thread
