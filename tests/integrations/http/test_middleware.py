@@ -170,6 +170,23 @@ def test_who_shows_who_he_is_gets_what_is_for_all(site: Site, opened: Opener, si
     assert not client(path="/mine", **{signed: "me"}).is_hit
 
 
+def test_whom_the_server_knows_shows_who_he_is(site: Site) -> None:
+    """
+    By a certificate, or because it has asked for a password itself.
+    """
+    site.says("max-age=60")
+    client = WsgiClient(site.wsgi, "memory://", {})
+    for said in ({"REMOTE_USER": "ann"}, {"SSL_CLIENT_CERT": "PEM"}, {}):
+        list(client.app({**environ_of("/"), **said}, lambda *_said: lambda _part: None))
+    client.close()
+    other = AsgiClient(site.asgi, "memory://", {})
+    for certificates in (["PEM"], []):
+        other.many([{"scope": {"extensions": {"tls": {"client_cert_chain": certificates}}}}])
+    assert other().is_hit
+    other.close()
+    assert 5 == len(site.asked)
+
+
 def test_pages_for_all_do_not_open_the_others_of_their_uri(site: Site, client: Client) -> None:
     """
     One response said that it is for everybody; another one of the same URI did not.
@@ -200,6 +217,19 @@ def test_a_page_is_for_what_it_varies_on(site: Site, client: Client) -> None:
         client(**fields)
     assert [True] * 4 == [client(**fields).is_hit for fields in asked]
     assert 4 == len({client(**fields).body for fields in asked})
+
+
+@pytest.mark.parametrize("field", ["X_FORWARDED_HOST", "X_ORIGINAL_URL", "X_HTTP_METHOD_OVERRIDE"])
+def test_nobody_leaves_a_page_for_others_by_what_frameworks_take_for_the_uri(
+    site: Site, client: Client, field: str
+) -> None:
+    """
+    Responses that depend on such a field do not say so.
+    """
+    site.says("public, max-age=60")
+    assert is_kept(client, **{field: "evil"})
+    assert is_kept(client)
+    assert b"1" == client(**{field: "evil"}).body
 
 
 @pytest.mark.parametrize("other", ["/?", "/?a=1", "/x", "/%2F"])

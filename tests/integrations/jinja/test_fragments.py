@@ -5,7 +5,9 @@ from __future__ import annotations
 import enum
 import importlib
 import sys
+import threading
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -150,6 +152,21 @@ def test_markup_varies_as_its_text(grid: cachegrid.SyncGrid, seen: Seen) -> None
     page = environment(grid, seen, {"page": MENU}).get_template("page")
     assert page.render(user="x") == page.render(user=Markup("x"))
     assert 1 == len(seen.asked)
+
+
+def test_one_renders_for_all_who_come_at_once(grid: cachegrid.SyncGrid, seen: Seen) -> None:
+    """
+    The others wait for it.
+    """
+    come = threading.Barrier(8)
+    page = environment(grid, seen, {"page": '{{ come() }}{% cache "menu" %}{{ render(1) }}{% endcache %}'})
+
+    def ask(_number: int) -> str:
+        return page.get_template("page").render(come=lambda: come.wait(10) and "")
+
+    with ThreadPoolExecutor(8) as pool:
+        assert 8 == sum(text.endswith("1") for text in pool.map(ask, range(8)))
+    assert [1] == seen.asked
 
 
 def test_an_error_inside_is_kept_by_nobody(grid: cachegrid.SyncGrid, seen: Seen) -> None:

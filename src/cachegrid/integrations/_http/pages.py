@@ -26,6 +26,12 @@ __all__ = [
 _KEPT: Final = frozenset({200, 203, 204, 300, 301, 302, 307, 308, 404, 405, 410, 414})
 _PERSONAL: Final = frozenset({"set-cookie", "set-cookie2", "authentication-info", "www-authenticate", "content-range"})
 _FORBIDDEN: Final = frozenset({"no-store", "no-cache", "private"})
+# Fields that frameworks take for parts of the URI, and whose responses do not say so: who sends a strange value gets a
+# page of his own, and leaves none for others.
+_UNNAMED: Final = (
+    *("x-forwarded-host", "x-forwarded-port", "x-forwarded-prefix", "x-forwarded-proto", "x-forwarded-scheme"),
+    *("x-http-method-override", "x-original-url", "x-rewrite-url"),
+)
 _MOST_NAMES: Final = 16  # of fields that one URI varies on
 _MOST_TAGS: Final = 64
 _LONGEST_TAG: Final = 255  # bytes
@@ -141,9 +147,9 @@ def uri_digest(uri: Iterable[bytes]) -> bytes:
 
 
 def mark_of(uri: bytes, vary: Iterable[str], request: Request) -> bytes:
-    """What requests have in common that get the same page: the URI, and the fields that it varies on."""
+    """What requests have in common that get the same page: the URI, and the fields that it varies on, said or not."""
     parts = [uri]
-    for name in vary:
+    for name in (*vary, *[name for name in _UNNAMED if name in request.fields]):
         value = request.fields.get(name)
         parts += [name.encode(), b"-" if value is None else b"+" + value.encode("utf-8", "surrogatepass")]
     return _digest(parts)
