@@ -6,6 +6,7 @@ import asyncio
 import subprocess
 import sys
 import threading
+from copy import copy
 from typing import Any
 
 import pytest
@@ -53,6 +54,25 @@ async def test_coroutines_hold_up_no_loop(used: CacheGridCache) -> None:
         assert threads == threading.active_count()
         await cache.aclear()
         assert None is await cache.aget("hits")
+    finally:
+        await aclose()
+
+
+@pytest.mark.grid
+async def test_many_tasks_who_miss_load_once(used: CacheGridCache) -> None:
+    """
+    As threads and processes do; each request of Django has a back end of its own.
+    """
+    calls: list[int] = []
+
+    async def load() -> int:
+        calls.append(1)
+        await asyncio.sleep(0)
+        return 42
+
+    try:
+        assert [42] * 50 == await asyncio.gather(*[copy(used).aget_or_set("key", load) for _ in range(50)])
+        assert [1] == calls
     finally:
         await aclose()
 
