@@ -18,6 +18,8 @@ from tests.integrations.http.site import AsgiClient, Clock, Said, Site, WsgiClie
 
 Client = WsgiClient | AsgiClient
 Opener = Callable[..., Client]
+# Tables of decisions, which are the same for both colours.
+in_one_colour = pytest.mark.parametrize("colour", ["wsgi"])
 
 
 def is_kept(client: Client, **asked: str) -> bool:
@@ -30,6 +32,7 @@ def is_kept(client: Client, **asked: str) -> bool:
 # What is kept.
 
 
+@in_one_colour
 @pytest.mark.parametrize(
     "said",
     [
@@ -52,6 +55,7 @@ def test_what_says_a_lifetime_is_kept(site: Site, client: Client, said: str) -> 
     assert is_kept(client)
 
 
+@in_one_colour
 @pytest.mark.parametrize(
     "said",
     [
@@ -83,6 +87,7 @@ def test_what_says_none_or_forbids_it_is_not(site: Site, client: Client, said: s
     assert not is_kept(client)
 
 
+@in_one_colour
 @pytest.mark.parametrize(
     "field",
     [
@@ -108,6 +113,7 @@ def test_fields_forbid_it_too(site: Site, client: Client, field: dict[str, Any])
     assert not is_kept(client)
 
 
+@in_one_colour
 @pytest.mark.parametrize("status", [200, 203, 204, 300, 301, 302, 307, 308, 404, 405, 410, 414])
 def test_what_says_the_same_to_everybody_is_kept(site: Site, client: Client, status: int) -> None:
     """
@@ -117,6 +123,7 @@ def test_what_says_the_same_to_everybody_is_kept(site: Site, client: Client, sta
     assert is_kept(client)
 
 
+@in_one_colour
 @pytest.mark.parametrize("status", [201, 206, 303, 304, 400, 401, 403, 429, 500, 501, 503])
 def test_other_statuses_are_not(site: Site, client: Client, status: int) -> None:
     """
@@ -280,6 +287,7 @@ def test_what_only_the_application_can_answer_passes_through(site: Site, client:
 # Who has it already.
 
 
+@in_one_colour
 @pytest.mark.parametrize(
     ("condition", "has_it"),
     [
@@ -327,6 +335,7 @@ def test_a_page_has_an_age_and_an_end(site: Site, client: Client, clock: Clock) 
     assert not client().is_hit
 
 
+@in_one_colour
 @pytest.mark.parametrize(
     ("wish", "is_hit"),
     [
