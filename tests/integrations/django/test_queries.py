@@ -247,6 +247,19 @@ def test_what_is_read_besides_has_to_be_named(monkeypatch: pytest.MonkeyPatch) -
     assert 1 == asked(lambda: cached(author.books.all())[0].author.name)
 
 
+def test_comments_of_others_name_nothing() -> None:
+    """
+    They are put around the statement of a queryset by who watches the database.
+    """
+
+    def comment(execute: Callable[..., Any], sql: str, *args: Any) -> Any:
+        return execute(f"{sql} /* for library_author */", *args)
+
+    with connection.execute_wrapper(comment):
+        assert ["a", "b"] == titles()
+    assert 0 == asked(titles)
+
+
 def test_tags_and_times() -> None:
     """
     As those of all entries; the time is that of the cache where none is said.
@@ -283,6 +296,8 @@ def test_from_coroutines() -> None:
         ("(select 1 from library_book) union (select 2 from library_book)", False),
         ("with x as (select 1) select * from library_book", False),
         ("with x as (delete from library_book returning 1) select * from x", True),
+        ("explain analyze delete from library_book", True),
+        ("explain select * from library_book", False),
         ("/* why */ update library_book set pages = 1", True),
         ("select 1; delete from library_book", True),
         ("select replace(title, 'a', 'b') from library_book;", False),

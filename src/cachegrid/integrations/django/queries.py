@@ -53,7 +53,7 @@ def cached(
     names = read_in(sql) | names_of(tables)
     if not names:
         raise ConfigError("the tables of a queryset", None, "those of models in INSTALLED_APPS: others are not seen")
-    load = _loader(queryset, names)
+    load = _loader(queryset, sql, names)
     if queryset.query.select_for_update or names & pending(connection):
         return load()
 
@@ -89,13 +89,13 @@ def _key(queryset: Any, sql: str, params: Any, compiler: Any) -> tuple[str, str,
     return "rows", queryset.db, digest.hexdigest()
 
 
-def _loader(queryset: Any, names: frozenset[str]) -> Callable[[], list[Any]]:
+def _loader(queryset: Any, sql: str, names: frozenset[str]) -> Callable[[], list[Any]]:
     asker = threading.get_ident()
 
     def load() -> list[Any]:
         connection = connections[queryset.db]
         try:
-            with connection.execute_wrapper(_only(names)):
+            with connection.execute_wrapper(_only(sql, names)):
                 return list(queryset.all())
         finally:
             if threading.get_ident() != asker:
@@ -104,11 +104,12 @@ def _loader(queryset: Any, names: frozenset[str]) -> Callable[[], list[Any]]:
     return load
 
 
-def _only(names: frozenset[str]) -> Callable[..., Any]:
-    """Refuses to read what nobody would know of when it is written."""
+def _only(known: str, names: frozenset[str]) -> Callable[..., Any]:
+    """Refuses to read what nobody would know of when it is written; what others add to a known statement is theirs."""
 
     def execute(execute: Callable[..., Any], sql: Any, params: Any, many: Any, context: Any) -> Any:
-        more = read_in(sql if isinstance(sql, str) else str(sql)) - names
+        text = sql if isinstance(sql, str) else str(sql)
+        more = frozenset() if known in text else read_in(text) - names
         if more:
             want = f"named, as in cached(..., tables={sorted(more | names)}): it is read, too"
             raise ConfigError("a table of this queryset", ", ".join(sorted(more)), want)

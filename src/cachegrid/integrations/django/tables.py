@@ -18,7 +18,7 @@ _WRITES: Final = re.compile(r"\b(?:insert|update|delete|merge|replace|truncate|a
 # What a statement begins with that by itself changes no rows.
 _READS: Final = frozenset(
     {
-        *("select", "values", "explain", "show", "describe", "pragma", "set", "fetch", "declare", "close", "create"),
+        *("select", "values", "show", "describe", "pragma", "set", "fetch", "declare", "close", "create"),
         *("begin", "start", "commit", "rollback", "savepoint", "release", "analyze", "vacuum", "lock"),
     }
 )
@@ -49,8 +49,8 @@ def written_in(sql: str) -> frozenset[str]:
     first = _FIRST.match(sql)
     word = first[1].lower() if first else ""
     is_plain = word in _READS and ";" not in sql.rstrip().rstrip(";")
-    # `with` may lead to any statement, and so may what comes behind a semicolon.
-    is_read = is_plain or (word in _READS | {"with"} and not _WRITES.search(sql))
+    # These two may lead to any statement, and so may what comes behind a semicolon.
+    is_read = is_plain or (word in _READS | {"with", "explain"} and not _WRITES.search(sql))
     return frozenset() if is_read else _with_cascades(read_in(sql))
 
 
