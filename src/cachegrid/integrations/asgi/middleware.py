@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterable
+from datetime import timedelta
 from urllib.parse import quote
 
 from cachegrid import AsyncCache
@@ -49,7 +50,7 @@ class CachedResponses:
         app: App,
         cache: AsyncCache,
         *,
-        default_ttl: float | str | None = None,
+        default_ttl: float | timedelta | str | None = None,
         max_body: int | str = "1MiB",
         who: Iterable[str] = (),
         obey_clients: bool = True,

@@ -7,6 +7,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable
+from datetime import timedelta
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -56,7 +57,7 @@ class CachedResponses:
         app: WSGIApplication,
         cache: SyncCache,
         *,
-        default_ttl: float | str | None = None,
+        default_ttl: float | timedelta | str | None = None,
         max_body: int | str = "1MiB",
         who: Iterable[str] = (),
         obey_clients: bool = True,
