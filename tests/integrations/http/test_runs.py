@@ -157,6 +157,23 @@ def test_a_response_that_breaks_off_is_not_kept(how: str) -> None:
     assert 2 == len(asked)
 
 
+@pytest.mark.parametrize("method", ["GET", "PUT"])
+def test_fields_may_come_one_by_one(method: str) -> None:
+    """
+    They are read once, and sent all the same.
+    """
+
+    async def app(_scope: asgi.Scope, _receive: asgi.Receive, send: asgi.Send) -> None:
+        await start(send, iter(KEPT))
+        await part(send, b"page")
+
+    client = AsgiClient(app, "memory://", {})
+    try:
+        assert ["max-age=60"] * 2 == [client(method=method).fields["cache-control"] for _ in range(2)]
+    finally:
+        client.close()
+
+
 def test_an_extension_of_the_server_is_passed_on() -> None:
     """
     What is sent in ways that are not known here is not kept.

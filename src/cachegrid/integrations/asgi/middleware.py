@@ -152,8 +152,9 @@ class CachedResponses:
 
         async def drop(message: Message) -> None:
             if message["type"] == "http.response.start" and 200 <= message["status"] < 400:
+                message = {**message, "headers": list(message.get("headers", ()))}
                 try:
-                    await self._shelf.drop(changed_by(request, joined(decoded(message.get("headers", ())))))
+                    await self._shelf.drop(changed_by(request, joined(decoded(message["headers"]))))
                 except CacheError as error:
                     self._trouble.note(error)
             await send(message)
