@@ -57,11 +57,15 @@ def hammer(
     processes: int = 2,
     is_near: bool = False,
 ) -> Outcome:
-    """Hammer for so long, with one process more than `processes`; `without` leaves out one of `RULES`."""
+    """
+    Hammer for so long, with one process more than `processes`.
+
+    `without` leaves out one of `RULES`, and ends when something is found.
+    """
     _prepare(server)
     with tempfile.TemporaryDirectory(prefix="cg-hammer-") as folder:
         board = Path(folder) / "board"
-        board.write_bytes(bytes(8 * ROWS))
+        board.write_bytes(bytes(8 * (ROWS + 1)))  # and a word to stop
         orders = [
             Orders(
                 url=server.url(),
@@ -104,10 +108,10 @@ def _run(orders: Sequence[Orders], seconds: float) -> Outcome:
                 assert time.monotonic() < ends, f"{order} did not end"
                 at_work.append((order, process))
                 time.sleep(0.01)
-            elif process.returncode < 0 and order.colour == "crash":
+            elif process.returncode < 0 and order.colour == "crash" and time.time() < stops:
                 outcome.counts["killed"] += 1
                 at_work.append(_hire(order._replace(until=stops)))
-            else:
+            elif process.returncode >= 0:
                 _note(outcome, process)
     finally:
         for _, process in at_work:

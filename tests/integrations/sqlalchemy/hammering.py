@@ -26,14 +26,16 @@ from cachegrid.integrations.sqlalchemy import cached, follow
 from cachegrid.integrations.sqlalchemy_results import Rows, rows_of
 from cachegrid.integrations.sqlalchemy_statements import ALL
 
-__all__ = ["PAIRS", "Base", "Orders"]
+__all__ = ["PAIRS", "POISON", "Base", "Orders", "Work"]
 
 POISON: Final = 1 << 40  # added to versions that are rolled back
 STALENESS: Final = 1.5  # seconds for which near copies may be old, on a busy machine
 CRASHES: Final = 0.05  # of the commits of a process that is to be killed
+LEAST: Final = 2  # of what a process shall have done
+LATEST: Final = 20.0  # seconds after which it ends without
 KEPT: Final = 0.7  # of what is written is committed
 PACE: Final = 0.02  # seconds between the writes of a process, and that a snapshot gets old
-WITHIN: Final = 0.5  # seconds that a COMMIT may take
+WITHIN: Final = 3.0  # seconds that a COMMIT may take
 
 
 class Orders(NamedTuple):
@@ -105,8 +107,12 @@ class Work:
 
     @property
     def goes_on(self) -> bool:
-        """Whether there is time left."""
-        return time.time() < self.orders.until
+        """Whether there is time left, or little was done on a busy machine; not when it is known what a rule is for."""
+        if self.orders.without and self.wrong:
+            self.board[-1] = 1  # for all
+        late = time.time() - self.orders.until
+        has_little = late < LATEST and any(self.counts[what] < LEAST for what in ("written", "rolled back"))
+        return not self.board[-1] and (late < 0 or (has_little and self.orders.colour != "crash"))
 
     # What is asked.
 

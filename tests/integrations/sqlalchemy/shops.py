@@ -71,6 +71,8 @@ class Shop:
         watch(self.engine, self.ran)
         follow(self.engine, self.grid, database="shop", **self.follows)
         self.session = sessionmaker(self.engine)
+        self.engine.connect().close()  # with its questions about the server
+        self.ran.clear()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -113,6 +115,8 @@ class AsyncShop:
         watch(self.engine.sync_engine, self.ran)
         follow(self.engine, self.grid, database="shop")
         self.session: async_sessionmaker[AsyncSession] = async_sessionmaker(self.engine)
+        async with self.engine.connect():  # with its questions about the server
+            self.ran.clear()
         return self
 
     async def __aexit__(self, *_: object) -> None:

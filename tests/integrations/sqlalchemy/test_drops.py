@@ -226,7 +226,9 @@ def test_tags_of_a_statement_drop_it_too(shop: Shop) -> None:
     """
     for tag in ("menu", "shop:product", "shop:*"):
         shop.ask(NAMES.options(cached(tags="menu")))
-        with create_engine(shop.url).begin() as connection:
+        past = create_engine(shop.url)
+        with past.begin() as connection:
             connection.execute(update(Product).values(name=tag))
+        past.dispose()
         shop.cache.invalidate(tag)
         assert [tag, tag] == shop.ask(NAMES.options(cached(tags="menu")))
