@@ -107,7 +107,7 @@ def test_an_ability_is_tested_by_itself(ability: str) -> None:
 
         async def open_engine(self) -> AsyncEngine:
             engine = only()
-            engine._store, engine._followed = store, {}
+            engine._store, engine._followed, engine._heard = store, {}, {}
             if ability == "Pushes":
                 engine.trouble = 0
             return engine  # type: ignore[no-any-return]
