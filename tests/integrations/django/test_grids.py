@@ -181,6 +181,22 @@ def test_a_grid_that_is_away_is_no_miss() -> None:
             cache.get("key")
 
 
+def test_a_grid_of_this_process(name: str) -> None:
+    """
+    Serves sync and async code alike, without a server, where apps are tested.
+    """
+    cache = CacheGridCache(f"memory://{name}", {})
+    cache.set("key", 1)
+
+    async def use() -> None:
+        assert 2 == await cache.aincr("key")
+        await aclose()
+
+    asyncio.run(use())
+    assert 2 == cache.get("key")
+    close()
+
+
 def test_without_django_the_extra_is_named() -> None:
     """
     By whoever imports the leaf.
