@@ -71,31 +71,20 @@ WRITES: dict[str, Callable[[Session], Any]] = {
 @pytest.mark.parametrize("way", WRITES)
 def test_a_commit_drops_what_was_read_of_its_tables(shop: Shop, way: str) -> None:
     """
-    Nothing that was read before it commits is handed out afterwards; within, it sees what it wrote.
-    """
-    before = shop.ask(NAMES, times=2)
-    with shop.session() as session:
-        WRITES[way](session)
-        session.flush()
-        within = list(session.scalars(NAMES))
-        assert before != within
-        assert before == shop.ask(NAMES)
-        session.commit()
-    assert within == shop.ask(NAMES)
-    assert 0 == shop.asked(NAMES)
-
-
-@pytest.mark.parametrize("way", WRITES)
-def test_what_is_rolled_back_changes_nothing(shop: Shop, way: str) -> None:
-    """
-    It is neither kept nor dropped for.
+    Nothing from before it is handed out afterwards; within, it sees what it wrote. What is rolled back changes nothing.
     """
     before = shop.ask(NAMES)
-    with shop.session() as session:
-        WRITES[way](session)
-        assert before != list(session.scalars(NAMES))
-        session.rollback()
-    assert (before, 0) == (shop.ask(NAMES), shop.asked(NAMES))
+    for ends in (Session.rollback, Session.commit):
+        with shop.session() as session:
+            WRITES[way](session)
+            session.flush()
+            within = list(session.scalars(NAMES))
+            assert before != within
+            assert (before, 0) == (shop.ask(NAMES), shop.asked(NAMES))
+            ends(session)
+        after = before if ends is Session.rollback else within
+        assert after == shop.ask(NAMES)
+        assert 0 == shop.asked(NAMES)
 
 
 def test_other_tables_are_left_alone(shop: Shop) -> None:
