@@ -220,7 +220,7 @@ class AsyncLoads(AsyncChanges):
             load.is_damaged = True
             return None
         if not await self._is_served(load, raw):
-            load.replaces = version_of(raw)
+            load.replaces, load.is_stale = version_of(raw), False
             return None
         load.value = value
         return raw

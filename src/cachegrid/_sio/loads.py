@@ -221,7 +221,7 @@ class SyncLoads(SyncChanges):
             load.is_damaged = True
             return None
         if not self._is_served(load, raw):
-            load.replaces = version_of(raw)
+            load.replaces, load.is_stale = version_of(raw), False
             return None
         load.value = value
         return raw

@@ -124,6 +124,7 @@ async def test_grace_is_said_by_call_as_well(grid: AsyncGrid, origin: AsyncOrigi
     clock.advance(10)
     assert [3] == await cache.get_or_load("key", origin.load_at_once)
     assert [3] == await cache.get("key")
+    assert 1 == cache.stats().stale_hits, "what is past its end, and not served, is no hit, and not loaded twice"
 
 
 async def test_what_was_dropped_is_not_served(grid: AsyncGrid, origin: AsyncOrigin, clock: FakeClock) -> None:

@@ -125,6 +125,7 @@ def test_grace_is_said_by_call_as_well(grid: SyncGrid, origin: SyncOrigin, clock
     clock.advance(10)
     assert [3] == cache.get_or_load("key", origin.load_at_once)
     assert [3] == cache.get("key")
+    assert 1 == cache.stats().stale_hits, "what is past its end, and not served, is no hit, and not loaded twice"
 
 
 def test_what_was_dropped_is_not_served(grid: SyncGrid, origin: SyncOrigin, clock: FakeClock) -> None:
