@@ -232,6 +232,40 @@ def test_who_waits_goes_on_when_the_one_who_makes_it_is_gone() -> None:
     assert ["first"] == ended
 
 
+@pytest.mark.parametrize("drop", ["change", "purge"])
+def test_who_comes_after_a_change_does_not_wait_for_what_was_begun_before(drop: str) -> None:
+    """
+    He would get what was there before; who came earlier gets that.
+    """
+    begun: list[str] = []
+    go_on = asyncio.Event()
+
+    async def app(scope: asgi.Scope, _receive: asgi.Receive, send: asgi.Send) -> None:
+        number = b"%d" % len(begun)
+        begun.append(scope["method"])
+        if number == b"0":
+            await go_on.wait()
+        await start(send, [*KEPT, (b"cache-tag", b"news")])
+        await part(send, number)
+
+    client = AsgiClient(app, "memory://", {})
+
+    async def ask() -> list[bytes]:
+        first = asyncio.create_task(client.ask())
+        while not begun:
+            await asyncio.sleep(0.001)
+        await (client.ask(method="PUT") if drop == "change" else asgi.purge(client.cache, "news"))
+        after = await asyncio.wait_for(client.ask(), 10)
+        go_on.set()
+        return [(await first).body, after.body, (await client.ask()).body]
+
+    try:
+        new = b"2" if drop == "change" else b"1"
+        assert [b"0", new, new] == client.runner.run(ask())
+    finally:
+        client.close()
+
+
 def test_a_page_with_tags_is_made_anew_in_its_place(colour: str, site: Site, clock: Clock) -> None:
     """
     The old one is there still, for use in trouble, and gives way.

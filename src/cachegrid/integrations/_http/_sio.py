@@ -34,6 +34,7 @@ __all__ = ["Found", "Offer", "Record", "SyncOrigin", "SyncShelf", "purge"]
 
 _FORMAT: Final = "uri 1"
 _PURGED: Final = ("purged",)
+_UNREAD: Final = object()  # in place of the mark of the last purge
 _WHILE_UNKNOWN: Final = 60  # seconds until it is found out anew whether a URI has pages
 _AT_LEAST: Final = 86_400  # seconds that a record is kept; what it tells costs a request to find out
 _FLIGHT: Final = 1  # seconds; nothing is kept of it
@@ -108,10 +109,13 @@ class SyncShelf:
         uri = uri_digest(request.uri)
         for _ in range(_TRIES):
             record = record or self._begun(uri)
-            if wishes.is_new or _is_alone(request, record):  # others cannot use it: nobody shall wait for it
-                page = self._made(request, wishes, uri, record, origin)
+            is_alone = _is_alone(request, record)
+            # Of what is hardly ever kept the client's own question is asked, and nothing else of the grid.
+            purged = _UNREAD if is_alone and not wishes.is_new else self._cache.get(_PURGED)
+            if is_alone or wishes.is_new:  # others cannot use it: nobody shall wait for it
+                page = self._made(request, uri, record, purged, origin)
                 return None if page is None else (page, False)
-            made, page = self._shared(request, wishes, uri, record, origin)
+            made, page = self._shared(request, wishes, uri, record, purged, origin)
             if made or page is None:
                 return None if page is None else (page, False)
             if is_for(page, request, uri) and judge(page, wishes, self._settings.clock()) is not Verdict.LOAD:
@@ -121,7 +125,7 @@ class SyncShelf:
         return None
 
     def _shared(
-        self, request: Request, wishes: Wishes, uri: bytes, record: Record, origin: SyncOrigin
+        self, request: Request, wishes: Wishes, uri: bytes, record: Record, purged: Any, origin: SyncOrigin
     ) -> tuple[bool, Page | None]:
         """What one of all who wait has made, and whether this was the one."""
         made: list[Page | None] = []
@@ -130,11 +134,12 @@ class SyncShelf:
             found = self._found(request, wishes, uri, _record_in(self._fresh(("uri", uri))))
             if found.page is not None and found.verdict is Verdict.SERVE:
                 return packed(found.page)
-            made.append(self._made(request, wishes, uri, record, origin))
+            made.append(self._made(request, uri, record, purged, origin))
             return None if made[0] is None else packed(made[0])
 
-        # What passes through here, from one request to another, is a page or nothing.
-        flight = ("load", uri, record.generation, mark_of(uri, record.vary, request))
+        # What passes through here, from one request to another, is a page or nothing. Who comes after a change, or a
+        # purge, does not wait for what was begun before it.
+        flight = ("load", uri, record.generation, purged or b"", mark_of(uri, record.vary, request))
         shared = unpacked(self._cache.get_or_load(flight, make, ttl=_FLIGHT, when=_never))
         return (True, made[0]) if made else (False, shared)
 
@@ -162,12 +167,9 @@ class SyncShelf:
             if _record_in(self._fresh(key)) is None:
                 self._cache.delete(key)  # of another version of this program
 
-    def _made(self, request: Request, wishes: Wishes, uri: bytes, record: Record, origin: SyncOrigin) -> Page | None:
+    def _made(self, request: Request, uri: bytes, record: Record, purged: Any, origin: SyncOrigin) -> Page | None:
         """A page that the application makes now, kept if nobody dropped it meanwhile; None where it makes none."""
-        is_doubtful = not wishes.is_new and _is_alone(request, record)
-        # Of what is hardly ever kept the client's own question is asked, and nothing else of the grid.
-        purged = None if is_doubtful else self._cache.get(_PURGED)
-        offer = origin.ask_as_is() if is_doubtful else origin.ask_whole()
+        offer = origin.ask_as_is() if purged is _UNREAD else origin.ask_whole()
         if offer is None:
             if record.has_pages is None and not request.is_personal:  # who says nothing of others
                 self._told(uri, record.generation, Record(record.generation, has_pages=False), _WHILE_UNKNOWN)
@@ -177,8 +179,8 @@ class SyncShelf:
         left = terms.made + terms.ttl - self._settings.clock()
         known = Record(record.generation, has_pages=True, is_for_all=terms.is_for_all, vary=terms.vary)
         now_known = self._told(uri, record.generation, known, max(left, _AT_LEAST)) if left > 0 else None
-        # Whether a tag was purged meanwhile is not known of what is doubtful: the next one is kept.
-        if now_known is not None and not (is_doubtful and terms.tags):
+        # Where it is not known whether a tag was purged meanwhile, the next one is kept.
+        if now_known is not None and not (purged is _UNREAD and terms.tags):
             self._put(_page_key(uri, now_known, request), page, left, purged)
         return page
 
