@@ -15,6 +15,7 @@ from cachegrid.errors import CacheError
 # What an error is made from, where that is more than its message.
 FACTS: dict[str, tuple[tuple[object, ...], dict[str, Any]]] = {
     "ConfigError": (("ttl", -1, "0 or more"), {}),
+    "ChangesLost": (("prices", {"sku-1": 1}), {}),
     "EntryNotFound": (("prices", ("sku", 1)), {}),
     "ValueRefused": (("cannot keep it",), {"path": "[0]", "kind": int}),
     "ValueTooLarge": (("prices", "sku-1", 2_000, 1_000), {}),

@@ -31,6 +31,8 @@ _draw = random.Random().random  # noqa: S311 - of our own: chance that others se
 class AsyncBound:
     """What this process writes of a cache, and its part in keeping it within its bound."""
 
+    rest = 0.02  # seconds between two times that it tells
+
     def __init__(self, tasks: AsyncTasks, parent: bytes, bound: Bound) -> None:
         self._tasks, self._parent, self._bound = tasks, parent, bound
         self._name = parent[:-1] + b"!written"  # of the count in the grid: the address of no entry
@@ -46,6 +48,9 @@ class AsyncBound:
         """Count an entry that is about to be written."""
         self._entries += 1
         self._bytes += size
+
+    def stored(self) -> None:
+        """Something was written: tell how much, if that is enough. Who tells sooner counts what is not there yet."""
         if not self._is_telling and self._bound.thousandths(self._entries, self._bytes) >= STEP:
             self._is_telling = True  # first: it may be over before `spawn` is
             if self._tasks.spawn(self._tell) is None:  # closed
@@ -59,9 +64,12 @@ class AsyncBound:
     async def _tell(self) -> None:
         engine = self._engine
         try:
-            written = self._bound.thousandths(self._entries, self._bytes)
-            self._entries = self._bytes = 0
-            if engine is not None:
+            # After a moment, in which what is about to be written comes to be there, and more is.
+            while engine is not None and await self._tasks.pause(self.rest):
+                written = self._bound.thousandths(self._entries, self._bytes)
+                if written < STEP:
+                    return
+                self._entries = self._bytes = 0
                 total = await engine.add(self._name, written, 0, None)
                 if total >= TURN:
                     await self._look_after(engine, total)

@@ -9,10 +9,12 @@ import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from time import perf_counter  # not the clock that entries end by, and that tests set
 from typing import Any, Final, NamedTuple, NoReturn, TypeVar, cast
 
 from cachegrid._aio.ability import AsyncAbleEngine, able, refusal
+from cachegrid._aio.bounds import AsyncBound
 from cachegrid._aio.events import AsyncSource
 from cachegrid._aio.hub import CLOSED, UNOPENED, AsyncAttached, AsyncHub
 from cachegrid._aio.lock import AsyncGridLock
@@ -209,7 +211,7 @@ class AsyncCell:
         writer = sure = engine
         if engine not in (UNOPENED, CLOSED):  # which have nothing to write with
             # Others of this process may keep near copies of what is written here.
-            writer = cast("AsyncAbleEngine", AsyncTelling(self._lasting(engine), _told))
+            writer = cast("AsyncAbleEngine", AsyncTelling(self._lasting(engine), partial(_told, self._bound)))
             sure = self._owners_only(engine)
         self._writer, self._sure = writer, sure  # first: who finds the engine here uses them
         self._engine = sure if self.policy.stale_reads == "never" else engine
@@ -701,11 +703,13 @@ class AsyncCell:
         )
 
 
-def _told(address: bytes) -> None:
+def _told(bound: AsyncBound | None, address: bytes) -> None:
     """Something was written at an address, by this task or thread."""
     wrote(address)
     if OPEN:
         forget(address)
+    if bound is not None:
+        bound.stored()
 
 
 def ends_in(ttl: int | None, idle: int | None, grace: int | None = None) -> Ends:

@@ -10,6 +10,7 @@ import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from time import perf_counter  # not the clock that entries end by, and that tests set
 from typing import Any, Final, NamedTuple, NoReturn, TypeVar, cast
 
@@ -27,6 +28,7 @@ from cachegrid._core.stats import Counters
 from cachegrid._core.tags import bucket_of, unpack_stamps
 from cachegrid._core.units import Duration, Span, bytes_of, milliseconds, seconds_of
 from cachegrid._sio.ability import SyncAbleEngine, able, refusal
+from cachegrid._sio.bounds import SyncBound
 from cachegrid._sio.events import SyncSource
 from cachegrid._sio.hub import CLOSED, UNOPENED, SyncAttached, SyncHub
 from cachegrid._sio.lock import SyncGridLock
@@ -210,7 +212,7 @@ class SyncCell:
         writer = sure = engine
         if engine not in (UNOPENED, CLOSED):  # which have nothing to write with
             # Others of this process may keep near copies of what is written here.
-            writer = cast("SyncAbleEngine", SyncTelling(self._lasting(engine), _told))
+            writer = cast("SyncAbleEngine", SyncTelling(self._lasting(engine), partial(_told, self._bound)))
             sure = self._owners_only(engine)
         self._writer, self._sure = writer, sure  # first: who finds the engine here uses them
         self._engine = sure if self.policy.stale_reads == "never" else engine
@@ -698,11 +700,13 @@ class SyncCell:
         )
 
 
-def _told(address: bytes) -> None:
+def _told(bound: SyncBound | None, address: bytes) -> None:
     """Something was written at an address, by this task or thread."""
     wrote(address)
     if OPEN:
         forget(address)
+    if bound is not None:
+        bound.stored()
 
 
 def ends_in(ttl: int | None, idle: int | None, grace: int | None = None) -> Ends:
