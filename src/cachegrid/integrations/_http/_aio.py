@@ -210,8 +210,9 @@ class AsyncShelf:
             # The tags' epochs have been noted by now: a purge from here on drops the page, and one from before is seen.
             return packed(page) if await self._fresh(_PURGED) == purged else None
 
-        await self._cache.delete(key)
-        await self._cache.get_or_load(key, keep, ttl=left, tags=tags, when=_is_page)
+        if await self._fresh(_PURGED) == purged:  # else what is there may be newer
+            await self._cache.delete(key)
+            await self._cache.get_or_load(key, keep, ttl=left, tags=tags, when=_is_page)
 
 
 async def purge(cache: AsyncCache, tags: str | Iterable[str] = (), *, urls: Iterable[str] = ()) -> None:

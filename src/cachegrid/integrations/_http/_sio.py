@@ -209,8 +209,9 @@ class SyncShelf:
             # The tags' epochs have been noted by now: a purge from here on drops the page, and one from before is seen.
             return packed(page) if self._fresh(_PURGED) == purged else None
 
-        self._cache.delete(key)
-        self._cache.get_or_load(key, keep, ttl=left, tags=tags, when=_is_page)
+        if self._fresh(_PURGED) == purged:  # else what is there may be newer
+            self._cache.delete(key)
+            self._cache.get_or_load(key, keep, ttl=left, tags=tags, when=_is_page)
 
 
 def purge(cache: SyncCache, tags: str | Iterable[str] = (), *, urls: Iterable[str] = ()) -> None:
