@@ -122,7 +122,7 @@ def entries(prices: SyncCache) -> None:
     assert_type(prices.stats(), CacheStats)
     assert_type(prices.stats().hit_ratio, float)
     assert_type(prices.expire("a"), bool)
-    with prices.on("set", lambda event: print(event.key), everywhere=True) as subscription:
+    with prices.on("set", lambda event: str(event.key), everywhere=True) as subscription:
         subscription.off()
     prices.on("sets", print)  # type: ignore[arg-type]
 
