@@ -34,7 +34,7 @@ async def test_a_cache_keeps_so_many_entries(grid: AsyncGrid) -> None:
     cache, other = grid.cache("bounded", max_entries=200), grid.cache("other")
     await other.set_many(dict.fromkeys(range(300), "x"))
     async with cache.lock("one"):
-        for start in range(0, 1000, 50):
+        for start in range(0, 600, 50):
             await cache.set_many({number: [number] for number in range(start, start + 50)})
             await grid.settle()
             assert await count(cache) <= 200 * SLACK
@@ -83,14 +83,16 @@ async def test_the_oldest_go(flow: AsyncFlow, backing: Backing) -> None:
         clock.advance(1)
         await cache.set(number, [number])
         await cache.set(0, ["again and again"])
-        await grid.settle()
+        if not number % 10:
+            await grid.settle()
+    await grid.settle()
     left = sorted(await listed(cache.keys()), key=lambda key: int(str(key)))
     assert 0 == left[0]
     assert list(range(330 - len(left) + 1, 330)) == left[1:]
     counts = grid.cache("counts", max_entries=100)
     for number in range(300):
         await counts.set(number, number)
-        await grid.settle()
+    await grid.settle()
     assert 80 < await count(counts) <= 115
 
 
@@ -100,11 +102,11 @@ async def test_processes_count_together(flow: AsyncFlow) -> None:
     """
     grids = [await flow.grid() for _ in range(4)]
     caches = [grid.cache("bounded", max_entries=200) for grid in grids]
-    for start in range(0, 480, 8):
+    for start in range(0, 480, 40):
         for number, cache in enumerate(caches):
-            await cache.set_many({start + number: "a", start + number + 4: "b"})
+            await cache.set_many(dict.fromkeys(range(start + number, start + 40, 4), "x"))
             await grids[number].settle()
-    assert 150 < await count(caches[0]) < 200 * SLACK + 8 * 4
+    assert 150 < await count(caches[0]) < 200 * SLACK
 
 
 async def test_what_an_engine_cannot_do_is_refused(flow: AsyncFlow) -> None:

@@ -35,7 +35,7 @@ def test_a_cache_keeps_so_many_entries(grid: SyncGrid) -> None:
     cache, other = grid.cache("bounded", max_entries=200), grid.cache("other")
     other.set_many(dict.fromkeys(range(300), "x"))
     with cache.lock("one"):
-        for start in range(0, 1000, 50):
+        for start in range(0, 600, 50):
             cache.set_many({number: [number] for number in range(start, start + 50)})
             grid.settle()
             assert count(cache) <= 200 * SLACK
@@ -84,14 +84,16 @@ def test_the_oldest_go(flow: SyncFlow, backing: Backing) -> None:
         clock.advance(1)
         cache.set(number, [number])
         cache.set(0, ["again and again"])
-        grid.settle()
+        if not number % 10:
+            grid.settle()
+    grid.settle()
     left = sorted(listed(cache.keys()), key=lambda key: int(str(key)))
     assert 0 == left[0]
     assert list(range(330 - len(left) + 1, 330)) == left[1:]
     counts = grid.cache("counts", max_entries=100)
     for number in range(300):
         counts.set(number, number)
-        grid.settle()
+    grid.settle()
     assert 80 < count(counts) <= 115
 
 
@@ -101,11 +103,11 @@ def test_processes_count_together(flow: SyncFlow) -> None:
     """
     grids = [flow.grid() for _ in range(4)]
     caches = [grid.cache("bounded", max_entries=200) for grid in grids]
-    for start in range(0, 480, 8):
+    for start in range(0, 480, 40):
         for number, cache in enumerate(caches):
-            cache.set_many({start + number: "a", start + number + 4: "b"})
+            cache.set_many(dict.fromkeys(range(start + number, start + 40, 4), "x"))
             grids[number].settle()
-    assert 150 < count(caches[0]) < 200 * SLACK + 8 * 4
+    assert 150 < count(caches[0]) < 200 * SLACK
 
 
 def test_what_an_engine_cannot_do_is_refused(flow: SyncFlow) -> None:
