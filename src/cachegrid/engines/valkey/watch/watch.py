@@ -60,6 +60,7 @@ class Watch:
         self._heard: dict[bytes, _Heard] = {}  # by pattern
         self._patterns: frozenset[bytes] = frozenset()
         self._telling = threading.Condition()  # notified when an owner tells of more, or will not
+        self._waiting = 0  # who wait for that, and raise what they are told
         self._ears: dict[Endpoint, Ear] = {}
         self._ending: list[Ear] = []
         self._by_slot = _NOBODY
@@ -103,11 +104,15 @@ class Watch:
                     ear.tidings.refusal = None  # of another time
             if not self._ears:
                 self._begin()
+            self._waiting += 1
         try:
             self._await_all(patterns, seconds)
         except BaseException:
             self.unlisten(topic)
             raise
+        finally:
+            with self._lock:
+                self._waiting -= 1
 
     def unlisten(self, topic: Topic) -> None:
         """Tell no longer."""
@@ -148,7 +153,7 @@ class Watch:
         self._lock = threading.RLock()
         for ear in [*self._ears.values(), *self._ending]:
             ear.forget()
-        self._telling = threading.Condition()
+        self._telling, self._waiting = threading.Condition(), 0
         self._followers, self._prefixes, self._heard, self._patterns = {}, frozenset(), {}, frozenset()
         self._ears, self._ending, self._by_slot, self._epoch = {}, [], _NOBODY, -1
 
@@ -183,7 +188,7 @@ class Watch:
     def tells(self, ear: Ear) -> None:
         """An owner tells of other patterns than before, or will not."""
         refusal = None if ear.tidings is None else ear.tidings.refusal
-        if refusal is not None:
+        if refusal is not None and not self._waiting:
             self._warn(ear.endpoint, refusal, "events of what %s owns are not told: %s")
         with self._telling:
             self._telling.notify_all()
