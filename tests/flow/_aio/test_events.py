@@ -110,8 +110,9 @@ async def test_what_this_process_does_is_told_in_order(grid: AsyncGrid, cache: A
 
 async def test_owners_tell_what_anybody_does(flow: AsyncFlow) -> None:
     """
-    Without tags; one that is invalidated is told for each, and a load is told as what it is there, a write. A write that
-    was repeated, since a tag of it may have been raised meanwhile, is told as often.
+    Without tags; one that is invalidated is told for each, and a load is told as what it is there, a write.
+
+    A write that was repeated, since a tag of it may have been raised meanwhile, is told as often.
     """
     here, there = await flow.grid(), await flow.grid()
     heard = Listening()

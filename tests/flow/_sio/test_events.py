@@ -111,8 +111,9 @@ def test_what_this_process_does_is_told_in_order(grid: SyncGrid, cache: SyncCach
 
 def test_owners_tell_what_anybody_does(flow: SyncFlow) -> None:
     """
-    Without tags; one that is invalidated is told for each, and a load is told as what it is there, a write. A write that
-    was repeated, since a tag of it may have been raised meanwhile, is told as often.
+    Without tags; one that is invalidated is told for each, and a load is told as what it is there, a write.
+
+    A write that was repeated, since a tag of it may have been raised meanwhile, is told as often.
     """
     here, there = flow.grid(), flow.grid()
     heard = Listening()
