@@ -102,3 +102,53 @@ def test_what_one_server_drops_is_gone_for_all(clients: list[WsgiClient | AsgiCl
         one.purge(urls=["http://site/"])
     assert not one().is_hit
     until(lambda: b"1" != other().body)
+
+
+class Counted:
+    """A site whose page is the number of changes, which takes a moment to make."""
+
+    def __init__(self) -> None:
+        self.number = self.done = 0
+
+    def __call__(self, _fields: Any, _count: int) -> Said:
+        number = self.number
+        time.sleep(0.001)  # in which it may change
+        return Said([("cache-control", "max-age=60"), ("cache-tag", "news")], b"%d" % number)
+
+
+@pytest.mark.parametrize("colour", ["wsgi"])
+@pytest.mark.parametrize("clients", [False], indirect=True, ids=["plain"])
+@pytest.mark.parametrize("way", ["change", "purge"])
+def test_no_reader_sees_what_was_before_a_change(clients: list[WsgiClient], site: Site, way: str) -> None:
+    """
+    From the moment that the writer has been told that it is done, however many are at it.
+    """
+    counted = site.page = Counted()
+    has_ended = threading.Event()
+
+    def read(client: WsgiClient) -> int:
+        late = 0
+        for _ in range(60):
+            done = counted.done
+            late += int(client().body) < done
+        return late
+
+    def write() -> None:
+        while not has_ended.is_set():
+            counted.number += 1
+            if way == "change":
+                clients[0](method="PUT")
+            else:
+                clients[0].purge("news")
+            counted.done = counted.number
+            has_ended.wait(0.002)
+
+    with ThreadPoolExecutor(5) as pool:
+        writer = pool.submit(write)
+        try:
+            late = sum(pool.map(read, clients * 2))
+        finally:
+            has_ended.set()
+        writer.result()
+    assert 0 == late
+    assert counted.done > 1
