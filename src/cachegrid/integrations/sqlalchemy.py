@@ -98,8 +98,8 @@ def _choose(state: ORMExecuteState) -> None:
     plan = option.plan
     if state.is_column_load:  # of what is refreshed
         plan = None
-    if plan is not None and options and not is_followed(state.session.get_bind(**state.bind_arguments).dialect):
-        raise ConfigError(
-            "the engine of a cached statement", state.session.get_bind(), "one that `follow` was called for"
-        )
+    if plan is not None and options:
+        engine = state.session.get_bind(**state.bind_arguments).engine
+        if not is_followed(engine.dialect):
+            raise ConfigError("the engine of a cached statement", engine, "one that `follow` was called for")
     state.update_execution_options(**{OPTION: Said(plan, is_explicit=bool(options))})

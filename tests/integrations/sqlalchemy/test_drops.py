@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
@@ -12,12 +13,14 @@ from sqlalchemy.orm import Session
 from sqlalchemy.schema import CreateTable, DropTable
 
 from cachegrid.integrations.sqlalchemy import cached
+from cachegrid.testing.loopback import LoopbackGrid
 from tests.integrations.sqlalchemy.shop import Part, Price, Product
 from tests.integrations.sqlalchemy.shops import Shop
 
 NAMES = select(Product.name).order_by(Product.id).options(cached())
 AMOUNTS = select(Price.amount).options(cached())
 PARTS = select(Part.name).order_by(Part.id).options(cached())
+PATIENCE = 10.0  # seconds
 TABLE: Any = Product.__table__
 
 
@@ -207,6 +210,30 @@ def test_a_statement_of_two_tables_is_dropped_with_either(shop: Shop) -> None:
         session.add(Part(id=3, name="bit", product_id=2))
     assert ["saw", "drill"] == shop.ask(statement.order_by(Product.id))
     assert ["saw", "drill"] == sorted(shop.ask(statement), reverse=True)
+
+
+@pytest.mark.grid
+def test_copies_in_other_processes_go_too(url: str) -> None:
+    """
+    At once where it was committed, and elsewhere when the news is there.
+    """
+    near: Any = {"config": {"caches": {"queries": {"near": True}}}}
+    with (
+        LoopbackGrid(owners=1, replicas=0) as members,
+        Shop(url, grid_url=members.url, settings=near) as shop,
+        Shop(url, grid_url=members.url, settings=near) as other,
+    ):
+        for reader in (shop, other):
+            deadline = time.monotonic() + PATIENCE
+            while not reader.cache.stats().near_hits:
+                assert ["saw", "drill"] == reader.ask(NAMES)
+                assert time.monotonic() < deadline
+        with shop.session.begin() as session:
+            session.execute(update(Product).values(name="new"))
+        assert ["new", "new"] == shop.ask(NAMES)
+        deadline = time.monotonic() + PATIENCE
+        while other.ask(NAMES) != ["new", "new"]:
+            assert time.monotonic() < deadline
 
 
 def test_tags_of_a_statement_drop_it_too(shop: Shop) -> None:
