@@ -35,7 +35,7 @@ class AsyncBound:
 
     def __init__(self, tasks: AsyncTasks, parent: bytes, bound: Bound) -> None:
         self._tasks, self._parent, self._bound = tasks, parent, bound
-        self._name = parent[:-1] + b"!written"  # of the count in the grid: the address of no entry
+        self._name = b"cg!written:" + parent  # of the count in the grid: the address of no entry
         self._engine: AsyncAbleEngine | None = None
         self._entries = self._bytes = 0  # written here, and not told yet
         self._is_telling = False

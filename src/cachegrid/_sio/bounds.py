@@ -36,7 +36,7 @@ class SyncBound:
 
     def __init__(self, tasks: SyncTasks, parent: bytes, bound: Bound) -> None:
         self._tasks, self._parent, self._bound = tasks, parent, bound
-        self._name = parent[:-1] + b"!written"  # of the count in the grid: the address of no entry
+        self._name = b"cg!written:" + parent  # of the count in the grid: the address of no entry
         self._engine: SyncAbleEngine | None = None
         self._entries = self._bytes = 0  # written here, and not told yet
         self._is_telling = False

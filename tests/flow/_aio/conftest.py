@@ -10,7 +10,7 @@ import pytest
 from cachegrid._aio.cache import AsyncCache
 from cachegrid._aio.grid import AsyncGrid
 from tests.flow._aio.flow import AsyncFlow
-from tests.flow._aio.origin import AsyncOrigin
+from tests.flow._aio.origin import AsyncOrigin, AsyncStock
 from tests.flow.backing import Backing
 
 
@@ -37,3 +37,11 @@ async def cache(grid: AsyncGrid) -> AsyncCache:
 def origin(flow: AsyncFlow) -> AsyncOrigin:
     """An origin whose gate is shut."""
     return AsyncOrigin(flow)
+
+
+@pytest.fixture
+def stock(flow: AsyncFlow) -> AsyncStock:
+    """An origin whose gate is open."""
+    stock = AsyncStock(flow)
+    stock.gate.open()
+    return stock

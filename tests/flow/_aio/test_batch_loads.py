@@ -11,35 +11,8 @@ from cachegrid._aio.cache import AsyncCache
 from cachegrid._aio.grid import AsyncGrid
 from cachegrid.errors import ConfigError, EngineTimeout, LoadFailed, LoadTimeout, ValueRefused
 from tests.flow._aio.flow import AsyncFlow, engine_of
+from tests.flow._aio.origin import AsyncStock
 from tests.flow.waits._aio import begin, together
-
-
-class AsyncStock:
-    """An origin of many values, that notes what it was asked for, and can be held."""
-
-    def __init__(self, flow: AsyncFlow) -> None:
-        self.asked: list[list[Any]] = []
-        self.gate = flow.gate()
-        self.lacks: set[Any] = set()
-
-    async def load(self, keys: list[Any]) -> dict[Any, Any]:
-        """What it has of these keys, when the gate is open."""
-        self.asked.append(list(keys))
-        await self.gate.stand()
-        return {key: [key] for key in keys if key not in self.lacks}
-
-    async def fail(self, keys: list[Any]) -> dict[Any, Any]:
-        """Nothing."""
-        self.asked.append(list(keys))
-        raise OSError("the origin is away")
-
-
-@pytest.fixture
-def stock(flow: AsyncFlow) -> AsyncStock:
-    """An origin whose gate is open."""
-    stock = AsyncStock(flow)
-    stock.gate.open()
-    return stock
 
 
 def values_of(keys: Iterable[Any]) -> dict[Any, Any]:
@@ -177,7 +150,8 @@ async def test_a_loader_may_ask_for_its_own_keys(cache: AsyncCache, stock: Async
     """
 
     async def load(keys: list[int]) -> dict[int, Any]:
-        return await cache.get_or_load_many([*keys, 9], stock.load)
+        found: dict[int, Any] = await cache.get_or_load_many([*keys, 9], stock.load)
+        return found
 
     assert values_of([1, 2]) == await cache.get_or_load_many([1, 2], load)
     assert [[1, 2], [9]] == stock.asked

@@ -8,6 +8,7 @@ from typing import Any, Final
 import pytest
 
 from tests.flow._aio import (
+    test_batch_loads,
     test_changes,
     test_clear,
     test_closing,
@@ -60,6 +61,7 @@ def borrowed(*modules: ModuleType) -> dict[str, Any]:
 
 globals().update(
     borrowed(
+        test_batch_loads,
         test_changes,
         test_clear,
         test_closing,

@@ -11,7 +11,7 @@ import pytest
 from cachegrid._sio.cache import SyncCache
 from cachegrid._sio.grid import SyncGrid
 from tests.flow._sio.flow import SyncFlow
-from tests.flow._sio.origin import SyncOrigin
+from tests.flow._sio.origin import SyncOrigin, SyncStock
 from tests.flow.backing import Backing
 
 
@@ -38,3 +38,11 @@ def cache(grid: SyncGrid) -> SyncCache:
 def origin(flow: SyncFlow) -> SyncOrigin:
     """An origin whose gate is shut."""
     return SyncOrigin(flow)
+
+
+@pytest.fixture
+def stock(flow: SyncFlow) -> SyncStock:
+    """An origin whose gate is open."""
+    stock = SyncStock(flow)
+    stock.gate.open()
+    return stock

@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tests.flow._sio.flow import SyncFlow
 
-__all__ = ["LACKING", "STORES", "SyncOrigin"]
+__all__ = ["LACKING", "STORES", "SyncOrigin", "SyncStock"]
 
 # Abilities that an engine may lack, and how what was loaded is stored then.
 LACKING: list[list[str]] = [[], ["landings"], ["conditions", "landings"]]
@@ -30,3 +32,23 @@ class SyncOrigin:
         """The same, past the gate."""
         self.calls += 1
         return [self.calls]
+
+
+class SyncStock:
+    """An origin of many values, that notes what it was asked for, and can be held."""
+
+    def __init__(self, flow: SyncFlow) -> None:
+        self.asked: list[list[Any]] = []
+        self.gate = flow.gate()
+        self.lacks: set[Any] = set()
+
+    def load(self, keys: list[Any]) -> dict[Any, Any]:
+        """What it has of these keys, when the gate is open."""
+        self.asked.append(list(keys))
+        self.gate.stand()
+        return {key: [key] for key in keys if key not in self.lacks}
+
+    def fail(self, keys: list[Any]) -> dict[Any, Any]:
+        """Nothing."""
+        self.asked.append(list(keys))
+        raise OSError("the origin is away")

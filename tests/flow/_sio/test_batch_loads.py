@@ -12,35 +12,8 @@ from cachegrid._sio.cache import SyncCache
 from cachegrid._sio.grid import SyncGrid
 from cachegrid.errors import ConfigError, EngineTimeout, LoadFailed, LoadTimeout, ValueRefused
 from tests.flow._sio.flow import SyncFlow, engine_of
+from tests.flow._sio.origin import SyncStock
 from tests.flow.waits._sio import begin, together
-
-
-class SyncStock:
-    """An origin of many values, that notes what it was asked for, and can be held."""
-
-    def __init__(self, flow: SyncFlow) -> None:
-        self.asked: list[list[Any]] = []
-        self.gate = flow.gate()
-        self.lacks: set[Any] = set()
-
-    def load(self, keys: list[Any]) -> dict[Any, Any]:
-        """What it has of these keys, when the gate is open."""
-        self.asked.append(list(keys))
-        self.gate.stand()
-        return {key: [key] for key in keys if key not in self.lacks}
-
-    def fail(self, keys: list[Any]) -> dict[Any, Any]:
-        """Nothing."""
-        self.asked.append(list(keys))
-        raise OSError("the origin is away")
-
-
-@pytest.fixture
-def stock(flow: SyncFlow) -> SyncStock:
-    """An origin whose gate is open."""
-    stock = SyncStock(flow)
-    stock.gate.open()
-    return stock
 
 
 def values_of(keys: Iterable[Any]) -> dict[Any, Any]:
@@ -178,7 +151,8 @@ def test_a_loader_may_ask_for_its_own_keys(cache: SyncCache, stock: SyncStock) -
     """
 
     def load(keys: list[int]) -> dict[int, Any]:
-        return cache.get_or_load_many([*keys, 9], stock.load)
+        found: dict[int, Any] = cache.get_or_load_many([*keys, 9], stock.load)
+        return found
 
     assert values_of([1, 2]) == cache.get_or_load_many([1, 2], load)
     assert [[1, 2], [9]] == stock.asked

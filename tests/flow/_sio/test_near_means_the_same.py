@@ -9,6 +9,7 @@ from typing import Any, Final
 import pytest
 
 from tests.flow._sio import (
+    test_batch_loads,
     test_changes,
     test_clear,
     test_closing,
@@ -61,6 +62,7 @@ def borrowed(*modules: ModuleType) -> dict[str, Any]:
 
 globals().update(
     borrowed(
+        test_batch_loads,
         test_changes,
         test_clear,
         test_closing,
