@@ -213,6 +213,7 @@ def test_a_statement_of_two_tables_is_dropped_with_either(shop: Shop) -> None:
 
 
 @pytest.mark.grid
+@pytest.mark.parametrize("url", ["sqlite"], indirect=True)
 def test_copies_in_other_processes_go_too(url: str) -> None:
     """
     At once where it was committed, and elsewhere when the news is there.
