@@ -8,6 +8,8 @@ it and, if there is too much, walks once more and drops the oldest entries of th
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import os
 import random
 from typing import Final
@@ -38,7 +40,7 @@ class AsyncBound:
         self._name = b"cg!written:" + parent  # of the count in the grid: the address of no entry
         self._engine: AsyncAbleEngine | None = None
         self._entries = self._bytes = 0  # written here, and not told yet
-        self._is_telling = False
+        self._is_telling = self._is_in_trouble = self._has_told = False
 
     def use(self, engine: AsyncAbleEngine) -> None:
         """Work with this engine."""
@@ -51,10 +53,16 @@ class AsyncBound:
 
     def stored(self) -> None:
         """Something was written: tell how much, if that is enough. Who tells sooner counts what is not there yet."""
-        if not self._is_telling and self._bound.thousandths(self._entries, self._bytes) >= STEP:
+        if not self._is_telling and self._is_due():
             self._is_telling = True  # first: it may be over before `spawn` is
             if self._tasks.spawn(self._tell) is None:  # closed
                 self._is_telling = False
+
+    async def aclose(self) -> None:
+        """Tell the rest: programs that write a little and end would else never be counted."""
+        if self._entries and self._engine is not None:
+            with contextlib.suppress(EngineError):
+                await self._engine.add(self._name, self._taken(), 0, None)
 
     def forget(self) -> None:
         """In a forked child: what was written is the parent's to tell."""
@@ -66,17 +74,34 @@ class AsyncBound:
         try:
             # After a moment, in which what is about to be written comes to be there, and more is.
             while engine is not None and await self._tasks.pause(self.rest):
-                written = self._bound.thousandths(self._entries, self._bytes)
-                if written < STEP:
+                if not self._is_due():
                     return
-                self._entries = self._bytes = 0
-                total = await engine.add(self._name, written, 0, None)
+                self._has_told = True
+                total = await engine.add(self._name, self._taken(), 0, None)
+                self._is_in_trouble = False
                 if total >= TURN:
                     await self._look_after(engine, total)
-        except EngineError:
-            return  # it is told with what is written next, or was told to nobody: the next look counts what is there
+        except EngineError as trouble:  # the next look, after the next writes, counts what is there
+            self._warn(trouble)
         finally:
             self._is_telling = False
+
+    def _is_due(self) -> bool:
+        """Whether there is enough to tell; at first anything, so that programs that write a little look, too."""
+        return not self._has_told or self._bound.thousandths(self._entries, self._bytes) >= STEP
+
+    def _taken(self) -> int:
+        """What is to be told, which is told from here on."""
+        written = max(1, self._bound.thousandths(self._entries, self._bytes))
+        self._entries = self._bytes = 0
+        return written
+
+    def _warn(self, trouble: EngineError) -> None:
+        """Report, once while it lasts, that the bound is not kept."""
+        if not self._is_in_trouble:
+            name = self._parent.decode(errors="replace").rstrip(":")
+            logging.getLogger("cachegrid").warning("cache %r: its bound cannot be kept for now (%s)", name, trouble)
+        self._is_in_trouble = True
 
     async def _look_after(self, engine: AsyncAbleEngine, written: int) -> None:
         lease, token = b"bound:" + self._parent, os.urandom(16)
@@ -145,8 +170,10 @@ class AsyncBounds:
         await self._tasks.settle()
 
     async def aclose(self) -> None:
-        """Look after nothing any longer."""
+        """Look after nothing any longer; the next one does who writes."""
         await self._tasks.aclose()
+        for bound in list(self._bounds.values()):
+            await bound.aclose()
 
     def forget(self) -> None:
         """In a forked child: what is under way is the parent's."""

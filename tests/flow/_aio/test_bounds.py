@@ -7,9 +7,9 @@ import pytest
 from cachegrid._aio.bounds import AsyncBound
 from cachegrid._aio.cache import AsyncCache
 from cachegrid._aio.grid import AsyncGrid
-from cachegrid.errors import ConfigError, Unsupported
+from cachegrid.errors import AccessDenied, ConfigError, Unsupported
 from cachegrid.testing import FakeClock
-from tests.flow._aio.flow import AsyncFlow
+from tests.flow._aio.flow import AsyncFlow, engine_of
 from tests.flow.backing import Backing
 from tests.flow.waits._aio import listed
 
@@ -107,6 +107,34 @@ async def test_processes_count_together(flow: AsyncFlow) -> None:
             await cache.set_many(dict.fromkeys(range(start + number, start + 40, 4), "x"))
             await grids[number].settle()
     assert 150 < await count(caches[0]) < 200 * SLACK
+
+
+@pytest.mark.parametrize("kind", ["memory"])
+async def test_programs_that_write_a_little_are_counted(flow: AsyncFlow) -> None:
+    """
+    Each of them tells what it wrote when it closes.
+    """
+    for start in range(0, 300, 2):
+        grid = await flow.grid()
+        await grid.cache("bounded", max_entries=200).set_many({start: "a", start + 1: "b"})
+        await grid.settle()
+        await grid.aclose()
+    assert 150 < await count((await flow.grid()).cache("bounded")) <= 200 * SLACK
+
+
+async def test_a_bound_that_cannot_be_kept_is_told(grid: AsyncGrid, caplog: pytest.LogCaptureFixture) -> None:
+    """
+    Once, while it lasts; writes go on, and the next look counts what is there.
+    """
+    cache, engine = grid.cache("bounded", max_entries=50), engine_of(grid)
+    for start in range(0, 60, 20):
+        if start < 40:
+            engine.fail("add", AccessDenied("not for you"))
+        await cache.set_many(dict.fromkeys(range(start, start + 20), "x"))
+        await grid.settle()
+    told = [record.getMessage() for record in caplog.records if "its bound cannot be kept" in record.getMessage()]
+    assert (1, True) == (len(told), "not for you" in told[0])
+    assert await count(cache) < 60
 
 
 async def test_what_an_engine_cannot_do_is_refused(flow: AsyncFlow) -> None:

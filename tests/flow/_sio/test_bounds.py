@@ -8,9 +8,9 @@ import pytest
 from cachegrid._sio.bounds import SyncBound
 from cachegrid._sio.cache import SyncCache
 from cachegrid._sio.grid import SyncGrid
-from cachegrid.errors import ConfigError, Unsupported
+from cachegrid.errors import AccessDenied, ConfigError, Unsupported
 from cachegrid.testing import FakeClock
-from tests.flow._sio.flow import SyncFlow
+from tests.flow._sio.flow import SyncFlow, engine_of
 from tests.flow.backing import Backing
 from tests.flow.waits._sio import listed
 
@@ -108,6 +108,34 @@ def test_processes_count_together(flow: SyncFlow) -> None:
             cache.set_many(dict.fromkeys(range(start + number, start + 40, 4), "x"))
             grids[number].settle()
     assert 150 < count(caches[0]) < 200 * SLACK
+
+
+@pytest.mark.parametrize("kind", ["memory"])
+def test_programs_that_write_a_little_are_counted(flow: SyncFlow) -> None:
+    """
+    Each of them tells what it wrote when it closes.
+    """
+    for start in range(0, 300, 2):
+        grid = flow.grid()
+        grid.cache("bounded", max_entries=200).set_many({start: "a", start + 1: "b"})
+        grid.settle()
+        grid.close()
+    assert 150 < count((flow.grid()).cache("bounded")) <= 200 * SLACK
+
+
+def test_a_bound_that_cannot_be_kept_is_told(grid: SyncGrid, caplog: pytest.LogCaptureFixture) -> None:
+    """
+    Once, while it lasts; writes go on, and the next look counts what is there.
+    """
+    cache, engine = grid.cache("bounded", max_entries=50), engine_of(grid)
+    for start in range(0, 60, 20):
+        if start < 40:
+            engine.fail("add", AccessDenied("not for you"))
+        cache.set_many(dict.fromkeys(range(start, start + 20), "x"))
+        grid.settle()
+    told = [record.getMessage() for record in caplog.records if "its bound cannot be kept" in record.getMessage()]
+    assert (1, True) == (len(told), "not for you" in told[0])
+    assert count(cache) < 60
 
 
 def test_what_an_engine_cannot_do_is_refused(flow: SyncFlow) -> None:
