@@ -8,7 +8,7 @@ import pytest
 
 from cachegrid import NOTHING, through
 from cachegrid._aio.cache import AsyncCache
-from cachegrid.errors import ConfigError, EntryNotFound, ValueRefused
+from cachegrid.errors import ConfigError, EntryNotFound, KeyRefused, ValueRefused
 from tests.flow._aio.flow import AsyncFlow
 from tests.flow.waits._aio import begin, other_colour, together
 from tests.use._aio.source import AsyncSource
@@ -120,6 +120,8 @@ async def test_what_makes_no_sense_is_refused(cache: AsyncCache, source: AsyncSo
                   {"writer": source.write, "behind": "1s", "retries": -1}):  # fmt: skip
         with pytest.raises(ConfigError):
             through(cache, **wrong)  # type: ignore[call-overload]
+    with pytest.raises(KeyRefused, match="one key"):
+        await through(cache, writer=source.write).get_many("abc")
     with pytest.raises(ConfigError, match="writer"):
         await through(cache, loader=source.load).set("a", 1)
     with pytest.raises(ConfigError, match="function; for this one take the cache from"):

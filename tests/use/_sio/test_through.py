@@ -9,7 +9,7 @@ import pytest
 
 from cachegrid import NOTHING, through
 from cachegrid._sio.cache import SyncCache
-from cachegrid.errors import ConfigError, EntryNotFound, ValueRefused
+from cachegrid.errors import ConfigError, EntryNotFound, KeyRefused, ValueRefused
 from tests.flow._sio.flow import SyncFlow
 from tests.flow.waits._sio import begin, other_colour, together
 from tests.use._sio.source import SyncSource
@@ -121,6 +121,8 @@ def test_what_makes_no_sense_is_refused(cache: SyncCache, source: SyncSource) ->
                   {"writer": source.write, "behind": "1s", "retries": -1}):  # fmt: skip
         with pytest.raises(ConfigError):
             through(cache, **wrong)  # type: ignore[call-overload]
+    with pytest.raises(KeyRefused, match="one key"):
+        through(cache, writer=source.write).get_many("abc")
     with pytest.raises(ConfigError, match="writer"):
         through(cache, loader=source.load).set("a", 1)
     with pytest.raises(ConfigError, match="function; for this one take the cache from"):

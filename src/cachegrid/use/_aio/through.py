@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from cachegrid._core.address import Key
+from cachegrid._core.address import Key, unique
 from cachegrid._core.miss import MISS
 from cachegrid._core.tags import Tags
 from cachegrid.errors import ConfigError, EntryNotFound
@@ -61,7 +61,7 @@ class AsyncThrough(AsyncThroughFace):
 
     async def get_many(self, keys: Iterable[Any]) -> dict[Any, Any]:
         """The values of those keys that the cache or the source has, in the order asked for."""
-        keys = list(keys)
+        keys = unique(keys)
         if self._loader is not None or self._many is not None:
             found: dict[Any, Any] = await self.cache.get_or_load_many(keys, self._load, tags=self._tags)
             return found
