@@ -2,47 +2,36 @@
 
 from __future__ import annotations
 
-import contextlib
-import dataclasses
 import os
 import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from time import perf_counter  # not the clock that entries end by, and that tests set
-from typing import Any, Final, NamedTuple, NoReturn, TypeVar, cast
+from typing import Any, Final, TypeVar
 
-from cachegrid._aio.ability import AsyncAbleEngine, able, refusal
-from cachegrid._aio.bounds import AsyncBound
-from cachegrid._aio.events import AsyncSource
-from cachegrid._aio.hub import CLOSED, UNOPENED, AsyncAttached, AsyncHub
+from cachegrid._aio.ability import AsyncAbleEngine
+from cachegrid._aio.ground import AsyncGround
 from cachegrid._aio.lock import AsyncGridLock
-from cachegrid._aio.outage import OUTAGE, AsyncOutage
+from cachegrid._aio.outage import OUTAGE
 from cachegrid._aio.tagbook import NO_STAMPS, Mark, Stamped, holds
-from cachegrid._aio.telling import AsyncTelling
 from cachegrid._core import frame as frames
-from cachegrid._core.address import NEVER, Key, Space, epoch_in
-from cachegrid._core.bounds import NO_BOUND
-from cachegrid._core.durability import MEMORY, Durability
+from cachegrid._core.address import NEVER, Key, Space
+from cachegrid._core.ages import AGES
+from cachegrid._core.durability import Durability
+from cachegrid._core.ends import Ends, ends_of, is_over
 from cachegrid._core.entry import Entry
-from cachegrid._core.events import Event, EventKind
 from cachegrid._core.frame import Frame
+from cachegrid._core.glances import edition, epochs_in, is_plain, is_unproven, names_idle
 from cachegrid._core.miss import MISS, UNSAID, Unsaid
-from cachegrid._core.rules import Rules, is_due, jittered
+from cachegrid._core.rules import Rules, is_due
 from cachegrid._core.scope import OPEN, UNREAD, forget, scope_here
-from cachegrid._core.stats import Counters
-from cachegrid._core.tags import bucket_of, unpack_stamps
-from cachegrid._core.units import Duration, Span, bytes_of, milliseconds, seconds_of
-from cachegrid.codecs import compose
-from cachegrid.config import CachePolicy
-from cachegrid.engines._aio.protocol import AsyncSureReads
-from cachegrid.engines.ages import AGES
-from cachegrid.errors import CacheError, ConfigError, EngineError, FrameError, GridFull, NotDurable
-from cachegrid.near.nearby import cleared, seen, wrote
-from cachegrid.waits._aio import AsyncWork
+from cachegrid._core.tags import unpack_stamps
+from cachegrid._core.units import Span
+from cachegrid.errors import FrameError, GridFull
+from cachegrid.near.nearby import seen
 
-__all__ = ["FAR", "AsyncCell", "Ends", "edition", "ends_in", "is_over", "is_unproven"]
+__all__ = ["FAR", "AsyncCell"]
 
 T = TypeVar("T")
 
@@ -52,218 +41,12 @@ if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
     os.register_at_fork(after_in_child=_versions.seed)
 
 FAR: Final = object()  # what is said of a key of which nothing is known in this process
-_STRANGE = b"?"  # the edition of bytes that are no frame
-_FLAGS_AT = 9  # the byte of a frame that holds its flags
-_SIMPLE: Final = (b"\0", b"")  # what is there of most entries, and of short integers
-_UNPROVEN: Final = frames.GRACE | frames.EPOCHS | frames.FAILURE | frames.COST
-_NOBODYS: Final = Counters()
+
 _MOST_DUE: Final = 10_000  # values that are remembered to be loaded anew
 
 
-class Ends(NamedTuple):
-    """When an entry ends, in ms: its time to live, its idle time, its grace after that, and what the engine is told."""
-
-    ttl: int | None
-    idle: int | None
-    grace: int | None
-    engine: int | None
-
-    @property
-    def last(self) -> int | None:
-        """For how long there may be something of it; None: without end."""
-        return None if self.ttl is None else self.ttl + (self.grace or 0)
-
-
-class AsyncCell:
-    """The inside of a named cache. `_space` is replaced as a whole, never changed while others may read it."""
-
-    def __init__(
-        self,
-        hub: AsyncHub,
-        name: str,
-        policy: CachePolicy,
-        *,
-        inside: str | None = None,
-        counters: Counters | None = None,
-    ) -> None:
-        self.name, self.policy = name, policy
-        self._hub = hub
-        self._counters = counters or Counters()
-        self._voice = hub.events.voice(name)
-        self._inside = inside
-        self._names = [name] if inside is None else [name, _checked_label(inside)]
-        namespace = hub.settings.namespace
-        self._parent = f"{namespace}:{name}:".encode()
-        self._epoch_names = [f"{namespace}:{'/'.join(self._names[: i + 1])}".encode() for i in range(len(self._names))]
-        self._space = self._make_space([0] * len(self._names), NEVER)
-        self._rules = policy.rules
-        self._bound = None if policy.bound == NO_BOUND else hub.bounds.of(self._parent, policy.bound)
-        self._ends_by_policy = _ends(policy.ttl, policy.idle, self._rules)
-        self._due: dict[Key, bytes] = {}  # what shall be loaded anew before it ends, as a read has found: its version
-        self._idle = self._ends_by_policy.idle
-        self._lease = milliseconds("lease", policy.lease)
-        self._wait = seconds_of("wait", policy.wait)
-        # For reading, for writing, for reads that decide something, and the one that the hub has opened.
-        self._engine = self._writer = self._sure = self._home = UNOPENED
-        self._sweeper: AsyncWork | None = None
-        self._outage = AsyncOutage("/".join(self._names))
-        self._closures: dict[str, dict[str, str]] = {}  # what functions that are kept here were made with, by label
-        self._twins: dict[Durability, Any] = {}  # of a cache, the same with another durability
-        hub.enter(self)
-
-    def attach(self, work: AsyncAttached) -> None:
-        """Let something be done before the grid of this cache is closed."""
-        self._hub.attach(work)
-
-    def give_up(self, engine: AsyncAbleEngine) -> None:
-        """The grid was closed: `engine` stands for none."""
-        self._use(engine)
-
-    def __reduce__(self) -> NoReturn:
-        """A cache is pickled with its hub, and so not at all."""
-        self._hub.__reduce__()
-
-    def __repr__(self) -> str:
-        said = [
-            f"{field.name}={value!r}"
-            for field in dataclasses.fields(self.policy)
-            if (value := getattr(self.policy, field.name)) != field.default
-        ]
-        return f"{type(self).__name__}({', '.join([repr('/'.join(self._names)), *said])})"
-
-    # Events.
-
-    def _source(self) -> AsyncSource:
-        """What is told of where this cache's events come from."""
-
-        async def epoch() -> int:
-            with contextlib.suppress(CacheError):  # then what is known has to do
-                await self._settle()
-            return self._space.epochs[0]
-
-        return AsyncSource(self.name, "/".join(self._names), self._parent, self._counters, epoch)
-
-    def _tell(
-        self, kind: EventKind, key: Key | None = None, tags: Iterable[bytes] = (), error: Exception | None = None
-    ) -> None:
-        """Tell who listens here, if anybody does to this; who calls it has seen that somebody does to something."""
-        if kind in self._voice.kinds:
-            names = tuple([tag.decode() for tag in tags])
-            event = Event(kind=kind, cache="/".join(self._names), key=key, tags=names, error=error)
-            self._hub.events.tell(self._counters, event)
-
-    def _met(self, trouble: EngineError) -> None:
-        """The grid could not answer."""
-        if self._outage.begins() and self._voice.kinds:
-            self._tell("outage", error=trouble)
-
-    # The space.
-
-    async def _settle(self) -> Space:
-        """The space at epochs that can be trusted; opens the grid at the first call."""
-        if self._home is not self._hub.engine or self._hub.opened is None:
-            self._bind(await self._hub.open())
-        engine = self._engine
-        # Noted before the epochs are read: whatever is raised from here on changes it.
-        doubt = engine.doubt
-        space = self._space
-        if space.doubt != doubt:
-            epochs = [await self._epoch(index) for index in range(len(self._epoch_names))]
-            space = self._make_space(epochs, doubt)
-            if space.epochs >= self._space.epochs:  # else somebody has learned newer ones meanwhile
-                self._space = space
-        return space
-
-    def _make_space(self, epochs: Sequence[int], doubt: int) -> Space:
-        return Space(self._hub.settings.namespace, self._names, epochs, doubt)
-
-    async def _epoch(self, index: int) -> int:
-        # Noted before the question: what others learn while it is on its way may well be newer than the answer.
-        known = self._space.epochs[index]
-        epoch = await self._engine.epoch(self._epoch_names[index])
-        if epoch < known:
-            # The raise was lost with an owner: without another one, dead entries would live again.
-            epoch = await self._engine.raise_epoch(self._epoch_names[index])
-        return epoch
-
-    def _bind(self, engine: AsyncAbleEngine) -> None:
-        """Take over the engine that was opened, with the codec that needs its secret."""
-        opened, policy = self._hub.opened, self.policy
-        if policy.idle is not None:
-            self._needs_times("idle=")
-        if self._bound is not None:
-            for ability in ("walks", "leases", "counts", "tags"):
-                if ability in self._hub.lacking and opened is not None:
-                    raise refusal(opened.engine, ability, "max_entries= or max_bytes=")
-            self._bound.use(engine)
-        self._pipeline = compose(
-            policy.codec,
-            compress=None if policy.compress is None else bytes_of("compress", policy.compress),
-            cache=self.name,
-            secret=None if opened is None else opened.secret,
-            max_value=bytes_of("max_value", policy.max_value),
-        )
-        self._use(engine)
-        if self._hub.opened is None:  # closed meanwhile, when this cell had been told already
-            self._use(self._hub.engine)
-
-    def _use(self, engine: AsyncAbleEngine) -> None:
-        writer = sure = engine
-        if engine not in (UNOPENED, CLOSED):  # which have nothing to write with
-            # Others of this process may keep near copies of what is written here.
-            writer = cast("AsyncAbleEngine", AsyncTelling(self._lasting(engine), partial(_told, self._bound)))
-            sure = self._owners_only(engine)
-        self._writer, self._sure = writer, sure  # first: who finds the engine here uses them
-        self._engine = sure if self.policy.stale_reads == "never" else engine
-        self._home = engine
-
-    def _owners_only(self, engine: AsyncAbleEngine) -> AsyncAbleEngine:
-        """The engine for reads that only owners answer."""
-        raw = engine if self._hub.opened is None else self._hub.opened.engine
-        return able(raw.sure_reads(), self._hub.lacking) if isinstance(raw, AsyncSureReads) else engine
-
-    def _lasting(self, engine: AsyncAbleEngine) -> AsyncAbleEngine:
-        """The engine as the writes of this cache need it. Raises Unsupported where it cannot be had."""
-        durability = self.policy.waits_for
-        if durability == MEMORY:
-            return engine
-        return able(engine.lasting(durability), self._hub.lacking)
-
-    async def _steadily(
-        self, act: Callable[[Space], Awaitable[T]], leaves: Sequence[Key] = (), *, counts: bool = True
-    ) -> T:
-        """
-        Do something in the current space; and again when the space was given up meanwhile, so that it counts.
-
-        `leaves` are the keys that may have got an entry by it, which takes memory where nobody looks any more.
-        """
-        counters = self._counters if counts else _NOBODYS
-        try:
-            space = self._space
-            if space.doubt != self._engine.doubt:
-                space = await self._settle()
-            while True:
-                began = perf_counter()
-                result = await act(space)
-                spent = perf_counter() - began
-                counters.trips += 1
-                counters.trip_seconds += spent
-                if space.doubt == self._engine.doubt:
-                    return result
-                fresh = await self._settle()
-                if fresh.prefix == space.prefix:
-                    return result
-                if leaves:
-                    await self._drop_left(space.addresses(list(leaves)))
-                space = fresh
-        except OUTAGE as trouble:
-            self._met(trouble)
-            raise
-
-    async def _drop_left(self, addresses: list[bytes]) -> None:
-        """Free what is out of reach. If that fails, the next sweep does it."""
-        with contextlib.suppress(EngineError):
-            await self._writer.drop_many(addresses)
+class AsyncCell(AsyncGround):
+    """Between values and frames, and between callers and the engine: how entries are read and written."""
 
     # Reading.
 
@@ -298,7 +81,7 @@ class AsyncCell:
             value = self._pipeline.thaw(address, raw)
         except FrameError:
             return self._damaged()
-        if raw[_FLAGS_AT : _FLAGS_AT + 1] not in _SIMPLE:
+        if not is_plain(raw):
             return await self._look_closer(key, address, raw, value)
         self._counters.hits += 1
         return value
@@ -308,7 +91,7 @@ class AsyncCell:
         if is_unproven(raw) and await self._rests_on(key, frames.unpack(raw)) is None:
             self._counters.misses += 1
             return MISS
-        if self._idle is None and _names_idle(raw):
+        if self._idle is None and names_idle(raw):
             await self._engine.fetch_idle(address, AGES)  # an idle time of its own: it starts anew
         self._counters.hits += 1
         return value
@@ -319,7 +102,7 @@ class AsyncCell:
 
         That is past its end, and kept for its grace; or of a tag that was raised since; or the memory of a failure.
         """
-        if frame.flags & frames.FAILURE or is_over(frame):
+        if _is_gone(frame):
             return None
         if frame.cost is not None:
             self._see_due(key, frame)
@@ -395,7 +178,7 @@ class AsyncCell:
         """Ask at once for the tags of all entries that were found."""
         tagged = [raw for raw in raws if raw is not None and is_unproven(raw)]
         if tagged:
-            await self._hub.tags.learn(self._home, self._parent, map(_epochs_in, tagged))
+            await self._hub.tags.learn(self._home, self._parent, map(epochs_in, tagged))
 
     async def _parts(self, addresses: list[bytes]) -> AsyncIterator[tuple[Sequence[int], Sequence[bytes | None]]]:
         if self._idle is not None:
@@ -444,7 +227,7 @@ class AsyncCell:
 
     async def _restart_idle(self, entries: Iterable[tuple[bytes, bytes | None]]) -> None:
         """Entries with an idle time of their own, that were just read: it starts anew."""
-        idle = [address for address, raw in entries if raw is not None and _names_idle(raw)]
+        idle = [address for address, raw in entries if raw is not None and names_idle(raw)]
         if idle and self._idle is None:  # else it began with the read
             await self._engine.fetch_idle_many(idle, AGES)
 
@@ -462,7 +245,7 @@ class AsyncCell:
         try:
             frame = frames.unpack(raw) if is_unproven(raw) else None
             if frame is not None:
-                is_dead = frame.flags & frames.FAILURE or is_over(frame) or await self._proof(frame) is None
+                is_dead = _is_gone(frame) or await self._proof(frame) is None
                 if is_dead:
                     return MISS
             return self._thaw_quietly(address, raw)
@@ -579,11 +362,6 @@ class AsyncCell:
             if holds(self._home, stamped.marks):
                 return result
 
-    def _needs_times(self, asked: str) -> None:
-        """Refuse an idle time that nobody would start anew."""
-        if "times" in self._hub.lacking and self._hub.opened is not None:
-            raise refusal(self._hub.opened.engine, "times", asked)
-
     def _ends(self, ttl: Span, idle: Span) -> Ends:
         return self._ends_under(self._rules, ttl, idle)
 
@@ -591,10 +369,11 @@ class AsyncCell:
         """When an entry ends that is written now, by these rules."""
         if ttl is UNSAID and idle is UNSAID and rules is self._rules and not rules.jitter:
             return self._ends_by_policy
-        ends = _ends(
+        ends = ends_of(
             self.policy.ttl if isinstance(ttl, Unsaid) else ttl,
             self.policy.idle if isinstance(idle, Unsaid) else idle,
             rules,
+            random.random() if rules.jitter else 0.0,  # noqa: S311 - spreads ends, hides nothing
         )
         return ends._replace(idle=AGES) if ends.idle is None and self._idle is not None else ends
 
@@ -623,72 +402,6 @@ class AsyncCell:
         except FrameError:
             return False  # it is damaged, and that is looked for elsewhere
 
-    # Clearing, and sweeping: entries of earlier epochs are out of reach, and still take memory.
-
-    async def _clear(self) -> None:
-        engine, short = self._engine, None
-        try:
-            await self._writer.raise_epoch(self._epoch_names[-1])
-        except NotDurable as error:  # it was raised
-            short = error
-        finally:  # what failed may have been done
-            cleared(self._parent)
-        if self._voice.kinds:
-            self._tell("invalidated")
-        await self._settle()
-        self._sweep_soon(engine)
-        if short is not None:
-            raise short
-
-    async def _raise_tags(self, names: list[bytes]) -> None:
-        try:
-            await self._writer.raise_tags(names)
-        finally:  # what failed may have been done
-            cleared(self._parent, [bucket_of(name) for name in names])
-        if not {"walks", "leases"} & self._hub.lacking:
-            self._hub.tag_sweep.begin(self._home, self._parent)
-
-    async def _drop_walked(self, prefix: str | None, where: Callable[[Key], bool] | None) -> None:
-        """Drop the entries whose keys fit, page by page."""
-        space = await self._settle()
-        begins = space.prefix if prefix is None else space.address(prefix)
-        async for page in self._engine.walk(begins):
-            keys = [(address, key) for address in page if (key := space.key(address)) is not None]
-            found = [address for address, key in keys if where is None or where(key)]
-            if found:
-                dropped = await self._writer.drop_many(found)
-                self._counters.drops += dropped
-            if not await self._hub.tasks.pause(0):
-                return
-
-    def _sweep_soon(self, engine: AsyncAbleEngine) -> None:
-        # The engine is named, since the cache has none any more while its grid is closed.
-        if self._sweeper is None or not self._sweeper.is_alive:
-            self._sweeper = self._hub.tasks.spawn(self._sweep, engine)
-
-    async def _sweep(self, engine: AsyncAbleEngine) -> None:
-        """Free the memory of what was cleared. What an outage leaves behind is freed after the next clear."""
-        swept = None
-        try:
-            while swept != self._space.epochs:  # raised meanwhile: once more
-                swept = self._space.epochs
-                await self._sweep_before(self._space, engine)
-        except EngineError:
-            return
-        finally:
-            self._sweeper = None
-        if swept != self._space.epochs:  # raised between the last look and signing off
-            self._sweep_soon(engine)
-
-    async def _sweep_before(self, space: Space, engine: AsyncAbleEngine) -> None:
-        parent, current = space.parents[-1], space.epochs[-1]
-        async for page in engine.walk(parent):
-            dead = [address for address in page if (epoch := epoch_in(address, parent)) is not None and epoch < current]
-            if dead:
-                await engine.drop_many(dead)
-            if not await self._hub.tasks.pause(0):
-                return
-
     def make_lock(self, key: Key, lease: int, wait: float) -> AsyncGridLock:
         """A lock named by a key, with a lease in ms."""
         # At epoch 0, which no entry has: a lock outlives clear().
@@ -703,65 +416,6 @@ class AsyncCell:
         )
 
 
-def _told(bound: AsyncBound | None, address: bytes) -> None:
-    """Something was written at an address, by this task or thread."""
-    wrote(address)
-    if OPEN:
-        forget(address)
-    if bound is not None:
-        bound.stored()
-
-
-def ends_in(ttl: int | None, idle: int | None, grace: int | None = None) -> Ends:
-    """When an entry ends that is written now; times are ms. What has no end, or an idle time, has no grace."""
-    if ttl is None or idle is not None:
-        grace = None
-    both = [ms for ms in (ttl and ttl + (grace or 0), idle) if ms is not None and ms != AGES]
-    return Ends(ttl, idle, grace, min(both) if both else None)
-
-
-def _ends(ttl: Duration | None, idle: Duration | None, rules: Rules) -> Ends:
-    ttl_ms = None if ttl is None else milliseconds("ttl", ttl)
-    if ttl_ms is not None and rules.jitter:
-        ttl_ms = jittered(ttl_ms, rules.jitter, random.random())  # noqa: S311 - spreads ends, hides nothing
-    return ends_in(ttl_ms, None if idle is None else milliseconds("idle", idle), rules.grace)
-
-
-def is_over(frame: Frame) -> bool:
-    """Whether an entry is past its end, and there is something of it for its grace only."""
-    if frame.grace is None or frame.ttl is None:
-        return False
-    return frame.created + frame.ttl <= time.time_ns() // 1_000_000
-
-
-def is_unproven(raw: bytes) -> bool:
-    """Whether there may be more to the life of a stored entry than that its engine has it."""
-    return raw[_FLAGS_AT : _FLAGS_AT + 1] not in _SIMPLE and raw[0] == frames.MAGIC and raw[_FLAGS_AT] & _UNPROVEN != 0
-
-
-def _epochs_in(raw: bytes) -> bytes:
-    try:
-        return frames.unpack(raw).epochs
-    except FrameError:
-        return b""
-
-
-def _names_idle(raw: bytes) -> bool:
-    """Whether a stored entry names an idle time of its own."""
-    if raw[_FLAGS_AT : _FLAGS_AT + 1] == b"\0":  # nearly all
-        return False
-    return len(raw) > _FLAGS_AT and raw[_FLAGS_AT] & frames.IDLE != 0 and raw[0] == frames.MAGIC
-
-
-def _checked_label(label: str) -> str:
-    if any(mark in label for mark in ":{}/ ") or not label.isprintable():
-        raise ConfigError("name or version of a cached function", label, "text without spaces and ':', '/', '{', '}'")
-    return label
-
-
-def edition(raw: bytes | None) -> bytes:
-    """What near copies are known by that say the same; nothing for an absence."""
-    try:
-        return b"" if raw is None else frames.edition_of(raw)
-    except FrameError:
-        return _STRANGE
+def _is_gone(frame: Frame) -> bool:
+    """Whether an entry is past its end, and kept for its grace only; or the memory of a load that failed."""
+    return bool(frame.flags & frames.FAILURE) or is_over(frame, time.time_ns() // 1_000_000)

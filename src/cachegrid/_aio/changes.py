@@ -8,11 +8,13 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
-from cachegrid._aio.cell import AsyncCell, Ends, edition, ends_in, is_unproven
+from cachegrid._aio.sweeping import AsyncSweeping
 from cachegrid._core import frame as frames
 from cachegrid._core.address import Key, Space
+from cachegrid._core.ends import Ends, ends_in
 from cachegrid._core.entry import Entry
 from cachegrid._core.frame import Frame
+from cachegrid._core.glances import edition, is_unproven
 from cachegrid._core.miss import UNSAID, Unsaid
 from cachegrid._core.tags import Tags, tags_in, unpack_stamps
 from cachegrid._core.units import Span, seconds_of
@@ -31,7 +33,7 @@ class _Found(NamedTuple):
     frame: Frame
 
 
-class AsyncChanges(AsyncCell):
+class AsyncChanges(AsyncSweeping):
     """Conditional writes are decided at the owner of the entry; of several callers at once one wins."""
 
     async def entry(self, key: Key) -> Entry | None:

@@ -11,12 +11,14 @@ from typing import Any, NamedTuple, TypeVar
 
 from cachegrid._core import frame as frames
 from cachegrid._core.address import Key, Space
+from cachegrid._core.ends import Ends, ends_in
 from cachegrid._core.entry import Entry
 from cachegrid._core.frame import Frame
+from cachegrid._core.glances import edition, is_unproven
 from cachegrid._core.miss import UNSAID, Unsaid
 from cachegrid._core.tags import Tags, tags_in, unpack_stamps
 from cachegrid._core.units import Span, seconds_of
-from cachegrid._sio.cell import Ends, SyncCell, edition, ends_in, is_unproven
+from cachegrid._sio.sweeping import SyncSweeping
 from cachegrid.errors import EngineTimeout, EntryNotFound, FrameError, NotANumber, OutcomeUnknown, ValueRefused
 from cachegrid.waits._sio import sleep
 
@@ -32,7 +34,7 @@ class _Found(NamedTuple):
     frame: Frame
 
 
-class SyncChanges(SyncCell):
+class SyncChanges(SyncSweeping):
     """Conditional writes are decided at the owner of the entry; of several callers at once one wins."""
 
     def entry(self, key: Key) -> Entry | None:

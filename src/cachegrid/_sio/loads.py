@@ -13,12 +13,13 @@ from time import perf_counter  # not the clock that entries end by, and that tes
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar, cast
 
 from cachegrid._core.address import Key, Space
+from cachegrid._core.ends import Ends, ends_in, is_over
 from cachegrid._core.frame import FAILURE, unpack, version_of
+from cachegrid._core.glances import is_unproven
 from cachegrid._core.miss import MISS, UNSAID
 from cachegrid._core.rules import Rules
 from cachegrid._core.tags import Tags, tags_in
 from cachegrid._core.units import Span
-from cachegrid._sio.cell import Ends, ends_in, is_over, is_unproven
 from cachegrid._sio.changes import SyncChanges
 from cachegrid._sio.flights import UNLEASED, Landed, SyncLanding, is_loading, is_spoiled, reload_of
 from cachegrid._sio.outage import OUTAGE
@@ -234,7 +235,7 @@ class SyncLoads(SyncChanges):
         if frame.flags & FAILURE:
             told = self._thaw_quietly(load.address, raw)
             raise LoadFailed(f"a load of {load.key!r} of cache {self.name!r} failed a moment ago: {told}")
-        load.is_stale = is_over(frame)
+        load.is_stale = is_over(frame, time.time_ns() // 1_000_000)
         if frame.version == load.reloads or (load.is_stale and load.terms.rules.grace is None):
             return False
         return not frame.epochs or self._hub.tags.confirmed(self._home, self._parent, frame.epochs) is not None

@@ -23,18 +23,19 @@ from typing import Any, Final, NamedTuple, cast
 
 from cachegrid._core import frame as frames
 from cachegrid._core.address import NEVER, Key, Space, unique
+from cachegrid._core.ages import AGES
 from cachegrid._core.frame import Frame
+from cachegrid._core.glances import edition, is_unproven
 from cachegrid._core.miss import MISS
 from cachegrid._core.rules import early_by
 from cachegrid._core.units import bytes_of, seconds_of
 from cachegrid._sio.ability import refusal
 from cachegrid._sio.cache import SyncCache
-from cachegrid._sio.cell import FAR, edition, is_unproven
+from cachegrid._sio.cell import FAR
 from cachegrid._sio.hub import SyncHub
 from cachegrid._sio.tagbook import Mark, holds
 from cachegrid.codecs.protocol import Payload
 from cachegrid.config import CachePolicy, NearPolicy
-from cachegrid.engines.ages import AGES
 from cachegrid.errors import FrameError
 from cachegrid.near.copies import ENDLESS, GONE, Copies, Copy, Fill, Guard
 from cachegrid.near.nearby import Nearby, Pushes, is_constant, seen, size_of

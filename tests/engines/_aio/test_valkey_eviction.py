@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from cachegrid.engines.ages import AGES
+from cachegrid._core.ages import AGES
 from cachegrid.waits._aio import aside
 from tests.engines._aio.opened import opened
 from tests.engines.servers import Server

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from cachegrid.engines.ages import AGES
+from cachegrid._core.ages import AGES
 from cachegrid.waits._sio import aside
 from tests.engines._sio.opened import opened
 from tests.engines.servers import Server

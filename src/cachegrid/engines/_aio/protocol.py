@@ -119,7 +119,7 @@ class AsyncTimes(Protocol):
         Fetch, and start the idle time anew in the same trip.
 
         A frame that names an idle time of its own uses that, else `idle`. The entry never outlives
-        the absolute time to live in its header. An idle time of `cachegrid.engines.ages.AGES` is none: the end of the
+        the absolute time to live in its header. An idle time of `cachegrid._core.ages.AGES` is none: the end of the
         entry stays as it is.
         """
 

@@ -15,9 +15,9 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
 from cachegrid._core import frame as frames
+from cachegrid._core.ages import AGES
 from cachegrid._core.events import EventKind, Happening, Listener, Topic
 from cachegrid._core.tags import BUCKETS, bucket_of
-from cachegrid.engines.ages import AGES
 from cachegrid.engines.facts import MemberFacts
 from cachegrid.engines.memory.deadlines import NEVER, Deadlines, Entry
 from cachegrid.engines.memory.forks import ForkSafe

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Final, NamedTuple
 
-from cachegrid.engines.ages import AGES
+from cachegrid._core.ages import AGES
 
 __all__ = [
     "ADD",

@@ -7,8 +7,8 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+from cachegrid._core.ages import AGES
 from cachegrid._core.frame import unpack
-from cachegrid.engines.ages import AGES
 from cachegrid.testing._aio.bench import AsyncBench, frame_of, promise, version_in, wall_ms
 
 __all__ = ["AsyncTimesContract"]

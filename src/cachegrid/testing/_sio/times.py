@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from cachegrid._core.ages import AGES
 from cachegrid._core.frame import unpack
-from cachegrid.engines.ages import AGES
 from cachegrid.testing._sio.bench import SyncBench, frame_of, promise, version_in, wall_ms
 
 __all__ = ["SyncTimesContract"]

@@ -1,0 +1,83 @@
+# Generated from src/cachegrid/_aio/sweeping.py by tools/colour.py. Edit that file, then run `make colour`.
+"""Dropping many at once: by an epoch, by tags, or in a walk; and freeing what is out of reach."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from cachegrid._core.address import Key, Space, epoch_in
+from cachegrid._core.tags import bucket_of
+from cachegrid._sio.ability import SyncAbleEngine
+from cachegrid._sio.cell import SyncCell
+from cachegrid.errors import EngineError, NotDurable
+from cachegrid.near.nearby import cleared
+
+__all__ = ["SyncSweeping"]
+
+
+class SyncSweeping(SyncCell):
+    """What lies out of reach, at earlier epochs, still takes memory until it is swept."""
+
+    def _clear(self) -> None:
+        engine, short = self._engine, None
+        try:
+            self._writer.raise_epoch(self._epoch_names[-1])
+        except NotDurable as error:  # it was raised
+            short = error
+        finally:  # what failed may have been done
+            cleared(self._parent)
+        if self._voice.kinds:
+            self._tell("invalidated")
+        self._settle()
+        self._sweep_soon(engine)
+        if short is not None:
+            raise short
+
+    def _raise_tags(self, names: list[bytes]) -> None:
+        try:
+            self._writer.raise_tags(names)
+        finally:  # what failed may have been done
+            cleared(self._parent, [bucket_of(name) for name in names])
+        if not {"walks", "leases"} & self._hub.lacking:
+            self._hub.tag_sweep.begin(self._home, self._parent)
+
+    def _drop_walked(self, prefix: str | None, where: Callable[[Key], bool] | None) -> None:
+        """Drop the entries whose keys fit, page by page."""
+        space = self._settle()
+        begins = space.prefix if prefix is None else space.address(prefix)
+        for page in self._engine.walk(begins):
+            keys = [(address, key) for address in page if (key := space.key(address)) is not None]
+            found = [address for address, key in keys if where is None or where(key)]
+            if found:
+                dropped = self._writer.drop_many(found)
+                self._counters.drops += dropped
+            if not self._hub.tasks.pause(0):
+                return
+
+    def _sweep_soon(self, engine: SyncAbleEngine) -> None:
+        # The engine is named, since the cache has none any more while its grid is closed.
+        if self._sweeper is None or not self._sweeper.is_alive:
+            self._sweeper = self._hub.tasks.spawn(self._sweep, engine)
+
+    def _sweep(self, engine: SyncAbleEngine) -> None:
+        """Free the memory of what was cleared. What an outage leaves behind is freed after the next clear."""
+        swept = None
+        try:
+            while swept != self._space.epochs:  # raised meanwhile: once more
+                swept = self._space.epochs
+                self._sweep_before(self._space, engine)
+        except EngineError:
+            return
+        finally:
+            self._sweeper = None
+        if swept != self._space.epochs:  # raised between the last look and signing off
+            self._sweep_soon(engine)
+
+    def _sweep_before(self, space: Space, engine: SyncAbleEngine) -> None:
+        parent, current = space.parents[-1], space.epochs[-1]
+        for page in engine.walk(parent):
+            dead = [address for address in page if (epoch := epoch_in(address, parent)) is not None and epoch < current]
+            if dead:
+                engine.drop_many(dead)
+            if not self._hub.tasks.pause(0):
+                return
