@@ -57,7 +57,7 @@ def test_a_template_is_compiled_once(compiled: cachegrid.SyncCache, monkeypatch:
         {"kind": SandboxedEnvironment},
         {"source": PAGE + " "},
     ],
-    ids=str,
+    ids=["unescaped", "escaped by name", "async", "marks", "extension", "finalize", "sandbox", "source"],
 )
 def test_what_would_be_compiled_otherwise_is_not_shared(compiled: cachegrid.SyncCache, other: dict[str, Any]) -> None:
     """
