@@ -56,6 +56,16 @@ def rebalance(grid: LoopbackGrid, *options: str) -> Done:
     return cachegrid("rebalance", *options, CACHEGRID_STATE=str(grid.root))
 
 
+def test_slots_without_an_owner_are_not_passed_over() -> None:
+    """Also where all others still believe that they have one."""
+    with LoopbackGrid(owners=2, replicas=0) as grid:
+        with grid.admin(1) as admin:
+            admin.run("CLUSTER", "DELSLOTSRANGE", 16000, 16383)
+        done = rebalance(grid, "--dry-run")
+    assert (Exit.REFUSED, "") == (done.code, done.out)
+    assert "384 slots have no owner: `cachegrid heal --assign`" in done.err
+
+
 def test_a_dry_run_shows_the_plan_and_changes_nothing(grid: LoopbackGrid) -> None:
     """From whom, to whom, how many slots and about how many entries; for people and for programs."""
     first, last = (grid.state.members[index].address for index in (0, 2))

@@ -40,11 +40,18 @@ def test_each_slot_is_voted_on_for_itself() -> None:
     """Where rows overlap in part, each part belongs to whom most give it: the first by id, if it is a draw."""
     members = seen(
         a1={"a1": "master - 0-6 9", "b2": "master - 7-8"},
-        b2={"a1": "master - 0-3", "b2": "master - 4-9"},
+        b2={"a1": "master - 0-3", "b2": "master - 4-9 12"},
         c3={"a1": "master - 0-1", "b2": "master - 2-7 12", "c3": "slave a1"},
     )
     assert [range(4), range(9, 10)] == list(members["a1"].slots)
     assert [range(4, 9), range(12, 13)] == list(members["b2"].slots)
+
+
+def test_nobody_is_given_what_it_says_it_does_not_own() -> None:
+    """An owner that has come back without its files is taken for the owner still by all others: they are lost."""
+    late = {"a1": "master - 0-4", "b2": "master - 5-9", "c3": "slave b2"}
+    members = seen(a1=late | {"a1": "master -"}, b2=late, c3=late)
+    assert [(), (range(5, 10),)] == [members[one].slots for one in ("a1", "b2")]
 
 
 def test_members_are_where_the_others_know_them() -> None:

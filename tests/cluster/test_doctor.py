@@ -254,6 +254,7 @@ REDIS = replace(
     ),
 )
 OLDER = with_info("o0", {"valkey_version": "9.0.1"})
+LOST = changed(WELL, "o1", slots=(), view=VIEW | {"o1": ("", ())})
 ADVICE: list[tuple[str, Examined, str]] = [
     ("no-replica", LONE, "cachegrid heal --name a makes"),
     ("no-replica", replace(LONE, is_spread=True), "cachegrid up on hosts"),
@@ -262,6 +263,9 @@ ADVICE: list[tuple[str, Examined, str]] = [
     ("dead-member", replace(LONE, is_spread=True), "cachegrid up on its host"),
     ("dead-member", replace(LONE, host=None), "start it again where it runs"),
     ("copies-together", changed(WELL, "r0", host="10.0.0.1"), "cachegrid heal"),
+    ("lost-slots", LOST, "cachegrid heal --assign --name a"),
+    ("disagreement", LOST, "cachegrid heal --assign --name a"),
+    ("lost-slots", replace(LOST, host=None), "CLUSTER ADDSLOTS"),
     ("memory", with_info("o0", {"used_memory": str(GIB)}), "cachegrid add --name a"),
     ("no-limit", replace(with_info("o0", {"maxmemory": "0"}), is_spread=True), "cachegrid join with --memory SIZE"),
     ("one-host", ONE_HOST, "cachegrid up --host"),

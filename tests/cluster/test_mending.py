@@ -12,6 +12,7 @@ import pytest
 
 from cachegrid.cluster import Operation, Way, add, find, heal, lost_slots, remove, replace, restart, standstill
 from cachegrid.cluster.agreement import rows_seen
+from cachegrid.cluster.contacts import Contacts
 from cachegrid.cluster.presence import pid_of
 from cachegrid.cluster.state import Phase
 from cachegrid.errors import GridError
@@ -164,6 +165,7 @@ def test_slots_without_an_owner_are_told_and_given_away() -> None:
         shutil.rmtree(grid.state.member(1).folder)
         heal("loopback", root=grid.root)
         assert [range(8192, 16384)] == lost_slots(grid.reread())
+        assert [[range(8192)], []] == [*Contacts.of_state(grid.state).owned.values()]
         heal("loopback", root=grid.root, way=Way(tell=told.append))
         (leave,) = told[0].steps
         assert "leave 8,192 slots without an owner" in leave

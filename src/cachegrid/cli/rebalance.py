@@ -168,7 +168,8 @@ def _check_leavers(grid: Operated) -> None:
 
 
 def _check_owners(contacts: Contacts) -> None:
-    from cachegrid.errors import Unreachable
+    from cachegrid.engines.valkey.slots import SLOTS
+    from cachegrid.errors import GridError, Unreachable
 
     dead = [str(owner) for owner in contacts.owners if owner.slots and not owner.is_up]
     if dead:
@@ -177,6 +178,8 @@ def _check_owners(contacts: Contacts) -> None:
             "replica take its place (cachegrid status shows more)",
             where=dead[0],
         )
+    if lost := SLOTS - sum(len(span) for owner in contacts.owners for span in owner.slots):
+        raise GridError(f"{lost:,} slots have no owner: `cachegrid heal --assign` gives them to owners, rebalance then")
 
 
 def _show(plan: _Plan) -> None:

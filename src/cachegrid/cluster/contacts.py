@@ -166,7 +166,7 @@ def agreed(views: Mapping[str, Mapping[str, NodeRow]], asked: Endpoint) -> dict[
     """
     The members as most of the views, by the id of who has them, say; `asked` is who told of those without a host.
     """
-    owners = _slot_owners(views.values())
+    owners = _slot_owners(views)
     return {
         member: Contact(
             id=member,
@@ -189,20 +189,23 @@ def _place(member: str, views: Mapping[str, Mapping[str, NodeRow]], asked: Endpo
     return asked.beside(row.host, row.port)
 
 
-def _slot_owners(views: Iterable[Mapping[str, NodeRow]]) -> dict[str, list[int]]:
+def _slot_owners(views: Mapping[str, Mapping[str, NodeRow]]) -> dict[str, list[int]]:
+    """The slots of each owner, as most say. No vote gives a member that answers what it says it does not own."""
     # Most views are the same in most rows: these are counted once. And so are slots that no row tells apart.
-    rows = Counter((row.id, row.slots) for view in views for row in view.values())
+    rows = Counter((row.id, row.slots) for view in views.values() for row in view.values())
+    own = {(member, view[member].slots) for member, view in views.items() if member in view}
     bounds = sorted({bound for _, slots in rows for span in slots for bound in (span.start, span.stop)})
-    votes = [Counter[str]() for _ in bounds]
+    votes, held = [Counter[str]() for _ in bounds], [set[str]() for _ in bounds]
     for (member, slots), count in rows.items():
         for span in slots:
-            for counted in votes[bisect_left(bounds, span.start) : bisect_left(bounds, span.stop)]:
-                counted[member] += count
+            for at in range(bisect_left(bounds, span.start), bisect_left(bounds, span.stop)):
+                votes[at][member] += count
+                if (member, slots) in own:
+                    held[at].add(member)
     owned: dict[str, list[int]] = {}
-    for counted, (first, after) in zip(votes, pairwise(bounds), strict=False):
-        if counted:
-            chosen = max(sorted(counted), key=counted.__getitem__)
-            owned.setdefault(chosen, []).extend(range(first, after))
+    for counted, holders, (first, after) in zip(votes, held, pairwise(bounds), strict=False):
+        if likely := sorted(member for member in counted if member in holders or member not in views):
+            owned.setdefault(max(likely, key=counted.__getitem__), []).extend(range(first, after))
     return owned
 
 

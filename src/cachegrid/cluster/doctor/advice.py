@@ -5,7 +5,7 @@ from __future__ import annotations
 from cachegrid.cluster.doctor.facts import Examined
 from cachegrid.config import DEFAULT_NAME
 
-__all__ = ["anew", "by_hand", "command", "for_dead", "for_memory", "for_replicas", "for_versions"]
+__all__ = ["anew", "by_hand", "command", "for_dead", "for_memory", "for_replicas", "for_slots", "for_versions"]
 
 
 def command(grid: Examined, words: str) -> str:
@@ -47,6 +47,12 @@ def for_replicas(grid: Examined, *, wanted: int) -> str:
     if grid.is_spread:
         return "cachegrid up on hosts whose members are dead, then cachegrid heal; or let one more host join"
     return by_hand(grid, f"{command(grid, 'heal')} makes replicas that are missing", "give each owner a replica")
+
+
+def for_slots(grid: Examined) -> str:
+    """Of slots without an owner."""
+    ours = f"{command(grid, 'heal --assign')} gives slots without an owner to owners; what was in them is lost"
+    return by_hand(grid, ours, "CLUSTER ADDSLOTS gives slots without an owner to one")
 
 
 def for_memory(grid: Examined) -> str:

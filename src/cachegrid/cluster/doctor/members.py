@@ -57,16 +57,12 @@ def lost_entries(grid: Examined) -> Iterator[Finding]:
 
 def lost_slots(grid: Examined) -> Iterator[Finding]:
     """Slots without an owner: keys of them cannot be used."""
-    owned = sum(len(span) for owner in grid.owners for span in owner.slots)
-    if grid.is_cluster and owned < SLOTS:
-        ours = (
-            f"{advice.command(grid, 'heal')} tells more, {advice.command(grid, 'heal --assign')} gives them to owners"
-        )
+    if grid.is_cluster and (lost := _without_owner(grid)):
         yield Finding(
             check="lost-slots",
             badness=Badness.PROBLEM,
-            what=f"{SLOTS - owned:,} of {SLOTS:,} slots have no owner",
-            advice=advice.by_hand(grid, ours, "CLUSTER ADDSLOTS"),
+            what=f"{lost:,} of {SLOTS:,} slots have no owner",
+            advice=advice.for_slots(grid),
         )
 
 
@@ -81,7 +77,9 @@ def disagreement(grid: Examined) -> Iterator[Finding]:
             badness=Badness.WARNING,
             what="does not agree with most others on who owns what",
             where=_names(odd),
-            advice="look again in a few seconds; if it stays so, see that they reach each other at their cluster ports",
+            advice=advice.for_slots(grid)
+            if _without_owner(grid)  # some take for their owner who says that it is not
+            else "look again in a few seconds; if it stays so, see that they reach each other at their cluster ports",
         )
 
 
@@ -236,6 +234,10 @@ def connections(grid: Examined) -> Iterator[Finding]:
                 where=(member.address,),
                 advice="let processes share a grid object, or raise maxclients",
             )
+
+
+def _without_owner(grid: Examined) -> int:
+    return SLOTS - sum(len(span) for owner in grid.owners for span in owner.slots)
 
 
 def _where_entries_are(grid: Examined) -> str:
