@@ -177,6 +177,14 @@ def test_every_check_is_shown_to_find_something() -> None:
     assert {row.check for row in plain.ROWS} <= told
 
 
+def test_the_loss_of_an_owner_is_more_than_its_entries() -> None:
+    """Unless they are on disk."""
+    gone = changed(changed(WELL, "r1", silence="gone"), "o1", silence="gone")
+    for grid, is_told in ((gone, True), (replace(gone, on_disk=True), False)):
+        (lost,) = found("lost-entries", grid)
+        assert is_told is ("caches whose epoch was there are empty as well" in lost.what)
+
+
 def test_the_worst_comes_first() -> None:
     """Whatever was looked at first."""
     grid = replace(of_host(overcommit=0, loose=("x",)), unfinished=("leaving: x; go on",))

@@ -161,7 +161,8 @@ def test_slots_without_an_owner_are_told_and_given_away() -> None:
         with pytest.raises(GridError, match="cachegrid heal"):
             replace("loopback", grid.state.member(1).address, root=grid.root)
         heal("loopback", root=grid.root, way=Way(is_rehearsal=True, tell=told.append))
-        assert "bring 8,192 of 16,384 slots (50%: 8192-16383) back empty" in told.pop().steps[1]
+        assert "bring 8,192 of 16,384 slots (50%: 8192-16383) back empty" in (step := told.pop().steps[1])
+        assert "caches whose epoch was there are empty as well" in step
         shutil.rmtree(grid.state.member(1).folder)
         heal("loopback", root=grid.root)
         assert [range(8192, 16384)] == lost_slots(grid.reread())

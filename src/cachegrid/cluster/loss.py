@@ -13,7 +13,10 @@ from cachegrid.cluster.state import GridState
 from cachegrid.engines.valkey.facts import NodeRow
 from cachegrid.engines.valkey.slots import SLOTS
 
-__all__ = ["emptied_slots", "share_text"]
+__all__ = ["CACHES_TOO", "emptied_slots", "share_text"]
+
+# What they have on other owners nobody reads any more: it is of an epoch that nobody knows.
+CACHES_TOO = "caches whose epoch was there are empty as well"
 
 
 def emptied_slots(state: GridState, rows: Mapping[str, NodeRow] | None = None) -> list[range]:

@@ -14,7 +14,7 @@ from cachegrid.cluster.agreement import agree, rows_seen, wait_until
 from cachegrid.cluster.balance import spans
 from cachegrid.cluster.contacts import Contacts
 from cachegrid.cluster.growth import bring_in, newcomer
-from cachegrid.cluster.loss import emptied_slots, share_text
+from cachegrid.cluster.loss import CACHES_TOO, emptied_slots, share_text
 from cachegrid.cluster.operation import Operation, Way, operating
 from cachegrid.cluster.ports import next_pairs
 from cachegrid.cluster.presence import pid_of
@@ -211,11 +211,12 @@ def _told(state: GridState, mended: GridState, rows: Mapping[str, NodeRow], *, a
     lost = sum(map(len, unowned))
     emptied = {slot for span in emptied_slots(state, rows) for slot in span}
     if emptied := emptied - {slot for span in unowned for slot in span}:
-        steps.append(f"bring {share_text(spans(emptied))} back empty: {NO_COPY}")
+        steps.append(f"bring {share_text(spans(emptied))} back empty: {NO_COPY}; {CACHES_TOO}")
     if lost and assign:
-        steps.append(f"give {lost:,} slots without an owner to owners; what was in them is lost")
+        steps.append(f"give {lost:,} slots without an owner to owners; what was in them is lost, and {CACHES_TOO}")
     elif lost:
         steps.append(
-            f"leave {lost:,} slots without an owner: `--assign` gives them to owners, without what was in them"
+            f"leave {lost:,} slots without an owner: `--assign` gives them to owners, without what was in them; "
+            + CACHES_TOO
         )
     return Operation(grid=state.name, steps=tuple(steps), shape=mended.shape)

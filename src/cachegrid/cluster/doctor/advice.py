@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cachegrid.cluster.doctor.facts import Examined
+from cachegrid.cluster.loss import CACHES_TOO
 from cachegrid.config import DEFAULT_NAME
 
 __all__ = ["anew", "by_hand", "command", "for_dead", "for_memory", "for_replicas", "for_slots", "for_versions"]
@@ -51,8 +52,8 @@ def for_replicas(grid: Examined, *, wanted: int) -> str:
 
 def for_slots(grid: Examined) -> str:
     """Of slots without an owner."""
-    ours = f"{command(grid, 'heal --assign')} gives slots without an owner to owners; what was in them is lost"
-    return by_hand(grid, ours, "CLUSTER ADDSLOTS gives slots without an owner to one")
+    means = by_hand(grid, command(grid, "heal --assign"), "CLUSTER ADDSLOTS")
+    return f"{means} gives slots without an owner to owners; what was in them is lost, and {CACHES_TOO}"
 
 
 def for_memory(grid: Examined) -> str:

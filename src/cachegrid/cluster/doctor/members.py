@@ -10,7 +10,7 @@ from cachegrid._core.units import size_text
 from cachegrid.cluster.balance import spans
 from cachegrid.cluster.doctor import advice
 from cachegrid.cluster.doctor.facts import Badness, Examined, Finding, MemberReport
-from cachegrid.cluster.loss import share_text
+from cachegrid.cluster.loss import CACHES_TOO, share_text
 from cachegrid.cluster.standstill import way_on
 from cachegrid.engines.valkey.slots import SLOTS
 
@@ -245,9 +245,8 @@ def _where_entries_are(grid: Examined) -> str:
     if grid.on_disk:
         return "they are on disk alone"
     sure = grid.is_here and not grid.is_spread
-    return "they are lost" + (
-        "" if sure else ", unless they are on disk, or with a member that cannot be reached from here"
-    )
+    unless = "" if sure else ", unless they are on disk, or with a member that cannot be reached from here"
+    return f"they are lost{unless}; {CACHES_TOO}"
 
 
 def _names(members: Iterable[MemberReport]) -> tuple[str, ...]:
