@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from cachegrid.cluster import stop
+from cachegrid.cluster import embedded, kill, remove, start, stop
 from cachegrid.cluster.memory import memory_there
 from cachegrid.cluster.processes import command_of
 from cachegrid.cluster.state import names
@@ -260,15 +260,33 @@ def test_a_grid_whose_members_all_died_is_not_there() -> None:
 
 
 def test_a_grid_that_died_whole_needs_no_shape_said() -> None:
-    """`up` has it again as it was, its memory limit too; one of one member is none that somebody asked for."""
-    for owners, replicas, expected in ((2, 0, ["owner"] * 2), (1, 0, ["owner"] * 3 + ["replica"] * 3)):
-        up = cachegrid("up", "--members", str(owners), "--replicas", str(replicas), "--memory", "64MB", "--json").told
+    """`up` has it again as it was, its memory limit too."""
+    for owners in (2, 1):
+        up = cachegrid("up", "--members", str(owners), "--replicas", "0", "--memory", "64MB", "--json").told
         for member in up["members"]:
             os.kill(member["pid"], signal.SIGKILL)
         again = cachegrid("up", "--json").told
-        assert expected == [member["role"] for member in again["members"]]
-        assert (owners > 1) == (64_000_000 == sum(member["memory_limit_bytes"] for member in again["members"]))
+        assert ["owner"] * owners == [member["role"] for member in again["members"]]
+        assert 64_000_000 == sum(member["memory_limit_bytes"] for member in again["members"])
         cachegrid("down", "--purge")
+
+
+def test_a_member_that_a_program_started_is_no_shape_that_was_asked_for() -> None:
+    """`up` takes it while it runs; when it died, it starts a grid as a new one is."""
+    state = embedded()
+    assert False is cachegrid("up", "--json").told["started"]
+    kill(state, 0)
+    assert 6 == len(cachegrid("up", "--json").told["members"])
+
+
+def test_a_grid_that_shrank_is_taken_as_it_is() -> None:
+    """Its dead members are started again, where nothing is said of its shape."""
+    state = remove(member=start(owners=2, replicas=1, memory=32 << 20).members[0].address)
+    dead = state.members[1]
+    kill(state, dead.index)
+    done = cachegrid("up", "--json")
+    assert (0, 2) == (done.code, len(done.told["members"])), done.err
+    assert [dead.address] == done.told["revived"]
 
 
 def test_a_grid_that_was_kept_on_disk_needs_no_shape_said() -> None:

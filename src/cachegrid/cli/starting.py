@@ -66,15 +66,15 @@ def shape_for(
     is_spread: bool = False,
 ) -> dict[str, Any]:
     """
-    The shape of a grid to start: what was said, else as it is of one kept on disk or that died, else that of a new one.
+    The shape of a grid to start: what was said, else as it is of one that runs, was kept or died, else of a new one.
 
     One that other hosts can join has one owner on each, if nothing else is said; what is there of it is kept, too.
     """
     state = _there(name)
     is_kept = state is not None and state.stage is not Stage.STARTING
-    if state is not None and not (state.persist or state.spread):
-        # One that died is started as it was; one of one member, as programs start it, is no shape that was asked for.
-        is_kept = is_kept and len(state.members) > 1 and not any(pid_of(member) for member in state.members)
+    if state is not None and state.embedded and len(state.members) == 1 and not state.persist:
+        # As a program started it by the way: no shape that was asked for. It is taken while it runs.
+        is_kept = is_kept and any(pid_of(member) for member in state.members)
     shape = state.shape if state is not None and is_kept else Shape(owners=1 if is_spread else 3)
     return {
         "owners": shape.owners if members is None else members,

@@ -207,7 +207,8 @@ def _revived(wish: Wish, before: GridState) -> GridState:
     """A grid without its entries: the members that it had, or, where these cannot be started, as many others."""
     program = find_server(wish.server, tls=before.tls is not None)
     try:
-        state = resume(before, program, timeout=wish.timeout, progress=wish.progress)
+        asked = replace(before, embedded=before.embedded and wish.shape is None)
+        state = resume(asked, program, timeout=wish.timeout, progress=wish.progress)
     except (StartFailed, OSError):  # a port is taken, or files are gone
         _clear(before.folder)
         state = _start_new(wish.like(before))
@@ -295,6 +296,7 @@ def _new_state(wish: Wish, plan: GridPlan, program: ServerProgram, before: Ident
         machine=machine_name(),
         tls=wish.tls,
         stage=Stage.STARTING,
+        embedded=wish.shape is None,
         spread=not is_loopback(wish.host or LOOPBACK),
     )
 

@@ -106,6 +106,7 @@ class GridState:
     machine: str  # the host name it was started on: process ids mean nothing elsewhere
     tls: MemberTls | None = None
     stage: Stage = Stage.READY
+    embedded: bool = False  # `connect()` started it: nobody asked for one member
     spread: bool = False  # it may have members on other hosts: what is written down here is the part of this one
     peers: tuple[str, ...] = ()  # the addresses of those, by what the members of this host have last known
 
@@ -277,6 +278,7 @@ def _from_json(facts: dict[str, Any], hidden: dict[str, Any], folder: Path) -> G
         machine=facts["machine"],
         tls=MemberTls(**{key: Path(value) for key, value in tls.items()}) if tls else None,
         stage=Stage(facts["stage"]),
+        embedded=bool(facts.get("embedded", False)),
         spread=spread,
         peers=_peers(members) if spread else (),
     )

@@ -39,7 +39,11 @@ def units(state: GridState, *, for_user: bool = False, python: str = sys.executa
     }
     systemctl = "systemctl --user" if for_user else "systemctl"
     look: dict[str, Section] = {
-        "Unit": [("Description", f"Start members of the cache grid {state.name} again that died")],
+        "Unit": [
+            ("Description", f"Start members of the cache grid {state.name} again that died"),
+            # One that somebody took down by hand has none: it is not to come back in another shape.
+            ("ConditionPathExists", str(state.folder / "grid.json").replace("%", "%%")),
+        ],
         "Service": [
             ("Type", "oneshot"),
             ("ExecCondition", f"{systemctl} is-active --quiet {stem}.service"),
@@ -56,15 +60,15 @@ def units(state: GridState, *, for_user: bool = False, python: str = sys.executa
 
 
 def _members(state: GridState, python: str, *, for_user: bool) -> Section:
-    up = _command(python, "up", *_wished(state))
     return [
         ("Type", "oneshot"),  # members go on when it has ended, in the control group of this service
         ("RemainAfterExit", "yes"),
         *([] if for_user else [("User", getpass.getuser())]),
         ("Environment", _quoted(f"CACHEGRID_STATE={state.folder.parent}", "%")),
         ("Environment", _quoted(f"CACHEGRID_SERVER={state.server}", "%")),
-        ("ExecStart", up),
-        ("ExecReload", up),
+        ("ExecStart", _command(python, "up", *_wished(state))),
+        # Members may have been added or removed since: it is taken as it is.
+        ("ExecReload", _command(python, "up", *_named(state))),
         # `up` is refused while copies are out of reach, such as before the network is there.
         ("Restart", "on-failure"),
         ("RestartSec", LOOK_EVERY),
