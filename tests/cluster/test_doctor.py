@@ -95,6 +95,10 @@ def of_host(**changes: Any) -> Examined:
 ALONE = replace(WELL, members=tuple(one for one in WELL.members if one.is_owner), host=None, replicas=None)
 TWO = replace(WELL, members=tuple(one for one in WELL.members if one.id not in {"o2", "r2"}))
 ONE_HOST = replace(WELL, members=tuple(replace(one, host="127.0.0.1") for one in WELL.members))
+TWO_HOSTS = replace(
+    WELL,
+    members=tuple(replace(one, host=f"10.0.0.{1 + (int(one.id[1]) + (one.id[0] == 'r')) % 2}") for one in WELL.members),
+)
 PROBLEM, WARNING, NOTE = Badness
 
 BROKEN: list[tuple[str, Badness, Examined, str]] = [
@@ -109,6 +113,7 @@ BROKEN: list[tuple[str, Badness, Examined, str]] = [
     ("no-replica", WARNING, changed(WELL, "r0", follows="o1"), "10.0.0.1:7000"),
     ("no-replica", NOTE, ALONE, "10.0.0.1:7000"),
     ("few-owners", WARNING, TWO, "10.0.0.2:7001"),
+    ("needed-host", WARNING, TWO_HOSTS, "10.0.0.1"),
     ("unlinked-replica", WARNING, with_info("r0", {"master_link_status": "down"}), "10.0.0.2:7003"),
     ("lagging-replica", WARNING, with_info("o0", {"master_repl_offset": "99999999"}), "10.0.0.2:7003"),
     ("one-host", NOTE, ONE_HOST, ""),
@@ -274,6 +279,9 @@ ADVICE: list[tuple[str, Examined, str]] = [
     ("lost-slots", LOST, "cachegrid heal --assign --name a"),
     ("disagreement", LOST, "cachegrid heal --assign --name a"),
     ("lost-slots", replace(LOST, host=None), "CLUSTER ADDSLOTS"),
+    ("needed-host", replace(TWO_HOSTS, is_spread=True), "(cachegrid token --name a), until there are three"),
+    ("needed-host", changed(WELL, "o1", host="10.0.0.1"), "cachegrid heal --name a spreads"),
+    ("needed-host", replace(TWO_HOSTS, host=None), "spread owners over three hosts"),
     ("memory", with_info("o0", {"used_memory": str(GIB)}), "cachegrid add --name a"),
     ("no-limit", replace(with_info("o0", {"maxmemory": "0"}), is_spread=True), "cachegrid join with --memory SIZE"),
     ("one-host", ONE_HOST, "cachegrid up --host"),

@@ -10,6 +10,7 @@ from cachegrid._core.units import size_text
 from cachegrid.cluster.balance import spans
 from cachegrid.cluster.doctor import advice
 from cachegrid.cluster.doctor.facts import Badness, Examined, Finding, MemberReport
+from cachegrid.cluster.hosts.spreading import needed_hosts
 from cachegrid.cluster.loss import CACHES_TOO, share_text
 from cachegrid.cluster.standstill import way_on
 from cachegrid.engines.valkey.slots import SLOTS
@@ -122,6 +123,26 @@ def few_owners(grid: Examined) -> Iterator[Finding]:
                 if grid.is_spread
                 else f"{advice.command(grid, 'add')}, until there are three",
                 "add owners, until there are three",
+            ),
+        )
+
+
+def needed_host(grid: Examined) -> Iterator[Finding]:
+    """Hosts whose loss ends the grid, though others have copies: those that are left cannot decide on a takeover."""
+    needed = needed_hosts([owner.host for owner in grid.owners])
+    is_copied = any(grid.replicas_of(owner) for owner in grid.owners)
+    if needed and is_copied and grid.is_cluster and len(grid.hosts) > 1 and len(grid.owners) >= VOTES:
+        joining = f"let other hosts join ({advice.command(grid, 'token')}), until there are three"
+        spreading = f"{advice.command(grid, 'heal')} spreads owners over the hosts"
+        yield Finding(
+            check="needed-host",
+            badness=Badness.WARNING,
+            what="if it is lost, nobody takes over from it: the others would not be most of the owners",
+            where=tuple(needed),
+            advice=advice.by_hand(
+                grid,
+                joining if len(grid.hosts) < VOTES else spreading,
+                "spread owners over three hosts or more, on none of them half of all",
             ),
         )
 
@@ -272,6 +293,7 @@ CHECKS: Final[tuple[Callable[[Examined], Iterator[Finding]], ...]] = (
     unfinished,
     lonely_owners,
     few_owners,
+    needed_host,
     lagging_replicas,
     copies_together,
     clocks,
