@@ -163,6 +163,12 @@ def test_slots_without_an_owner_are_told_and_given_away() -> None:
         heal("loopback", root=grid.root, way=Way(is_rehearsal=True, tell=told.append))
         assert "bring 8,192 of 16,384 slots (50%: 8192-16383) back empty" in (step := told.pop().steps[1])
         assert "caches whose epoch was there are empty as well" in step
+        rehearsal = Way(is_rehearsal=True, tell=told.append)
+        restart("loopback", root=grid.root, force=True, way=rehearsal)
+        remove("loopback", grid.state.member(0).address, root=grid.root, force=True, way=rehearsal)
+        remove("loopback", grid.state.member(1).address, root=grid.root, force=True, way=rehearsal)
+        add("loopback", root=grid.root, way=rehearsal)
+        assert [step] * 4 == [told.pop().steps[1] for _ in range(4)]
         shutil.rmtree(grid.state.member(1).folder)
         heal("loopback", root=grid.root)
         assert [range(8192, 16384)] == lost_slots(grid.reread())

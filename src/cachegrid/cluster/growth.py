@@ -14,6 +14,7 @@ from cachegrid.cluster.balance import moves
 from cachegrid.cluster.contacts import Contacts
 from cachegrid.cluster.files import write_one_more
 from cachegrid.cluster.interrupts import held_back
+from cachegrid.cluster.loss import revival_steps
 from cachegrid.cluster.moving import carry_out
 from cachegrid.cluster.moving import settled as half_moved_settled
 from cachegrid.cluster.operation import Operation, Way, memory_text, operating
@@ -124,9 +125,7 @@ def _with_newcomers(state: GridState, owners: int) -> GridState:
 
 
 def _told(state: GridState, grown: GridState, new: int) -> Operation:
-    steps: list[str] = []
-    if dead := [member.address for member in state.members if not pid_of(member)]:
-        steps.append(f"start members again that do not run: {', '.join(dead)}")
+    steps = revival_steps(state)
     added = [member for member in grown.members if member not in state.members]
     begun = [member for member in state.members if member.phase is Phase.JOINING]
     if begun:

@@ -13,8 +13,9 @@ from cachegrid.cluster.state import GridState
 from cachegrid.engines.valkey.facts import NodeRow
 from cachegrid.engines.valkey.slots import SLOTS
 
-__all__ = ["CACHES_TOO", "emptied_slots", "share_text"]
+__all__ = ["CACHES_TOO", "NO_COPY", "emptied_slots", "revival_steps", "share_text"]
 
+NO_COPY = "their owner died with all its replicas, nothing of them is on disk, and so their entries are lost"
 # What they have on other owners nobody reads any more: it is of an epoch that nobody knows.
 CACHES_TOO = "caches whose epoch was there are empty as well"
 
@@ -32,6 +33,16 @@ def emptied_slots(state: GridState, rows: Mapping[str, NodeRow] | None = None) -
     copied = {row.owner_id or row.id for row in rows.values() if row.id in there}
     gone = (row.slots for row in rows.values() if row.is_owner and row.id not in copied)
     return spans({slot for slots in gone for span in slots for slot in span})
+
+
+def revival_steps(state: GridState) -> list[str]:
+    """What it means in a plan, in words, that dead members of a grid of this host are started again first."""
+    dead = [member.address for member in state.members if not pid_of(member)]
+    if not dead:
+        return []
+    emptied = emptied_slots(state)
+    lost = [f"bring {share_text(emptied)} back empty: {NO_COPY}; {CACHES_TOO}"] if emptied else []
+    return [f"start members again that do not run: {', '.join(dead)}", *lost]
 
 
 def share_text(slots: Sequence[range]) -> str:

@@ -14,7 +14,7 @@ from cachegrid.cluster.agreement import agree, rows_seen, wait_until
 from cachegrid.cluster.balance import spans
 from cachegrid.cluster.contacts import Contacts
 from cachegrid.cluster.growth import bring_in, newcomer
-from cachegrid.cluster.loss import CACHES_TOO, emptied_slots, share_text
+from cachegrid.cluster.loss import CACHES_TOO, NO_COPY, emptied_slots, share_text
 from cachegrid.cluster.operation import Operation, Way, operating
 from cachegrid.cluster.ports import next_pairs
 from cachegrid.cluster.presence import pid_of
@@ -28,7 +28,6 @@ from cachegrid.errors import EngineTimeout
 
 __all__ = ["claim", "heal", "lost_slots"]
 
-NO_COPY = "their owner died with all its replicas, nothing of them is on disk, and so their entries are lost"
 TAKE_OVER = 10.0  # seconds for a replica to take over from an owner that is gone
 
 

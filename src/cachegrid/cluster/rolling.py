@@ -13,6 +13,7 @@ from cachegrid.cluster.admin import connect_to
 from cachegrid.cluster.agreement import agree
 from cachegrid.cluster.contacts import Contacts
 from cachegrid.cluster.launch import Launch
+from cachegrid.cluster.loss import revival_steps
 from cachegrid.cluster.operation import Operation, Way, operating
 from cachegrid.cluster.presence import pid_of
 from cachegrid.cluster.processes import wait_gone
@@ -159,7 +160,8 @@ def _told(
 ) -> Operation:
     what = f" with {program.kind} {program.version} ({program.path})" if program else ""
     owners = {owner.id for owner in grid.owners}
-    steps = [f"restart {member.address}{what}" for member in due if member.id not in owners]
+    steps = revival_steps(state)
+    steps += [f"restart {member.address}{what}" for member in due if member.id not in owners]
     for member in (member for member in due if member.id in owners):
         is_lonely = member in lonely
         before = "nobody can take over: " if is_lonely else "a replica takes over, then "

@@ -12,6 +12,7 @@ from cachegrid.cluster.admin import connect_to
 from cachegrid.cluster.agreement import agree, forget_everywhere, rows_seen, views, wait_until
 from cachegrid.cluster.balance import moves
 from cachegrid.cluster.contacts import Contacts
+from cachegrid.cluster.loss import revival_steps
 from cachegrid.cluster.moving import carry_out
 from cachegrid.cluster.moving import settled as half_moved_settled
 from cachegrid.cluster.operation import Operation, Way, member_named, memory_text, operating, refuse_spread
@@ -173,9 +174,8 @@ def _still_needed(state: GridState, leaving: Sequence[MemberState]) -> str:
 
 
 def _told(state: GridState, leaving: Sequence[MemberState], rows: dict[str, NodeRow]) -> Operation:
-    steps: list[str] = []
-    if dead := [one.address for one in state.members if one not in leaving and not pid_of(one)]:
-        steps.append(f"start members again that do not run: {', '.join(dead)}")
+    is_whole = all(pid_of(one) for one in state.members if one not in leaving)
+    steps = [] if is_whole and not _owns(leaving, rows) else revival_steps(state)
     owned = sum(len(span) for one in leaving if one.id in rows for span in rows[one.id].slots)
     if owned:
         steps.append(f"move {owned:,} of 16,384 slots to the other owners")
