@@ -341,12 +341,34 @@ def test_an_owner_of_a_grid_elsewhere_gives_all_it_has_away() -> None:
         done = here("remove", first, "--url", elsewhere(grid))
         assert (Exit.DONE, "") == (done.code, done.err)
         assert f"1. move 8,192 slots to {last}: " in done.out
-        assert f"end {first} and its replicas where they run" in done.out
+        assert f"end {first} where it runs" in done.out
         assert {first: 0, last: 16_384} == {f"{one.host}:{one.port}": one.slots for one in grid.members()}
         assert 500 == len(client.cache("prices").get_many(range(500)))
         assert f"nothing to do: {first} owns no slots" in here("remove", first, "--url", elsewhere(grid)).out
         refused = here("remove", last, "--url", elsewhere(grid))
         assert (Exit.REFUSED, True) == (refused.code, "is the last owner" in refused.err)
+
+
+@pytest.mark.parametrize("form", ["--json", "--debug"])
+def test_whom_to_end_with_an_owner_is_named(form: str) -> None:
+    """Its replicas, by address, as they were: once it is emptied they follow another owner."""
+    with LoopbackGrid(owners=2, replicas=1) as grid:
+        first = grid.state.members[0]
+        mine = next(one for one in grid.members() if one.owner_id == first.id and one.role == "replica")
+        done = here("remove", first.address, "--url", elsewhere(grid), form)
+        assert (Exit.DONE, "") == (done.code, done.err)
+        if form == "--json":
+            assert (8_192, [f"{mine.host}:{mine.port}"]) == (done.told["slots"], done.told["replicas"])
+        else:
+            assert f"end {first.address} and its replica {mine.host}:{mine.port} where they run" in done.out
+
+
+def test_what_is_half_moved_is_settled_behind_the_plan() -> None:
+    """A plan that is shown and refused has changed nothing."""
+    with LoopbackGrid(owners=2, replicas=0) as grid, mock.patch("cachegrid.cluster.moving.settled") as settled:
+        settled.side_effect = KeyboardInterrupt
+        done = here("remove", grid.state.members[0].address, "--url", elsewhere(grid))
+    assert (Exit.INTERRUPTED, True) == (done.code, "  1. move 8,192 slots to " in done.out)
 
 
 def test_an_owner_is_not_emptied_into_others_that_have_no_room() -> None:

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from cachegrid.cli.exits import ending_cleanly
+
+if TYPE_CHECKING:
+    from cachegrid.cluster.balance import Move
+    from cachegrid.cluster.contacts import Contacts
 
 __all__ = ["empty_elsewhere", "failover_elsewhere"]
 
@@ -52,30 +58,48 @@ def empty_elsewhere(
     from cachegrid.cli.operating import bar, operated
     from cachegrid.cli.show import counted
     from cachegrid.cluster.emptying import emptying_of
-    from cachegrid.cluster.moving import carry_out, settled, span_text
+    from cachegrid.cluster.moving import carry_out, settled
 
     grid = operated(url, name, config)
-    contacts = grid.contacts if dry_run else settled(grid.contacts)
+    contacts = grid.contacts
     chosen = contacts.named(member)
+    # Once it owns nothing they follow another owner, and nobody can tell them from that one's.
+    replicas = sorted(str(each) for each in contacts.members.values() if each.follows == chosen.id)
     plan = emptying_of(contacts, chosen, force=force)
-    slots = sum(move.size for move in plan)
-    steps = [
-        f"move {counted(move.size, 'slot')} to {contacts.of(move.target)}: {span_text(move.slots)}" for move in plan
-    ]
+    steps = _steps(contacts, plan)
     begun = time.monotonic()
     if not as_json:
-        lines = [f"  {number}. {step}" for number, step in enumerate(steps, 1)]
-        print(
-            "\n".join([f"grid {grid.url}:", *lines] if lines else [f"nothing to do: {chosen} owns no slots"]),
-            flush=True,
-        )
-    if plan and not dry_run:
+        lines = [f"grid {grid.url}:", *(f"  {number}. {step}" for number, step in enumerate(steps, 1))]
+        print("\n".join(lines if steps else [f"nothing to do: {chosen} owns no slots"]), flush=True)
+    if not dry_run:
         with ending_cleanly(), bar("slots", quiet=as_json) as progress:
+            contacts = settled(contacts)  # what an earlier run has left half-moved
+            plan = emptying_of(contacts, contacts.named(chosen.id), force=force)
             carry_out(contacts, plan, progress=progress)
     seconds = time.monotonic() - begun
+    slots = sum(move.size for move in plan)
     if as_json:
         told = {"name": grid.name, "url": grid.url, "dry_run": dry_run, "steps": steps, "slots": slots}
+        told |= {"member": str(chosen), "replicas": replicas}
         print(json.dumps({**told, "seconds": round(seconds, 3)}, indent=2))
     elif not dry_run:
         done = f"{counted(slots, 'slot')} moved in {seconds:.1f} s; " if plan else ""
-        print(f"{done}end {chosen} and its replicas where they run, and let the others forget them (CLUSTER FORGET)")
+        print(f"{done}end {_ending(str(chosen), replicas)} (CLUSTER FORGET)")
+
+
+def _steps(contacts: Contacts, plan: Sequence[Move]) -> list[str]:
+    """What has to move, in words."""
+    from cachegrid.cli.show import counted
+    from cachegrid.cluster.moving import span_text
+
+    return [
+        f"move {counted(move.size, 'slot')} to {contacts.of(move.target)}: {span_text(move.slots)}" for move in plan
+    ]
+
+
+def _ending(owner: str, replicas: Sequence[str]) -> str:
+    """What is left to do by whoever runs it: who is to end, by address."""
+    if not replicas:
+        return f"{owner} where it runs, and let the others forget it"
+    kind = "replica" if len(replicas) == 1 else "replicas"
+    return f"{owner} and its {kind} {', '.join(replicas)} where they run, and let the others forget them"
