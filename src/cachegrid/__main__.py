@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cachegrid.cli.app import main
+from cachegrid.cli import main
 
 # Guarded: programs that start others by `spawn` load this module a second time.
 if __name__ == "__main__":

@@ -301,6 +301,8 @@ def test_a_grid_that_was_kept_on_disk_needs_no_shape_said() -> None:
         cachegrid("up", "--name", "keep", *said, "--json").told["started"] for said in ([], ["--members", "2"])
     ]
     other = cachegrid("up", "--name", "keep", "--replicas", "1")
+    safer = cachegrid("up", "--name", "keep", "--fsync", "write", "--when-full", "refuse").err
+    assert "kept on disk; it has --fsync second, and not write; it has --when-full evict, and not refuse)" in safer
     assert (4, True) == (other.code, "2 owners, 0 replicas each, 32.0 MB of memory, kept on disk" in other.err)
     cachegrid("down", "--name", "keep", "--purge")
 

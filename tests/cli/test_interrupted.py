@@ -84,6 +84,24 @@ def test_what_a_killed_start_left_is_told_and_ended(state_folder: Path) -> None:
     assert ([], []) == (servers_of(state_folder), names(state_folder))
 
 
+@pytest.mark.parametrize("begin", ["runpy.run_module('cachegrid', run_name='__main__')", "cachegrid.cli.main()"])
+def test_ctrl_c_is_quiet_while_modules_are_loaded(begin: str) -> None:
+    """
+    Which is most of the time that a short command takes.
+    """
+    script = f"""
+import runpy, sys, cachegrid.cli
+class Interrupted:
+    def find_spec(self, name, path, target=None):
+        if name == "cachegrid.cli.options":
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Interrupted())
+{begin}
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=False)
+    assert (130, b"", b"") == (done.returncode, done.stdout, done.stderr)
+
+
 def test_a_signal_comes_after_what_it_must_not_cut() -> None:
     """
     And is not lost; the handlers are those of before.

@@ -234,7 +234,8 @@ def _clear(folder: Path) -> None:
 def _refuse_other(wish: Wish, state: GridState) -> None:
     """Raise if the grid that is there is not what is wished for: it has entries, and goes on as it is."""
     is_running = any(pid_of(member) for member in state.members)
-    differs = list(wish.ignored(state, is_running=is_running)) if wish.fits(state.shape) else [str(state.shape)]
+    shape = [] if wish.fits(state.shape) else [str(state.shape), *wish.unlike(state.shape)]
+    differs = shape or list(wish.ignored(state, is_running=is_running))
     if not differs:
         return
     as_it_is, what = f"cachegrid up {state.options}", "; ".join(differs)

@@ -45,6 +45,13 @@ class Wish:
             return True
         return shape == (self.shape if self.is_memory_said else replace(self.shape, memory=shape.memory))
 
+    def unlike(self, shape: Shape) -> Iterator[str]:
+        """What was asked for and is otherwise in a grid of that shape, where its description does not show it."""
+        if self.shape is not None and shape.persist and self.shape.fsync != shape.fsync:
+            yield f"it has --fsync {shape.fsync}, and not {self.shape.fsync}"
+        if self.shape is not None and self.shape.when_full != shape.when_full:
+            yield f"it has --when-full {shape.when_full}, and not {self.shape.when_full}"
+
     def like(self, state: GridState) -> Self:
         """The same, with what it left open as it was in a grid that died."""
         return replace(
