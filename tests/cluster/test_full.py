@@ -7,10 +7,12 @@ import random
 import pytest
 
 from cachegrid import connect
-from cachegrid.cluster import find, start, stop
+from cachegrid.cluster import find, remove, start, stop
 from cachegrid.cluster.admin import connect_to
+from cachegrid.cluster.contacts import Contacts
+from cachegrid.cluster.emptying import emptying_of
 from cachegrid.cluster.plan import Shape
-from cachegrid.errors import ConfigError, GridFull, GridRunning
+from cachegrid.errors import ConfigError, GridError, GridFull, GridRunning
 
 pytestmark = pytest.mark.grid
 
@@ -29,6 +31,24 @@ def test_a_full_grid_refuses_more_where_that_was_wished() -> None:
             with pytest.raises(GridFull):
                 cache.set_many(values)
             assert values["key-0"] == cache.get("key-0")
+    finally:
+        stop(purge=True)
+
+
+def test_an_owner_stays_where_the_others_would_refuse_what_it_has() -> None:
+    """
+    Though it was forced: nothing moves, and nobody is noted as leaving.
+    """
+    before = start(owners=2, replicas=0, memory=16 << 20, when_full="refuse")
+    try:
+        with connect() as grid:
+            grid.cache("big").set_many({number: random.randbytes(100_000) for number in range(80)})
+        with pytest.raises(GridError, match=r"it evicts nothing \(--when-full refuse\)"):
+            remove(member=before.members[1].address, force=True)
+        contacts = Contacts.of_state(before)
+        with pytest.raises(GridError, match="raise its maxmemory; it evicts nothing"):
+            emptying_of(contacts, contacts.of(before.members[1].id), force=True)
+        assert before == find()
     finally:
         stop(purge=True)
 

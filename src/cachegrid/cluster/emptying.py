@@ -16,8 +16,8 @@ def emptying_of(contacts: Contacts, owner: Contact, *, force: bool = False) -> S
     """
     What has to move so that an owner has nothing left; no moves if it has nothing, or follows another.
 
-    Raises GridError for the last owner, where an owner does not answer, and, unless `force` says to let them evict,
-    where what it has would not fit into the others. Raises an EngineError if a member cannot be asked.
+    Raises GridError for the last owner, where an owner does not answer, and where what it has would not fit into the
+    others, unless `force` says to let them evict, and they do. Raises an EngineError if a member cannot be asked.
     """
     if not owner.slots:
         return ()
@@ -29,21 +29,24 @@ def emptying_of(contacts: Contacts, owner: Contact, *, force: bool = False) -> S
         raise GridError(f"slots cannot move while an owner does not answer: {', '.join(dead)}")
     owned = {each.id: list(each.slots) for each in (owner, *others)}
     plan = _only_from(owner.id, owned, [other.id for other in others])
-    if not force:
-        refuse_overflow(contacts, plan)
+    refuse_overflow(contacts, plan, force=force)
     return plan
 
 
-def refuse_overflow(contacts: Contacts, plan: Sequence[Move]) -> None:
-    """Raise GridError where an owner would be given more than it has room for, and so would evict."""
+def refuse_overflow(contacts: Contacts, plan: Sequence[Move], *, force: bool = False) -> None:
+    """
+    Raise GridError where an owner would be given more than it has room for, and so would evict, or refuse it.
+
+    With `force` only where it would refuse it: slots would stay where they are, half-way.
+    """
     shares = {source: _per_slot(contacts, contacts.of(source)) for source in {move.source for move in plan}}
     for target in sorted({move.target for move in plan}):
         given = round(sum(shares[move.source] * move.size for move in plan if move.target == target))
-        room = _room(contacts, contacts.of(target))
-        if room is not None and given > room:
+        room, evicts = _room(contacts, contacts.of(target))
+        if room is not None and given > room and not (force and evicts):
             raise GridError(
                 f"{contacts.of(target)} would be given {size_text(given)}, and has room for {size_text(room)}: raise "
-                "its maxmemory, or let it evict with --force"
+                f"its maxmemory{', or let it evict with --force' if evicts else '; it evicts nothing'}"
             )
 
 
@@ -59,9 +62,10 @@ def _per_slot(contacts: Contacts, owner: Contact) -> float:
     return used / max(sum(map(len, owner.slots)), 1)
 
 
-def _room(contacts: Contacts, owner: Contact) -> int | None:
-    """The bytes that an owner has left; None if it has no limit."""
+def _room(contacts: Contacts, owner: Contact) -> tuple[int | None, bool]:
+    """The bytes that an owner has left, None if it has no limit, and whether it evicts where they are too few."""
     with contacts.open(owner) as admin:
         facts = admin.facts("memory")
     limit = int(facts.get("maxmemory", 0))
-    return max(limit - int(facts.get("used_memory", 0)), 0) if limit else None
+    room = max(limit - int(facts.get("used_memory", 0)), 0) if limit else None
+    return room, facts.get("maxmemory_policy") != "noeviction"

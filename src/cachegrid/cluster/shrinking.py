@@ -47,8 +47,7 @@ def remove(
         refuse_still(there)
         state, rows = there, rows_seen(there)
         leaving = _leaving(state, member_named(state, member), rows, force=force)
-        if not force:
-            _refuse_full(state, leaving, rows)
+        _refuse_full(state, leaving, rows, force=force)
         way.tell(_told(state, leaving, rows))
         if way.is_rehearsal:
             return state
@@ -112,15 +111,19 @@ def _leaving(
     return (member, *followers)
 
 
-def _refuse_full(state: GridState, leaving: Sequence[MemberState], rows: dict[str, NodeRow]) -> None:
-    """Raise GridError where what is there would not fit into the owners that stay."""
+def _refuse_full(state: GridState, leaving: Sequence[MemberState], rows: dict[str, NodeRow], *, force: bool) -> None:
+    """Raise GridError where what is there would not fit into the owners that stay; by force where these evict."""
+    refuses = state.shape.when_full == "refuse" and all(one.phase is not Phase.LEAVING for one in leaving)
+    if force and not refuses:
+        return
     shape = _shape_without(state, [leaver(one, rows[one.id].is_owner) for one in leaving if one.id in rows])
     taken = sum(facts.memory_bytes for facts in members(state) if facts.role == "owner")
     if shape != state.shape and shape.memory is not None and taken > shape.memory:
-        raise GridError(
-            f"grid {state.name!r} takes {size_text(taken)}, and without that owner it may take {memory_text(shape)}: "
-            "entries would be evicted; `--force` does it all the same"
-        )
+        so = "entries would be evicted; `--force` does it all the same"
+        if refuses:
+            so = "it evicts nothing (--when-full refuse), and so the owner must stay until entries have been dropped"
+        fits = f"without that owner it may take {memory_text(shape)}"
+        raise GridError(f"grid {state.name!r} takes {size_text(taken)}, and {fits}: {so}")
 
 
 def _refuse_thin(state: GridState, member: MemberState, owner: str, rows: dict[str, NodeRow], *, force: bool) -> None:

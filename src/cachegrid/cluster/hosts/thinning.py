@@ -73,8 +73,7 @@ def refuse_unfit(grid: Contacts, into: list[str], *, force: bool) -> None:
     """Raise GridError where slots cannot move to these owners now, or these would evict and nobody said they may."""
     if said := without_owner(grid):
         raise GridError(said)
-    if not force:
-        refuse_overflow(grid, moves(grid.owned, into))
+    refuse_overflow(grid, moves(grid.owned, into), force=force)
 
 
 def _keep_roles(grid: Contacts, givers: Collection[str], may_follow: str) -> None:
