@@ -82,5 +82,7 @@ def test_words_come_through_as_they_are(state: GridState) -> None:
     text = units(state, python='/my "py" $1/python')["cachegrid-shop.service"]
     assert "100%% mine" in text
     assert 'ExecStop="/my \\"py\\" $$1/python" -m cachegrid down --name shop\n' in text
+    look = units(state)["cachegrid-shop-look.service"]
+    assert f"ConditionPathExists={state.folder}/grid.json\n".replace("%", "%%") in look  # the rest of a line is a path
     priced = replace(state, server=Path("/opt/$5/100%/server"))
     assert " --server /opt/$$5/100%%/server\n" in units(priced)["cachegrid-shop.service"]
