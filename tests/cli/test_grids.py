@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ import pytest
 from cachegrid.cluster import embedded, kill, remove, start, stop
 from cachegrid.cluster.memory import memory_there
 from cachegrid.cluster.processes import command_of
-from cachegrid.cluster.state import names
+from cachegrid.cluster.state import Stage, load, names, save
 from tests.cli.command import cachegrid, environment
 
 pytestmark = pytest.mark.grid
@@ -321,6 +322,13 @@ def test_what_is_kept_on_disk_outlives_down_until_it_is_purged(state_folder: Pat
     assert f"cachegrid {' '.join(shape)}\n" in done.err
     other = cachegrid("up", "--members", "2")
     assert (5, True) == (other.code, "`cachegrid down --purge --name default`" in other.err)
+    kept = load(state_folder, "default")
+    assert kept
+    save(replace(kept, stage=Stage.RESUMING))  # as one leaves it that was killed
+    failed = cachegrid("heal")
+    assert 3 == failed.code
+    assert "is not up, as its last start failed or was cut short, and its entries are kept on disk; " in failed.err
+    save(kept)
     assert "is up again after" in cachegrid(*shape).out
     assert "kept\n" == cachegrid("get", "c", "k").out
     assert "grid default is stopped\n" == cachegrid("down", "--purge").out

@@ -155,7 +155,7 @@ def heal(
 
     chosen = _name("heal", name, config, url)
     act = partial(begin, chosen, assign=assign, force=force)
-    state = _operate(chosen, act, "is as whole as it can be", dry_run=dry_run, as_json=as_json)
+    state = _operate(chosen, act, _healed, dry_run=dry_run, as_json=as_json)
     if not dry_run and (lost := sum(map(len, lost_slots(state)))):
         whom = "no owner that answers" if state.spread else "no owner"
         fail(f"{lost:,} slots have {whom}: --assign gives them to owners, without what was in them")
@@ -220,7 +220,16 @@ def _name(command: str, name: str | None, config: str | None, url: str | None) -
     return local_state(settings).name
 
 
-def _operate(name: str, act: Callable[..., GridState], done: str, *, dry_run: bool, as_json: bool) -> GridState:
+def _healed(state: GridState) -> str:
+    """What has come of a grid that was healed; across hosts others may be away, or have to be healed there."""
+    from cachegrid.cluster import lost_slots
+
+    return "is as whole as it can be" if state.spread or lost_slots(state) else "is whole again"
+
+
+def _operate(
+    name: str, act: Callable[..., GridState], done: str | Callable[[GridState], str], *, dry_run: bool, as_json: bool
+) -> GridState:
     """Show the plan, carry it out, and say what it came to."""
     from cachegrid.cli.operating import bar
     from cachegrid.cluster import Way
@@ -235,7 +244,8 @@ def _operate(name: str, act: Callable[..., GridState], done: str, *, dry_run: bo
     if as_json:
         print(json.dumps(_told(state, told[0], dry_run=dry_run, seconds=seconds), indent=2))
     elif told[0].steps and not dry_run:
-        print(f"grid {name} {done} after {seconds:.1f} s: {state.shape}")
+        came_to = done if isinstance(done, str) else done(state)
+        print(f"grid {name} {came_to} after {seconds:.1f} s: {state.shape}")
     return state
 
 

@@ -12,7 +12,7 @@ from cachegrid._core.shown import without_password
 from cachegrid.cluster import find, running
 from cachegrid.cluster.identity import remembered
 from cachegrid.cluster.presence import pid_of
-from cachegrid.cluster.state import GridState, load, names, state_root
+from cachegrid.cluster.state import GridState, Stage, load, names, state_root
 from cachegrid.config import DEFAULT_NAME, Settings, load_settings
 from cachegrid.engines.valkey.url import SCHEMES, grid_in
 from cachegrid.errors import ConfigError, GridNotFound
@@ -59,8 +59,10 @@ def local_state(settings: Settings) -> GridState:
                 f"grid {name!r} is not up: its start goes on, or was cut short; to end what it started: "
                 f"cachegrid down{option}"
             )
-        raise GridNotFound(f"there is no grid {name!r} on this host{hint}; start it with: cachegrid up{option}")
-    what = "is stopped, and its entries are kept on disk" if kept.persist else _dead(kept)
+        if kept is None or kept.stage is not Stage.RESUMING:
+            raise GridNotFound(f"there is no grid {name!r} on this host{hint}; start it with: cachegrid up{option}")
+    was = "is stopped" if kept.ready else "is not up, as its last start failed or was cut short"
+    what = f"{was}, and its entries are kept on disk" if kept.persist else _dead(kept)
     does = "to have it back with them" if kept.persist else "start it anew with"
     raise GridNotFound(f"grid {name!r} {what}{hint}; {does}: cachegrid up {kept.options}")
 
