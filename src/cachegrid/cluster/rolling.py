@@ -23,6 +23,7 @@ from cachegrid.cluster.shutdown import end_members
 from cachegrid.cluster.standstill import refuse_still
 from cachegrid.cluster.state import GridState, MemberState, save
 from cachegrid.cluster.takeover import best_replica, hand_over
+from cachegrid.cluster.takeover_anywhere import wait_for_votes
 from cachegrid.cluster.view import members
 from cachegrid.errors import EngineError, GridError, Unsupported
 
@@ -83,7 +84,9 @@ def _rolled(
         from cachegrid.cluster.hosts.operating import spread_around  # what only grids across hosts need
 
         with spread_around(state, way) as renewing:
-            return _each_anew(state, due, renewing, rest=rest)
+            state = _each_anew(state, due, renewing, rest=rest)
+        wait_for_votes()  # the next host's owners are likely to be the same
+        return state
     return _each_anew(state, due, way, rest=rest)
 
 

@@ -10,9 +10,12 @@ from cachegrid.cluster.contacts import Contact, Contacts
 from cachegrid.cluster.view import node_rows
 from cachegrid.errors import EngineError, GridError, ServerRefused
 
-__all__ = ["failover_at", "failover_pair"]
+__all__ = ["failover_at", "failover_pair", "wait_for_votes"]
 
 ASK_AGAIN = 6.0  # seconds: a server gives a takeover up after five
+VOTES = 2.2  # node timeouts, and a little: for two, nobody votes once more for a replica of the same owner
+NODE_TIMEOUT = 1.0  # seconds, where a member does not tell it
+_taken: dict[str, float] = {}  # members that took part in a takeover, and until when they would get no vote; monotonic
 
 
 def failover_pair(contacts: Contacts, member: str) -> tuple[Contact, Contact]:
@@ -41,6 +44,8 @@ def failover_at(contacts: Contacts, heir: Contact, *, timeout: float = 60.0) -> 
     Its owner lets writes wait until the replica has them all, and so none is lost. A replica gives up by itself where
     its owner, or most others, say nothing, and is asked again. Raises an EngineError, such as EngineTimeout.
     """
+    # Without the votes it would come to nothing, and its owner let writes wait for five seconds.
+    wait_for_votes(heir.id, heir.follows)
     asked_at = -ASK_AGAIN
 
     def not_taken() -> str:
@@ -55,8 +60,24 @@ def failover_at(contacts: Contacts, heir: Contact, *, timeout: float = 60.0) -> 
         return f"{heir} has not taken over"
 
     wait_until(not_taken, timeout)
+    _taken[heir.id] = _taken[heir.follows] = time.monotonic() + VOTES * _node_timeout(contacts, heir)
     wait_until(lambda: _unknowing(contacts, heir), timeout)
     return contacts.again()
+
+
+def wait_for_votes(*members: str) -> None:
+    """Wait until members that took part in a takeover, as far as is known here, get votes for another; or all."""
+    until = max([_taken.get(member, 0.0) for member in members or _taken], default=0.0)
+    time.sleep(max(0.0, until - time.monotonic()))
+
+
+def _node_timeout(contacts: Contacts, member: Contact) -> float:
+    with suppress(EngineError), contacts.open(member) as admin:
+        told = admin.run("CONFIG", "GET", "cluster-node-timeout")
+        words = list(told.values()) if isinstance(told, dict) else told
+        if isinstance(words, list) and words:
+            return int(words[-1]) / 1000
+    return NODE_TIMEOUT
 
 
 def _unknowing(contacts: Contacts, heir: Contact) -> str:
