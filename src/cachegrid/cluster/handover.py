@@ -24,6 +24,7 @@ ANSWER = 15.0  # seconds that a member may take to say that a MIGRATE is through
 TRIES = 3
 AGREE = 10.0  # seconds until all know the new owner
 PAUSE = 0.01
+NO_OWNER = "is not a master"
 OPEN_SLOT = re.compile(r"\[(\d+)-([<>])-([0-9a-f]+)\]")
 
 
@@ -233,7 +234,17 @@ class _Hands:
         return sorted(members, key=lambda member: member not in owner)
 
     def _set(self, member: str, slot: int, *words: str) -> None:
-        self._admin(member).run("CLUSTER", "SETSLOT", slot, *words)
+        give_up = time.monotonic() + AGREE
+        while True:
+            try:
+                self._admin(member).run("CLUSTER", "SETSLOT", slot, *words)
+            except ServerRefused as error:
+                # It has not heard yet that the other one has taken over from an owner.
+                if NO_OWNER not in str(error) or time.monotonic() > give_up:
+                    raise
+                time.sleep(PAUSE)
+            else:
+                return
 
     def _admin(self, member: str) -> Admin:
         if member not in self._admins:

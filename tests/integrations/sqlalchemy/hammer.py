@@ -108,15 +108,17 @@ def _run(orders: Sequence[Orders], seconds: float) -> Outcome:
                 assert time.monotonic() < ends, f"{order} did not end"
                 at_work.append((order, process))
                 time.sleep(0.01)
-            elif process.returncode < 0 and order.colour == "crash" and time.time() < stops:
-                outcome.counts["killed"] += 1
-                at_work.append(_hire(order._replace(until=stops)))
             elif process.returncode >= 0:
                 _note(outcome, process)
+            else:
+                process.communicate()  # closes what it told through
+                if order.colour == "crash" and time.time() < stops:
+                    outcome.counts["killed"] += 1
+                    at_work.append(_hire(order._replace(until=stops)))
     finally:
         for _, process in at_work:
             process.kill()
-            process.wait()
+            process.communicate()
     return outcome
 
 
