@@ -86,9 +86,12 @@ class AsyncTagBook:
         """
         What it rests on that an entry with these stamps is alive; None for one that is dead.
 
-        Raises FrameError for what are no stamps.
+        So is one whose stamps are none: what cannot be read is a miss, and never an error.
         """
-        stamps = {parent + tag: epoch for tag, epoch in unpack_stamps(raw)}
+        try:
+            stamps = {parent + tag: epoch for tag, epoch in unpack_stamps(raw)}
+        except FrameError:
+            return None
         found = self._trusted(engine, list(stamps))
         # An entry may have been written by who knows of a later epoch than is known here.
         unsure = [name for name, epoch in stamps.items() if name not in found or found[name].epoch < epoch]

@@ -10,8 +10,9 @@ from typing import Final
 from cachegrid._aio.ability import AsyncAbleEngine
 from cachegrid._aio.keeper import give_back
 from cachegrid._aio.tagbook import AsyncTagBook
-from cachegrid._core.frame import EPOCHS, Frame, unpack
-from cachegrid.errors import EngineError, FrameError
+from cachegrid._core.frame import version_of
+from cachegrid._core.glances import epochs_in
+from cachegrid.errors import EngineError
 from cachegrid.waits._aio import AsyncTasks
 
 __all__ = ["AsyncTagSweep"]
@@ -82,22 +83,13 @@ class AsyncTagSweep:
     ) -> AsyncIterator[tuple[bytes, bytes]]:
         """The addresses of a page whose entries are dead, and their versions."""
         heads = await engine.heads(page, _HEAD)
-        tagged = {where: frame for where, raw in zip(page, heads, strict=True) if (frame := _tagged(raw)) is not None}
-        await self._book.learn(engine, parent, [frame.epochs for frame in tagged.values()])
-        for address, frame in tagged.items():
-            if await self._book.confirmed(engine, parent, frame.epochs) is None:
-                yield address, frame.version
+        # Tags that do not fit into a head are left to their entry's end.
+        tagged = [(where, raw) for where, raw in zip(page, heads, strict=True) if raw is not None and epochs_in(raw)]
+        await self._book.learn(engine, parent, [epochs_in(raw) for _, raw in tagged])
+        for address, raw in tagged:
+            if await self._book.confirmed(engine, parent, epochs_in(raw)) is None:
+                yield address, version_of(raw)
 
 
 def _lease_of(parent: bytes) -> bytes:
     return b"sweep:" + parent
-
-
-def _tagged(raw: bytes | None) -> Frame | None:
-    """What the head of an entry says, if it has tags; those that do not fit into a head are left to their end."""
-    if raw is None or not len(raw) > 9 or not raw[9] & EPOCHS:
-        return None
-    try:
-        return unpack(raw)
-    except FrameError:
-        return None

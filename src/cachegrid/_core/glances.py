@@ -26,7 +26,9 @@ def is_unproven(raw: bytes) -> bool:
 
 
 def epochs_in(raw: bytes) -> bytes:
-    """What a stored entry says of its tags; nothing of what is no frame."""
+    """What a stored entry says of its tags; nothing of what has none, is cut off in them, or is no frame."""
+    if is_plain(raw) or raw[0] != frames.MAGIC or not raw[_FLAGS_AT] & frames.EPOCHS:
+        return b""
     try:
         return frames.unpack(raw).epochs
     except FrameError:

@@ -9,7 +9,7 @@ not know any more has no epoch, and what carries it is dead as well.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from cachegrid.errors import FrameError, ValueRefused
@@ -92,10 +92,3 @@ def unpack_stamps(raw: bytes) -> list[Stamp]:
         stamps.append(Stamp(raw[at + 1 : middle], int.from_bytes(raw[middle : middle + _EPOCH], "big")))
         at = middle + _EPOCH
     return stamps
-
-
-def resolved(tags: Tags | Callable[..., Tags] | None, *args: Any, **kwargs: Any) -> tuple[bytes, ...]:
-    """The tags that are said, or what a function makes of some arguments."""
-    if tags is None:
-        return ()
-    return tags_in(tags(*args, **kwargs) if callable(tags) else tags)

@@ -1,5 +1,5 @@
 # Generated from src/cachegrid/_aio/cell.py by tools/colour.py. Edit that file, then run `make colour`.
-"""What a named cache is made of: its policy, its space at the current epoch, and the way between values and frames."""
+"""How the entries of a named cache are read and written: the way between values and frames, and what counts it."""
 
 from __future__ import annotations
 
@@ -42,7 +42,6 @@ if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
     os.register_at_fork(after_in_child=_versions.seed)
 
 FAR: Final = object()  # what is said of a key of which nothing is known in this process
-
 _MOST_DUE: Final = 10_000  # values that are remembered to be loaded anew
 
 
@@ -65,7 +64,7 @@ class SyncCell(SyncGround):
         return FAR
 
     def _read_grid(self, key: Key) -> Any:
-        """The value of an entry, or MISS. The hot path: `_steadily` and `_fetch` written out."""
+        """The value of an entry, or MISS. The hot path: `_steadily` written out."""
         space = self._space
         if space.doubt != self._engine.doubt:
             space = self._settle()

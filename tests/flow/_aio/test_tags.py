@@ -262,6 +262,33 @@ async def test_a_batch_asks_for_its_tags_at_once(flow: AsyncFlow) -> None:
     assert 1 == calls["tag_epochs"]
 
 
+async def test_an_entry_whose_tags_cannot_be_read_is_a_miss(flow: AsyncFlow) -> None:
+    """
+    To every way of reading, and in nobody's way.
+    """
+    grid = await flow.grid()
+    cache, engine = grid.cache("prices"), engine_of(grid)
+
+    async def damage() -> None:
+        await cache.set("key", [1], tags=["menu"])
+        address = cache._space.address("key")
+        raw = await engine.fetch(address)
+        assert raw is not None
+        await engine.store(address, raw.replace(b"\x04menu", b"\xffmenu"), None)
+
+    async def load() -> list[int]:
+        return [2]
+
+    for read in (cache.get, cache.entry):
+        await damage()
+        assert None is await read("key")
+    assert {} == await cache.get_many(["key"])
+    assert [2] == await cache.get_or_load("key", load)
+    await damage()
+    assert await cache.add("key", [3])
+    assert [3] == await cache.get("key")
+
+
 async def test_a_lost_tag_takes_its_entries_along(flow: AsyncFlow) -> None:
     """
     Where the grid has lost the epoch of a tag, nobody can know whether it was raised.

@@ -261,6 +261,33 @@ def test_a_batch_asks_for_its_tags_at_once(flow: SyncFlow) -> None:
     assert 1 == calls["tag_epochs"]
 
 
+def test_an_entry_whose_tags_cannot_be_read_is_a_miss(flow: SyncFlow) -> None:
+    """
+    To every way of reading, and in nobody's way.
+    """
+    grid = flow.grid()
+    cache, engine = grid.cache("prices"), engine_of(grid)
+
+    def damage() -> None:
+        cache.set("key", [1], tags=["menu"])
+        address = cache._space.address("key")
+        raw = engine.fetch(address)
+        assert raw is not None
+        engine.store(address, raw.replace(b"\x04menu", b"\xffmenu"), None)
+
+    def load() -> list[int]:
+        return [2]
+
+    for read in (cache.get, cache.entry):
+        damage()
+        assert None is read("key")
+    assert {} == cache.get_many(["key"])
+    assert [2] == cache.get_or_load("key", load)
+    damage()
+    assert cache.add("key", [3])
+    assert [3] == cache.get("key")
+
+
 def test_a_lost_tag_takes_its_entries_along(flow: SyncFlow) -> None:
     """
     Where the grid has lost the epoch of a tag, nobody can know whether it was raised.

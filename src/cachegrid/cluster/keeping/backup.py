@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final, NamedTuple, cast
 
 from cachegrid._core.address import parent_of, prefix_of
-from cachegrid._core.tags import pack_stamps
+from cachegrid._core.glances import epochs_in
 from cachegrid._sio.ability import SyncAbleEngine
 from cachegrid._sio.tagbook import SyncTagBook
 from cachegrid.cluster.interrupts import held_back
@@ -28,7 +28,7 @@ from cachegrid.cluster.keeping.files import (
     is_left_over,
     write_manifest,
 )
-from cachegrid.cluster.keeping.places import Home, Homes, stamps_in
+from cachegrid.cluster.keeping.places import Home, Homes
 from cachegrid.engines.valkey.target import Target
 from cachegrid.errors import ConfigError, GridError
 
@@ -186,15 +186,15 @@ class _Taking:
         """Ask at once for the tags of entries."""
         by_cache: dict[bytes, set[bytes]] = {}
         for seen in entries:
-            if stamps := stamps_in(seen.frame):
-                by_cache.setdefault(parent_of(seen.address), set()).add(pack_stamps(stamps))
+            if raw := epochs_in(seen.frame):
+                by_cache.setdefault(parent_of(seen.address), set()).add(raw)
         for parent, raws in by_cache.items():
             self._tags.learn(self._able, parent, raws)
 
     def _is_dead(self, seen: Seen) -> bool:
         """Whether one of an entry's tags was raised since it was written."""
-        stamps = stamps_in(seen.frame)
-        return bool(stamps) and self._tags.confirmed(self._able, parent_of(seen.address), pack_stamps(stamps)) is None
+        raw = epochs_in(seen.frame)
+        return raw != b"" and self._tags.confirmed(self._able, parent_of(seen.address), raw) is None
 
     def _add(self, seen: Seen, now: int) -> None:
         if self._is_dead(seen):

@@ -8,12 +8,13 @@ from typing import Final, NamedTuple
 
 from cachegrid._core import frame as frames
 from cachegrid._core.address import Space, prefix_of
+from cachegrid._core.glances import epochs_in
 from cachegrid._core.tags import Stamp, unpack_stamps
 from cachegrid.cluster.keeping.files import Record
 from cachegrid.codecs.signature import MAC_SIZE, Signer
 from cachegrid.errors import FrameError
 
-__all__ = ["Home", "Homes", "Moved", "Mover", "home_of", "is_signed", "later", "stamps_in"]
+__all__ = ["Home", "Homes", "Moved", "Mover", "home_of", "is_signed", "later"]
 
 _HOME: Final = re.compile(
     rb"(?P<space>[A-Za-z0-9_][A-Za-z0-9_.-]*):(?P<cache>[A-Za-z0-9_][A-Za-z0-9_.-]*):(?P<epoch>[0-9a-z]{1,11}):"
@@ -138,7 +139,7 @@ class Mover:
             self.unsigned += 1
             return None
         self.taken[place[1]] = self.taken.get(place[1], 0) + 1
-        stamps = [(f"{place[1]}:".encode() + tag, epoch) for tag, epoch in stamps_in(frame)]
+        stamps = [(f"{place[1]}:".encode() + tag, epoch) for tag, epoch in _stamps_in(frame)]
         return Moved(address, frame, ttl, tuple(stamps))
 
     def _place(self, prefix: bytes, address: bytes) -> tuple[bytes, str] | None:
@@ -177,12 +178,10 @@ def is_signed(raw: bytes) -> bool:
     return len(raw) >= frames.HEADER_SIZE and raw[0] == frames.MAGIC and bool(raw[_FLAGS] & frames.SIGNED)
 
 
-def stamps_in(raw: bytes) -> list[Stamp]:
+def _stamps_in(raw: bytes) -> list[Stamp]:
     """The tags of a stored entry, with their epochs."""
-    if len(raw) < frames.HEADER_SIZE or raw[0] != frames.MAGIC or not raw[_FLAGS] & frames.EPOCHS:
-        return []
     try:
-        return unpack_stamps(frames.unpack(raw).epochs)
+        return unpack_stamps(epochs_in(raw))
     except FrameError:
         return []
 
