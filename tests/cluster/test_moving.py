@@ -200,6 +200,25 @@ def test_what_moved_stays_where_it_is_when_the_grid_is_stopped_and_started() -> 
             assert len(client.cache("still").get_many(range(ENTRIES))) == ENTRIES
 
 
+def test_an_owner_that_has_nothing_left_may_forget_how_it_came_to_that(
+    grid: LoopbackGrid, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It follows the new owner of its slots at once, as any server does whose replicas may move, and starts anew."""
+    first, second = (grid.state.members[index].id for index in (0, 1))
+    contacts, now = Contacts.of_state(grid.state), migration._now
+
+    def now_and_late(admin: Admin, job: migration.Job) -> migration.Job:
+        while admin.facts("replication").get("master_link_status") != "up":
+            pass
+        return now(admin, job)
+
+    monkeypatch.setattr(migration, "_now", now_and_late)
+    step = Move(first, second, contacts.members[first].slots)
+    migration.move(contacts, step)
+    assert slots_of(contacts.again(), second) > {slot for span in step.slots for slot in span}
+    assert not contacts.again().members[first].is_owner
+
+
 def test_a_migration_that_others_cancel_is_begun_again(grid: LoopbackGrid, monkeypatch: pytest.MonkeyPatch) -> None:
     """Twice; whoever cancels it more often means it, and is told of."""
     third, first = (grid.state.members[index].id for index in (2, 0))

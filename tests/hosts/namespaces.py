@@ -80,6 +80,8 @@ class Host:
 
     def kill_all(self) -> None:
         """Kill all that runs in this host, as a loss of power would, and wait until it is gone."""
+        for started in self._started:
+            started.kill()  # one that has just begun may not have entered the namespace yet
         end = time.monotonic() + DYING
         while left := self.processes():
             if time.monotonic() > end:
