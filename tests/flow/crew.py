@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-__all__ = ["Crew"]
+__all__ = ["PATIENCE", "Crew"]
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PATIENCE = 30.0  # seconds
@@ -55,6 +55,10 @@ class Crew:
             for worker in range(len(self._workers))
         ]
         return [answer.result(PATIENCE) for answer in begun]
+
+    def pid(self, worker: int) -> int:
+        """The process of one."""
+        return self._workers[worker].pid
 
     def kill(self, worker: int) -> None:
         """SIGKILL one."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import enum
 import json
+import os
 import sys
-import threading
 import time
 import traceback
 from collections.abc import Callable
@@ -76,25 +77,64 @@ def load(url: str, namespace: str, folder: str, callers: int, lease: str) -> lis
 
     Tells by files in `folder` when all have missed, and who loads; a load ends when the file `go` is there.
     """
-    place = Path(folder)
-    grid = grid_of(url, namespace)
-    cache = grid.cache("loads", lease=lease)
-    me = f"{threading.get_native_id()}-{time.monotonic_ns()}"
+    origin = _Origin(Path(folder))
+    cache = grid_of(url, namespace).cache("loads", lease=lease)
 
     def work() -> str:
-        (place / f"load-{me}").touch()
-        _wait_for((place / "go").exists)
-        return me
-
-    def ask() -> Any:
-        return cache.get_or_load("key", work)
+        origin.begin()
+        _wait_for(origin.may_end)
+        return origin.me
 
     before = cache.stats().misses
     with ThreadPoolExecutor(callers) as threads:
-        answers = [threads.submit(ask) for _ in range(callers)]
+        answers = [threads.submit(cache.get_or_load, "key", work) for _ in range(callers)]
         _wait_for(lambda: cache.stats().misses - before == callers)
-        (place / f"missed-{me}").touch()
+        origin.all_missed()
         return [answer.result() for answer in answers]
+
+
+def aload(url: str, namespace: str, folder: str, callers: int, lease: str) -> list[Any]:
+    """As `load`, in so many tasks of a loop."""
+    origin = _Origin(Path(folder))
+
+    async def work() -> str:
+        origin.begin()
+        await _awaited(origin.may_end)
+        return origin.me
+
+    async def ask() -> list[Any]:
+        async with cachegrid.aconnect(url, config={"namespace": namespace}) as grid:
+            cache = grid.cache("loads", lease=lease)
+            answers = [asyncio.create_task(cache.get_or_load("key", work)) for _ in range(callers)]
+            await _awaited(lambda: cache.stats().misses == callers)
+            origin.all_missed()
+            return await asyncio.gather(*answers)
+
+    return asyncio.run(ask())
+
+
+class _Origin:
+    """What is asked by loads of this process; tells by files who asks it, when, and that nobody else is to come."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._begun = 0
+        self.me = f"{os.getpid()}-{time.monotonic_ns()}"
+
+    def begin(self) -> None:
+        """Tell that a load begins: by a name of its own, so that a second one in this process is told, too."""
+        self._begun += 1
+        file = self._folder / f"begins-{self.me}-{self._begun}"
+        file.write_text(str(time.monotonic_ns()))
+        file.rename(self._folder / f"load-{self.me}{f'-{self._begun}' if self._begun > 1 else ''}")
+
+    def may_end(self) -> bool:
+        """Whether loads may end."""
+        return (self._folder / "go").exists()
+
+    def all_missed(self) -> None:
+        """Tell that all callers of this process have missed."""
+        (self._folder / f"missed-{self.me}").touch()
 
 
 def hold(url: str, namespace: str, folder: str, lease: str) -> int:
@@ -139,6 +179,12 @@ def _wait_for(condition: Callable[[], bool]) -> None:
         if time.monotonic() > end:
             raise TimeoutError
         time.sleep(0.001)
+
+
+async def _awaited(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(30):
+        while not condition():
+            await asyncio.sleep(0.001)
 
 
 def _serve() -> None:
