@@ -44,7 +44,7 @@ async def main() -> None:
     with own_grid() as (state, _):
         async with AsyncExitStack() as stack:
             bare = await stack.enter_async_context(open_bare(state, FULL))
-            grid = stack.enter_context(cachegrid.connect(state.full_url, config=cachegrid.Settings()))
+            grid = stack.enter_context(cachegrid.connect(state.url, config=cachegrid.Settings()))
             cache = grid.cache("layers")
             cache.set_many(dict.fromkeys(KEYS, VALUE))
             for key in KEYS:
@@ -92,7 +92,7 @@ def batches(bare: Calls, cache: SyncCache) -> None:
 
 async def callers(state: GridState, stack: AsyncExitStack) -> None:
     """Many tasks that get at once."""
-    grid = await stack.enter_async_context(cachegrid.aconnect(state.full_url, config=cachegrid.Settings()))
+    grid = await stack.enter_async_context(cachegrid.aconnect(state.url, config=cachegrid.Settings()))
     cache = grid.cache("layers")
     await cache.get_many(KEYS)
     engine: Any = cache._engine

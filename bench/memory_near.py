@@ -86,14 +86,14 @@ def value_of(kind: Kind, size: int, number: int) -> Any:
 
 def _in_fresh_process(state: GridState, kind: Kind, size: int, room: int) -> dict[str, int]:
     count = TURNOVER * room // size
-    with cachegrid.connect(state.full_url, config=cachegrid.Settings()) as grid:
+    with cachegrid.connect(state.url, config=cachegrid.Settings()) as grid:
         cache = grid.cache("memory")
         cache.clear()
         grid.settle()
         step = max(1, min(MOST, PAGE // size))
         for at in range(0, count, step):
             cache.set_many({f"key:{number}": value_of(kind, size, number) for number in range(at, at + step)})
-    wanted = {"url": state.full_url, "count": count, "step": step, "share": kind.share, "room": room}
+    wanted = {"url": state.url, "count": count, "step": step, "share": kind.share, "room": room}
     command = [sys.executable, str(Path(__file__).resolve()), "--child", json.dumps(wanted)]
     told: dict[str, int] = json.loads(subprocess.check_output(command, text=True, timeout=120))
     return told

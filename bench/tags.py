@@ -44,7 +44,7 @@ def main() -> None:
         read_on(said.reader)
         return
     with own_grid() as (state, _):
-        figures = measured(state.full_url, said.entries)
+        figures = measured(state.url, said.entries)
     if said.json:
         print(json.dumps(figures))
         return

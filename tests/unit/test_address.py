@@ -155,7 +155,7 @@ def test_what_cannot_be_a_key(key: Any) -> None:
             ask()
 
 
-@given(st.lists(KEYS, max_size=10))
+@given(st.lists(KEYS, max_size=10) | st.lists(st.text("ab\0ä", max_size=3)))
 def test_many_addresses_are_those_of_each(keys: list[Key]) -> None:
     """
     However mixed.

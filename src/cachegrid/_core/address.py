@@ -52,7 +52,7 @@ class Space:
     `doubt` is the engine's when the epochs were read: the space may be trusted while it stays the same.
     """
 
-    __slots__ = ("_longest", "_text", "doubt", "epochs", "parents", "prefix")
+    __slots__ = ("_between", "_longest", "_text", "doubt", "epochs", "parents", "prefix")
 
     def __init__(self, namespace: str, names: Sequence[str], epochs: Sequence[int], doubt: int) -> None:
         self.doubt = doubt
@@ -68,6 +68,7 @@ class Space:
             prefix = namespace_end + _INNER if name is not names[-1] else namespace_end
         self.prefix = prefix
         self._text = prefix + _TEXT
+        self._between = "\0" + self._text.decode()  # what stands before a key in the addresses of many
         self._longest = len(prefix) + 1 + LONGEST_KEY
 
     @property
@@ -113,10 +114,11 @@ class Space:
         """The addresses of many keys; raises as `address` does."""
         if _ALL_TEXT.issuperset(map(type, keys)):
             try:
-                found = [*map(self._text.__add__, map(str.encode, cast("list[str]", keys)))]
+                # Encoded as one and parted again: to encode each takes half as long again.
+                found = (self._text + self._between.join(cast("list[str]", keys)).encode()).split(b"\0")
             except UnicodeEncodeError:
                 found = []  # the one that has no form raises below
-            if found and max(map(len, found)) <= self._longest:
+            if len(found) == len(keys) and max(map(len, found)) <= self._longest:
                 return found
         return [self.address(key) for key in keys]
 

@@ -22,8 +22,9 @@ class _Line:
     """A socket to one owner."""
 
     def __init__(self, member: MemberState, password: str) -> None:
-        self.sock = socket.create_connection((member.host, member.port))
-        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.connect(str(member.socket))
+        self._port = member.port
         self.send, self._recv = self.sock.sendall, self.sock.recv
         self._reader = Reader(notEnoughData=self)
         self.send(pack(b"AUTH", password.encode()))
@@ -41,8 +42,7 @@ class _Line:
         """The slots that this member owns."""
         self.send(pack(b"CLUSTER", b"SLOTS"))
         rows = self.read()
-        port = self.sock.getpeername()[1]
-        return [(row[0], row[1]) for row in rows if row[2][1] == port] if isinstance(rows, list) else []
+        return [(row[0], row[1]) for row in rows if row[2][1] == self._port] if isinstance(rows, list) else []
 
 
 @asynccontextmanager

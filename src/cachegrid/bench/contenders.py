@@ -55,6 +55,7 @@ def _contender(name: str, colour: str, package: str, way: str, opener: peers.Ope
 CONTENDERS: Final = (
     _contender(BARE, "sync", "libvalkey", "one write per owner", bare.open_bare),
     _contender(CACHEGRID, "sync", "cachegrid", "get_many", ours.open_sync),
+    _contender(f"{CACHEGRID}, by ports", "sync", "cachegrid", "get_many", ours.open_sync_by_ports),
     _contender(f"{CACHEGRID}, str", "sync", "cachegrid", "get_many", ours.open_sync_text),
     _contender(VALKEY_PY, "sync", "valkey", "mget_nonatomic", peers.open_valkey_py),
     _contender(f"{VALKEY_PY}, no libvalkey", "sync", "valkey", "mget_nonatomic", peers.open_valkey_py_alone),

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+from unittest import mock
 
 from cachegrid.cluster import GridState, find, start, stop
 from cachegrid.cluster.admin import connect_to
@@ -79,8 +80,12 @@ def import_cost(times: int) -> ImportCost:
 
 @contextmanager
 def own_grid() -> Iterator[tuple[GridState, float]]:
-    """A grid of 3 owners and 3 replicas that is nobody else's, and how many ms its start took."""
-    with _state_folder() as root:
+    """
+    A grid of 3 owners and 3 replicas that is nobody else's, and how many ms its start took.
+
+    By its URL without a password this process, and those that it starts, find it as programs of one user do.
+    """
+    with _state_folder() as root, mock.patch.dict(os.environ, CACHEGRID_STATE=str(root)):
         begun = time.perf_counter()
         state = start(GRID, owners=3, replicas=1, root=root)
         yield state, (time.perf_counter() - begun) * 1000

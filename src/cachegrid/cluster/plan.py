@@ -12,6 +12,7 @@ from cachegrid.engines.valkey.slots import SLOTS
 from cachegrid.errors import ConfigError
 
 __all__ = [
+    "SOCKET",
     "GridPlan",
     "MemberPlan",
     "MemberTls",
@@ -26,6 +27,7 @@ __all__ = [
 ]
 
 MOST_MEMBERS = 1000
+SOCKET = "socket"  # of a member, in its folder
 LEAST_MEMORY = 8 << 20  # bytes per owner: an empty server already takes 3 MB of them
 MIB = 1 << 20
 FSYNC = {"second": "everysec", "write": "always"}
@@ -254,6 +256,8 @@ def _where(member: MemberPlan, folder: Path, tls: MemberTls | None) -> dict[str,
         "bind": " ".join(hosts),
         "port": str(0 if tls else member.port),
         "cluster-port": str(member.bus_port),
+        "unixsocket": SOCKET,  # in `dir`: its whole path may be longer than that of a socket can be
+        "unixsocketperm": "700",
         **_kept_in(folder),
         "daemonize": "no",  # the starter detaches it, and so knows its pid from the first moment
         "set-proc-title": "no",  # the command line goes on naming the settings file: how we know our own

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from cachegrid.cluster.plan import MemberTls, Shape
+from cachegrid.cluster.plan import SOCKET, MemberTls, Shape
 from cachegrid.config import DEFAULT_NAME
 from cachegrid.engines.valkey.facts import read_rows
 from cachegrid.engines.valkey.slots import Endpoint
@@ -83,6 +83,11 @@ class MemberState:
     def log(self) -> Path:
         """What the server says."""
         return self.folder / "log"
+
+    @property
+    def socket(self) -> Path:
+        """The unix socket that it listens at, beside its port."""
+        return self.folder / SOCKET
 
     @property
     def address(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
@@ -117,8 +117,11 @@ def _by_url(settings: Settings, url: str) -> Place:
 
 def _by_state(settings: Settings, state: GridState) -> Place:
     from cachegrid.engines.valkey import url as valkey
+    from cachegrid.engines.valkey.slots import Endpoint
 
     target = valkey.parse(state.full_url, timeout=seconds_of("timeout", settings.timeout))
+    sockets = {Endpoint(member.host, member.port): str(member.socket) for member in state.members}
+    target = replace(target, sockets=sockets)
     return Place(name=state.name, url=state.url, secret=_secret(settings) or state.secret, target=target)
 
 

@@ -48,7 +48,7 @@ def news_of(state: GridState, load: Load, *, is_busy: bool) -> News:
 
     Raises TimeoutError when some of it does not come.
     """
-    with cachegrid.connect(state.full_url, config=cachegrid.Settings()) as grid:
+    with cachegrid.connect(state.url, config=cachegrid.Settings()) as grid:
         cache: Any = grid.cache(_CACHE, near=True)
         keys = [str(number) for number in range(load.writes)]
         cache.clear()
@@ -57,7 +57,7 @@ def news_of(state: GridState, load: Load, *, is_busy: bool) -> News:
         told: list[tuple[bytes, int]] = []
         _listen(cache, told)
         with _reading(cache.get, keys[-1], is_busy=is_busy):
-            seconds = _write(state.full_url, load)
+            seconds = _write(state.url, load)
             addresses = {cache._space.address(key): key for key in keys}
             _until(lambda: {address for address, _ in told} >= addresses.keys(), "not all changes were told")
         waits = sorted(_waits(cache, told, addresses))

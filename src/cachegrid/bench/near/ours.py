@@ -25,7 +25,7 @@ _PAUSE: Final = 0.01  # seconds before another look: the news of what was just s
 @asynccontextmanager
 async def open_sync(state: GridState, load: Load) -> AsyncIterator[Hits]:
     """Every key has a near copy."""
-    with cachegrid.connect(state.full_url, config=cachegrid.Settings()) as grid:
+    with cachegrid.connect(state.url, config=cachegrid.Settings()) as grid:
         texts, records = grid.cache("near-texts", near=True), grid.cache("near-records", near=True)
         texts.set_many(dict.fromkeys(load.keys, text_of(load)))
         records.set_many(dict.fromkeys(load.keys, RECORD))
@@ -52,7 +52,7 @@ async def open_async(state: GridState, load: Load) -> AsyncIterator[Hits]:
     async def price(sku: str, currency: str) -> str:
         return priced(sku, currency)
 
-    async with cachegrid.aconnect(state.full_url, config=cachegrid.Settings()) as grid:
+    async with cachegrid.aconnect(state.url, config=cachegrid.Settings()) as grid:
         texts, records = grid.cache("near-texts-async", near=True), grid.cache("near-records-async", near=True)
         await texts.set_many(dict.fromkeys(load.keys, text_of(load)))
         await records.set_many(dict.fromkeys(load.keys, RECORD))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -70,6 +71,8 @@ class Target:
     patience: float = 1.0  # for one answer, or one connection, before another way is tried
     connections: int = 64  # to one member that threads may have at a time; in async code there is one
     waiting: int = 10_000  # requests of tasks that one member may owe an answer to
+    # Of members of this host, the paths of unix sockets that they listen at, too.
+    sockets: Mapping[Endpoint, str] = field(default_factory=dict, hash=False, repr=False)
 
     @property
     def moment(self) -> float:

@@ -346,6 +346,15 @@ class AsyncLink:
         def make() -> AsyncWire:
             return AsyncWire(self.endpoint, self._target, self._silence, self._bell)
 
+        if self.endpoint in self._target.sockets:
+            try:  # of a member of this host: see `dial`
+                _, wire = await loop.create_unix_connection(make, self._target.sockets[self.endpoint])
+            except (TimeoutError, BlockingIOError):
+                raise
+            except OSError:
+                pass
+            else:
+                return wire
         if port == 0:
             _, wire = await loop.create_unix_connection(make, host, ssl=tls, server_hostname=host if tls else None)
         else:

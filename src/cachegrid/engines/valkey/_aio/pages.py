@@ -22,6 +22,8 @@ __all__ = ["PAGE", "AsyncPages", "Batch"]
 
 FRAMES: Final = frozenset({bytes, NoneType})  # the types of answers to a fetch
 PAGE: Final = 1_000  # requests in one pipeline, and addresses in one step of a walk
+# What stands before an address, by its length: to format it takes longer than all the rest.
+_HEADS: Final = [b"*2\r\n$3\r\nGET\r\n$%d\r\n" % length for length in range(512)]
 _ROUNDS: Final = 3  # in which what met trouble goes out as a page again, before each address is looked after
 
 
@@ -238,12 +240,10 @@ class AsyncPages(AsyncAsking):
 
 def _fetch_all(addresses: Sequence[bytes]) -> bytes:
     """A GET for each."""
-    # What stands before an address is made once for each length: to format it takes longer than all the rest.
-    heads = {length: b"*2\r\n$3\r\nGET\r\n$%d\r\n" % length for length in set(map(len, addresses))}
-    if len(heads) == 1:
-        [head] = heads.values()
-        return head + (b"\r\n" + head).join(addresses) + b"\r\n"
-    return b"\r\n".join([heads[len(address)] + address for address in addresses]) + b"\r\n"
+    try:
+        return b"\r\n".join([_HEADS[len(address)] + address for address in addresses]) + b"\r\n"
+    except IndexError:
+        return b"".join(map(fetch, addresses))
 
 
 def _frames_in(answers: list[object]) -> list[bytes | None]:
