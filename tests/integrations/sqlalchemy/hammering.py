@@ -21,10 +21,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 import cachegrid
-from cachegrid.integrations import sqlalchemy_answers, sqlalchemy_transactions, sqlalchemy_writes
-from cachegrid.integrations.sqlalchemy import cached, follow
-from cachegrid.integrations.sqlalchemy_results import Rows, rows_of
-from cachegrid.integrations.sqlalchemy_statements import ALL
+from cachegrid.integrations.sqlalchemy import answers, cached, follow, transactions, writes
+from cachegrid.integrations.sqlalchemy.effects import ALL
+from cachegrid.integrations.sqlalchemy.results import Rows, rows_of
 
 __all__ = ["PAIRS", "POISON", "Base", "Orders", "Work"]
 
@@ -308,21 +307,21 @@ def _follow(engine: Any, grid: Any, orders: Orders) -> None:
 def leave_out(rule: str) -> None:
     """Do as if nobody had thought of a rule."""
     if rule == "marks":  # nothing is done before COMMIT
-        sqlalchemy_writes.Drops._announce = lambda *_: []  # type: ignore[method-assign]
-        sqlalchemy_writes.Drops.is_written = lambda *_: False  # type: ignore[method-assign]
+        writes.Drops._announce = lambda *_: []  # type: ignore[method-assign]
+        writes.Drops.is_written = lambda *_: False  # type: ignore[method-assign]
     elif rule == "epochs":  # those of the tags are taken after the statement
-        sqlalchemy_answers.Answers._loaded = _loaded_late  # type: ignore[method-assign]
+        answers.Answers._loaded = _loaded_late  # type: ignore[method-assign]
     elif rule == "uncommitted":  # what this transaction wrote itself is answered, and kept, as anything else
-        sqlalchemy_answers.Answers.give = _give_blindly  # type: ignore[method-assign]
+        answers.Answers.give = _give_blindly  # type: ignore[method-assign]
     elif rule == "snapshots":  # every statement is thought to see all that is committed
-        sqlalchemy_answers.sight_of = lambda *_: sqlalchemy_transactions.Sight.ALL  # type: ignore[attr-defined] # there
+        answers.sight_of = lambda *_: transactions.Sight.ALL  # type: ignore[attr-defined] # there
 
 
-_give = sqlalchemy_answers.Answers.give
+_give = answers.Answers.give
 
 
 def _give_blindly(self: Any, it: Any, effect: Any, about: Any) -> bool:
-    blank = sqlalchemy_transactions.Transaction()
+    blank = transactions.Transaction()
     blank.level = about.level
     return _give(self, it, effect, blank)
 
@@ -339,14 +338,14 @@ def _loaded_late(self: Any, asked: Any) -> Rows | None:
 
 def _die_at_times(chance: random.Random) -> None:
     """Let this process be killed between COMMIT and what comes after it."""
-    conclude = sqlalchemy_writes.Drops._conclude
+    conclude = writes.Drops._conclude
 
     def dying(*args: Any) -> None:
         if chance.random() < CRASHES:
             os.kill(os.getpid(), signal.SIGKILL)
         conclude(*args)
 
-    sqlalchemy_writes.Drops._conclude = dying  # type: ignore[method-assign,assignment]
+    writes.Drops._conclude = dying  # type: ignore[method-assign,assignment]
 
 
 def main(line: str) -> None:

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 import cachegrid
 from cachegrid.errors import ConfigError, EngineError, KeyRefused, Unreachable, ValueRefused, ValueTooLarge
 from cachegrid.integrations.sqlalchemy import cached, follow
-from cachegrid.integrations.sqlalchemy_writes import Drops
+from cachegrid.integrations.sqlalchemy.writes import Drops
 from tests.integrations.sqlalchemy.shop import Part, Product
 from tests.integrations.sqlalchemy.shops import Shop
 

@@ -7,7 +7,8 @@ from sqlalchemy import Column, ForeignKey, Integer, MetaData, Table, delete, ins
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import aliased
 
-from cachegrid.integrations.sqlalchemy_statements import ALL, _effect_of_text, noting
+from cachegrid.integrations.sqlalchemy.effects import ALL, effect_of_text
+from cachegrid.integrations.sqlalchemy.noting import noting
 from tests.integrations.sqlalchemy.shop import Part, Product
 
 
@@ -29,7 +30,7 @@ def test_what_only_reads_is_known(statement: str) -> None:
     """
     Whatever stands before its first word.
     """
-    assert frozenset() == _effect_of_text(statement).writes
+    assert frozenset() == effect_of_text(statement).writes
 
 
 @pytest.mark.parametrize(
@@ -50,7 +51,7 @@ def test_what_may_write_writes_to_all(statement: str) -> None:
     """
     That which is not known, too.
     """
-    assert frozenset({ALL}) == _effect_of_text(statement).writes
+    assert frozenset({ALL}) == effect_of_text(statement).writes
 
 
 @pytest.mark.parametrize(
@@ -69,7 +70,7 @@ def test_settings_are_seen(statement: str, sets: str) -> None:
     """
     Of a connection, of a transaction, and those that change nothing that is seen.
     """
-    assert sets == _effect_of_text(statement).sets
+    assert sets == effect_of_text(statement).sets
 
 
 @pytest.mark.parametrize(
@@ -79,7 +80,7 @@ def test_ends_are_seen(statement: str, ends: bool) -> None:  # noqa: FBT001 - a 
     """
     Of those that commit.
     """
-    assert ends is _effect_of_text(statement).ends
+    assert ends is effect_of_text(statement).ends
 
 
 @pytest.mark.parametrize("statement", ["select name from product for update", "select nextval('x')", "show tables"])
@@ -87,7 +88,7 @@ def test_some_rows_are_nobody_else_s(statement: str) -> None:
     """
     Those that are locked, or drawn, or not of tables.
     """
-    assert not _effect_of_text(statement).is_shareable
+    assert not effect_of_text(statement).is_shareable
 
 
 def _noted(statement: object, *, dialect: object = postgresql) -> tuple[set[str], set[str]]:
