@@ -75,12 +75,12 @@ def run_cut(name: str, plan: Plan, keep: Path | None = None) -> list[Report]:
     with network(9) as net, observing(net.hosts[OBSERVER]), SpreadGrid(net) as grid, kept_in(keep, name) as folder:
         stage = Stage(grid, plan, random.Random(f"{plan.seed} {name}"))
         stage.health.wait_well()
-        groups = {"chaos": orders_for(grid.url, plan, folder)}
+        groups = {"chaos": orders_for([grid.url], plan, folder)}
         if cut.clients:
             few = replace(plan, processes=2, rate=plan.rate / 2)
             theirs = stage.health.owners()[0]
             tag = next(tag for at in range(1000) if slot_of((tag := f"{{{at}}}").encode()) in theirs)
-            groups[CUT_OFF] = orders_for(grid.url, few, folder, namespace=CUT_OFF, side="inside-", tag=tag)
+            groups[CUT_OFF] = orders_for([grid.url], few, folder, namespace=CUT_OFF, side="inside-", tag=tag)
         hosts = {"chaos": net.hosts[OUTSIDE], CUT_OFF: net.hosts[INSIDE]}
         before = {name: hosts[name].command() for name in groups}
         seen = used(stage, lambda stage: _cut(stage, net, cut), groups, before)

@@ -114,7 +114,7 @@ def observed(name: str, stage: Stage, inject: Inject, folder: Path, *, persist: 
     """Use a grid that is there, inject the fault, and judge what was seen."""
     stage.health.wait_well()
     mine = f"{NAMESPACE}-{time.monotonic_ns()}"  # what is there of an earlier run is nobody's business
-    orders = orders_for(stage.grid.url, stage.plan, folder, persist=persist, namespace=mine)
+    orders = orders_for([stage.grid.state.url, stage.grid.url], stage.plan, folder, persist=persist, namespace=mine)
     history = used(stage, inject, {mine: orders})[mine]
     history.final = final(stage.grid.url, history, mine)
     _keep_logs(stage.grid, folder)
@@ -134,7 +134,7 @@ def used(
     """
     orders = [order for group in groups.values() for order in group]
     wrapped = [(before or {}).get(order.namespace, ()) for order in orders]
-    with Crew("tests.chaos.worker", orders, before=wrapped) as crew:
+    with Crew("tests.chaos.worker", orders, before=wrapped, root=stage.grid.root) as crew:
         time.sleep(stage.plan.before)
         faults = inject(stage)
         time.sleep(stage.plan.after)
@@ -146,7 +146,7 @@ def used(
 
 
 def orders_for(
-    url: str,
+    urls: Sequence[str],
     plan: Plan,
     folder: Path,
     *,
@@ -155,11 +155,11 @@ def orders_for(
     side: str = "",
     tag: str = "",
 ) -> list[Orders]:
-    """What each process of a group is to do; with `tag`, to entries of one slot."""
+    """What each process of a group is to do, two by each URL in turn; with `tag`, to entries of one slot."""
     names = tuple(f"{side}{'async' if at % 2 else 'sync'}{at}" for at in range(plan.processes))
     return [
         Orders(
-            url=url,
+            url=urls[at // 2 % len(urls)],
             namespace=namespace,
             process=name,
             others=names,

@@ -132,6 +132,17 @@ def test_a_grid_of_this_host_named_in_a_url(started: Any) -> None:
 
 
 @real_grid
+def test_the_times_of_such_a_url_are_heeded(started: Any) -> None:
+    """
+    As of one with a password.
+    """
+    state = started("orders")
+    place = locate(cachegrid.Settings(url=f"{state.url}&timeout=300ms&patience=2s"))
+    assert place.target is not None
+    assert (0.3, 0.3) == (place.target.timeout, place.target.patience)
+
+
+@real_grid
 def test_a_url_shows_no_password(started: Any) -> None:
     """
     Neither the grid's URL nor an error.

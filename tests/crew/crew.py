@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -35,11 +36,19 @@ class Crew:
     """
     The processes, which run `module`: at work on entry, and gone at the end.
 
-    `before` comes before the command of each, such as `ip netns exec ...`.
+    `before` comes before the command of each, such as `ip netns exec ...`; under `root` they find grids by their names.
     """
 
-    def __init__(self, module: str, orders: Sequence[Orders], *, before: Sequence[Sequence[str]] | None = None) -> None:
+    def __init__(
+        self,
+        module: str,
+        orders: Sequence[Orders],
+        *,
+        before: Sequence[Sequence[str]] | None = None,
+        root: Path | None = None,
+    ) -> None:
         self._module, self._orders = module, orders
+        self._environ = os.environ if root is None else {**os.environ, "CACHEGRID_STATE": str(root)}
         self._before = before or [()] * len(orders)
         self._processes: list[subprocess.Popen[str]] = []
 
@@ -55,7 +64,8 @@ class Crew:
         for before in self._before:
             command = [*before, sys.executable, "-m", self._module]
             pipe = subprocess.PIPE
-            self._processes.append(subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, text=True))
+            started = subprocess.Popen(command, cwd=ROOT, env=self._environ, stdin=pipe, stdout=pipe, text=True)
+            self._processes.append(started)
         for process, order in zip(self._processes, self._orders, strict=True):
             _tell(process, order.line())
         for process, order in zip(self._processes, self._orders, strict=True):

@@ -90,7 +90,7 @@ def check(grid: LoopbackGrid, plan: Plan) -> Report:
         faults = Faults(grid, keys, plan.seed)
         faults.wait_well()
         history = History()
-        with Crew("tests.near.worker", orders) as crew:
+        with Crew("tests.near.worker", orders, root=grid.root) as crew:
             injected = _inject(faults, plan)
             for file in crew.finish():
                 history.add(load(file))
@@ -118,7 +118,9 @@ def _inject(faults: Faults, plan: Plan) -> list[Fault]:
 
 def _orders(grid: LoopbackGrid, plan: Plan, folder: Path) -> list[Orders]:
     names = [f"reader{at}" for at in range(plan.readers)] + [f"writer{at}" for at in range(plan.writers)]
-    url = grid.url + ("" if plan.patience is None else f"{'&' if '?' in grid.url else '?'}patience={plan.patience}")
+    patience = "" if plan.patience is None else f"patience={plan.patience}"
+    # Through the unix sockets that are known of a grid by its name, and by ports: both ways in both colours.
+    urls = [f"{grid.state.url}&{patience}", f"{grid.url}?{patience}"]
     run = f"check{plan.seed}-{time.monotonic_ns()}"
     near = {"max_staleness": plan.staleness, **plan.near}
     found, zero = [], time.monotonic()
@@ -126,7 +128,7 @@ def _orders(grid: LoopbackGrid, plan: Plan, folder: Path) -> list[Orders]:
         is_reader = name.startswith("reader")
         found.append(
             Orders(
-                url=url,
+                url=urls[at // 2 % 2],
                 namespace=run,
                 process=name,
                 others=tuple(names),

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from cachegrid.engines.valkey.slots import Endpoint
 from cachegrid.engines.valkey.target import Target, TlsFiles
-from cachegrid.engines.valkey.url import SCHEMES, grid_in, parse, without_password
+from cachegrid.engines.valkey.url import SCHEMES, grid_in, parse, times_in, without_password
 from cachegrid.errors import ConfigError
 
 SECRET = "hunter2"
@@ -144,6 +144,16 @@ def test_a_grid_is_named() -> None:
     """
     assert "prices" == grid_in("valkey://h:1,[::1]:2?grid=prices")
     assert grid_in("valkey://h:1") is None
+
+
+def test_times_are_told_of_any_url() -> None:
+    """
+    Those that it names, and no others: a grid that is named has the rest of its own.
+    """
+    assert {"patience": 0.5, "timeout": 2.0} == times_in("valkey://h:1?grid=prices&patience=500ms&timeout=2")
+    assert {} == times_in("valkey://h:1?grid=prices")
+    with pytest.raises(ConfigError, match="patience"):
+        times_in("valkey://h:1?patience=soon")
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib.metadata import entry_points
@@ -110,18 +110,21 @@ def _by_url(settings: Settings, url: str) -> Place:
         state = find(name)
         if state is None:
             raise GridNotFound(_not_found(name, []))
-        return _by_state(settings, state)
+        return _by_state(settings, state, valkey.times_in(url))
     target = valkey.parse(url, timeout=seconds_of("timeout", settings.timeout), tls=_tls(settings))
     return Place(name=settings.name or "", url=without_password(url), secret=_secret(settings), target=target)
 
 
-def _by_state(settings: Settings, state: GridState) -> Place:
+def _by_state(settings: Settings, state: GridState, times: Mapping[str, float] | None = None) -> Place:
+    """Its part of the settings; `times` are what a URL says of `timeout` and `patience`."""
     from cachegrid.engines.valkey import url as valkey
     from cachegrid.engines.valkey.slots import Endpoint
 
-    target = valkey.parse(state.full_url, timeout=seconds_of("timeout", settings.timeout))
+    said = {"timeout": seconds_of("timeout", settings.timeout), **(times or {})}
+    target = valkey.parse(state.full_url, timeout=said["timeout"])
+    patience = min(target.timeout, said.get("patience", target.patience))
     sockets = {Endpoint(member.host, member.port): str(member.socket) for member in state.members}
-    target = replace(target, sockets=sockets)
+    target = replace(target, sockets=sockets, patience=patience)
     return Place(name=state.name, url=state.url, secret=_secret(settings) or state.secret, target=target)
 
 

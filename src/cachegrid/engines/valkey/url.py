@@ -14,7 +14,7 @@ from cachegrid.engines.valkey.slots import Endpoint
 from cachegrid.engines.valkey.target import Target, TlsFiles
 from cachegrid.errors import ConfigError
 
-__all__ = ["SCHEMES", "grid_in", "parse", "without_password"]
+__all__ = ["SCHEMES", "grid_in", "parse", "times_in", "without_password"]
 
 # Whether a scheme means TLS, and whether a unix socket.
 SCHEMES: Final[Mapping[str, tuple[bool, bool]]] = {
@@ -65,6 +65,12 @@ def parse(
 def grid_in(url: str) -> str | None:
     """The name of the grid of this host that a URL asks the password of, if it does: `?grid=NAME`."""
     return _options(url, _split(url).query).get("grid")
+
+
+def times_in(url: str) -> dict[str, float]:
+    """The times, in seconds, that a URL names: `timeout` and `patience`."""
+    options = _options(url, _split(url).query)
+    return {name: _seconds(name, options, 0) for name in ("timeout", "patience") if name in options}
 
 
 class _Parts(NamedTuple):
