@@ -157,7 +157,7 @@ class Overloaded(EngineTimeout):
 
 
 class OutcomeUnknown(EngineError):
-    """The connection broke after a write was sent that must not be repeated: it may have been applied."""
+    """The connection broke after a write was sent, and nobody can tell what came of it: it may have been applied."""
 
 
 class NotDurable(EngineError):

@@ -73,6 +73,7 @@ def test_what_an_engine_lacks_is_not_tested() -> None:
         "test_add_starts_anew_after_the_end",
         "test_add_starts_where_nothing_is",
         "test_counting_is_told",
+        "test_counts_that_last_are_made_once",
         "test_large_sums_are_exact",
         "test_nothing_is_counted_twice_or_lost",
         "test_only_integers_are_added_to",

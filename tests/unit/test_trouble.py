@@ -110,10 +110,10 @@ def test_what_was_not_sent_is_sent_again(effect: Effect) -> None:
     assert Advice(Step.LEARN) == advise(LinkError(ASKED, "refused", sent=False), effect, ASKED)
 
 
-@pytest.mark.parametrize("effect", [Effect.READ, Effect.REPEATABLE])
+@pytest.mark.parametrize("effect", [Effect.READ, Effect.REPEATABLE, Effect.RECEIPT])
 def test_what_does_no_harm_is_repeated(effect: Effect) -> None:
     """
-    A read, and a write that may be applied twice, are repeated although they may have been seen.
+    A read, and a write that may be applied twice, or has a receipt, are repeated although they may have been seen.
     """
     assert Advice(Step.LEARN) == advise(LinkError(ASKED, "closed", sent=True), effect, ASKED)
 

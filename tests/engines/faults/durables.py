@@ -77,6 +77,7 @@ fault(
     "lasting",
     "counts again until it lasts",
     "what_depends_on_a_condition_answers_the_same",
+    "counts_that_last_are_made_once",
     "what_falls_short_is_done",
 )(face(add=add_twice))
 

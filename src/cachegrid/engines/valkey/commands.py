@@ -9,6 +9,7 @@ from cachegrid._core.ages import AGES
 
 __all__ = [
     "ADD",
+    "ADDING",
     "BELL_PREFIX",
     "DROP_IF_STRANGE",
     "DROP_IF_VERSION",
@@ -153,8 +154,9 @@ end
 return redis.call('UNLINK', KEYS[1])
 """)
 
-# The sum is read back as text: a script's numbers are doubles, and would lose the low bits of a large one.
-ADD: Final = script("""
+# The sum is to be read back as text: a script's numbers are doubles, and would lose the low bits of a large one.
+# ARGV: where to start, what to add, and how long it lives where it starts, in ms.
+ADDING: Final = """
 local fresh = redis.call('EXISTS', KEYS[1]) == 0
 if fresh then redis.call('SET', KEYS[1], ARGV[1]) end
 local sum = redis.pcall('INCRBY', KEYS[1], ARGV[2])
@@ -164,8 +166,9 @@ if type(sum) == 'table' and sum.err then
   return sum
 end
 if fresh then redis.call('PEXPIRE', KEYS[1], ARGV[3]) end
-return redis.call('GET', KEYS[1])
-""")
+"""
+
+ADD: Final = script(ADDING + "return redis.call('GET', KEYS[1])")
 
 # A number of 48 bits, big-endian, at 1-based position `at`; all ones mean that there is none.
 _NUMBER = """

@@ -2,8 +2,9 @@
 What to do when a request met trouble: a pure decision, taken from what went wrong and what the request does.
 
 Requests differ in what repeating them would do. READ changes nothing and may be answered by a replica. REPEATABLE may
-be applied twice without harm (`set`, `delete`, and scripts that recognise their own token). ONCE may not: when it
-is not known whether it was applied, the caller has to be told.
+be applied twice without harm (`set`, `delete`, and scripts that recognise their own token). RECEIPT is not applied
+twice however often it is sent, since its owner keeps a receipt (`receipts.py`); only where nobody answers until the
+deadline it is not known whether it was applied. ONCE may not: when that is not known, the caller has to be told.
 """
 
 from __future__ import annotations
@@ -54,6 +55,7 @@ __all__ = [
     "shut_out",
     "still_down",
     "torn",
+    "unanswered",
 ]
 
 
@@ -68,6 +70,7 @@ class Effect(enum.Enum):
 
     READ = "read"
     REPEATABLE = "repeatable"
+    RECEIPT = "receipt"
     ONCE = "once"
 
 
@@ -242,6 +245,15 @@ def _unknown(trouble: LinkError) -> OutcomeUnknown:
     return OutcomeUnknown(
         f"the connection to {trouble.endpoint} broke ({trouble.reason}) after a write was sent that must not be "
         "repeated: it may have been applied; read the entry, then decide",
+        where=str(trouble.endpoint),
+    )
+
+
+def unanswered(trouble: LinkError, last: CacheError) -> OutcomeUnknown:
+    """The error to raise for a count that may have been made, where nobody could tell until its deadline."""
+    return OutcomeUnknown(
+        f"the connection to {trouble.endpoint} broke ({trouble.reason}) after a count was sent, and no owner told in "
+        f"time whether it was made: it may have been; read the entry, then decide (last, {last})",
         where=str(trouble.endpoint),
     )
 

@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import Final, cast
 
 from cachegrid._core.durability import Durability
 from cachegrid.errors import NotDurable
 from cachegrid.testing._aio.bench import AsyncBench, AsyncWholeEngine, frame_of, promise, version_in
+from cachegrid.testing.waits._aio import together
 
 __all__ = ["AsyncDurablesContract"]
 
@@ -73,6 +75,21 @@ class AsyncDurablesContract(AsyncBench):
         assert await lasting.store_if_version(self.address(), version_in(second), first, None)
         assert await lasting.drop_if_version(self.address(), version_in(first))
         assert [7, 9] == [await lasting.add(self.address(), 2, 5, None), await lasting.add(self.address(), 2, 5, None)]
+
+    @promise("Durables", "Counts")
+    async def test_counts_that_last_are_made_once(self) -> None:
+        """
+        Callers that add at once, through several engines, each get a sum of their own, and all comes together.
+        """
+        other = cast("AsyncWholeEngine", (await self.another()).lasting(Durability(self.replicas)))
+        engines = [self.lasting(), other]
+
+        async def work(turn: int) -> list[int]:
+            return [await engines[turn % 2].add(self.address(), 1, 0, None) for _ in range(10)]
+
+        sums = await together(*[partial(work, turn) for turn in range(8)])
+        assert list(range(1, 81)) == sorted(number for some in sums for number in some)
+        assert b"80" == await self.engine.fetch(self.address())
 
     @promise("Durables")
     async def test_what_falls_short_is_told(self) -> None:

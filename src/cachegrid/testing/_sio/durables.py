@@ -5,11 +5,13 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import Final, cast
 
 from cachegrid._core.durability import Durability
 from cachegrid.errors import NotDurable
 from cachegrid.testing._sio.bench import SyncBench, SyncWholeEngine, frame_of, promise, version_in
+from cachegrid.testing.waits._sio import together
 
 __all__ = ["SyncDurablesContract"]
 
@@ -74,6 +76,21 @@ class SyncDurablesContract(SyncBench):
         assert lasting.store_if_version(self.address(), version_in(second), first, None)
         assert lasting.drop_if_version(self.address(), version_in(first))
         assert [7, 9] == [lasting.add(self.address(), 2, 5, None), lasting.add(self.address(), 2, 5, None)]
+
+    @promise("Durables", "Counts")
+    def test_counts_that_last_are_made_once(self) -> None:
+        """
+        Callers that add at once, through several engines, each get a sum of their own, and all comes together.
+        """
+        other = cast("SyncWholeEngine", (self.another()).lasting(Durability(self.replicas)))
+        engines = [self.lasting(), other]
+
+        def work(turn: int) -> list[int]:
+            return [engines[turn % 2].add(self.address(), 1, 0, None) for _ in range(10)]
+
+        sums = together(*[partial(work, turn) for turn in range(8)])
+        assert list(range(1, 81)) == sorted(number for some in sums for number in some)
+        assert b"80" == self.engine.fetch(self.address())
 
     @promise("Durables")
     def test_what_falls_short_is_told(self) -> None:
