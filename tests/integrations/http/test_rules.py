@@ -11,17 +11,16 @@ from hypothesis import strategies as st
 from cachegrid.integrations._http.answers import Verdict, Way, Wishes, answer_of, judge, way_of, wishes_of
 from cachegrid.integrations._http.fields import date_in, directives, joined, least, without
 from cachegrid.integrations._http.pages import (
+    Offer,
     Page,
-    Request,
-    Terms,
     is_for,
     mark_of,
     packed,
     page_from,
-    terms_of,
     unpacked,
     uri_digest,
 )
+from cachegrid.integrations._http.terms import Request, Terms, terms_of
 from cachegrid.integrations._http.trouble import Trouble
 
 NOW = 1_700_000_000.0
@@ -63,7 +62,7 @@ def test_any_fields_have_an_answer(
         return
     assert "GET" == method
     assert terms.made <= NOW < terms.made + terms.ttl
-    page = page_from(status, said, b"body", terms, mark_of(uri_digest(URI), terms.vary, request))
+    page = page_from(Offer(status, said, b"body", terms), mark_of(uri_digest(URI), terms.vary, request))
     assert is_for(page, request, uri_digest(URI))
     assert judge(page, wishes, NOW) in Verdict
     assert answer_of(page, request, NOW, is_kept=True).status in {status, 304}

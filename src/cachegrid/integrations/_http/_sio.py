@@ -11,60 +11,24 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, Protocol
 
 from cachegrid import SyncCache
 from cachegrid.integrations._http.answers import Verdict, Wishes, judge
-from cachegrid.integrations._http.fields import Fields
-from cachegrid.integrations._http.pages import (
-    Page,
-    Request,
-    Terms,
-    is_for,
-    mark_of,
-    packed,
-    page_from,
-    unpacked,
-    uri_digest,
-)
+from cachegrid.integrations._http.pages import Offer, Page, is_for, mark_of, packed, page_from, unpacked, uri_digest
+from cachegrid.integrations._http.records import Found, Record, record_in
 from cachegrid.integrations._http.settings import Settings
+from cachegrid.integrations._http.terms import Request
 from cachegrid.integrations._http.uris import uri_in
 
-__all__ = ["Found", "Offer", "Record", "SyncOrigin", "SyncShelf", "purge"]
+__all__ = ["SyncOrigin", "SyncShelf", "purge"]
 
-_FORMAT: Final = "uri 1"
 _PURGED: Final = ("purged",)
 _UNREAD: Final = object()  # in place of the mark of the last purge
 _WHILE_UNKNOWN: Final = 60  # seconds until it is found out anew whether a URI has pages
 _AT_LEAST: Final = 86_400  # seconds that a record is kept; what it tells costs a request to find out
 _FLIGHT: Final = 1  # seconds; nothing is kept of it
 _TRIES: Final = 3
-
-
-class Record(NamedTuple):
-    """What is known of a URI."""
-
-    generation: bytes
-    has_pages: bool | None = None  # None: that is being found out
-    is_for_all: bool = False  # whether those who show who they are may have any of them
-    vary: tuple[str, ...] = ()
-
-
-class Found(NamedTuple):
-    """What is on the shelf for a request."""
-
-    record: Record | None
-    page: Page | None
-    verdict: Verdict = Verdict.LOAD
-
-
-class Offer(NamedTuple):
-    """A response that came whole and may be kept."""
-
-    status: int
-    fields: Fields
-    body: bytes
-    terms: Terms
 
 
 class SyncOrigin(Protocol):
@@ -86,13 +50,13 @@ class SyncShelf:
     def find(self, request: Request, wishes: Wishes) -> Found:
         """What is there; near copies may answer."""
         uri = uri_digest(request.uri)
-        record = _record_in(self._cache.get(("uri", uri)))
+        record = record_in(self._cache.get(("uri", uri)))
         return self._found(request, wishes, uri, record)
 
     def _found(self, request: Request, wishes: Wishes, uri: bytes, record: Record | None) -> Found:
-        if record is None or not record.has_pages or _is_alone(request, record):
+        if record is None or not record.has_pages or record.leaves_alone(request):
             return Found(record, None)
-        page = unpacked(self._cache.get(_page_key(uri, record, request)))
+        page = unpacked(self._cache.get(record.page_key(uri, request)))
         if page is None or not is_for(page, request, uri):
             return Found(record, None)
         return Found(record, page, judge(page, wishes, self._settings.clock()))
@@ -109,7 +73,7 @@ class SyncShelf:
         uri = uri_digest(request.uri)
         for _ in range(_TRIES):
             record = record or self._begun(uri)
-            is_alone = _is_alone(request, record)
+            is_alone = record.leaves_alone(request)
             # Of what is hardly ever kept the client's own question is asked, and nothing else of the grid.
             purged = _UNREAD if is_alone and not wishes.is_new else self._cache.get(_PURGED)
             if is_alone or wishes.is_new:  # others cannot use it: nobody shall wait for it
@@ -131,7 +95,7 @@ class SyncShelf:
         made: list[Page | None] = []
 
         def make() -> Any:
-            found = self._found(request, wishes, uri, _record_in(self._fresh(("uri", uri))))
+            found = self._found(request, wishes, uri, record_in(self._fresh(("uri", uri))))
             if found.page is not None and found.verdict is Verdict.SERVE:
                 return packed(found.page)
             made.append(self._made(request, uri, record, purged, origin))
@@ -147,8 +111,6 @@ class SyncShelf:
         """Drop all pages of these URIs, for everybody, and what is being made of them."""
         self._cache.delete_many([("uri", uri_digest(uri)) for uri in uris])
 
-    # Inside.
-
     def _fresh(self, key: tuple[str, ...] | tuple[str, bytes]) -> Any:
         """A value as its owner has it: no near copy will do."""
         entry = self._cache.entry(key)
@@ -158,13 +120,13 @@ class SyncShelf:
         """The record of a URI; made where there is none, before the application is asked."""
         key = ("uri", uri)
         while True:
-            record = _record_in(self._fresh(key))
+            record = record_in(self._fresh(key))
             if record is not None:
                 return record
             made = Record(secrets.token_bytes(8))
-            if self._cache.add(key, _packed(made), ttl=_WHILE_UNKNOWN):
+            if self._cache.add(key, made.packed(), ttl=_WHILE_UNKNOWN):
                 return made
-            if _record_in(self._fresh(key)) is None:
+            if record_in(self._fresh(key)) is None:
                 self._cache.delete(key)  # of another version of this program
 
     def _made(self, request: Request, uri: bytes, record: Record, purged: Any, origin: SyncOrigin) -> Page | None:
@@ -175,13 +137,13 @@ class SyncShelf:
                 self._told(uri, record.generation, Record(record.generation, has_pages=False), _WHILE_UNKNOWN)
             return None
         terms = offer.terms
-        page = page_from(offer.status, offer.fields, offer.body, terms, mark_of(uri, terms.vary, request))
+        page = page_from(offer, mark_of(uri, terms.vary, request))
         left = terms.made + terms.ttl - self._settings.clock()
         known = Record(record.generation, has_pages=True, is_for_all=terms.is_for_all, vary=terms.vary)
         now_known = self._told(uri, record.generation, known, max(left, _AT_LEAST)) if left > 0 else None
         # Where it is not known whether a tag was purged meanwhile, the next one is kept.
         if now_known is not None and not (purged is _UNREAD and terms.tags):
-            self._put(_page_key(uri, now_known, request), page, left, purged)
+            self._put(now_known.page_key(uri, request), page, left, purged)
         return page
 
     def _told(self, uri: bytes, generation: bytes, news: Record, ttl: float) -> Record | None:
@@ -189,13 +151,13 @@ class SyncShelf:
         key = ("uri", uri)
         for _ in range(_TRIES):
             entry = self._cache.entry(key)
-            known = None if entry is None else _record_in(entry.value)
+            known = None if entry is None else record_in(entry.value)
             if entry is None or known is None or known.generation != generation:
                 return None
-            merged = _merged(known, news)
+            merged = known.with_news(news)
             if merged == known and known.has_pages:
                 return known if self._cache.touch(key, ttl) else None
-            if self._cache.compare_and_set(key, entry.version, _packed(merged), ttl=ttl):
+            if self._cache.compare_and_set(key, entry.version, merged.packed(), ttl=ttl):
                 return merged
         return None
 
@@ -225,32 +187,6 @@ def purge(cache: SyncCache, tags: str | Iterable[str] = (), *, urls: Iterable[st
     if tags := [tags] if isinstance(tags, str) else list(tags):
         cache.set(_PURGED, secrets.token_bytes(8), ttl=_AT_LEAST)  # first: see `_put`
         cache.invalidate(tags)
-
-
-def _page_key(uri: bytes, record: Record, request: Request) -> tuple[str, bytes, bytes, bytes]:
-    return "page", uri, record.generation, mark_of(uri, record.vary, request)
-
-
-def _merged(known: Record, news: Record) -> Record:
-    """What is known with the news: never less, so that no two requests are taken for one which once were two."""
-    if not news.has_pages:
-        return known if known.has_pages else news
-    vary = tuple(sorted({*known.vary, *news.vary}))
-    return Record(known.generation, has_pages=True, is_for_all=known.is_for_all or news.is_for_all, vary=vary)
-
-
-def _packed(record: Record) -> tuple[Any, ...]:
-    return (_FORMAT, *record)
-
-
-def _record_in(value: Any) -> Record | None:
-    is_one = isinstance(value, tuple) and value[:1] == (_FORMAT,) and len(value) == 1 + len(Record._fields)
-    return Record(*value[1:]) if is_one else None
-
-
-def _is_alone(request: Request, record: Record) -> bool:
-    """Whether what is said to a request is for nobody else, as far as is known of its URI."""
-    return record.has_pages is False or (request.is_personal and not record.is_for_all)
 
 
 def _never(_value: Any) -> bool:

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from cachegrid.integrations._http.fields import date_in, directives, least
-from cachegrid.integrations._http.pages import Page, Request
+from cachegrid.integrations._http.pages import Page
+from cachegrid.integrations._http.terms import Request
 
 __all__ = [
     "MISSING",

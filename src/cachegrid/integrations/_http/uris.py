@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from urllib.parse import urljoin, urlsplit
 
-from cachegrid.integrations._http.pages import Request
+from cachegrid.integrations._http.terms import Request
 
 __all__ = ["changed_by", "uri_in"]
 

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from cachegrid import AsyncCache
 from cachegrid.errors import CacheError, ConfigError
-from cachegrid.integrations._http._aio import AsyncShelf, Found, purge
+from cachegrid.integrations._http._aio import AsyncShelf, purge
 from cachegrid.integrations._http.answers import (
     MISSING,
     Answer,
@@ -24,8 +24,9 @@ from cachegrid.integrations._http.answers import (
     wishes_of,
 )
 from cachegrid.integrations._http.fields import joined
-from cachegrid.integrations._http.pages import Request
+from cachegrid.integrations._http.records import Found
 from cachegrid.integrations._http.settings import Settings, settings_for
+from cachegrid.integrations._http.terms import Request
 from cachegrid.integrations._http.trouble import Trouble
 from cachegrid.integrations._http.uris import changed_by
 from cachegrid.integrations.asgi.run import App, Message, Receive, Run, Scope, Send, decoded

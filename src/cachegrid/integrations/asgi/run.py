@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any, Final, TypeAlias
 
-from cachegrid.integrations._http._aio import Offer
-from cachegrid.integrations._http.pages import Request, Terms, is_whole, terms_of
+from cachegrid.integrations._http.pages import Offer, is_whole
 from cachegrid.integrations._http.settings import Settings
+from cachegrid.integrations._http.terms import Request, Terms, terms_of
 
 __all__ = ["App", "Message", "Receive", "Run", "Scope", "Send", "decoded"]
 

@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from cachegrid import SyncCache
 from cachegrid.errors import CacheError, ConfigError
-from cachegrid.integrations._http._sio import Found, SyncShelf, purge
+from cachegrid.integrations._http._sio import SyncShelf, purge
 from cachegrid.integrations._http.answers import (
     MISSING,
     Answer,
@@ -27,8 +27,9 @@ from cachegrid.integrations._http.answers import (
     wishes_of,
 )
 from cachegrid.integrations._http.fields import joined
-from cachegrid.integrations._http.pages import Request
+from cachegrid.integrations._http.records import Found
 from cachegrid.integrations._http.settings import Settings, settings_for
+from cachegrid.integrations._http.terms import Request
 from cachegrid.integrations._http.trouble import Trouble
 from cachegrid.integrations._http.uris import changed_by
 from cachegrid.integrations.wsgi.run import ExcInfo, Run, number_of

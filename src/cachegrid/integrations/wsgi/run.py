@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from cachegrid.integrations._http._sio import Offer
-from cachegrid.integrations._http.pages import Request, Terms, is_whole, terms_of
+from cachegrid.integrations._http.pages import Offer, is_whole
 from cachegrid.integrations._http.settings import Settings
+from cachegrid.integrations._http.terms import Request, Terms, terms_of
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
