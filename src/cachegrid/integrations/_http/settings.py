@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from cachegrid._core.units import Duration, Size, bytes_of, seconds_of
-from cachegrid.config import CachePolicy
+from cachegrid import CachePolicy
 from cachegrid.errors import ConfigError
+from cachegrid.units import Duration, Size, bytes_of, seconds_of
 
 __all__ = ["WHO", "Settings", "settings_for"]
 
