@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast, overload
@@ -67,6 +69,7 @@ def through(  # noqa: PLR0913 - settings, each with its default
     A cache with a source behind it: reads load what is missing from there, writes go there.
 
     `loader(key)` gives a value, or NOTHING where the source has none; or `load_many(keys)` a mapping of what it has.
+    For an async cache these, and the writer, are async functions. Raises ConfigError for what the cache cannot call.
     `writer(changes)` takes a mapping of keys to their values, or to NOTHING where they are deleted. It is called before
     the cache is changed; what it raises, its caller gets, and what the cache had is dropped, unless the error is one of
     `refusals`, by which a writer says that nothing was written.
@@ -78,6 +81,11 @@ def through(  # noqa: PLR0913 - settings, each with its default
     """
     if loader is None and load_many is None and writer is None:
         raise ConfigError("through", None, "given a loader=, load_many= or writer=")
+    if loader is not None and load_many is not None:
+        raise ConfigError("loader", loader, "left out where load_many= is said: that loads single keys, too")
+    for name, function in (("loader", loader), ("load_many", load_many), ("writer", writer)):
+        if function is not None:
+            _check(name, function, cache)
     if behind is not None and writer is None:
         raise ConfigError("behind", behind, "left out where there is no writer=")
     for name, number in (("batch", batch), ("queue", queue)):
@@ -105,3 +113,20 @@ def through(  # noqa: PLR0913 - settings, each with its default
     return Through(
         cast("Any", cache), loader=loader, load_many=load_many, writer=writer, refusals=refusals, tags=tags, behind=made
     )
+
+
+def _check(name: str, function: Any, cache: SyncCache | AsyncCache) -> None:
+    """
+    Refuse what a cache of this colour cannot call. Raises ConfigError.
+
+    What a lambda or an object gives when it is called is seen only then, and checked again.
+    """
+    inner = function.func if isinstance(function, functools.partial) else inspect.unwrap(function)
+    is_generator = any(test(inner) for test in (inspect.isgeneratorfunction, inspect.isasyncgenfunction))
+    if is_generator or not callable(function):
+        raise ConfigError(name, function, "a function that returns, and no generator")
+    is_async = any(inspect.iscoroutinefunction(it) for it in (function, inner, type(function).__call__))
+    is_known = hasattr(inner, "__code__") and inner.__name__ != "<lambda>"
+    if is_async is not cache.is_async and (is_async or is_known):
+        want = "an async function" if cache.is_async else "a sync function"
+        raise ConfigError(name, function, f"{want}; for this one take the cache from {cache.other_way}")

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from functools import partial, wraps
 from typing import Any
 
 import pytest
@@ -113,14 +114,34 @@ def test_what_is_written_and_cannot_be_kept_is_dropped(cache: SyncCache, source:
     assert None is cache.get("a")
 
 
+def test_what_gives_what_the_cache_can_call_is_taken(cache: SyncCache, source: SyncSource) -> None:
+    """
+    Functions with something around them, lambdas, and objects that are called.
+    """
+    source.rows = {"a": 1}
+
+    @wraps(source.load)
+    def wrapped(key: str) -> Any:
+        return source.load(key)
+
+    class Called:
+        def __call__(self, key: str) -> Any:
+            return source.load(key)
+
+    for load in (wrapped, Called(), lambda key: source.load(str(key)), partial(source.load)):
+        cache.clear()
+        assert 1 == through(cache, loader=load).get("a")
+
+
 def test_what_makes_no_sense_is_refused(cache: SyncCache, source: SyncSource) -> None:
     """
     With what it should be.
     """
     for wrong in ({}, {"loader": source.load, "behind": "1s"}, {"writer": source.write, "behind": "1s", "batch": 0},
-                  {"writer": source.write, "behind": "1s", "retries": -1}):  # fmt: skip
+                  {"writer": source.write, "behind": "1s", "retries": -1},
+                  {"loader": source.load, "load_many": source.load_many}):  # fmt: skip
         with pytest.raises(ConfigError):
-            through(cache, **wrong)  # type: ignore[call-overload]
+            through(cache, **wrong)
     with pytest.raises(KeyRefused, match="one key"):
         through(cache, writer=source.write).get_many("abc")
     with pytest.raises(ConfigError, match="writer"):
