@@ -132,6 +132,25 @@ def test_a_grid_of_this_host_named_in_a_url(started: Any) -> None:
 
 
 @real_grid
+def test_a_url_that_means_another_grid_than_it_names(started: Any) -> None:
+    """
+    Is refused: without the TLS that the grid has or has not, or with the address of none of its members.
+    """
+    state = started("orders")
+    member = state.members[0]
+    for place in (f"localhost:{member.port}", f"gone.invalid:{member.port},127.0.0.1:{member.port}"):
+        locate(cachegrid.Settings(url=f"valkey://{place}?grid=orders"))
+    locate(cachegrid.Settings(url=f"valkey+unix://{member.socket}?grid=orders"))
+    with pytest.raises(ConfigError, match=r"must be valkey://, since grid 'orders' of this host is not secured with"):
+        cachegrid.connect(f"valkeys://127.0.0.1:{member.port}?grid=orders")
+    for wrong in ("127.0.0.1:1", f"gone.invalid:{member.port}", f"10.255.255.1:{member.port}"):
+        with pytest.raises(ConfigError, match=r"with the address of a member of grid 'orders' of this host, which"):
+            cachegrid.connect(f"valkey://{wrong}?grid=orders")
+    with pytest.raises(ConfigError, match="without a user or a password: grid=orders takes that from"):
+        cachegrid.connect(state.full_url + "?grid=orders")
+
+
+@real_grid
 def test_the_times_of_such_a_url_are_heeded(started: Any) -> None:
     """
     As of one with a password.
@@ -198,12 +217,15 @@ def test_nothing_at_a_url() -> None:
 @pytest.mark.parametrize(
     ("url", "match"),
     [
-        ("127.0.0.1:6379", r"one whose scheme is known: "),
-        ("db-1", r"one whose scheme is known: memory, redis"),
+        ("127.0.0.1:6379", r"one with a scheme; did you mean valkey://127\.0\.0\.1:6379\?"),
+        ("db-1", r"such as valkey://host:6379; a grid of this host is said as name='db-1'"),
+        ("app:hush@db-1:1", r"one with a scheme, such as valkey://host:6379$"),
+        ("//db-1/x", r"one with a scheme, such as valkey://host:6379$"),
+        ("db-1://x", r"one whose scheme is known: memory, redis"),
         ("http://db-1", r"one whose scheme is known: "),
         ("memcached://u:hush@db-1", r"'memcached://u:\*\*\*@db-1'; it must be one whose scheme is known"),
         ("valkey://", r"it must be valkey://host:port"),
-        ("valkey://db:x", r"it must be valkey://host:port"),
+        ("valkey://db:x", r"it must be valkey://host:port.* what follows 'db:' is no port, from 1 to 65535"),
         ("valkey://db:0", r"it must be valkey://host:port"),
         ("valkey://db:99999", r"it must be valkey://host:port"),
         ("valkey://a,,b", r"it must be valkey://host:port"),

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from cachegrid.engines.valkey.slots import Endpoint
 from cachegrid.engines.valkey.target import Target, TlsFiles
-from cachegrid.engines.valkey.url import SCHEMES, grid_in, parse, times_in, without_password
+from cachegrid.engines.valkey.url import SCHEMES, grid_in, parse, seeds_in, times_in, without_password
 from cachegrid.errors import ConfigError
 
 SECRET = "hunter2"
@@ -146,6 +146,37 @@ def test_a_grid_is_named() -> None:
     assert grid_in("valkey://h:1") is None
 
 
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("valkey://app@h?grid=x", "without a user or a password"),
+        (f"valkey://:{SECRET}@h?grid=x", "without a user or a password"),
+        ("valkey://h/1?grid=x", "without a database"),
+        ("valkey://h?grid=x&database=1", "without a database"),
+        ("valkeys://h?grid=x&ca=ca.pem", "without 'ca'"),
+        ("valkeys://h?grid=x&cert=c.pem&key=k.pem", "without 'cert'"),
+        ("valkeys://h?grid=x&verify_host=no", "without 'verify_host'"),
+    ],
+)
+def test_of_a_grid_nothing_is_said_twice(url: str, words: str) -> None:
+    """
+    What the files of a grid that is named say, its URL does not: it would not be heeded.
+    """
+    with pytest.raises(ConfigError, match=words) as caught:
+        grid_in(url)
+    assert SECRET not in str(caught.value)
+    assert "x" == grid_in("valkey://h/0?grid=x&timeout=1")
+
+
+def test_places_and_tls_are_told_of_any_url() -> None:
+    """
+    Of a unix socket nobody says whether it is secured.
+    """
+    assert (True, (Endpoint("h", 1), Endpoint("i", 6379))) == seeds_in("rediss://h:1,i?grid=x")
+    assert (False, (Endpoint("h", 6379),)) == seeds_in("valkey://h")
+    assert (None, (Endpoint("/run/x.sock", 0),)) == seeds_in("unix:///run/x.sock")
+
+
 def test_times_are_told_of_any_url() -> None:
     """
     Those that it names, and no others: a grid that is named has the rest of its own.
@@ -168,7 +199,7 @@ def test_times_are_told_of_any_url() -> None:
         ("valkey://,h:7001", "host:port"),
         ("valkey://h:0", "host:port"),
         ("valkey://h:65536", "host:port"),
-        ("valkey://h:9999999", "host:port"),
+        ("valkey://h:9999999", "what follows 'h:' is no port, from 1 to 65535"),
         ("valkey://h:-1", "host:port"),
         ("valkey://h:٣", "host:port"),
         ("valkey://h 1:7001", "host:port"),

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
+import socket
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
-from cachegrid._core.shown import without_password
+from cachegrid._core.shown import HOST, without_password
 from cachegrid._core.units import bytes_of, seconds_of
 from cachegrid.config import DEFAULT_NAME, Settings
 from cachegrid.errors import AccessDenied, ConfigError, GridError, GridNotFound, ServerMissing, Unreachable
@@ -19,6 +20,7 @@ from cachegrid.errors import AccessDenied, ConfigError, GridError, GridNotFound,
 if TYPE_CHECKING:
     from cachegrid.cluster.state import GridState
     from cachegrid.engines.memory.store import Store
+    from cachegrid.engines.valkey.slots import Endpoint
     from cachegrid.engines.valkey.target import Target
 
 __all__ = ["Place", "denied", "locate"]
@@ -96,7 +98,10 @@ def _located(settings: Settings) -> Place:
 
 
 def _by_url(settings: Settings, url: str) -> Place:
-    scheme = url.partition("://")[0].lower()
+    scheme, mark, _ = url.partition("://")
+    scheme = scheme.lower()
+    if not mark:
+        raise _no_url(url)
     if scheme == "memory":
         return _in_memory(settings, url)
     from cachegrid.engines.valkey import url as valkey
@@ -110,9 +115,51 @@ def _by_url(settings: Settings, url: str) -> Place:
         state = find(name)
         if state is None:
             raise GridNotFound(_not_found(name, []))
+        _check_fits(url, state)
         return _by_state(settings, state, valkey.times_in(url))
     target = valkey.parse(url, timeout=seconds_of("timeout", settings.timeout), tls=_tls(settings))
     return Place(name=settings.name or "", url=without_password(url), secret=_secret(settings), target=target)
+
+
+def _check_fits(url: str, state: GridState) -> None:
+    """Refuse a URL that names a grid, and means another one than has that name here. Raises ConfigError."""
+    from cachegrid.engines.valkey import url as valkey
+
+    is_secure, seeds = valkey.seeds_in(url)
+    if is_secure is not None and is_secure is not (state.tls is not None):
+        scheme = "valkeys://" if state.tls else "valkey://"
+        want = f"{scheme}, since grid {state.name!r} of this host is {'' if state.tls else 'not '}secured with TLS"
+        raise ConfigError("url", without_password(url), want)
+    # Members come and go after a URL was printed: one that is still there is enough.
+    members = valkey.seeds_in(state.url)[1]
+    sockets = {str(member.socket) for member in state.members}
+    if not any(seed in members or seed.host in sockets or _is_among(seed, members) for seed in seeds):
+        want = (
+            f"one with the address of a member of grid {state.name!r} of this host, which `cachegrid url --name "
+            f"{state.name}` prints; or without grid={state.name} where another grid is meant"
+        )
+        raise ConfigError("url", without_password(url), want)
+
+
+def _is_among(seed: Endpoint, members: Collection[Endpoint]) -> bool:
+    """Whether a host's name stands for the address of a member."""
+    if all(seed.port != member.port for member in members):
+        return False
+    try:
+        found = {str(it[4][0]) for it in socket.getaddrinfo(seed.host, seed.port, type=socket.SOCK_STREAM)}
+    except OSError:
+        return False
+    return any(seed.port == member.port and member.host in found for member in members)
+
+
+def _no_url(url: str) -> ConfigError:
+    """For what may be the name of a grid, or the address of a member."""
+    shown = without_password(url)
+    match = HOST.fullmatch(url)
+    if match and match["port"]:
+        return ConfigError("url", shown, f"one with a scheme; did you mean valkey://{url}?")
+    hint = f"; a grid of this host is said as name={url!r}" if match and "/" not in url else ""
+    return ConfigError("url", shown, f"one with a scheme, such as valkey://host:6379{hint}")
 
 
 def _by_state(settings: Settings, state: GridState, times: Mapping[str, float] | None = None) -> Place:

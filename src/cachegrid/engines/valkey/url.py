@@ -14,7 +14,7 @@ from cachegrid.engines.valkey.slots import Endpoint
 from cachegrid.engines.valkey.target import Target, TlsFiles
 from cachegrid.errors import ConfigError
 
-__all__ = ["SCHEMES", "grid_in", "parse", "times_in", "without_password"]
+__all__ = ["SCHEMES", "grid_in", "parse", "seeds_in", "times_in", "without_password"]
 
 # Whether a scheme means TLS, and whether a unix socket.
 SCHEMES: Final[Mapping[str, tuple[bool, bool]]] = {
@@ -48,7 +48,7 @@ def parse(
     secure, unix = SCHEMES[parts.scheme]
     options = _options(url, parts.query)
     database = options.get("database", "0" if unix else parts.path or "0")
-    seeds = (_socket(url, parts),) if unix else tuple(_endpoint(url, host) for host in parts.hosts.split(","))
+    seeds = _seeds(url, parts)
     username, colon, said = parts.user.partition(":")
     limit = _seconds("timeout", options, timeout)
     return Target(
@@ -63,8 +63,31 @@ def parse(
 
 
 def grid_in(url: str) -> str | None:
-    """The name of the grid of this host that a URL asks the password of, if it does: `?grid=NAME`."""
-    return _options(url, _split(url).query).get("grid")
+    """
+    The name of the grid of this host that a URL asks the password of, if it does: `?grid=NAME`.
+
+    Raises ConfigError where it says besides what only the grid's own files say.
+    """
+    parts = _split(url)
+    options = _options(url, parts.query)
+    name = options.get("grid")
+    if name is not None:
+        _, unix = SCHEMES[parts.scheme]
+        database = options.get("database", "0" if unix else parts.path or "0")
+        said = ["a user or a password"] if parts.user else []
+        said += ["a database"] if database != "0" else []
+        said += [repr(option) for option in ("ca", "cert", "key", "verify_host") if option in options]
+        if said:
+            want = f"one without {said[0]}: grid={name} takes that from the grid's own files; leave out one of the two"
+            raise ConfigError("url", without_password(url), want)
+    return name
+
+
+def seeds_in(url: str) -> tuple[bool | None, tuple[Endpoint, ...]]:
+    """Whether a URL means TLS, which of a unix socket nobody says, and the addresses that it names."""
+    parts = _split(url)
+    secure, unix = SCHEMES[parts.scheme]
+    return None if unix else secure, _seeds(url, parts)
 
 
 def times_in(url: str) -> dict[str, float]:
@@ -93,6 +116,12 @@ def _split(url: str) -> _Parts:
         want = "one that has, in the user and the password, %2F for '/', %3F for '?', %23 for '#' and %40 for '@'"
         raise ConfigError("url", without_password(url), want)
     return _Parts(scheme.lower(), user, hosts, path, query)
+
+
+def _seeds(url: str, parts: _Parts) -> tuple[Endpoint, ...]:
+    if SCHEMES[parts.scheme][1]:
+        return (_socket(url, parts),)
+    return tuple(_endpoint(url, host) for host in parts.hosts.split(","))
 
 
 def _socket(url: str, parts: _Parts) -> Endpoint:
@@ -135,6 +164,10 @@ def _endpoint(url: str, text: str) -> Endpoint:
     port = int(match["port"] or _PORT) if match else 0
     if match is None or not 0 < port < 65_536:
         want = f"{url.partition(':')[0]}://host:port,host:port, with an IPv6 address in brackets"
+        host, colon, _ = text.rpartition(":")
+        if colon and ":" not in host:
+            # What stands there may be a password whose host was forgotten, and is not shown.
+            want = f"{want}; what follows {host + colon!r} is no port, from 1 to 65535"
         raise ConfigError("url", without_password(url), want)
     return Endpoint(match["address"] or unquote(match["host"]), port)
 
