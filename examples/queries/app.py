@@ -1,12 +1,17 @@
 """
 A shop that asks its database once, however many processes it has. Start it as often as you like.
 
-    export SHOP_DATABASE_URL=postgresql+psycopg://localhost/shop
     python app.py 8001
     python app.py 8002
     curl localhost:8001/products                    asked of the database by the first
     curl localhost:8002/products                    not asked again
+    curl localhost:8002/stats                       how often this process asked
     curl -X PUT localhost:8002/products/1/hacksaw   and both tell the new name from then on
+
+The database is a file of SQLite here, shop.sqlite3; who is first makes its tables, and puts something on the shelves.
+With a server it is the same: `pip install "psycopg[binary]"`, and
+
+    export SHOP_DATABASE_URL=postgresql+psycopg://localhost/shop
 """
 
 import json
@@ -50,6 +55,16 @@ class Part(Base):
     product_id: Mapped[int] = mapped_column(ForeignKey("product.id"))
 
 
+def prepare() -> None:
+    """Make the tables, and put something on empty shelves; one process does it, if several are started at once."""
+    with grid.cache("queries").lock("prepare"):
+        Base.metadata.create_all(engine)
+        with Session.begin() as session:
+            if session.scalar(select(Product.id).limit(1)) is None:
+                parts = [Part(name="blade"), Part(name="grip")]
+                session.add_all([Product(id=1, name="saw", parts=parts), Product(id=2, name="drill")])
+
+
 def show() -> object:
     """All products, with their parts."""
     products = select(Product).order_by(Product.id).options(cached("queries", ttl="5m"), selectinload(Product.parts))
@@ -85,6 +100,7 @@ class Quiet(WSGIRequestHandler):
 
 
 if __name__ == "__main__":
+    prepare()
     server = make_server("127.0.0.1", int(sys.argv[1]), app, handler_class=Quiet)
     print(f"http://127.0.0.1:{server.server_port}", flush=True)
     server.serve_forever()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from sqlalchemy import Connection, create_engine, func, select, text, update
 
 from cachegrid.integrations.sqlalchemy import cached
 from tests.integrations.sqlalchemy.shop import Price, Product
-from tests.integrations.sqlalchemy.shops import Shop
+from tests.integrations.sqlalchemy.shops import Shop, fill
 
 NAMES = select(Product.name).order_by(Product.id).options(cached())
 AMOUNTS = select(Price.id).options(cached())
@@ -122,6 +123,28 @@ def test_a_connection_with_settings_of_its_own_is_nobody_else_s(filled: str, set
         assert asked == shop.asked(NAMES)
         who = NAMES.options(cached(vary="ann"))
         assert (1, 0) == (shop.asked(who), shop.asked(who))
+
+
+def test_rows_that_nobody_has_read_yet_hold_a_snapshot(tmp_path: Path) -> None:
+    """
+    In SQLite, and beyond the end of their transaction: what is read beside them is nobody else's.
+    """
+    engine = create_engine(f"sqlite:///{tmp_path / 'shop.db'}")
+    fill(engine)
+    with Shop(str(engine.url)) as shop, Shop(str(engine.url), shop.store) as other:
+        with shop.engine.connect() as connection:
+            half_read = connection.execute(select(Product.name).order_by(Product.id))
+            assert ("saw",) == half_read.fetchone()
+            connection.rollback()
+            _rename(other, "new")
+            assert ["saw", "drill"] == _names(connection)
+            assert ["new", "new"] == other.ask(NAMES)
+            _rename(other, "newer")
+            assert ("drill",) == half_read.fetchone()
+            assert half_read.fetchone() is None
+            del half_read
+            assert ["newer", "newer"] == _names(connection)
+        assert 0 == other.asked(NAMES)
 
 
 def test_prepared_transactions_drop_when_they_are_committed(shop: Shop) -> None:

@@ -115,9 +115,9 @@ class _Follower:
         if not (effect.writes or effect.ends):
             if answer is not None and answer(it, effect, about):
                 return True
-            about.has_run = True
+            about.note_run(it.cursor)
             return None
-        about.has_run = True
+        about.note_run(it.cursor)
         about.wrote |= self._changed(effect.writes)
         if not effect.ends and not commits_itself(connection):
             return None

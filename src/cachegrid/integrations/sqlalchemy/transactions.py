@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 from typing import Any, Final, cast
+from weakref import WeakSet
 
 from sqlalchemy.engine import Connection
 
@@ -23,18 +24,33 @@ class Sight(enum.Enum):
 class Transaction:
     """What a transaction of a driver's connection has done so far."""
 
-    __slots__ = ("_is_changed_for_good", "has_run", "is_changed", "level", "wrote")
+    __slots__ = ("_is_changed_for_good", "_may_be_read", "_unread", "has_run", "is_changed", "level", "wrote")
 
     def __init__(self) -> None:
         self.level = ""  # of isolation, where no option of a connection says another one; empty until it was asked for
         self._is_changed_for_good = False
+        self._unread: WeakSet[Any] = WeakSet()  # cursors, also of earlier transactions
         self.begin()
 
     def begin(self) -> None:
         """The next one: this one was committed, or rolled back."""
         self.wrote: set[str] = set()
         self.has_run = False  # a statement: from then on there may be a snapshot
+        self._may_be_read = False  # by a cursor of which nobody learns when it is gone
         self.is_changed = self._is_changed_for_good  # a setting, so that it may see other rows than others do
+
+    def note_run(self, cursor: Any) -> None:
+        """The driver runs a statement, and its rows are read whenever somebody wants them, or never."""
+        self.has_run = True
+        try:
+            self._unread.add(cursor)
+        except TypeError:
+            self._may_be_read = True
+
+    @property
+    def is_read(self) -> bool:
+        """Whether there may be rows that were not read yet: such a result may outlive its transaction."""
+        return self._may_be_read or bool(self._unread)
 
     def note_setting(self, lasts: str) -> None:
         """A setting was changed, of this "transaction" or of the "connection" from here on; or none was."""
@@ -60,7 +76,8 @@ def sight_of(connection: Connection, about: Transaction) -> Sight:
 
     A snapshot begins with the first statement that runs: this one sees all that is committed, and later ones do not.
     A serializable transaction asks for more: the database has to know of all that it reads. SQLite's are called so, but
-    its readers have snapshots and no more; and none outside of transactions, which its driver begins late.
+    its readers have snapshots and no more; and one for each statement outside of transactions, which its driver begins
+    late. There a result that was not read to its end keeps its snapshot, and shares it with what is read beside it.
     """
     level, dialect = _level(connection, about), connection.dialect.name
     if level == "READ UNCOMMITTED":
@@ -69,11 +86,9 @@ def sight_of(connection: Connection, about: Transaction) -> Sight:
         return Sight.ALL
     if dialect != "sqlite":
         return Sight.OTHER if about.has_run or level == "SERIALIZABLE" else Sight.ALL
-    if not about.has_run:
-        return Sight.ALL
-    # A result that was not read to its end keeps a snapshot even so: nothing is kept of what is read beside it.
-    is_within = getattr(connection.connection.driver_connection, "in_transaction", True)
-    return Sight.OTHER if is_within else Sight.PERHAPS_ALL
+    if about.has_run and getattr(connection.connection.driver_connection, "in_transaction", True):
+        return Sight.OTHER
+    return Sight.PERHAPS_ALL if about.is_read else Sight.ALL
 
 
 def commits_itself(connection: Connection) -> bool:
