@@ -75,6 +75,7 @@ def test_what_an_engine_lacks_is_not_tested() -> None:
         "test_counting_is_told",
         "test_counts_that_last_are_made_once",
         "test_large_sums_are_exact",
+        "test_listeners_are_told_of_each_sum",
         "test_nothing_is_counted_twice_or_lost",
         "test_only_integers_are_added_to",
         "test_what_depends_on_a_condition_answers_the_same",

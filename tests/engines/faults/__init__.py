@@ -7,7 +7,7 @@ does something else; its store stays as it should be.
 
 from __future__ import annotations
 
-from tests.engines.faults import basics, conditions, durables, epochs, landings, leases, pushes, tags, times
+from tests.engines.faults import basics, conditions, durables, epochs, landings, leases, pushes, tags, tells, times
 from tests.engines.faults.fault import FAULTS, Engine, Fault
 
 __all__ = [
@@ -22,5 +22,6 @@ __all__ = [
     "leases",
     "pushes",
     "tags",
+    "tells",
     "times",
 ]

@@ -286,8 +286,10 @@ class AsyncTells(Protocol):
         """
         Let every owner tell `listener` of a topic from now on; one listener has it at a time.
 
-        On return all of them do. Raises AccessDenied or Unsupported where one will not. What happens while an owner
-        cannot be heard is lost.
+        On return all of them do. Raises AccessDenied or Unsupported where one will not, EngineTimeout or Unreachable
+        where one cannot be asked. What happens while an owner cannot be heard is lost. Told is the address of an entry
+        that is set, deleted, expired or evicted, and the name of an epoch that is raised. Whoever listens keeps the
+        listener: an engine may do with a weak reference to it.
         """
 
     def unlisten(self, topic: Topic) -> None:

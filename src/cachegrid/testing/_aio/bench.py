@@ -22,6 +22,7 @@ from cachegrid.engines._aio.protocol import (
     AsyncLeases,
     AsyncMembers,
     AsyncTags,
+    AsyncTells,
     AsyncTimes,
     AsyncWalks,
 )
@@ -42,6 +43,7 @@ ABILITIES: dict[str, type] = {
     "Members": AsyncMembers,
     "Pushes": Pushes,
     "Tags": AsyncTags,
+    "Tells": AsyncTells,
     "Times": AsyncTimes,
     "Walks": AsyncWalks,
 }
@@ -63,6 +65,7 @@ class AsyncWholeEngine(
     AsyncLeases,
     AsyncMembers,
     AsyncTags,
+    AsyncTells,
     AsyncTimes,
     AsyncWalks,
     Pushes,

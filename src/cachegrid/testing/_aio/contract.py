@@ -12,6 +12,7 @@ from cachegrid.testing._aio.landings import AsyncLandingsContract
 from cachegrid.testing._aio.leases import AsyncLeasesContract
 from cachegrid.testing._aio.pushes import AsyncPushesContract
 from cachegrid.testing._aio.tags import AsyncTagsContract
+from cachegrid.testing._aio.tells import AsyncTellsContract
 from cachegrid.testing._aio.times import AsyncTimesContract
 from cachegrid.testing._aio.walks import AsyncMembersContract, AsyncWalksContract
 
@@ -32,6 +33,7 @@ class AsyncEngineContract(
     AsyncWalksContract,
     AsyncMembersContract,
     AsyncPushesContract,
+    AsyncTellsContract,
 ):
     """
     What an engine is: a class of tests that every engine passes, on a real grid that is there for this alone.

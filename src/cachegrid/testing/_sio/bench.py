@@ -23,6 +23,7 @@ from cachegrid.engines._sio.protocol import (
     SyncLeases,
     SyncMembers,
     SyncTags,
+    SyncTells,
     SyncTimes,
     SyncWalks,
 )
@@ -43,6 +44,7 @@ ABILITIES: dict[str, type] = {
     "Members": SyncMembers,
     "Pushes": Pushes,
     "Tags": SyncTags,
+    "Tells": SyncTells,
     "Times": SyncTimes,
     "Walks": SyncWalks,
 }
@@ -64,6 +66,7 @@ class SyncWholeEngine(
     SyncLeases,
     SyncMembers,
     SyncTags,
+    SyncTells,
     SyncTimes,
     SyncWalks,
     Pushes,

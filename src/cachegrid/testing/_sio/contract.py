@@ -13,6 +13,7 @@ from cachegrid.testing._sio.landings import SyncLandingsContract
 from cachegrid.testing._sio.leases import SyncLeasesContract
 from cachegrid.testing._sio.pushes import SyncPushesContract
 from cachegrid.testing._sio.tags import SyncTagsContract
+from cachegrid.testing._sio.tells import SyncTellsContract
 from cachegrid.testing._sio.times import SyncTimesContract
 from cachegrid.testing._sio.walks import SyncMembersContract, SyncWalksContract
 
@@ -33,6 +34,7 @@ class SyncEngineContract(
     SyncWalksContract,
     SyncMembersContract,
     SyncPushesContract,
+    SyncTellsContract,
 ):
     """
     What an engine is: a class of tests that every engine passes, on a real grid that is there for this alone.
