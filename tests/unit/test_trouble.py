@@ -15,6 +15,7 @@ from cachegrid.engines.valkey.trouble import (
     Advice,
     Effect,
     LinkError,
+    Refusal,
     Silence,
     Step,
     advise,
@@ -221,6 +222,17 @@ def test_one_caller_looks_whether_a_silent_member_answers_again() -> None:
     assert silence.may_try(now=102.4)
     assert silence.may_try(now=102.4)
     assert not silence.is_on
+
+
+def test_who_refuses_is_let_be_for_a_moment() -> None:
+    """
+    Who comes right after is told why, and does not try.
+    """
+    refused = Refusal()
+    assert not refused.reason(now=100.0)
+    refused.note("Connection refused", now=100.0)
+    assert "Connection refused" == refused.reason(now=100.019)
+    assert not refused.reason(now=100.021)
 
 
 def test_reasons_are_in_words() -> None:

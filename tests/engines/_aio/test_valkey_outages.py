@@ -9,8 +9,10 @@ from typing import Any, TypeVar
 
 import pytest
 
+from cachegrid._core.durability import Durability
 from cachegrid.engines.valkey._aio.engine import AsyncValkeyEngine
-from cachegrid.engines.valkey.slots import slot_of
+from cachegrid.engines.valkey.slots import Endpoint, slot_of
+from cachegrid.engines.valkey.trouble import REFUSAL_KEPT
 from cachegrid.errors import CircuitOpen, EngineError, EngineTimeout, OutcomeUnknown
 from cachegrid.testing._aio.bench import frame_of
 from cachegrid.testing.loopback import LoopbackGrid
@@ -106,6 +108,30 @@ async def test_every_member_may_die_in_turn(grid: LoopbackGrid) -> None:
         await traffic.flow(roll)
 
 
+async def test_a_dead_owner_is_not_tried_by_each_read(loyal: LoopbackGrid, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    One tries now and then whether it is back; the others go to its replica at once.
+    """
+    [address] = await aside(addresses_of, loyal, 0)
+    async with opened(loyal.url) as engine:
+        await engine.lasting(Durability(1)).store(address, b"kept", None)
+        await aside(loyal.kill, 0)
+        assert b"kept" == await engine.fetch(address)
+        link = engine._owners[slot_of(address)]
+        tries: list[object] = []
+        dial = link._dial
+
+        async def count(*args: Any, **kwargs: Any) -> Any:
+            tries.append(args)
+            return await dial(*args, **kwargs)
+
+        monkeypatch.setattr(link, "_dial", count)
+        began = time.monotonic()
+        for _ in range(200):
+            assert b"kept" == await engine.fetch(address)
+        assert len(tries) <= 2 + (time.monotonic() - began) / REFUSAL_KEPT
+
+
 @pytest.mark.parametrize("ends", ["kill", "pause"])
 async def test_a_replica_answers_while_there_is_no_owner(ends: str, loyal: LoopbackGrid) -> None:
     """
@@ -133,6 +159,40 @@ async def test_a_replica_answers_while_there_is_no_owner(ends: str, loyal: Loopb
         else:
             await aside(loyal.restart)
         await engine.store(address, frame_of(b"new"), None)
+
+
+async def test_a_replica_is_found_that_most_have_not_heard_of(
+    loyal: LoopbackGrid, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    One that has come back is named by itself first, and by others some tenths of a second later.
+
+    Whoever is asked for the routes in between, it is found with them, and not forgotten where nobody tells of it.
+    """
+    [address] = await aside(addresses_of, loyal, 0)
+    async with opened(loyal.url) as engine:
+        await engine.lasting(Durability(1)).store(address, b"kept", None)
+        routing, owner = engine._routing, engine._owners[slot_of(address)].endpoint
+        while not (replicas := routing.replicas_of(slot_of(address))):
+            await routing.learn(time.monotonic() + TIMEOUT)
+        [replica] = replicas
+        await aside(loyal.kill, 0)
+        ask, knowing = routing._ask, {replica.endpoint}
+
+        async def told(endpoint: Endpoint, seconds: float) -> Any:
+            if (answer := await ask(endpoint, seconds)) is None or endpoint in knowing:
+                return answer
+            health, routes = answer
+            return health, routes._replace(replicas={**routes.replicas, owner: []})
+
+        monkeypatch.setattr(routing, "_ask", told)
+        for nobody in (False, True):
+            if nobody:
+                knowing.clear()
+            for _ in range(4):  # each time another one is asked first
+                assert await routing.learn(time.monotonic() + TIMEOUT, last=owner)
+                assert [replica] == routing.replicas_of(slot_of(address))
+        assert b"kept" == await engine.fetch(address)
 
 
 async def test_a_silent_owner_costs_a_batch_its_patience_once(

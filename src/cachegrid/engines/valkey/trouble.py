@@ -35,10 +35,12 @@ from cachegrid.errors import (
 
 __all__ = [
     "PROOF_KEPT",
+    "REFUSAL_KEPT",
     "Advice",
     "CutOff",
     "Effect",
     "LinkError",
+    "Refusal",
     "Shut",
     "Silence",
     "Slow",
@@ -62,6 +64,7 @@ __all__ = [
 _IN_SCRIPT = "ACL failure in script"  # how Valkey says NOPERM of what a script calls
 _DOWN_FOR_SCRIPT = "while the cluster is down"  # how they say CLUSTERDOWN of what a script writes
 _UNOWNED = "CLUSTERDOWN Hash slot not served"
+REFUSAL_KEPT = 0.02  # seconds for which a member that let nobody connect is not tried
 PROOF_KEPT = 1.0  # seconds for which a member that was not cut off from the others is taken to be so still
 
 
@@ -150,6 +153,25 @@ class Silence:
         if self._until:
             self._until = now + self._patience
         return True
+
+
+class Refusal:
+    """
+    A member that let nobody connect: who comes in the moment after is told the same, and does not try.
+
+    Who reads a thousand entries a second from a replica would try as often, and hardly come to anything else.
+    """
+
+    def __init__(self) -> None:
+        self._reason, self._until = "", 0.0
+
+    def note(self, reason: str, now: float) -> None:
+        """It has refused just now."""
+        self._reason, self._until = reason, now + REFUSAL_KEPT
+
+    def reason(self, now: float) -> str:
+        """Why it refuses, where that was a moment ago; else nothing."""
+        return self._reason if now < self._until else ""
 
 
 class Step(enum.Enum):

@@ -19,6 +19,7 @@ from cachegrid.engines.valkey.target import Hello, Target, foreign, read_greetin
 from cachegrid.engines.valkey.trouble import (
     PROOF_KEPT,
     LinkError,
+    Refusal,
     Shut,
     Silence,
     Slow,
@@ -48,7 +49,7 @@ class AsyncLink:
         self.budget = Budget()
         self.calls = 0  # requests that were sent
         self._target, self._bell, self._readonly = target, bell, readonly
-        self._silence = Silence(target.patience)
+        self._silence, self._refusal = Silence(target.patience), Refusal()
         self._closed = False
         self._wire: AsyncWire | None = None
         self._opening: asyncio.Task[AsyncWire] | None = None
@@ -285,6 +286,8 @@ class AsyncLink:
         is_first = opening is None or opening.get_loop() is not loop
         if self._silence.is_on and not (is_first and self._silence.may_try(time.monotonic())):
             raise LinkError(self.endpoint, f"{SILENT}, a moment ago", sent=False)
+        if refused := self._refusal.reason(time.monotonic()):
+            raise LinkError(self.endpoint, refused, sent=False)
         if opening is None or is_first:
             opening = self._opening = loop.create_task(self._open())
             opening.add_done_callback(self._opened)
@@ -313,6 +316,7 @@ class AsyncLink:
             raise LinkError(self.endpoint, SILENT, sent=False, waited=patience) from error
         except OSError as error:
             self._silence.end()
+            self._refusal.note(reason_of(error), time.monotonic())
             raise LinkError(self.endpoint, reason_of(error), sent=False) from error
         except LinkError:
             self._silence.end()

@@ -54,8 +54,9 @@ class AsyncRouting:
         """
         Ask the members for the routes, one after the other, until one tells them; False if none did in time.
 
-        Callers that come while another is asking share its answer. `first` and `last` say whom to ask when. What a
-        member tells that is cut off from the others counts only if nobody knows better.
+        Callers that come while another is asking share its answer. `first` and `last` say whom to ask when; the last
+        one is in trouble, and where who tells the routes knows of nobody who follows it, the others are asked for that.
+        What a member tells that is cut off from the others counts only if nobody knows better.
         """
         seen = self._learned
         async with self._learning.taken(deadline - time.monotonic()) as is_ours:
@@ -64,7 +65,10 @@ class AsyncRouting:
                 self._asked += 1
                 self._is_asking = True
                 try:
-                    routes = await self._ask_around(self._whom_to_ask(first, last), deadline)
+                    whom = self._whom_to_ask(first, last)
+                    routes = await self._ask_around(whom, deadline)
+                    if routes is not None and last is not None and routes.replicas.get(last) == []:
+                        routes = await self._with_followers(routes, last, whom, deadline)
                 finally:
                     self._is_asking = False
                 if routes is not None:
@@ -184,6 +188,23 @@ class AsyncRouting:
                 newest = health.epoch, routes
             whom += [other for other in routes.endpoints() if other not in whom]
         return None if newest is None else newest[1]
+
+    async def _with_followers(self, routes: Routes, owner: Endpoint, whom: list[Endpoint], deadline: float) -> Routes:
+        """
+        The same, with those who follow an owner: a member may not have heard yet of one that has come back.
+
+        Where nobody tells those count who did before. Who does not any more says so when he is asked.
+        """
+        followers = self.routes.replicas.get(owner, [])
+        for endpoint in whom:
+            left = min(deadline - time.monotonic(), self._target.moment)
+            if left <= 0 or endpoint == owner or self.link(endpoint).is_quiet:
+                continue
+            told = await self._ask(endpoint, left)
+            if told is not None and (found := told[1].replicas.get(owner)):
+                followers = found
+                break
+        return routes._replace(replicas={**routes.replicas, owner: followers})
 
     async def _ask(self, endpoint: Endpoint, seconds: float) -> tuple[Health, Routes] | None:
         link = self.link(endpoint)

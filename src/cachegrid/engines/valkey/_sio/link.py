@@ -24,6 +24,7 @@ from cachegrid.engines.valkey.trouble import (
     PROOF_KEPT,
     CutOff,
     LinkError,
+    Refusal,
     Shut,
     Silence,
     Slow,
@@ -49,7 +50,7 @@ class SyncLink:
         self.budget = Budget()
         self.calls = 0  # requests that were sent; threads may lose count of some
         self._target, self._bell, self._readonly = target, bell, readonly
-        self._silence = Silence(target.patience)
+        self._silence, self._refusal = Silence(target.patience), Refusal()
         self._idle: list[SyncWire] = []
         self._owing: list[SyncExchange] = []  # whose answers nobody waits for; the first that comes tells of the member
         self._closed = False
@@ -309,6 +310,8 @@ class SyncLink:
         For that it is waited as long as a call may take, or `room` seconds. Raises Overloaded; and, for who is eager,
         Slow where the member says nothing for a moment.
         """
+        if refused := self._refusal.reason(time.monotonic()):
+            raise LinkError(self.endpoint, refused, sent=False)
         place = _Place()
         wire = self._wait_for_place(place, self._target.timeout if room is None else room)
         if wire is not None:
@@ -358,6 +361,8 @@ class SyncLink:
             if is_eager and _is_silent(error):
                 self._silence.note(time.monotonic())
                 raise Slow(self.endpoint, waited=self._target.moment) from error
+            if not _is_silent(error):
+                self._refusal.note(reason_of(error), time.monotonic())
             raise self._trouble(error, sent=False, waited=seconds) from error
         try:
             wire = SyncWire(sock, self._bell, seconds, self._target.moment)
