@@ -217,8 +217,9 @@ class ChangesLost(CacheError):
 
     def __init__(self, cache: str, changes: Mapping[Any, Any]) -> None:
         super().__init__(
-            f"{len(changes)} changes of cache {cache!r} were not written to its source before the grid was closed, "
-            "and are lost but for what this error carries in `changes`; the log has why the writer failed"
+            f"the grid was closed before cache {cache!r} had written {len(changes):,} "
+            f"{'change' if len(changes) == 1 else 'changes'} to its source, lost but for what this error carries in "
+            "`changes`; the log has why the writer failed"
         )
         self.cache, self.changes = cache, changes
 

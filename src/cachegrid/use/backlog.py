@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from cachegrid._core.address import Key
 from cachegrid._core.miss import MISS
 
-__all__ = ["Backlog", "Change", "ThroughStats"]
+__all__ = ["Backlog", "Change", "ThroughStats", "told"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,3 +141,13 @@ class Backlog:
             left = self._reserved.pop(key, 1) - 1
             if left > 0:
                 self._reserved[key] = left
+
+
+def told(count: int) -> str:
+    """
+    So many changes, for people.
+
+    >>> told(1), told(2000)
+    ('1 change', '2,000 changes')
+    """
+    return f"{count:,} {'change' if count == 1 else 'changes'}"

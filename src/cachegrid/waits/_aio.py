@@ -174,6 +174,8 @@ class AsyncTasks:
     What `is_to_be_done` is done by whoever closes: a loop that ends before cancels it.
     """
 
+    is_parting = False  # a loop that ends does so without a word before
+
     def __init__(self, *, is_to_be_done: bool = False) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
         self._whole: set[asyncio.Task[Any]] = set()  # what is not to be broken off
@@ -181,6 +183,11 @@ class AsyncTasks:
 
     def __len__(self) -> int:
         return sum(not task.done() for task in self._tasks)
+
+    @property
+    def is_closing(self) -> bool:
+        """Whether its owner ends it, or has ended it."""
+        return self._closing
 
     def spawn(self, work: Callable[P, Awaitable[None]], *args: P.args, **kwargs: P.kwargs) -> AsyncWork | None:
         """

@@ -108,6 +108,16 @@ class SyncTasks:
     def __len__(self) -> int:
         return len(self._threads)
 
+    @property
+    def is_closing(self) -> bool:
+        """Whether its owner ends it, or has ended it."""
+        return self._closing.is_set()
+
+    @property
+    def is_parting(self) -> bool:
+        """Whether the program has ended, and waits for what is to be done."""
+        return not threading.main_thread().is_alive()
+
     def spawn(self, work: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> SyncWork | None:
         """
         Begin `work(*args)` now, in a thread; None if this was closed.
@@ -143,7 +153,7 @@ class SyncTasks:
 
     def pause(self, seconds: float) -> bool:
         """Wait inside background work; False if the work is to end."""
-        if not threading.main_thread().is_alive():
+        if self.is_parting:
             self._last = self._last or time.monotonic() + _PARTING
             if time.monotonic() > self._last:
                 return False

@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 
 from cachegrid._core.address import Key
 from cachegrid.errors import BacklogFull, ChangesLost, EngineError
-from cachegrid.use.backlog import Backlog, Change
+from cachegrid.use.backlog import Backlog, Change, told
 from cachegrid.waits._aio import AsyncEvent, AsyncTasks, AsyncWork
 
 __all__ = ["AsyncBehind"]
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 _FIRST_PAUSE: Final = 0.1  # seconds after a failure; doubled after each that follows
 _LONGEST_PAUSE: Final = 30.0
-_GLANCE: Final = 0.5  # seconds between two looks at whether there is something to do
+_GLANCE: Final = 0.1  # seconds between two looks at whether there is something to do
 _TOGETHER: Final = 2  # failures of a batch after which its changes are written one by one
 
 
@@ -55,7 +55,7 @@ class AsyncBehind:
         """Wait for room for changes of these keys, which are then put, or cancelled. Raises BacklogFull."""
         if not self.backlog.reserve(keys) and not await self._press(self._timeout, lambda: self.backlog.reserve(keys)):
             message = (
-                f"{len(self.backlog)} changes of cache {self._name!r} wait to be written, and there was no room "
+                f"cache {self._name!r} has {told(len(self.backlog))} waiting to be written, and there was no room "
                 f"for {len(keys)} more within {self._timeout:g} s; nothing was changed"
             )
             raise BacklogFull(message)
@@ -125,13 +125,31 @@ class AsyncBehind:
     async def _work(self) -> None:
         try:
             await self._write_all()
+        except BaseException:  # the event loop ends, and all that is under way in it
+            self._tell_left()
+            raise
         finally:
             with self.backlog.lock:
                 self._worker = None
         # Looked again after signing off: whoever puts something from here on begins work anew, and what was put
         # before is seen.
-        if len(self.backlog) and await self._tasks.pause(0):
+        if not len(self.backlog):
+            return
+        if await self._tasks.pause(0):
             self._see_to()
+        else:
+            self._tell_left()
+
+    def _tell_left(self) -> None:
+        """Log what is not written, where the program has ended before the grid was closed: nobody else would tell."""
+        left = len(self.backlog)
+        if left and not self._tasks.is_closing:
+            logging.getLogger("cachegrid").warning(
+                "cache %r: what it was used in has ended with %s that its source has not, lost with this process; "
+                "close the grid before",
+                self._name,
+                told(left),
+            )
 
     async def _write_all(self) -> None:
         pause = _FIRST_PAUSE
@@ -145,10 +163,10 @@ class AsyncBehind:
                 pause = min(2 * pause, _LONGEST_PAUSE)
 
     async def _rest(self) -> bool:
-        """Wait until the oldest change is due, or all are; False if there will be no other time."""
+        """Wait until the oldest change is due, or all are, as when a program ends; False if there is no other time."""
         # Made anew before the look: who wants something from here on is seen, or wakes this one.
         self._hurry = hurry = AsyncEvent()
-        while not self._pressing and len(self.backlog) < self._batch:
+        while not self._pressing and not self._tasks.is_parting and len(self.backlog) < self._batch:
             left = self._delay - self.backlog.stats(time.monotonic()).oldest
             if left <= 0 or await hurry.wait(min(left, _GLANCE)):
                 break
@@ -166,7 +184,7 @@ class AsyncBehind:
         failed = dict.fromkeys(taken, error)
         failures = max(change.failures for change in taken.values())
         if not failures:
-            self._log(f"{len(taken)} changes could not be written, and are tried again", error)
+            self._log(f"{told(len(taken))} could not be written: trying again", error)
         if len(taken) > 1:
             if failures < (_TOGETHER if self._retries is None else min(self._retries, _TOGETHER)):
                 self.backlog.give_back()

@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 
 from cachegrid._core.address import Key
 from cachegrid.errors import BacklogFull, ChangesLost, EngineError
-from cachegrid.use.backlog import Backlog, Change
+from cachegrid.use.backlog import Backlog, Change, told
 from cachegrid.waits._sio import SyncEvent, SyncTasks, SyncWork
 
 __all__ = ["SyncBehind"]
@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 _FIRST_PAUSE: Final = 0.1  # seconds after a failure; doubled after each that follows
 _LONGEST_PAUSE: Final = 30.0
-_GLANCE: Final = 0.5  # seconds between two looks at whether there is something to do
+_GLANCE: Final = 0.1  # seconds between two looks at whether there is something to do
 _TOGETHER: Final = 2  # failures of a batch after which its changes are written one by one
 
 
@@ -56,7 +56,7 @@ class SyncBehind:
         """Wait for room for changes of these keys, which are then put, or cancelled. Raises BacklogFull."""
         if not self.backlog.reserve(keys) and not self._press(self._timeout, lambda: self.backlog.reserve(keys)):
             message = (
-                f"{len(self.backlog)} changes of cache {self._name!r} wait to be written, and there was no room "
+                f"cache {self._name!r} has {told(len(self.backlog))} waiting to be written, and there was no room "
                 f"for {len(keys)} more within {self._timeout:g} s; nothing was changed"
             )
             raise BacklogFull(message)
@@ -126,13 +126,31 @@ class SyncBehind:
     def _work(self) -> None:
         try:
             self._write_all()
+        except BaseException:  # the event loop ends, and all that is under way in it
+            self._tell_left()
+            raise
         finally:
             with self.backlog.lock:
                 self._worker = None
         # Looked again after signing off: whoever puts something from here on begins work anew, and what was put
         # before is seen.
-        if len(self.backlog) and self._tasks.pause(0):
+        if not len(self.backlog):
+            return
+        if self._tasks.pause(0):
             self._see_to()
+        else:
+            self._tell_left()
+
+    def _tell_left(self) -> None:
+        """Log what is not written, where the program has ended before the grid was closed: nobody else would tell."""
+        left = len(self.backlog)
+        if left and not self._tasks.is_closing:
+            logging.getLogger("cachegrid").warning(
+                "cache %r: what it was used in has ended with %s that its source has not, lost with this process; "
+                "close the grid before",
+                self._name,
+                told(left),
+            )
 
     def _write_all(self) -> None:
         pause = _FIRST_PAUSE
@@ -146,10 +164,10 @@ class SyncBehind:
                 pause = min(2 * pause, _LONGEST_PAUSE)
 
     def _rest(self) -> bool:
-        """Wait until the oldest change is due, or all are; False if there will be no other time."""
+        """Wait until the oldest change is due, or all are, as when a program ends; False if there is no other time."""
         # Made anew before the look: who wants something from here on is seen, or wakes this one.
         self._hurry = hurry = SyncEvent()
-        while not self._pressing and len(self.backlog) < self._batch:
+        while not self._pressing and not self._tasks.is_parting and len(self.backlog) < self._batch:
             left = self._delay - self.backlog.stats(time.monotonic()).oldest
             if left <= 0 or hurry.wait(min(left, _GLANCE)):
                 break
@@ -167,7 +185,7 @@ class SyncBehind:
         failed = dict.fromkeys(taken, error)
         failures = max(change.failures for change in taken.values())
         if not failures:
-            self._log(f"{len(taken)} changes could not be written, and are tried again", error)
+            self._log(f"{told(len(taken))} could not be written: trying again", error)
         if len(taken) > 1:
             if failures < (_TOGETHER if self._retries is None else min(self._retries, _TOGETHER)):
                 self.backlog.give_back()
