@@ -20,7 +20,7 @@ from typing import Any, Final, NamedTuple, Self, TypedDict, cast
 from cachegrid._core.address import check_name
 from cachegrid._core.bounds import Bound
 from cachegrid._core.durability import Durability
-from cachegrid._core.rules import Rules
+from cachegrid._core.rules import GRACE_AND_IDLE, Rules
 from cachegrid._core.shown import without_password
 from cachegrid._core.units import Duration, Size, bytes_of, milliseconds, seconds_of
 from cachegrid.errors import ConfigError
@@ -196,9 +196,12 @@ class CachePolicy:
                 "handed out; leave out near or idle, or take one cache for each"
             )
             raise ConfigError("near", True, want)
+        return self.of_loads()
+
+    def of_loads(self) -> Self:
+        """The policy itself. Raises ConfigError where what it says of loads would be without effect."""
         if self.grace is not None and self.idle is not None:
-            want = "off where the cache has an idle time: what nobody reads for so long is gone, with nothing to serve"
-            raise ConfigError("grace", self.grace, want)
+            raise ConfigError("grace", self.grace, GRACE_AND_IDLE)
         return self
 
     def means_the_same_as(self, other: CachePolicy) -> bool:

@@ -112,7 +112,7 @@ class AsyncBatchLoads(AsyncLoads):
         return {key: values[key] for key in keys if key in values}
 
     async def _load_missing(self, keys: list[Key], asked: _Asked) -> dict[Key, Any]:
-        self._ends_under(asked.terms.rules, asked.terms.ttl, asked.terms.idle)  # refused before anything is done
+        self._check_terms(asked.terms)
         try:
             space = await self._settle()
         except OUTAGE as trouble:

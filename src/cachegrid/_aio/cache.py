@@ -424,7 +424,9 @@ class AsyncCache(AsyncRefreshes, AsyncBatchLoads, AsyncFace):
 
     def _inner(self, name: str, changes: dict[str, Any]) -> AsyncCache:
         """A cache inside this one: with epochs of its own, and cleared along with this one."""
-        return AsyncCache(self._hub, self.name, self.policy.changed(**changes), inside=name, counters=self._counters)
+        return AsyncCache(
+            self._hub, self.name, self.policy.changed(**changes).of_loads(), inside=name, counters=self._counters
+        )
 
 
 def _paired(values: Any) -> dict[Key, Any]:

@@ -319,7 +319,7 @@ class AsyncNearCache(AsyncCache):
         )
 
     def _inner(self, name: str, changes: dict[str, Any]) -> AsyncCache:
-        policy = self.policy.changed(**changes)
+        policy = self.policy.changed(**changes).of_loads()
         return AsyncNearCache(self._hub, self.name, policy, nearby=self._nearby, inside=name, counters=self._counters)
 
 

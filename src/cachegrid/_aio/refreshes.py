@@ -27,7 +27,7 @@ class AsyncRefreshes(AsyncLoads):
         Everybody gets what was loaded after he asked: who asks while somebody loads waits for the next one, which he
         shares with all in this process that wait for it, too. In the grid one loads at a time.
         """
-        self._ends_under(terms.rules, terms.ttl, terms.idle)  # what cannot be said is refused before anything is done
+        self._check_terms(terms)
         space = await self._settle()
         address = space.address(key)
         if is_loading(address):

@@ -10,9 +10,9 @@ Times are whole milliseconds. `draw` is a random number from 0 up to 1, but for 
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-__all__ = ["NO_RULES", "Rules", "early_by", "is_due", "jittered"]
+__all__ = ["GRACE_AND_IDLE", "NO_RULES", "Rules", "early_by", "is_due", "jittered"]
 
 
 class Rules(NamedTuple):
@@ -26,6 +26,10 @@ class Rules(NamedTuple):
 
 
 NO_RULES = Rules()
+# What grace has to be beside an idle time.
+GRACE_AND_IDLE: Final = (
+    "off where the entry has an idle time: what nobody reads for so long is gone, with nothing to serve"
+)
 
 
 def jittered(ttl: int, share: float, draw: float) -> int:

@@ -113,7 +113,7 @@ class SyncBatchLoads(SyncLoads):
         return {key: values[key] for key in keys if key in values}
 
     def _load_missing(self, keys: list[Key], asked: _Asked) -> dict[Key, Any]:
-        self._ends_under(asked.terms.rules, asked.terms.ttl, asked.terms.idle)  # refused before anything is done
+        self._check_terms(asked.terms)
         try:
             space = self._settle()
         except OUTAGE as trouble:

@@ -421,7 +421,9 @@ class SyncCache(SyncRefreshes, SyncBatchLoads, SyncFace):
 
     def _inner(self, name: str, changes: dict[str, Any]) -> SyncCache:
         """A cache inside this one: with epochs of its own, and cleared along with this one."""
-        return SyncCache(self._hub, self.name, self.policy.changed(**changes), inside=name, counters=self._counters)
+        return SyncCache(
+            self._hub, self.name, self.policy.changed(**changes).of_loads(), inside=name, counters=self._counters
+        )
 
 
 def _paired(values: Any) -> dict[Key, Any]:

@@ -13,11 +13,12 @@ from time import perf_counter  # not the clock that entries end by, and that tes
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar, cast
 
 from cachegrid._core.address import Key, Space
+from cachegrid._core.ages import AGES
 from cachegrid._core.ends import Ends, ends_in, is_over
 from cachegrid._core.frame import FAILURE, unpack, version_of
 from cachegrid._core.glances import is_unproven
 from cachegrid._core.miss import MISS, UNSAID
-from cachegrid._core.rules import Rules
+from cachegrid._core.rules import GRACE_AND_IDLE, Rules
 from cachegrid._core.tags import Tags, tags_in
 from cachegrid._core.units import Span
 from cachegrid._sio.changes import SyncChanges
@@ -139,7 +140,7 @@ class SyncLoads(SyncChanges):
 
     def _load(self, key: Key, loader: Callable[[], T], terms: Terms) -> T:
         """`get_or_load` for who has just missed."""
-        self._ends_under(terms.rules, terms.ttl, terms.idle)  # what cannot be said is refused before anything is done
+        self._check_terms(terms)
         try:
             space = self._settle()
         except OUTAGE as trouble:
@@ -155,6 +156,12 @@ class SyncLoads(SyncChanges):
                 raise
             return self._load_past(key, loader, trouble)
         return cast("T", self._outcome(load, frame))
+
+    def _check_terms(self, terms: Terms) -> None:
+        """Refuse what cannot be said, before anything is done. Raises ConfigError."""
+        ends = self._ends_under(terms.rules, terms.ttl, terms.idle)
+        if terms.rules.grace is not None and ends.idle not in (None, AGES):
+            raise ConfigError("grace", f"{terms.rules.grace} ms", GRACE_AND_IDLE)
 
     def _outcome(self, load: Load, frame: bytes) -> Any:
         """The value that a caller gets, of a frame that came for him."""

@@ -320,7 +320,7 @@ class SyncNearCache(SyncCache):
         )
 
     def _inner(self, name: str, changes: dict[str, Any]) -> SyncCache:
-        policy = self.policy.changed(**changes)
+        policy = self.policy.changed(**changes).of_loads()
         return SyncNearCache(self._hub, self.name, policy, nearby=self._nearby, inside=name, counters=self._counters)
 
 

@@ -186,10 +186,36 @@ def test_a_value_past_its_end_is_no_entry(grid: SyncGrid, clock: FakeClock) -> N
 
 def test_no_grace_where_there_is_an_idle_time(grid: SyncGrid) -> None:
     """
-    What nobody reads is gone after its idle time.
+    What nobody reads is gone after its idle time: wherever the two are said, it is an error.
     """
-    with pytest.raises(ConfigError, match="idle"):
+    refused = "grace is .* must be off where the entry has an idle time"
+    with pytest.raises(ConfigError, match=refused):
         grid.cache("prices", grace=60, idle=5)
+    plain, graced, idle = grid.cache("plain"), grid.cache("graced", grace=60, ttl=5), grid.cache("idle", idle=5)
+
+    def load(*_: object) -> Any:
+        raise AssertionError
+
+    both: Any = {"grace": 60, "idle": 5}
+    for cache, said in ((plain, both), (graced, {"idle": 5}), (idle, {"grace": 60})):
+        with pytest.raises(ConfigError, match=refused):
+            cache.get_or_load("key", load, **said)
+        with pytest.raises(ConfigError, match=refused):
+            cache.get_or_load_many(["key"], load, **said)
+        with pytest.raises(ConfigError, match=refused):
+            cache.cached(**said)(load)
+
+
+def test_an_idle_time_where_the_grace_is_taken_away(grid: SyncGrid) -> None:
+    """
+    Of a call, or a function.
+    """
+
+    def load(*_: object) -> int:
+        return 1
+
+    assert 1 == grid.cache("graced", grace=60, ttl=5).get_or_load("key", load, idle=5, grace=None)
+    assert 1 == grid.cache("graced", grace=60, ttl=5).cached(idle=5, grace=None)(load)()
 
 
 # Early.
