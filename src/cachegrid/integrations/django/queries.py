@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -11,12 +10,12 @@ from asgiref.sync import sync_to_async
 from django.apps import apps
 from django.core.cache import caches
 from django.core.cache.backends.base import DEFAULT_TIMEOUT
-from django.core.exceptions import EmptyResultSet
 from django.db import connections
 from django.db.models import Model, QuerySet
 
 from cachegrid.errors import ConfigError
 from cachegrid.integrations.django.backend import CacheGridCache
+from cachegrid.integrations.django.statements import alone, digest_of, statement_of
 from cachegrid.integrations.django.tables import read_in
 from cachegrid.integrations.django.watch import alias, names_of, pending, tag_of
 
@@ -31,33 +30,34 @@ def cached(
     ttl: Any = DEFAULT_TIMEOUT,
     tables: Iterable[type[Model] | str] = (),
     tags: str | Iterable[str] = (),
+    vary: Any = (),
 ) -> list[Any]:
     """
     The rows of a queryset, as a list: from the grid, or from the database, once for all who ask at the same time.
 
     Dropped in every process when a transaction commits that wrote to a table which the statement names, or that is
-    named in `tables`; or by `invalidate` of a tag. `ttl` is seconds or text such as "5m". A transaction reads what it
-    has written itself, and lets nothing be kept that others could not see. Raises ConfigError where INSTALLED_APPS lack
-    this app, or where more tables are read than are named, as with `prefetch_related`.
+    named in `tables`; or by `invalidate` of a tag. `ttl` is seconds or text such as "5m", and `vary` says who asks,
+    where the database answers users differently. A transaction reads what it has written itself, and lets nothing be
+    kept that others could not see. Raises ConfigError where INSTALLED_APPS lack this app, or where more tables are
+    read than are named, as with `prefetch_related`; KeyRefused where a part of it cannot be in a key.
     """
     if not apps.is_installed(APP):
         raise ConfigError("INSTALLED_APPS", "without it", f"with {APP!r}, which sees what is written")
-    queryset = queryset.all()
-    queryset._known_related_objects = {}  # those that it came from would be kept along with each row
+    queryset = alone(queryset).using(queryset.db)  # a router may choose another one each time
     connection = connections[queryset.db]
-    compiler = queryset.query.get_compiler(connection=connection)
-    try:
-        sql, params = compiler.as_sql()
-    except EmptyResultSet:
+    statement = statement_of(queryset)
+    if statement is None:
         return []
-    names = read_in(sql) | names_of(tables)
+    names = read_in(statement.sql) | names_of(tables)
     if not names:
         raise ConfigError("the tables of a queryset", None, "those of models in INSTALLED_APPS: others are not seen")
-    load = _loader(queryset, sql, names)
+    load = _loader(queryset, statement.sql, names)
     if queryset.query.select_for_update or names & pending(connection):
         return load()
 
-    cache, key = _cache(), _key(queryset, sql, params, compiler)
+    cache = _cache()
+    # `make_key` has what an app says of all its keys, such as whose site it is.
+    key = ("rows", queryset.db, digest_of(queryset, statement, cache.make_key("rows"), vary))
     if connection.in_atomic_block or not connection.get_autocommit():
         found: list[Any] | None = cache.native.get(key)
         if found is not None:
@@ -79,14 +79,6 @@ def _cache() -> CacheGridCache:
     if not isinstance(found, CacheGridCache):
         raise ConfigError("CACHEGRID_QUERIES", alias(), "the name of a cache in CACHES that is kept on a grid")
     return found
-
-
-def _key(queryset: Any, sql: str, params: Any, compiler: Any) -> tuple[str, str, str]:
-    """What rows depend on: the database, the statement with its values, and what is made of each row."""
-    columns = [type(column[0].output_field).__qualname__ for column in compiler.select]
-    made = queryset.model._meta.label, queryset._iterable_class.__qualname__, queryset._fields, columns
-    digest = hashlib.sha256(repr((sql, params, made)).encode("utf-8", "surrogatepass"))
-    return "rows", queryset.db, digest.hexdigest()
 
 
 def _loader(queryset: Any, sql: str, names: frozenset[str]) -> Callable[[], list[Any]]:
