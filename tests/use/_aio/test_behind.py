@@ -110,7 +110,7 @@ async def test_who_finds_no_room_waits_for_it(cache: AsyncCache, flow: AsyncFlow
     hasty = lazily(cache, source, queue=2, timeout="30ms")
     await hasty.set_many({1: 1, 2: 2})
     with pytest.raises(
-        BacklogFull, match="'prices' has 2 changes waiting to be written, and there was no room for 1 more"
+        BacklogFull, match="2 changes waiting to be written, and there was no room for 1 more"
     ):
         await hasty.set(3, 3)
     assert None is await cache.get(3)
