@@ -156,24 +156,60 @@ def test_what_was_cut_short_is_run_again(way: tuple[LoopbackGrid, bool]) -> None
         assert sizes(grid) == [5522, 5521, 5341]
 
 
-def test_between_steps_it_rests_according_to_what_they_moved(grid: LoopbackGrid) -> None:
-    """Steps have about as many entries as the pace says; after the last one nobody waits."""
-    with cachegrid.connect(grid.url) as client:
-        client.cache("still").set_many(dict.fromkeys(range(ENTRIES), "x"))
+def noting(entries: int) -> tuple[Pace, list[float], list[float]]:
+    """A pace with as many entries in each step, however long a fork takes; what forks it is told of, and what moved."""
+    forks: list[float] = []
     rests: list[float] = []
 
     class Noting(Pace):
+        def step(self, fork: float) -> int:
+            forks.append(fork)
+            return super().step(0.0)
+
         def after(self, seconds: float, entries: float) -> float:
             assert seconds > 0
             rests.append(entries)
             return super().after(seconds, entries)
 
+    return Noting(entries=entries, rest=0.1), forks, rests
+
+
+def fill(grid: LoopbackGrid) -> None:
+    """Put entries into all slots."""
+    with cachegrid.connect(grid.url) as client:
+        client.cache("still").set_many(dict.fromkeys(range(ENTRIES), "x"))
+
+
+def test_between_steps_it_rests_according_to_what_they_moved(grid: LoopbackGrid) -> None:
+    """Steps have about as many entries as the pace says; after the last one nobody waits."""
+    fill(grid)
     in_each_slot = entries_per_slot(Contacts.of_state(grid.state), grid.state.members[2].id)
-    carry_out(grid.state, crowd(grid), pace=Noting(entries=5, rest=0.1))
+    pace, _, rests = noting(entries=5)
+    carry_out(grid.state, crowd(grid), pace=pace)
     of_one_step = int(5 / in_each_slot)
     sizes_of_steps = [min(of_one_step, total - done) for total in (61, 60) for done in range(0, total, of_one_step)]
     assert len(sizes_of_steps) > 3
     assert rests == pytest.approx([size * in_each_slot for size in sizes_of_steps[:-1]], rel=0.05)
+
+
+def test_the_pace_is_told_how_long_the_owner_took_to_fork(way: tuple[LoopbackGrid, bool]) -> None:
+    """Before each step anew, as each step forks; where entries go key by key none does, and steps stay small."""
+    grid, by_server = way
+    fill(grid)
+    pace, forks, _ = noting(entries=5)
+    with grid.admin(2) as admin:
+        taken: list[float] = []
+
+        def note(_what: str, _done: int, _total: int) -> None:
+            taken.append(int(admin.facts("stats")["latest_fork_usec"]) / 1e6)
+
+        carry_out(grid.state, crowd(grid), pace=pace, progress=note, by_server=by_server)
+    assert len(forks) > 3
+    if by_server:
+        assert set(forks) <= set(taken)
+        assert len(set(forks)) > 3
+    else:
+        assert set(forks) == {0.0}
 
 
 def test_a_secured_grid_is_no_other(tmp_path: Path) -> None:

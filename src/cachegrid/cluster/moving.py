@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from cachegrid.cluster import handover, migration
 from cachegrid.cluster.balance import Move, spans
@@ -21,6 +22,8 @@ STEP_SLOTS = 1024  # that change hands together at most, however few entries the
 AGREE = 5.0  # seconds for all to hear of it; one that takes longer has other trouble, and is sent on by the others
 PAUSE = 0.02
 SHOWN = 4  # ranges that a message names
+MOST = 50_000  # entries of one step, however large the owner is: it drops them all before it answers again
+DROPPED = 250_000  # entries in a second, by an owner that has just forked: the first write to each page costs more then
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,25 +31,39 @@ class Pace:
     """
     How much moving slots may disturb those who use them.
 
-    While servers copy the entries of a step, calls to either member take longer, and where processors are few, to all.
-    Small steps with a rest after each leave 99 of 100 calls nearly as they are.
+    For each step its owner forks, which takes longer the more it holds, and in the end drops what has moved; it answers
+    nobody meanwhile. While entries are copied calls to either member take longer, and where processors are few, to all.
+    Smaller steps make each of these waits shorter, and more of them. It is the rest after each step that leaves 99 of
+    100 calls nearly as they are.
     """
 
-    entries: int  # of one step, about
+    entries: int  # of one step, about; more where an owner takes longer to fork than to drop so many
     rest: float  # after a step of so many entries, by how many times as long as it took; shorter after a smaller one
+
+    def step(self, fork: float) -> int:
+        """
+        How many entries the next step of an owner should have that needed so many seconds to fork the last time.
+
+        Of a large owner each step has as many as it drops in the time of a fork: with fewer it would be forking, and
+        answer nobody, for most of the time that the whole takes.
+
+        >>> GENTLE.step(0.004), GENTLE.step(0.04), GENTLE.step(4.0)
+        (4000, 10000, 50000)
+        """
+        return max(self.entries, min(MOST, int(fork * DROPPED)))
 
     def after(self, seconds: float, entries: float) -> float:
         """
         The seconds to rest after a step.
 
         >>> round(GENTLE.after(0.1, entries=4_000), 3), GENTLE.after(0.1, entries=0)
-        (0.6, 0.0)
+        (1.5, 0.0)
         """
         return seconds * self.rest * min(1.0, entries / self.entries)
 
 
-GENTLE = Pace(entries=4_000, rest=6.0)
-FAST = Pace(entries=50_000, rest=0.0)
+GENTLE = Pace(entries=4_000, rest=15.0)
+FAST = Pace(entries=MOST, rest=0.0)
 
 
 def owned(grid: Contacts | GridState) -> dict[str, list[range]]:
@@ -94,7 +111,7 @@ def carry_out(
         with _named(contacts, left):
             at_once = by_server and _can_at_once(contacts, left)
             entries = entries_per_slot(contacts, left.source)
-        for step in _steps(left, int(pace.entries / max(entries, 0.001))):
+        for step in _steps(left, partial(_slots, contacts, left, entries, pace, forks=at_once)):
             begun = time.monotonic()
             with _named(contacts, step):
                 (migration if at_once else handover).move(contacts, step)
@@ -159,12 +176,28 @@ def _left(grid: Contacts, move: Move) -> Move:
     return Move(move.source, move.target, tuple(spans(here)))
 
 
-def _steps(move: Move, slots: int) -> Iterator[Move]:
-    """The move in parts of so many slots, between which it may be interrupted."""
-    size = max(1, min(STEP_SLOTS, slots))
+def _steps(move: Move, size: Callable[[], int]) -> Iterator[Move]:
+    """The move in parts, between which it may be interrupted; `size` is asked before each how many slots it has."""
     left = [slot for span in move.slots for slot in span]
-    for start in range(0, len(left), size):
-        yield Move(move.source, move.target, tuple(spans(left[start : start + size])))
+    while left:
+        several = max(1, min(STEP_SLOTS, size()))
+        yield Move(move.source, move.target, tuple(spans(left[:several])))
+        del left[:several]
+
+
+def _slots(grid: Contacts, move: Move, entries: float, pace: Pace, *, forks: bool) -> int:
+    """How many slots of so many entries each the next step of a move should have."""
+    fork = 0.0
+    if forks:
+        with _named(grid, move):
+            fork = _last_fork(grid, move.source)
+    return int(pace.step(fork) / max(entries, 0.001))
+
+
+def _last_fork(grid: Contacts, member: str) -> float:
+    """The seconds that a member needed to fork the last time; 0 where it never did, or does not tell."""
+    with grid.open(member) as admin:
+        return int(admin.facts("stats").get("latest_fork_usec", 0)) / 1e6
 
 
 def entries_per_slot(grid: Contacts, member: str) -> float:
