@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, create_engine, delete, exists, insert, literal, select, text, update
+from sqlalchemy import Connection, create_engine, delete, exists, insert, literal, select, table, text, update
 from sqlalchemy.orm import Session
 from sqlalchemy.schema import CreateTable, DropTable
 
@@ -130,7 +130,7 @@ def test_what_else_changes_can_be_said(url: str) -> None:
     """
     By triggers, or since it is a view: along with what it follows, at any remove.
     """
-    effects = {"product": ["part"], "part": ["price"]}
+    effects = {"main.product": "part", "Part": [Price]}
     with Shop(url, follows={"effects": effects}) as shop:
         assert 1 == shop.asked(AMOUNTS)
         with shop.session.begin() as session:
@@ -235,6 +235,44 @@ def test_copies_in_other_processes_go_too(url: str) -> None:
         deadline = time.monotonic() + PATIENCE
         while other.ask(NAMES) != ["new", "new"]:
             assert time.monotonic() < deadline
+
+
+@pytest.mark.parametrize("tables", ["product", "main.Product", 'main."product"', TABLE, Product, [Part, "product"]])
+def test_what_a_text_reads_can_be_said(url: str, tables: Any) -> None:
+    """
+    By the names of tables, with or without a schema, by themselves, or by what is mapped to them.
+    """
+    with Shop(url) as shop:
+        names = text("select name from product order by id").columns(Product.name).options(cached(tables=tables))
+        assert (["saw", "drill"], 0) == (shop.ask(names), shop.asked(names))
+        with shop.session.begin() as session:
+            session.execute(update(Product).values(name="new"))
+        assert ["new", "new"] == shop.ask(names)
+
+
+def test_what_was_kept_with_wrong_tables_is_not_given_for_right_ones(shop: Shop) -> None:
+    """
+    Who mends a name asks anew.
+    """
+    names = text("select name from product order by id").columns(Product.name)
+    shop.ask(names.options(cached(tables="price")))
+    with shop.session.begin() as session:
+        session.execute(update(Product).values(name="new"))
+    assert ["new", "new"] == shop.ask(names.options(cached(tables="product")))
+
+
+def test_a_table_that_nobody_knows_is_told_of(url: str, caplog: pytest.LogCaptureFixture) -> None:
+    """
+    Once, with what may have been meant; not one that `effects` names, nor one that was given as it is.
+    """
+    names = text("select name from product order by id").columns(Product.name)
+    with Shop(url, follows={"effects": {"product": "totals"}}) as shop:
+        shop.ask(select(Product.name))
+        for tables in ("totals", "part", table("elsewhere"), "prodct", "prodct"):
+            shop.ask(names.options(cached(tables=tables)))
+    assert 1 == len(caplog.messages)
+    assert "'prodct'" in caplog.text
+    assert "did you mean 'product'?" in caplog.text
 
 
 def test_tags_of_a_statement_drop_it_too(shop: Shop) -> None:

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import cast, create_engine, select, text, update
 from sqlalchemy.dialects.postgresql import INET, JSONB
 from sqlalchemy.exc import IntegrityError, OperationalError
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, sessionmaker
 
 import cachegrid
 from cachegrid.errors import ConfigError, EngineError, KeyRefused, Unreachable, ValueRefused, ValueTooLarge
@@ -250,6 +250,13 @@ def test_settings_that_cannot_be_are_refused(shop: Shop) -> None:
     engine = create_engine("sqlite://")
     with pytest.raises(ConfigError, match="cachegrid.connect"):
         follow(engine, cachegrid.aconnect("memory://"), database="shop")
+    with pytest.raises(ConfigError, match=r"is None; it must be one of cachegrid\.connect\(\)"):
+        follow(engine, None, database="shop")  # type: ignore[arg-type] # as somebody may
+    for no_engine in (sessionmaker(engine), "sqlite://", engine.url):
+        with pytest.raises(ConfigError, match="the engine to follow is .*; it must be that of create_engine"):
+            follow(no_engine, shop.grid, database="shop")  # type: ignore[arg-type] # as above
+    with pytest.raises(ConfigError, match="a table of effects is 5"):
+        follow(engine, shop.grid, database="shop", effects={"product": 5})  # type: ignore[dict-item] # as above
     for database in ("", "a:b"):
         with pytest.raises(ConfigError, match="a name for the database"):
             follow(engine, shop.grid, database=database)
@@ -259,6 +266,24 @@ def test_settings_that_cannot_be_are_refused(shop: Shop) -> None:
         shop.grid.cache(f"cache-{number}", **policy)  # type: ignore[arg-type] # one of several
         with pytest.raises(ConfigError, match="to keep rows|without grace and early"):
             follow(engine, shop.grid, database="shop", caches=f"cache-{number}")
+
+
+@pytest.mark.parametrize(
+    ("said", "match"),
+    [
+        ({"ttl": "zz"}, "ttl is 'zz'"),
+        ({"ttl": 0}, "more than 0"),
+        ({"tables": [5]}, "a table of `cached` is 5; it must be a table: its name, a Table, or a class that is mapped"),
+        ({"tables": int}, "a class that is mapped"),
+        ({"cache": Product}, "the name of a cache, in an option of a statement"),
+    ],
+)
+def test_an_option_is_refused_where_it_is_said(said: dict[str, Any], match: str) -> None:
+    """
+    And not where a statement runs that has it.
+    """
+    with pytest.raises(ConfigError, match=match):
+        cached(**said)
 
 
 def test_without_sqlalchemy_the_extra_is_named() -> None:

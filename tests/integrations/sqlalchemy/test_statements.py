@@ -8,6 +8,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import aliased
 
 from cachegrid.integrations.sqlalchemy.effects import ALL, effect_of_text
+from cachegrid.integrations.sqlalchemy.known import Known
 from cachegrid.integrations.sqlalchemy.noting import noting
 from tests.integrations.sqlalchemy.shop import Part, Product
 
@@ -93,7 +94,7 @@ def test_some_rows_are_nobody_else_s(statement: str) -> None:
 
 def _noted(statement: object, *, dialect: object = postgresql) -> tuple[set[str], set[str]]:
     made = dialect.dialect()  # type: ignore[attr-defined] # a module of one
-    made.statement_compiler = noting(made.statement_compiler)
+    made.statement_compiler = noting(made.statement_compiler, Known())
     noted = statement.compile(dialect=made).cachegrid_noted  # type: ignore[attr-defined] # a statement
     return noted.reads, noted.writes
 

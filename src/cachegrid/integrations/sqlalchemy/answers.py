@@ -22,6 +22,7 @@ from cachegrid.errors import (
     ValueTooLarge,
 )
 from cachegrid.integrations.sqlalchemy.effects import ALL, Effect
+from cachegrid.integrations.sqlalchemy.known import Known
 from cachegrid.integrations.sqlalchemy.options import Plan, said_of
 from cachegrid.integrations.sqlalchemy.results import Rows, key_of, refusal, rows_of
 from cachegrid.integrations.sqlalchemy.transactions import Sight, Transaction, sight_of, transaction_of
@@ -71,10 +72,11 @@ class Answers:
         dialect: Dialect,
         caches: Mapping[str, SyncCache | AsyncCache],
         drops: Drops,
+        known: Known,
         database: str,
         user: str | None,
     ) -> None:
-        self._dialect, self._caches, self._drops = dialect, caches, drops
+        self._dialect, self._caches, self._drops, self._known = dialect, caches, drops, known
         self._database, self._user = database, user
         self._wait = waiter(dialect.is_async)
 
@@ -91,7 +93,8 @@ class Answers:
             if sight is Sight.OTHER:
                 return False
             cache = self._cache(plan)
-            key = key_of(self._dialect, self._database, self._user, it.statement, it.parameters, plan.vary)
+            self._known.doubt(plan.told)
+            key = key_of(self._dialect, self._database, self._user, it.statement, it.parameters, plan)
             asked = _Asked(it, cache, key, plan, tables)
             # Who holds locks in the database waits for nobody, who may wait for those.
             rows = self._found(asked) if about.wrote or sight is not Sight.ALL else self._rows(asked)

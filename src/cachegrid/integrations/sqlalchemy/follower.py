@@ -15,8 +15,10 @@ from cachegrid import AsyncCache, AsyncGrid, SyncCache, SyncGrid
 from cachegrid.errors import ConfigError
 from cachegrid.integrations.sqlalchemy.answers import Answers, Execution
 from cachegrid.integrations.sqlalchemy.commits import Commits
+from cachegrid.integrations.sqlalchemy.known import Known
 from cachegrid.integrations.sqlalchemy.noting import effect_of, is_followed, noting
 from cachegrid.integrations.sqlalchemy.options import several
+from cachegrid.integrations.sqlalchemy.tables import Named, bare, names_of
 from cachegrid.integrations.sqlalchemy.transactions import commits_itself, transaction_of
 from cachegrid.integrations.sqlalchemy.writes import Drops, waiter
 
@@ -29,7 +31,7 @@ def follow(
     *,
     database: str,
     caches: str | Iterable[str] = "queries",
-    effects: Mapping[str, Iterable[str]] | None = None,
+    effects: Mapping[str, Named | Iterable[Named]] | None = None,
     commit_within: float = 30.0,
 ) -> None:
     """
@@ -45,6 +47,9 @@ def follow(
     policy of one of the caches has `on_outage="load"`. Raises ConfigError for an engine that is followed already.
     """
     engine = engine.sync_engine if isinstance(engine, AsyncEngine) else engine
+    if not isinstance(engine, Engine):
+        want = "that of create_engine or create_async_engine, not an URL, a connection, or what makes sessions"
+        raise ConfigError("the engine to follow", engine, want)
     follower = _Follower(engine, grid, database, several(caches), commit_within, effects or {})
     follower.begin(engine)
 
@@ -59,10 +64,10 @@ class _Follower:
         database: str,
         caches: Iterable[str],
         within: float,
-        effects: Mapping[str, Iterable[str]],
+        effects: Mapping[str, Named | Iterable[Named]],
     ) -> None:
         dialect = self._dialect = engine.dialect
-        if isinstance(grid, AsyncGrid) is not dialect.is_async:
+        if not isinstance(grid, AsyncGrid if dialect.is_async else SyncGrid):
             way = "cachegrid.aconnect()" if dialect.is_async else "cachegrid.connect()"
             raise ConfigError(f"the grid for {engine!r}", grid, f"one of {way}")
         if not database or ":" in database:
@@ -70,17 +75,18 @@ class _Follower:
         if not within > 0:
             raise ConfigError("commit_within", within, "more than 0 seconds")
         opened = {name: _opened(grid, name) for name in caches}
-        self._effects = {table.lower(): frozenset(map(str.lower, more)) for table, more in effects.items()}
+        self._effects = {bare(table): names_of(more, "a table of effects") for table, more in effects.items()}
+        self._known = Known([*self._effects, *frozenset().union(*self._effects.values())])
         drops = Drops(waiter(dialect.is_async), grid, list(opened.values()), database, within)
         self._commits = Commits(dialect, drops)
-        self._answers = Answers(dialect, opened, drops, database, engine.url.username)
+        self._answers = Answers(dialect, opened, drops, self._known, database, engine.url.username)
 
     def begin(self, engine: Engine) -> None:
         """Listen from now on. Raises ConfigError where somebody does already."""
         dialect = self._dialect
         if is_followed(dialect):
             raise ConfigError("the engine", engine, "one that `follow` was not called for before")
-        dialect.statement_compiler = noting(dialect.statement_compiler)
+        dialect.statement_compiler = noting(dialect.statement_compiler, self._known)
         engine.clear_compiled_cache()  # of what was compiled without notes
         event.listen(engine, "begin", _begun)
         event.listen(engine, "do_execute", self._on_execute)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 from sqlalchemy.engine import Dialect, ExecutionContext
 from sqlalchemy.sql.compiler import DDLCompiler, SQLCompiler
 
 from cachegrid.integrations.sqlalchemy.effects import ALL, Effect, effect_of_text, may_read_or_write
+from cachegrid.integrations.sqlalchemy.known import Known
 from cachegrid.integrations.sqlalchemy.tables import name_of, tables_of
 
 __all__ = ["effect_of", "is_followed", "noting"]
@@ -27,24 +28,27 @@ class _Noted:
 class _Noting(SQLCompiler):
     """Put before a dialect's own compiler: notes what that one writes down. The result is kept with the statement."""
 
+    cachegrid_known: ClassVar[Known]
+
     @property
     def cachegrid_noted(self) -> _Noted:
         return cast("_Noted", self.__dict__.setdefault("_cachegrid_noted", _Noted()))
 
     def visit_table(self, table: Any, asfrom: bool = False, *args: Any, **kwargs: Any) -> Any:  # noqa: FBT001, FBT002 - as its base has it
+        self.cachegrid_known.meet(table)
         self.cachegrid_noted.reads.add(name_of(table))
         return super().visit_table(table, asfrom, *args, **kwargs)  # type: ignore[no-untyped-call]
 
     def visit_insert(self, insert_stmt: Any, *args: Any, **kwargs: Any) -> Any:
-        self.cachegrid_noted.writes.update(tables_of(insert_stmt.table))
+        self._note_write(insert_stmt.table)
         return super().visit_insert(insert_stmt, *args, **kwargs)  # type: ignore[no-untyped-call]
 
     def visit_update(self, update_stmt: Any, *args: Any, **kwargs: Any) -> Any:
-        self.cachegrid_noted.writes.update(tables_of(update_stmt.table, acts=True))
+        self._note_write(update_stmt.table, acts=True)
         return super().visit_update(update_stmt, *args, **kwargs)
 
     def visit_delete(self, delete_stmt: Any, *args: Any, **kwargs: Any) -> Any:
-        self.cachegrid_noted.writes.update(tables_of(delete_stmt.table, acts=True))
+        self._note_write(delete_stmt.table, acts=True)
         return super().visit_delete(delete_stmt, *args, **kwargs)  # type: ignore[no-untyped-call]
 
     def visit_textclause(self, textclause: Any, *args: Any, **kwargs: Any) -> Any:
@@ -59,6 +63,10 @@ class _Noting(SQLCompiler):
         if column.is_literal:
             self._note_text(column.name)
         return super().visit_column(column, *args, **kwargs)
+
+    def _note_write(self, table: Any, *, acts: bool = False) -> None:
+        self.cachegrid_known.meet(table)
+        self.cachegrid_noted.writes.update(tables_of(table, acts=acts))
 
     def _note_text(self, text: str) -> None:
         if not self.stack or may_read_or_write(text):
@@ -78,9 +86,9 @@ class _Noting(SQLCompiler):
         return super().visit_sequence(sequence, **kwargs)  # type: ignore[no-untyped-call]
 
 
-def noting(compiler: type[SQLCompiler]) -> type[SQLCompiler]:
-    """The same compiler of statements, that notes what it meets."""
-    return type(f"Noting{compiler.__name__}", (_Noting, compiler), {})
+def noting(compiler: type[SQLCompiler], known: Known) -> type[SQLCompiler]:
+    """The same compiler of statements, that notes what it meets; `known` meets the tables, too."""
+    return type(f"Noting{compiler.__name__}", (_Noting, compiler), {"cachegrid_known": known})
 
 
 def is_followed(dialect: Dialect) -> bool:

@@ -13,6 +13,8 @@ from sqlalchemy.orm import ORMExecuteState, Session, UserDefinedOption
 from cachegrid import Key
 from cachegrid.errors import ConfigError
 from cachegrid.integrations.sqlalchemy.noting import is_followed
+from cachegrid.integrations.sqlalchemy.tables import Named, bare, each, names_of
+from cachegrid.units import seconds_of
 
 __all__ = ["Plan", "Said", "cached", "said_of", "several", "uncached"]
 
@@ -26,6 +28,7 @@ class Plan(NamedTuple):
     times: Mapping[str, Any]
     tags: tuple[str, ...]
     tables: frozenset[str]
+    told: frozenset[str]  # those of them that were told by name
     vary: Key
 
 
@@ -51,7 +54,7 @@ def cached(
     *,
     ttl: float | timedelta | str | None = None,
     tags: str | Iterable[str] = (),
-    tables: str | Iterable[str] = (),
+    tables: Named | Iterable[Named] = (),
     vary: Key = (),
 ) -> UserDefinedOption:
     """
@@ -60,14 +63,19 @@ def cached(
     For `select(...).options(...)`, and for all that a session selects as `sessionmaker(..., info={"cachegrid": ...})`.
     It lives for `ttl`, or as long as the cache's policy says, and until a transaction that wrote to one of its tables
     commits. `tags` are further ones for `cache.invalidate`, `tables` what the statement reads besides those that it
-    names (by a view, a function or a text), and `vary` who asks, where the database answers users differently.
+    names (by a view, a function or a text): their names, Tables or mapped classes. `vary` says who asks, where the
+    database answers users differently. Raises ConfigError for a time that is none, or a table.
 
     A statement may then raise ValueRefused for a column that the cache cannot keep, KeyRefused for a bound value that
     cannot be in a key, ConfigError where its tables cannot be told, and what `get_or_load` raises. What is selected by
     a session's choice only is answered by the database then.
     """
-    times = {} if ttl is None else {"ttl": ttl}
-    return _CachedOption(Plan(cache, times, several(tags), frozenset(map(str.lower, several(tables))), vary))
+    if not isinstance(cache, str):
+        want = 'the name of a cache, in an option of a statement: select(...).options(cached("queries"))'
+        raise ConfigError("the cache of `cached`", cache, want)
+    times = {} if ttl is None else {"ttl": seconds_of("ttl", ttl)}
+    told = frozenset([bare(table) for table in each(tables) if isinstance(table, str)])
+    return _CachedOption(Plan(cache, times, several(tags), names_of(tables, "a table of `cached`"), told, vary))
 
 
 def uncached() -> UserDefinedOption:

@@ -16,6 +16,7 @@ from sqlalchemy.engine.interfaces import DBAPICursor
 
 from cachegrid import Key
 from cachegrid.errors import KeyRefused, ValueRefused
+from cachegrid.integrations.sqlalchemy.options import Plan
 
 __all__ = ["Rows", "key_of", "refusal", "rows_of"]
 
@@ -45,14 +46,15 @@ class Rows(NamedTuple):
         return [tuple(row) for row in self.rows]
 
 
-def key_of(dialect: Dialect, database: str, user: str | None, statement: str, parameters: Any, vary: Key) -> Key:
+def key_of(dialect: Dialect, database: str, user: str | None, statement: str, parameters: Any, plan: Plan) -> Key:
     """
-    The key of a statement's result: the database, and a digest of the statement with its values and who asks.
+    The key of a statement's result: the database, and a digest of the statement, its values, and what was said of it.
 
     Raises KeyRefused for a value of a type whose text does not say all of it.
     """
     asked = [_FORMAT, dialect.name, dialect.driver, user, statement, _said(parameters, "")]
-    text = f"{asked!r}{vary!r}"
+    # Whoever mends the tables that he said gets nothing that was kept while they were wrong.
+    text = f"{asked!r}{sorted(plan.tables)!r}{plan.vary!r}"
     return database, hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
