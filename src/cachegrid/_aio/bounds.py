@@ -18,6 +18,7 @@ from cachegrid._aio.ability import AsyncAbleEngine
 from cachegrid._aio.keeper import give_back
 from cachegrid._core.bounds import STEP, TURN, Bound, oldest, shares, take_sample
 from cachegrid._core.frame import created_of, version_of
+from cachegrid._core.stats import Counters
 from cachegrid.errors import EngineError, FrameError
 from cachegrid.waits._aio import AsyncTasks
 
@@ -39,12 +40,13 @@ class AsyncBound:
         self._tasks, self._parent, self._bound = tasks, parent, bound
         self._name = b"cg!written:" + parent  # of the count in the grid: the address of no entry
         self._engine: AsyncAbleEngine | None = None
+        self._counters = Counters()
         self._entries = self._bytes = 0  # written here, and not told yet
         self._is_telling = self._is_in_trouble = self._has_told = False
 
-    def use(self, engine: AsyncAbleEngine) -> None:
-        """Work with this engine."""
-        self._engine = engine
+    def use(self, engine: AsyncAbleEngine, counters: Counters) -> None:
+        """Work with this engine, for the cache that counts there."""
+        self._engine, self._counters = engine, counters
 
     def wrote(self, size: int) -> None:
         """Count an entry that is about to be written."""
@@ -146,7 +148,8 @@ class AsyncBound:
                     found += [] if raw is None else _dated(address, raw)
                 places = oldest([created for _, _, created in found], share, _draw)
                 if places:
-                    await engine.drop_versions([found[place][:2] for place in places])
+                    dropped = await engine.drop_versions([found[place][:2] for place in places])
+                    self._counters.bound_evictions += dropped
             if not await self._goes_on(engine, lease, token):
                 return
 

@@ -69,7 +69,6 @@ class AsyncGround:
         self._engine = self._writer = self._sure = self._home = UNOPENED
         self._sweeper: AsyncWork | None = None
         self._outage = AsyncOutage("/".join(self._names))
-        self._closures: dict[str, dict[str, str]] = {}  # what functions that are kept here were made with, by label
         self._twins: dict[Durability, Any] = {}  # of a cache, the same with another durability
         hub.enter(self)
 
@@ -157,7 +156,7 @@ class AsyncGround:
             for ability in ("walks", "leases", "counts", "tags"):
                 if ability in self._hub.lacking and opened is not None:
                     raise refusal(opened.engine, ability, "max_entries= or max_bytes=")
-            self._bound.use(engine)
+            self._bound.use(engine, self._counters)
         self._pipeline = compose(
             policy.codec,
             compress=None if policy.compress is None else bytes_of("compress", policy.compress),

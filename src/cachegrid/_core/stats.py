@@ -32,6 +32,7 @@ class CacheStats:
     near_refusals: int  # how often a member refused to tell what changes: nothing of what it owns is kept near
     stores: int  # entries that were written, those of loads included; what an owner adds up (`incr`) is not
     drops: int  # entries that `delete` and `delete_many` found and dropped; what `clear` drops, nobody counts
+    bound_evictions: int  # entries that this process dropped to keep the bound (`max_entries`, `max_bytes`); no `drops`
     loads: int  # calls of a loader, or of a cached function itself, in this process
     load_failures: int  # those of the loads that raised
     load_seconds: float  # that loaders took, summed over all of the loads
@@ -95,7 +96,7 @@ class Counters:
         """Set all to 0."""
         self.hits = self.misses = self.stores = self.drops = 0
         self.near_hits = self.near_misses = 0  # not counted among hits and misses until someone asks
-        self.near_refusals = 0
+        self.near_refusals = self.bound_evictions = 0
         self.outage_loads = self.skips = self.stale_hits = 0
         self.loads = self.load_failures = self.load_waits = self.store_failures = self.damaged = 0
         self.trips = self.bytes_read = self.bytes_written = 0

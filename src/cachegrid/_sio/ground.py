@@ -70,7 +70,6 @@ class SyncGround:
         self._engine = self._writer = self._sure = self._home = UNOPENED
         self._sweeper: SyncWork | None = None
         self._outage = SyncOutage("/".join(self._names))
-        self._closures: dict[str, dict[str, str]] = {}  # what functions that are kept here were made with, by label
         self._twins: dict[Durability, Any] = {}  # of a cache, the same with another durability
         hub.enter(self)
 
@@ -158,7 +157,7 @@ class SyncGround:
             for ability in ("walks", "leases", "counts", "tags"):
                 if ability in self._hub.lacking and opened is not None:
                     raise refusal(opened.engine, ability, "max_entries= or max_bytes=")
-            self._bound.use(engine)
+            self._bound.use(engine, self._counters)
         self._pipeline = compose(
             policy.codec,
             compress=None if policy.compress is None else bytes_of("compress", policy.compress),

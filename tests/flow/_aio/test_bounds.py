@@ -52,6 +52,29 @@ async def test_a_single_batch_is_counted_when_it_is_there(grid: AsyncGrid) -> No
     assert 150 < await count(cache) <= 200
 
 
+async def test_what_is_dropped_for_a_bound_is_counted(flow: AsyncFlow) -> None:
+    """
+    By who dropped it, whoever wrote it, and under the name of the cache also where a function's results went.
+    """
+    grids = [await flow.grid() for _ in range(2)]
+    caches = [grid.cache("bounded", max_entries=200) for grid in grids]
+
+    @caches[1].cached
+    async def page(number: int) -> list[int]:
+        return [number]
+
+    for start in range(0, 400, 50):
+        await caches[0].set_many({number: [number] for number in range(start, start + 50)})
+        for number in range(start, start + 50):
+            await page(number)
+        for grid in grids:
+            await grid.settle()
+    left = await count(caches[0]) + await count(page.cache)
+    assert 800 - left == sum(cache.stats().bound_evictions for cache in caches) > 500
+    assert [0, 0] == [cache.stats().drops for cache in caches]
+    assert grids[0].stats()["bounded"].bound_evictions == caches[0].stats().bound_evictions
+
+
 async def test_a_cache_takes_so_many_bytes(grid: AsyncGrid) -> None:
     """
     By a sample of its entries; those of functions that it keeps are counted, too.
