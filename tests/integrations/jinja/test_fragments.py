@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from jinja2 import DictLoader, Environment, StrictUndefined, TemplateSyntaxError, UndefinedError, select_autoescape
+from jinja2.nativetypes import NativeEnvironment
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from markupsafe import Markup
 
@@ -117,9 +118,33 @@ def test_two_fragments_of_one_name_and_template_are_two(grid: cachegrid.SyncGrid
     """
     A name that was copied along with its tag shows nothing of the other place.
     """
-    source = '{% cache "menu" %}a{% endcache %}\n{% cache "menu" %}b{% endcache %}'
-    page = environment(grid, seen, {"page": source}).get_template("page")
-    assert ["a\nb", "a\nb"] == [page.render(), page.render()]
+    for between in ("\n", ""):
+        source = f'{{% cache "menu" %}}a{{% endcache %}}{between}{{% cache "menu" %}}b{{% endcache %}}'
+        page = environment(grid, seen, {"page": source}).get_template("page")
+        assert [f"a{between}b"] * 2 == [page.render(), page.render()]
+
+
+@pytest.mark.parametrize("inside", ["{% if 1 %}{% block b %}{% endblock %}{% endif %}", "{{ self.b() }}"])
+def test_what_others_fill_is_refused(grid: cachegrid.SyncGrid, seen: Seen, inside: str) -> None:
+    """
+    Each template that extends this one would show what the first one filled in; the other way round all is well.
+    """
+    base = f'{{% cache "menu" %}}{inside}{{% endcache %}}'
+    child = '{% extends "good" %}{% block b %}{% cache "menu" %}NAME{% endcache %}{% endblock %}'
+    good = '{% block b %}{% cache "menu" %}base{% endcache %}{% endblock %}'
+    pages = {"base": base, "good": good, "one": child.replace("NAME", "one"), "two": child.replace("NAME", "two")}
+    made = environment(grid, seen, pages)
+    with pytest.raises(TemplateSyntaxError, match="put the fragment into the block"):
+        made.get_template("base")
+    assert ["base", "one", "two"] * 2 == [made.get_template(name).render() for name in ("good", "one", "two") * 2]
+
+
+def test_an_environment_that_makes_no_text_is_refused(grid: cachegrid.SyncGrid) -> None:
+    """
+    It would make objects of the user's own.
+    """
+    with pytest.raises(ConfigError, match="whose templates make text"):
+        cache_fragments(NativeEnvironment(), grid.cache("fragments"))
 
 
 def test_what_was_escaped_is_not_escaped_again(grid: cachegrid.SyncGrid, seen: Seen) -> None:
@@ -145,13 +170,14 @@ def test_a_text_that_was_not_escaped_is_no_fragment_of_who_escapes(grid: cachegr
     assert ["<x>&lt;x&gt;"] * 2 == [page.render(user="<x>"), page.render(user="<x>")]
 
 
-def test_markup_varies_as_its_text(grid: cachegrid.SyncGrid, seen: Seen) -> None:
+def test_markup_is_another_value_than_its_text(grid: cachegrid.SyncGrid, seen: Seen) -> None:
     """
-    A value that is safe to show is still the same value.
+    One is shown as it is, and the other one escaped.
     """
     page = environment(grid, seen, {"page": MENU}).get_template("page")
-    assert page.render(user="x") == page.render(user=Markup("x"))
-    assert 1 == len(seen.asked)
+    for _ in range(2):
+        assert ["<<i>>", "<&lt;i&gt;>"] == [page.render(user=user) for user in (Markup("<i>"), "<i>")]
+    assert 2 == len(seen.asked)
 
 
 def test_one_renders_for_all_who_come_at_once(grid: cachegrid.SyncGrid, seen: Seen) -> None:

@@ -9,10 +9,11 @@ import uuid
 from collections.abc import Awaitable, Callable
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from jinja2 import Environment, TemplateSyntaxError, Undefined, nodes
 from jinja2.ext import Extension
+from jinja2.nativetypes import NativeEnvironment
 from jinja2.parser import Parser
 from jinja2.runtime import Context
 from markupsafe import Markup
@@ -23,6 +24,7 @@ from cachegrid.errors import ConfigError, KeyRefused
 __all__ = ["CacheExtension", "cache_fragments"]
 
 _SETTINGS: Final = ("ttl", "idle", "tags")  # what the tag takes by name
+Source: TypeAlias = tuple[str, str, int, int]  # a template, a digest of its text, the line of a tag, and its number
 _PLAIN: Final = (str, bytes, int, bool, float, type(None), Decimal, uuid.UUID, date, datetime, time, timedelta)
 
 
@@ -32,8 +34,12 @@ def cache_fragments(environment: Environment, cache: SyncCache | AsyncCache, *, 
 
     An environment with `enable_async=True` takes a cache of `aconnect()`, another one that of `connect()`. Raise
     `version` where fragments change in ways that no template shows: a filter, a global, an included template.
-    Raises ConfigError for a cache of the other colour, or one that loads in the background (`grace`, `early`).
+    Raises ConfigError for a cache of the other colour, or one that loads in the background (`grace`, `early`), and for
+    a NativeEnvironment, which makes no text.
     """
+    if isinstance(environment, NativeEnvironment):
+        want = "one whose templates make text: what a NativeEnvironment makes may be anything"
+        raise ConfigError("the environment of fragments", environment, want)
     if isinstance(cache, AsyncCache) is not environment.is_async:
         way = "cachegrid.aconnect()" if environment.is_async else "cachegrid.connect()"
         raise ConfigError("the cache of fragments", cache, f"one of {way}, as the environment's enable_async says")
@@ -56,21 +62,22 @@ class CacheExtension(Extension):
 
     def preprocess(self, source: str, name: str | None, filename: str | None = None) -> str:
         """Note which text is compiled: a fragment of another text is another fragment."""
+        self._source.tags = 0
         self._source.digest = hashlib.sha256(source.encode("utf-8", "surrogatepass")).hexdigest()
         return source
 
     def parse(self, parser: Parser) -> nodes.Node:
         """Make a call of the tag, with its inside as what is called where nothing is kept."""
         line = next(parser.stream).lineno
+        self._source.tags += 1
+        source = nodes.Const((parser.name or "", self._source.digest, line, self._source.tags))
         values, settings = _arguments(parser)
         body = parser.parse_statements(("name:endcache",), drop_needle=True)
-        source = nodes.Const((parser.name or "", self._source.digest, line))
+        _refuse_blocks(parser, body)
         call = self.call_method("_fragment", [nodes.ContextReference(), source, nodes.List(values)], settings)
         return nodes.CallBlock(call, [], [], body).set_lineno(line)
 
-    def _fragment(
-        self, context: Context, source: tuple[str, str, int], values: list[Any], *, caller: Any, **settings: Any
-    ) -> Any:
+    def _fragment(self, context: Context, source: Source, values: list[Any], *, caller: Any, **settings: Any) -> Any:
         """The text of a fragment; it is rendered where nobody has, and an error in it is kept by nobody."""
         cache = getattr(self.environment, "fragments", None)
         if cache is None:
@@ -104,6 +111,15 @@ def _arguments(parser: Parser) -> tuple[list[nodes.Expr], list[nodes.Keyword]]:
     return values, settings
 
 
+def _refuse_blocks(parser: Parser, body: list[nodes.Node]) -> None:
+    """Raise TemplateSyntaxError for what another template may fill: it would be shown by all that extend this one."""
+    inside = nodes.Template(body)
+    strays = [*inside.find_all(nodes.Block), *[name for name in inside.find_all(nodes.Name) if name.name == "self"]]
+    if strays:
+        what = "a block, which templates that extend this one fill differently: put the fragment into the block"
+        parser.fail(f"a fragment cannot hold {what}", strays[0].lineno)
+
+
 def _rendered(
     cache: SyncCache,
     key: tuple[str, str],
@@ -134,7 +150,7 @@ def _bare(text: str) -> str:
     return str.__str__(text)
 
 
-def _key(source: tuple[str, str, int], parts: tuple[Any, ...]) -> tuple[str, str]:
+def _key(source: Source, parts: tuple[Any, ...]) -> tuple[str, str]:
     digest = hashlib.sha256(repr((source, parts)).encode("utf-8", "surrogatepass")).hexdigest()
     return source[0][:200], digest
 
@@ -152,8 +168,8 @@ def _part(value: Any) -> tuple[str, Any]:
         return f"{type(value).__module__}.{type(value).__qualname__}", value.name
     if isinstance(value, (tuple, list)):
         return "several", tuple([_part(item) for item in value])
-    if isinstance(value, str):
-        return "str", _bare(value)
+    if isinstance(value, str):  # or text that is safe to show as it is, which looks otherwise
+        return type(value).__qualname__, _bare(value)
     if type(value) in _PLAIN:
         return type(value).__name__, repr(value)
     raise KeyRefused(
