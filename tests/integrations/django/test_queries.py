@@ -247,6 +247,72 @@ def test_what_is_read_besides_has_to_be_named(monkeypatch: pytest.MonkeyPatch) -
     assert 1 == asked(lambda: cached(author.books.all())[0].author.name)
 
 
+@pytest.mark.parametrize("tables", [Book, "library_book", (Book,), ["library_book"]])
+def test_one_table_needs_no_list(tables: Any) -> None:
+    """
+    It is a model, or its name.
+    """
+    books = Author.objects.prefetch_related("books")
+    assert 2 == len(cached(books, tables=tables)[0].books.all())
+    Book.objects.filter(title="a").delete()
+    assert 1 == len(cached(books, tables=tables)[0].books.all())
+
+
+def test_who_mends_the_tables_asks_anew() -> None:
+    """
+    What was kept while they were wrong is not given any more.
+    """
+    assert [1, 0, 1] == [asked(lambda: titles(tables="library_book")) for _ in range(2)] + [
+        asked(lambda: titles(tables=["library_book", Author]))
+    ]
+
+
+@pytest.mark.parametrize("given", [3, Book, None, "library_book", [1]], ids=repr)
+def test_what_is_no_queryset_is_refused(given: Any) -> None:
+    """
+    With what it is, and what would be one.
+    """
+    with pytest.raises(ConfigError, match=r"what is to be cached is .*; it must be a queryset, such as"):
+        cached(given)
+
+
+def test_rows_of_raw_statements_are_refused() -> None:
+    """
+    They are read when somebody looks at them, and not before.
+    """
+    with pytest.raises(ConfigError, match=r"is <RawQuerySet.*nor are rows of raw\(\)"):
+        cached(Book.objects.raw("select * from library_book"))
+
+
+@pytest.mark.parametrize("given", [5, [5], int, None, "library.Book"], ids=repr)
+def test_what_is_no_table_is_refused(given: Any) -> None:
+    """
+    With what would be one.
+    """
+    with pytest.raises(ConfigError, match="a table is .*; it must be that of a model, or the model"):
+        cached(Book.objects.all(), tables=given)
+    with pytest.raises(ConfigError, match="a table is"):
+        changed(given)
+
+
+def test_a_manager_stands_for_all_that_it_has() -> None:
+    """
+    As it does elsewhere.
+    """
+    assert ["a", "b"] == sorted(book.title for book in cached(Book.objects))
+    assert 2 == len(cached(Author.objects.get().books))
+
+
+def test_a_count_may_be_a_row() -> None:
+    """
+    Which is dropped as others are.
+    """
+    counts = Book.objects.order_by().values("author").annotate(books=models.Count("pk"))
+    assert [2] == [row["books"] for row in cached(counts)]
+    Book.objects.filter(title="a").delete()
+    assert [1] == [row["books"] for row in cached(counts)]
+
+
 def test_comments_of_others_name_nothing() -> None:
     """
     They are put around the statement of a queryset by who watches the database.

@@ -11,7 +11,7 @@ from django.apps import apps
 from django.core.cache import caches
 from django.core.cache.backends.base import DEFAULT_TIMEOUT
 from django.db import connections
-from django.db.models import Model, QuerySet
+from django.db.models import Manager, Model, QuerySet
 
 from cachegrid.errors import ConfigError
 from cachegrid.integrations.django.backend import CacheGridCache
@@ -28,7 +28,7 @@ def cached(
     queryset: QuerySet[Any],
     *,
     ttl: Any = DEFAULT_TIMEOUT,
-    tables: Iterable[type[Model] | str] = (),
+    tables: type[Model] | str | Iterable[type[Model] | str] = (),
     tags: str | Iterable[str] = (),
     vary: Any = (),
 ) -> list[Any]:
@@ -39,8 +39,12 @@ def cached(
     named in `tables`; or by `invalidate` of a tag. `ttl` is seconds or text such as "5m", and `vary` says who asks,
     where the database answers users differently. A transaction reads what it has written itself, and lets nothing be
     kept that others could not see. Raises ConfigError where INSTALLED_APPS lack this app, or where more tables are
-    read than are named, as with `prefetch_related`; KeyRefused where a part of it cannot be in a key.
+    read than are named, as with `prefetch_related`, and for what is no queryset; KeyRefused where a part of it cannot
+    be in a key.
     """
+    if not isinstance(queryset, (QuerySet, Manager)):
+        want = "a queryset, such as User.objects.all(); a number such as count() gives is none, nor are rows of raw()"
+        raise ConfigError("what is to be cached", queryset, want)
     if not apps.is_installed(APP):
         raise ConfigError("INSTALLED_APPS", "without it", f"with {APP!r}, which sees what is written")
     queryset = alone(queryset).using(queryset.db)  # a router may choose another one each time
@@ -57,7 +61,7 @@ def cached(
 
     cache = _cache()
     # `make_key` has what an app says of all its keys, such as whose site it is.
-    key = ("rows", queryset.db, digest_of(queryset, statement, cache.make_key("rows"), vary))
+    key = ("rows", queryset.db, digest_of(queryset, statement, cache.make_key("rows"), vary, sorted(names)))
     if connection.in_atomic_block or not connection.get_autocommit():
         found: list[Any] | None = cache.native.get(key)
         if found is not None:

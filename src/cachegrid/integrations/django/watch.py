@@ -46,13 +46,17 @@ def changed(*models: type[Model] | str, using: str = DEFAULT_DB_ALIAS) -> None:
     _note(connections[using], names_of(models))
 
 
-def names_of(models: Iterable[type[Model] | str]) -> frozenset[str]:
+def names_of(models: type[Model] | str | Iterable[type[Model] | str]) -> frozenset[str]:
     """The names of tables, given as models or by name. Raises ConfigError for one that no model has."""
-    names = [model if isinstance(model, str) else model._meta.db_table for model in models]
-    for name in names:
-        if name not in tables():
-            raise ConfigError("a table", name, "that of a model, or the model: writes to others are not seen")
-    return frozenset(names)
+    several = models if isinstance(models, Iterable) and not isinstance(models, str) else [models]
+    return frozenset([_name_of(model) for model in several])
+
+
+def _name_of(model: type[Model] | str) -> str:
+    name = model if isinstance(model, str) else getattr(getattr(model, "_meta", None), "db_table", None)
+    if name not in tables():
+        raise ConfigError("a table", model, "that of a model, or the model: writes to others are not seen")
+    return str(name)
 
 
 def tag_of(name: str) -> str:
