@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from cachegrid.bench.runs import run
+from cachegrid.bench.runs import lacking, run
 
-__all__ = ["run"]
+__all__ = ["lacking", "run"]

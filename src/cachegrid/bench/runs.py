@@ -21,7 +21,7 @@ from cachegrid.bench.race import Result, race
 from cachegrid.bench.report import as_json, print_table, progress
 from cachegrid.bench.targets import Target, judge, judge_near
 
-__all__ = ["Run", "measure", "run"]
+__all__ = ["Run", "lacking", "measure", "run"]
 
 T = TypeVar("T")
 
@@ -54,6 +54,17 @@ class Run:
         """Whether everything that should run did."""
         results = [result for results in (*self.raced.values(), *self.near.values()) for result in results]
         return not self.troubles and not any(result.failed for result in results)
+
+
+def lacking() -> list[str]:
+    """
+    The packages of those who are to be measured, where so many are not installed that the extra cannot be.
+
+    One of them may lack on a platform: then it fails alone.
+    """
+    missing = {one.package for one in (*CONTENDERS, *NEAR_CONTENDERS) if not one.version}
+    makers = {package.removesuffix("-sync") for package in missing}  # one has a package for each colour
+    return sorted(missing) if len(makers) > 1 else []
 
 
 def run(*, json: bool = False, quick: bool = False, strict: bool = False) -> int:

