@@ -18,7 +18,7 @@ from tests.cli.command import here
     [
         (
             ["coredis", "valkey"],
-            "this needs the packages redis, valkey; install with: pip install 'cachegrid[bench]'",
+            "this needs the packages coredis, valkey; install with: pip install 'cachegrid[bench]'",
         ),
         (["valkey-glide", "valkey-glide-sync"], "measured"),
         (["cachebox"], "measured"),
