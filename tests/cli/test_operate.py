@@ -38,7 +38,7 @@ def test_a_grid_grows_hands_over_restarts_and_shrinks() -> None:
     Each command shows its plan and says what it did; `up` takes what came of it.
     """
     start(owners=1, replicas=1)
-    grown = here("add")
+    grown = here("add", "--fast")
     assert (0, "") == (grown.code, grown.err)
     assert re.search(r"^grid default:\n  1\. start 1 more owner, .*\n  2\. move 8,192 of 16,384 slots", grown.out)
     assert re.search(r"\ngrid default has grown after \d+\.\d s: 2 owners, 1 replica each, .*\n$", grown.out)
@@ -48,7 +48,7 @@ def test_a_grid_grows_hands_over_restarts_and_shrinks() -> None:
     restarted = here("restart", "--rolling", "--fast", "--json")
     assert (0, "") == (restarted.code, restarted.err)
     assert (4, False) == (len(restarted.told["steps"]), restarted.told["dry_run"])
-    shrunk = here("remove", owner.rpartition(":")[2], "--json")  # an owner again
+    shrunk = here("remove", owner.rpartition(":")[2], "--fast", "--json")  # an owner again
     assert (0, "") == (shrunk.code, shrunk.err)
     assert [(True, 16384), (True, 0)] == sorted((one["up"], one["slots"]) for one in shrunk.told["members"])[::-1]
     assert owner not in addresses()

@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 
 import cachegrid
-from cachegrid.cluster import handover, migration, stop
+from cachegrid.cluster import Way, add, handover, migration, remove, stop
 from cachegrid.cluster.admin import Admin
 from cachegrid.cluster.balance import Move, moves
 from cachegrid.cluster.contacts import Contacts
-from cachegrid.cluster.moving import Pace, carry_out, entries_per_slot, owned, settled, span_text
+from cachegrid.cluster.moving import FAST, GENTLE, Pace, carry_out, entries_per_slot, owned, settled, span_text
 from cachegrid.engines.valkey._sio.engine import SyncValkeyEngine
 from cachegrid.engines.valkey.url import parse
 from cachegrid.errors import CacheError, EngineError, GridError, OutcomeUnknown
@@ -210,6 +210,26 @@ def test_the_pace_is_told_how_long_the_owner_took_to_fork(way: tuple[LoopbackGri
         assert len(set(forks)) > 3
     else:
         assert set(forks) == {0.0}
+
+
+@pytest.mark.parametrize("is_fast", [True, False])
+def test_owners_come_and_go_at_the_pace_that_was_asked_for(is_fast: bool, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: FBT001
+    """Gently, unless somebody is in a hurry."""
+    paces: list[Pace] = []
+
+    def note(pace: Pace, seconds: float, entries: float) -> float:
+        assert seconds > 0 <= entries
+        paces.append(pace)
+        return 0.0
+
+    monkeypatch.setattr(Pace, "after", note)
+    expected = FAST if is_fast else GENTLE
+    with LoopbackGrid(owners=2, replicas=0) as grid:
+        add("loopback", 1, root=grid.root, way=Way(is_fast=is_fast))
+        assert {expected} == set(paces)
+        paces.clear()
+        remove("loopback", grid.state.members[0].address, root=grid.root, way=Way(is_fast=is_fast))
+        assert {expected} == set(paces)
 
 
 def test_a_secured_grid_is_no_other(tmp_path: Path) -> None:

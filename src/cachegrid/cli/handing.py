@@ -52,13 +52,21 @@ def failover_elsewhere(
 
 
 def empty_elsewhere(
-    member: str, url: str | None, name: str | None, config: str | None, *, force: bool, dry_run: bool, as_json: bool
+    member: str,
+    url: str | None,
+    name: str | None,
+    config: str | None,
+    *,
+    force: bool,
+    fast: bool,
+    dry_run: bool,
+    as_json: bool,
 ) -> None:
     """Show what has to move so that a member has no slots, move it, and say so; raises as `emptying` and `moving`."""
     from cachegrid.cli.operating import bar, operated
     from cachegrid.cli.show import counted
     from cachegrid.cluster.emptying import emptying_of
-    from cachegrid.cluster.moving import carry_out, settled
+    from cachegrid.cluster.moving import FAST, GENTLE, carry_out, settled
 
     grid = operated(url, name, config)
     contacts = grid.contacts
@@ -75,7 +83,7 @@ def empty_elsewhere(
         with ending_cleanly(), bar("slots", quiet=as_json) as progress:
             contacts = settled(contacts)  # what an earlier run has left half-moved
             plan = emptying_of(contacts, contacts.named(chosen.id), force=force)
-            carry_out(contacts, plan, progress=progress)
+            carry_out(contacts, plan, progress=progress, pace=FAST if fast else GENTLE)
     seconds = time.monotonic() - begun
     slots = sum(move.size for move in plan)
     if as_json:

@@ -12,7 +12,7 @@ import typer
 
 from cachegrid.cli.exits import Exit, ending_cleanly, fail
 from cachegrid.cli.options import Config, Json, Name, Server, Url
-from cachegrid.cli.rebalance import DryRun
+from cachegrid.cli.rebalance import DryRun, Fast
 
 if TYPE_CHECKING:
     from cachegrid.cluster import GridState, Operation, Way
@@ -35,6 +35,7 @@ Member = Annotated[str, typer.Argument(metavar="MEMBER", help="host:port as stat
 def add(
     *,
     count: Annotated[int, typer.Option(min=1, help="How many owners.")] = 1,
+    fast: Fast = False,
     url: NoUrl = None,
     name: Name = None,
     config: Config = None,
@@ -50,7 +51,7 @@ def add(
     from cachegrid.cluster import add as begin
 
     chosen = _name("add", name, config, url)
-    _operate(chosen, partial(begin, chosen, count), "has grown", dry_run=dry_run, as_json=as_json)
+    _operate(chosen, partial(begin, chosen, count), "has grown", dry_run=dry_run, as_json=as_json, fast=fast)
 
 
 def remove(
@@ -59,6 +60,7 @@ def remove(
     force: Annotated[
         bool, typer.Option("--force", help="Though an owner then lacks a replica, or the others lack memory.")
     ] = False,
+    fast: Fast = False,
     url: Url = None,
     name: Name = None,
     config: Config = None,
@@ -74,13 +76,13 @@ def remove(
     if _is_foreign(url, name, config):
         from cachegrid.cli.handing import empty_elsewhere
 
-        empty_elsewhere(member, url, name, config, force=force, dry_run=dry_run, as_json=as_json)
+        empty_elsewhere(member, url, name, config, force=force, fast=fast, dry_run=dry_run, as_json=as_json)
         return
     from cachegrid.cluster import remove as begin
 
     chosen = _name("remove", name, config, url)
     act = partial(begin, chosen, member, force=force)
-    _operate(chosen, act, "has shrunk", dry_run=dry_run, as_json=as_json)
+    _operate(chosen, act, "has shrunk", dry_run=dry_run, as_json=as_json, fast=fast)
 
 
 def failover(
@@ -228,7 +230,13 @@ def _healed(state: GridState) -> str:
 
 
 def _operate(
-    name: str, act: Callable[..., GridState], done: str | Callable[[GridState], str], *, dry_run: bool, as_json: bool
+    name: str,
+    act: Callable[..., GridState],
+    done: str | Callable[[GridState], str],
+    *,
+    dry_run: bool,
+    as_json: bool,
+    fast: bool = False,
 ) -> GridState:
     """Show the plan, carry it out, and say what it came to."""
     from cachegrid.cli.operating import bar
@@ -238,7 +246,7 @@ def _operate(
     begun = time.monotonic()
     with ending_cleanly(), bar(name, quiet=as_json or dry_run) as progress:
         shown = progress or (lambda *_: None)
-        way = Way(is_rehearsal=dry_run, tell=partial(_show, told, quiet=as_json), progress=shown)
+        way = Way(is_rehearsal=dry_run, tell=partial(_show, told, quiet=as_json), progress=shown, is_fast=fast)
         state = _carried_out(act, way, told)
     seconds = time.monotonic() - begun
     if as_json:

@@ -23,6 +23,7 @@ AGREE = 5.0  # seconds for all to hear of it; one that takes longer has other tr
 PAUSE = 0.02
 SHOWN = 4  # ranges that a message names
 MOST = 50_000  # entries of one step, however large the owner is: it drops them all before it answers again
+LONGEST_REST = 30.0  # seconds, after a step that took long because something else was the matter
 DROPPED = 250_000  # entries in a second, by an owner that has just forked: the first write to each page costs more then
 
 
@@ -56,10 +57,10 @@ class Pace:
         """
         The seconds to rest after a step.
 
-        >>> round(GENTLE.after(0.1, entries=4_000), 3), GENTLE.after(0.1, entries=0)
-        (1.5, 0.0)
+        >>> round(GENTLE.after(0.1, entries=4_000), 3), GENTLE.after(0.1, entries=0), GENTLE.after(60.0, entries=4_000)
+        (1.5, 0.0, 30.0)
         """
-        return seconds * self.rest * min(1.0, entries / self.entries)
+        return min(LONGEST_REST, seconds * self.rest * min(1.0, entries / self.entries))
 
 
 GENTLE = Pace(entries=4_000, rest=15.0)

@@ -35,6 +35,7 @@ class Way:
     tell: Callable[[Operation], None] = lambda _: None  # called once, before anything is changed
     progress: Progress = lambda *_: None
     timeout: float = 60.0  # seconds that members get for each step; slots take the time they need
+    is_fast: bool = False  # slots move without rests: sooner done, and programs wait longer
 
 
 @contextmanager
