@@ -17,11 +17,10 @@ from cachegrid._aio.functions import (
     AsyncCachedProperty,
     AsyncDecorator,
 )
-from cachegrid._aio.kinds import check_closure, check_colour, check_settings, inner_of, label_of
+from cachegrid._aio.kinds import binder_of, check_colour, check_origin, check_settings, inner_of, label_of
 from cachegrid._aio.lock import AsyncGridLock
 from cachegrid._aio.refreshes import AsyncRefreshes
 from cachegrid._core.address import Key, Space, unique
-from cachegrid._core.binding import Binder
 from cachegrid._core.events import Event, EventKind
 from cachegrid._core.miss import MISS, UNSAID, Unsaid
 from cachegrid._core.sources import version_in_source
@@ -343,10 +342,12 @@ class AsyncCache(AsyncRefreshes, AsyncBatchLoads, AsyncFace):
         drops all that have one. `when` says of a result whether it is kept. `ttl`, `idle` and the rules `grace`,
         `early`, `jitter`, `negative_ttl` and `failure_ttl` are those of this cache's policy, said anew for it.
 
-        Functions that one function makes, again and again, have one name, and share their results. That is meant where
-        they do the same, as in an application that is made anew for each test. It is a ConfigError where this process
-        can tell that they do not: where a number, a text, a function or another value that cannot change, which they
-        have from the one that made them, is another one. Give each its `name`, or make the value a parameter.
+        Functions of one name share their results, also those that one function makes, again and again. That is meant
+        where they do the same, as in an application that is made anew for each test. It is a ConfigError where this
+        process can tell that they do not: they stand at other places of what was read in one go, or were made for
+        another `self`; or a number, a text, a function or another value that cannot change, which they have from the
+        one that made them, is another one. Give each its `name`, or make the value a parameter. A method that was
+        taken from an object is kept with the object in its keys.
         """
 
         def decorate(function: Any) -> AsyncCachedFunction[..., Any]:
@@ -354,9 +355,9 @@ class AsyncCache(AsyncRefreshes, AsyncBatchLoads, AsyncFace):
             check_colour(function, self)
             made_of = version_in_source(function) if version == "source" else version
             label = f"{name or label_of(function)}-{made_of}"
-            if name is None and key is None:
-                check_closure(function, self._closures, label)
-            make_key = Binder(function, ignore).key if key is None else _spread(key)
+            make_key = binder_of(function, ignore).key if key is None else _spread(key)
+            origins, place = self._hub.origins, "/".join([*self._names, label])
+            check_origin(function, origins, place, is_keyed=key is not None)
             changes = {what: it for what, it in (("ttl", ttl), ("idle", idle)) if not isinstance(it, Unsaid)} | rules
             kind = _KINDS.get(binds, AsyncCachedFunction)
             return kind(function, self._inner(label, changes), make_key, binds, tags=tags, when=when)

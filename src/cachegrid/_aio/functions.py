@@ -204,6 +204,7 @@ class AsyncBoundFunction(Generic[P, T]):
 
     @property
     def __wrapped__(self) -> Callable[P, Awaitable[T]]:
+        # If this is kept once more, the object is found inside it.
         return types.MethodType(self._method.__wrapped__, self._owner)
 
     def __getattr__(self, name: str) -> Any:

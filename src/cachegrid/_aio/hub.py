@@ -16,6 +16,7 @@ from cachegrid._aio.keeper import AsyncKeeper
 from cachegrid._aio.reloads import AsyncReloads
 from cachegrid._aio.tagbook import AsyncTagBook
 from cachegrid._aio.tagsweep import AsyncTagSweep
+from cachegrid._core.origins import Origin
 from cachegrid._core.units import seconds_of
 from cachegrid.config import Settings
 from cachegrid.engines._aio.protocol import AsyncEngine
@@ -94,6 +95,7 @@ class AsyncHub:
         self.events = AsyncEvents()
         self.tag_sweep = AsyncTagSweep(self.tags)
         self.bounds = AsyncBounds()
+        self.origins: dict[str, Origin] = {}  # of the functions that are kept, by their caches and labels
         self._opener = opener
         self._opening = AsyncLock()
         # Not a WeakSet, which may not grow while another thread goes through it.

@@ -15,7 +15,7 @@ from typing import Any, Final
 from cachegrid._core.address import Key
 from cachegrid.errors import ConfigError, KeyRefused
 
-__all__ = ["Binder", "told"]
+__all__ = ["Binder", "OwnedBinder", "told"]
 
 _BY_REPR: Final = (
     dt.datetime,
@@ -41,7 +41,7 @@ class Binder:
     def __init__(self, function: Callable[..., object], ignore: Iterable[str] = ()) -> None:
         self._name = getattr(function, "__qualname__", repr(function))
         try:
-            self._signature = inspect.signature(function)
+            self._signature = self._signature_of(function)
         except ValueError as error:
             want = "a function whose parameters can be known; put it into one of your own, or make keys with key="
             raise ConfigError("cached", function, want) from error
@@ -60,6 +60,9 @@ class Binder:
         self._required = self._count - len(self._defaults)
         # As many arguments by position are a key as they are.
         self._whole = self._count if self._is_plain and not self._ignored else -1
+
+    def _signature_of(self, function: Callable[..., object]) -> inspect.Signature:
+        return inspect.signature(function)
 
     def key(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Key:
         """The key of a call. Raises KeyRefused for what cannot be in one, and TypeError as the call itself would."""
@@ -90,7 +93,10 @@ class Binder:
         return values
 
     def _bound(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
-        bound = self._signature.bind(*args, **kwargs)
+        try:
+            bound = self._signature.bind(*args, **kwargs)
+        except TypeError as error:
+            raise TypeError(f"{self._name}(): {error}") from None
         bound.apply_defaults()
         kinds = inspect.Parameter
         values: list[Any] = []
@@ -128,6 +134,23 @@ class Binder:
         if last.kind is inspect.Parameter.VAR_KEYWORD:
             return str(value[0])
         return f"*{last.name}" if last.kind is inspect.Parameter.VAR_POSITIONAL else last.name
+
+
+class OwnedBinder(Binder):
+    """The same for a method that was taken from an object: this is the first of its arguments."""
+
+    def __init__(self, method: Callable[..., object], owner: object, name: str, ignore: Iterable[str] = ()) -> None:
+        self._owner = inspect.Parameter(name, inspect.Parameter.POSITIONAL_ONLY)
+        super().__init__(method, ignore)
+        self._first = (owner,)
+
+    def _signature_of(self, function: Callable[..., object]) -> inspect.Signature:
+        signature = super()._signature_of(function)
+        return signature.replace(parameters=[self._owner, *signature.parameters.values()])
+
+    def key(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Key:
+        """The key of a call, in which the object is not among the arguments."""
+        return super().key(self._first + args, kwargs)
 
 
 def told(value: object) -> bytes | None:

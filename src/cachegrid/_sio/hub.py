@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Final, NamedTuple, NoReturn, Protocol, cast
 
+from cachegrid._core.origins import Origin
 from cachegrid._core.units import seconds_of
 from cachegrid._sio.ability import SyncAbleEngine, able, lacking_in
 from cachegrid._sio.bounds import SyncBounds
@@ -95,6 +96,7 @@ class SyncHub:
         self.events = SyncEvents()
         self.tag_sweep = SyncTagSweep(self.tags)
         self.bounds = SyncBounds()
+        self.origins: dict[str, Origin] = {}  # of the functions that are kept, by their caches and labels
         self._opener = opener
         self._opening = SyncLock()
         # Not a WeakSet, which may not grow while another thread goes through it.

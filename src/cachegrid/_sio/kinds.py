@@ -11,13 +11,15 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from cachegrid._core.closures import difference, fixed_in
+from cachegrid._core.binding import Binder, OwnedBinder
+from cachegrid._core.closures import innermost
+from cachegrid._core.origins import Origin, conflict, origin_of
 from cachegrid.errors import ConfigError
 
 if TYPE_CHECKING:
     from cachegrid._sio.cache import SyncCache
 
-__all__ = ["check_closure", "check_colour", "check_settings", "inner_of", "label_of"]
+__all__ = ["binder_of", "check_colour", "check_origin", "check_settings", "inner_of", "label_of"]
 
 _MAINS: Final = ("__main__", "__mp_main__")
 
@@ -46,13 +48,27 @@ def check_settings(key: object, when: object, ignore: Iterable[str]) -> None:
         raise ConfigError("ignore", ignore, "left out where key= makes the keys: what it does not use is ignored")
 
 
-def check_closure(function: Callable[..., object], known: dict[str, dict[str, str]], label: str) -> None:
-    """Refuse a function that would share its results with another one that is not the same. Raises ConfigError."""
-    fixed = fixed_in(function)
-    found = difference(known.setdefault(label, fixed), fixed)
+def check_origin(function: Callable[..., object], known: dict[str, Origin], label: str, *, is_keyed: bool) -> None:
+    """
+    Refuse a function that would share its results with another one that is not the same. Raises ConfigError.
+
+    What a module that is run again makes anew, or what is typed in again, takes the place of the older edition.
+    """
+    origin = origin_of(function, is_keyed=is_keyed)
+    found, replaces = conflict(known.setdefault(label, origin), origin)
     if found:
-        want = f"one of a kind: {label} was made with {found}, and both would share their results; "
-        raise ConfigError("cached", function, want + "give each its name=, or make the value a parameter")
+        raise ConfigError("cached", function, f"one of a kind: {label.rpartition('/')[2]} {found}")
+    if replaces:
+        known[label] = origin
+
+
+def binder_of(function: Callable[..., object], ignore: Iterable[str]) -> Binder:
+    """What makes the keys of a function; of one that was taken from an object, this is an argument."""
+    inner = innermost(function)
+    method, owner = getattr(inner, "__func__", None), getattr(inner, "__self__", None)
+    if method is None or owner is None:
+        return Binder(function, ignore)
+    return OwnedBinder(function, owner, next(iter(inspect.signature(method).parameters), "self"), ignore)
 
 
 def check_colour(function: Callable[..., object], cache: SyncCache) -> None:
