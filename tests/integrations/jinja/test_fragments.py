@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import importlib
+import re
 import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
@@ -220,6 +221,18 @@ def test_fragments_lie_inside_of_fragments(grid: cachegrid.SyncGrid, seen: Seen)
     assert ["out", "in", "out"] == seen.asked
 
 
+@pytest.mark.parametrize("given", ["fragments", None, "the grid"])
+@pytest.mark.parametrize("is_async", [True, False])
+def test_what_is_no_cache_is_refused(grid: cachegrid.SyncGrid, given: Any, is_async: bool) -> None:  # noqa: FBT001 - a parameter
+    """
+    When an environment is taught the tag, and not when a page is rendered.
+    """
+    cache: Any = grid if given == "the grid" else given
+    want = r"must be one of cachegrid.a?connect\(\), .* such as grid.cache"
+    with pytest.raises(ConfigError, match=want):
+        cache_fragments(Environment(autoescape=True, enable_async=is_async), cache)
+
+
 @pytest.mark.parametrize("user", [object(), {"id": 1}, [object()]])
 def test_what_may_not_be_a_key_is_refused(grid: cachegrid.SyncGrid, seen: Seen, user: object) -> None:
     """
@@ -234,8 +247,11 @@ def test_what_is_undefined_is_refused(grid: cachegrid.SyncGrid, seen: Seen) -> N
     """
     A misspelt name would show the fragment of one user to all.
     """
-    with pytest.raises(KeyRefused, match="undefined"):
+    with pytest.raises(KeyRefused, match="'user' is undefined"):
         environment(grid, seen, {"page": MENU}).get_template("page").render(usr=1)
+    part = MENU.replace("user,", "user.idd,")
+    with pytest.raises(KeyRefused, match="'dict object' has no attribute 'idd'"):
+        environment(grid, seen, {"page": part}).get_template("page").render(user={"id": 1})
     with pytest.raises(UndefinedError, match="'user' is undefined"):
         environment(grid, seen, {"page": MENU}, undefined=StrictUndefined).get_template("page").render()
 
@@ -264,6 +280,8 @@ def test_enums_and_lists_are_parts_of_keys(grid: cachegrid.SyncGrid, seen: Seen)
         ('cache "a", ttl="1m", ttl="2m"', "each once"),
         ('cache "a", ttl="1m", user', "comes before"),
         ('cache "a" user', "expected token ','"),
+        ('cache 600, "footer"', 'its name first, and its time behind ttl=: {% cache "footer", ttl=600 %}'),
+        ("cache 600 footer", "its name first"),
     ],
 )
 def test_a_wrong_tag_is_told_where_it_stands(grid: cachegrid.SyncGrid, seen: Seen, tag: str, told: str) -> None:
@@ -271,7 +289,7 @@ def test_a_wrong_tag_is_told_where_it_stands(grid: cachegrid.SyncGrid, seen: See
     As Jinja2 tells of others: with the line.
     """
     made = environment(grid, seen, {"page": f"\n{{% {tag} %}}{{% endcache %}}"})
-    with pytest.raises(TemplateSyntaxError, match=told) as caught:
+    with pytest.raises(TemplateSyntaxError, match=re.escape(told)) as caught:
         made.get_template("page")
     assert 2 == caught.value.lineno
 

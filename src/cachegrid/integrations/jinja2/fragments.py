@@ -40,9 +40,10 @@ def cache_fragments(environment: Environment, cache: SyncCache | AsyncCache, *, 
     if isinstance(environment, NativeEnvironment):
         want = "one whose templates make text: what a NativeEnvironment makes may be anything"
         raise ConfigError("the environment of fragments", environment, want)
-    if isinstance(cache, AsyncCache) is not environment.is_async:
+    if not isinstance(cache, AsyncCache if environment.is_async else SyncCache):
         way = "cachegrid.aconnect()" if environment.is_async else "cachegrid.connect()"
-        raise ConfigError("the cache of fragments", cache, f"one of {way}, as the environment's enable_async says")
+        want = f'one of {way}, as the environment\'s enable_async says, such as grid.cache("fragments")'
+        raise ConfigError("the cache of fragments", cache, want)
     if cache.policy.grace is not None or cache.policy.early:
         # What a fragment is made from is there while its request is: a database session, a translation.
         want = "without grace and early: a fragment can be rendered only while its request lasts"
@@ -106,6 +107,8 @@ def _arguments(parser: Parser) -> tuple[list[nodes.Expr], list[nodes.Keyword]]:
             parser.fail("what a fragment varies on comes before what is said by name", stream.current.lineno)
         else:
             values.append(parser.parse_expression())
+            if len(values) == 1:
+                _check_name(parser, values[0])
     if not values:
         parser.fail('a fragment needs a name: {% cache "sidebar" %}', exc=TemplateSyntaxError)
     return values, settings
@@ -118,6 +121,13 @@ def _refuse_blocks(parser: Parser, body: list[nodes.Node]) -> None:
     if strays:
         what = "a block, which templates that extend this one fill differently: put the fragment into the block"
         parser.fail(f"a fragment cannot hold {what}", strays[0].lineno)
+
+
+def _check_name(parser: Parser, first: nodes.Expr) -> None:
+    """Whoever knows another tag of this name says a time first, and would get a fragment that lives for ever."""
+    if isinstance(first, nodes.Const) and not isinstance(first.value, str):
+        want = f'{{% cache "footer", ttl={first.value!r} %}}'
+        parser.fail(f"a fragment has its name first, and its time behind ttl=: {want}", first.lineno)
 
 
 def _rendered(
@@ -163,7 +173,10 @@ def _part(value: Any) -> tuple[str, Any]:
     """
     if isinstance(value, Undefined):
         str(value)  # raises, where the environment is strict
-        raise KeyRefused("a fragment varies on something that is undefined; give None, or a default, if that is meant")
+        why = value._undefined_message  # noqa: SLF001 - which says what is, in the words of all its other errors
+        raise KeyRefused(
+            f"a fragment cannot vary on what is undefined: {why}; give None, or a default, if that is meant"
+        )
     if isinstance(value, enum.Enum):
         return f"{type(value).__module__}.{type(value).__qualname__}", value.name
     if isinstance(value, (tuple, list)):
