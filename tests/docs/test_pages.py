@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from cachegrid import errors
 from tests.docs.examples import blocks, run_page
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -31,6 +33,38 @@ def test_the_examples_of_a_page_run(page: Path, tmp_path: Path) -> None:
         command, cwd=tmp_path, env=_environment(), capture_output=True, text=True, timeout=100, check=False
     )
     assert 0 == run.returncode, f"{run.stdout}\n{run.stderr}"
+
+
+@pytest.mark.grid
+@pytest.mark.slow
+@pytest.mark.usefixtures("_ends_grids")
+def test_pages_are_read_one_after_the_other(tmp_path: Path) -> None:
+    """
+    By a reader whose grid stays up: no page stumbles over what one before it has left there.
+    """
+    pages = [ROOT / "docs" / f"{name}.md" for name in ("api", "functions", "dropping", "through", "events")]
+    for page in pages:
+        (tmp_path / page.stem).mkdir()
+        command = [sys.executable, "-W", "error", "-m", "tests.docs.examples", str(page), page.name]
+        run = subprocess.run(
+            command,
+            cwd=tmp_path / page.stem,
+            env=_environment(),
+            capture_output=True,
+            text=True,
+            timeout=100,
+            check=False,
+        )
+        assert 0 == run.returncode, f"{run.stdout}\n{run.stderr}"
+
+
+def test_every_error_is_in_the_table_of_errors() -> None:
+    """
+    With what happened.
+    """
+    table = (ROOT / "docs" / "api.md").read_text(encoding="utf-8").partition("| error | what happened |")[2]
+    told = {name for row in table.partition("\n\n")[0].splitlines() for name in re.findall(r"`(\w+)`", row)}
+    assert [] == sorted(set(errors.__all__) - {"CacheError"} - told)
 
 
 def _environment() -> dict[str, str]:
