@@ -25,6 +25,7 @@ from tests.integrations.sqlalchemy.shop import Part, Product
         "savepoint here",
         "show transaction isolation level",
         "prepare transaction 'x'",
+        "select ';', \"a;\"; -- ; update\n /* ; */ select 1;",
     ],
 )
 def test_what_only_reads_is_known(statement: str) -> None:
@@ -46,6 +47,12 @@ def test_what_only_reads_is_known(statement: str) -> None:
         "copy product from stdin",
         "",
         "?",
+        "set local statement_timeout = 0; update product set name = 'x'",
+        "select 1; delete from product",
+        "select 1 as \"it's\"; delete from product where name = 'x'",
+        r"select '\'; delete from product",
+        "/* /* */ select */ delete from product",
+        "/*! delete from product */",
     ],
 )
 def test_what_may_write_writes_to_all(statement: str) -> None:
@@ -65,6 +72,8 @@ def test_what_may_write_writes_to_all(statement: str) -> None:
         ("begin isolation level repeatable read", "transaction"),
         ("set session statement_timeout = 5", ""),
         ("update product set name = 'x'", ""),
+        ("select 1; set search_path to x", "connection"),
+        ("begin; set role x", "connection"),
     ],
 )
 def test_settings_are_seen(statement: str, sets: str) -> None:
@@ -75,7 +84,8 @@ def test_settings_are_seen(statement: str, sets: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("statement", "ends"), [("COMMIT", True), ("end", True), ("rollback", False), ("select 1", False)]
+    ("statement", "ends"),
+    [("COMMIT", True), ("end", True), ("select 1; commit", True), ("rollback", False), ("select 1", False)],
 )
 def test_ends_are_seen(statement: str, ends: bool) -> None:  # noqa: FBT001 - a parameter
     """
@@ -90,6 +100,22 @@ def test_some_rows_are_nobody_else_s(statement: str) -> None:
     Those that are locked, or drawn, or not of tables.
     """
     assert not effect_of_text(statement).is_shareable
+
+
+@pytest.mark.parametrize(
+    ("statement", "calls"),
+    [
+        ("select count(*) from product where id in (1) and name = 'f(1)' -- g()", set()),
+        ('select public."Order_it" (1), now() from h(2) x', {"order_it", "h"}),
+        ("insert into product (name) values (f(%(name)s))", {"f"}),
+        ("with x as (select f (1)) select * from x; select g()", {"f", "g"}),
+    ],
+)
+def test_calls_are_seen(statement: str, calls: set[str]) -> None:
+    """
+    Of functions that somebody may have made.
+    """
+    assert calls == effect_of_text(statement).calls
 
 
 def _noted(statement: object, *, dialect: object = postgresql) -> tuple[set[str], set[str]]:

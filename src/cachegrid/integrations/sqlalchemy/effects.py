@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final
 
-__all__ = ["ALL", "Effect", "effect_of_text", "may_read_or_write"]
+__all__ = ["ALL", "Effect", "calls_in", "effect_of_text", "may_read_or_write"]
 
 ALL: Final = "*"  # among tables: any of them
 
@@ -23,9 +23,24 @@ _READS: Final = frozenset(
 _WRITES_WITHIN: Final = re.compile(r"\b(insert|update|delete|merge|replace)\b", re.IGNORECASE)
 _LOCKS: Final = re.compile(r"\bfor\s|\bnextval\b", re.IGNORECASE)
 _MAY_READ: Final = re.compile(r"\b(from|join|table|call)\b", re.IGNORECASE)
-_LEAD: Final = re.compile(r"(?:\s|\(|--[^\n]*(?:\n|$)|/\*.*?\*/)*([a-z]*)", re.IGNORECASE | re.DOTALL)
+_LEAD: Final = re.compile(r"(?:\s|\(|--[^\n]*(?:\n|$)|/\*(?:(?!/\*).)*?\*/)*([a-z]*)", re.IGNORECASE | re.DOTALL)
 _SETS: Final = frozenset({"set", "reset", "discard", "use"})
 _HARMLESS: Final = re.compile(r"\s*(set|reset)\s+((session|local)\s+)?\w*(timeout|application_name)\b", re.IGNORECASE)
+# Names in quotes, texts, and comments, but for those within others, and those that some databases run.
+_QUOTED: Final = re.compile(
+    r""""(?:[^"]|"")*"|'(?:[^']|'')*'|--(?!\S)[^\n]*|/\*(?!!)(?:(?!/\*).)*?\*/|(\$\w*\$).*?\1""", re.DOTALL
+)
+_CALL: Final = re.compile(r"""(?<!\w)([^\W\d]\w*)"?\s*\(""")
+_INTO: Final = re.compile(r"""\binto\s+[\w."]+""", re.IGNORECASE)
+# What stands before a parenthesis, and is no function that anybody has made.
+_WORDS: Final = frozenset(
+    {
+        *("all", "and", "any", "array", "as", "between", "by", "case", "else", "except", "exists", "filter"),
+        *("from", "group", "having", "in", "insert", "is", "join", "lateral", "like", "materialized", "not", "on"),
+        *("or", "over", "row", "select", "some", "then", "union", "using", "values", "when", "where", "with", "within"),
+        *("cast", "coalesce", "concat", "count", "lower", "max", "min", "now", "nullif", "sum", "upper"),
+    }
+)
 _PASSING: Final = re.compile(r"\s*set\s+(local|transaction|constraints)\b", re.IGNORECASE)
 
 
@@ -38,12 +53,29 @@ class Effect:
     is_known: bool = True  # whether `reads` are all
     is_shareable: bool = True  # whether its rows are anybody's: it locks nothing, and draws no number of a sequence
     ends: bool = False  # the transaction, with what it wrote
+    calls: frozenset[str] = frozenset()  # functions, in lower case
     sets: str = ""  # what later statements see: of this "transaction", or of the "connection" from here on
 
 
 @lru_cache(maxsize=1000)
 def effect_of_text(statement: str) -> Effect:
-    """What the first word of a statement says, and words within; what says nothing may write anything."""
+    """What the first word of each statement says, and words within; what says nothing may write anything."""
+    parts = [part for part in _bare(statement).split(";") if part.strip()]
+    first, *more = map(_effect_of_one, parts if len(parts) > 1 else [statement])
+    if not more:
+        return first
+    every = [first, *more]
+    return replace(
+        first,
+        writes=frozenset().union(*[each.writes for each in every]),
+        is_shareable=False,
+        ends=any(each.ends for each in every),
+        calls=calls_in(statement),
+        sets=min([each.sets for each in every if each.sets], default=""),  # that of the connection lasts for longer
+    )
+
+
+def _effect_of_one(statement: str) -> Effect:
     lead = _LEAD.match(statement)
     word = lead[1].lower() if lead else ""
     # Some that read can carry others that write: `with x as (delete ...)`, `explain analyze update ...`.
@@ -53,8 +85,24 @@ def effect_of_text(statement: str) -> Effect:
         is_known=False,
         is_shareable=word in {"select", "values", "table", "with"} and not _LOCKS.search(statement),
         ends=word in {"commit", "end"},
+        calls=calls_in(statement),
         sets=_sets(word, statement),
     )
+
+
+@lru_cache(maxsize=1000)
+def calls_in(statement: str) -> frozenset[str]:
+    """The functions that a statement calls, and what else looks like one."""
+    return frozenset(map(str.lower, _CALL.findall(_INTO.sub("", _bare(statement))))) - _WORDS
+
+
+def _bare(statement: str) -> str:
+    """Without texts and comments; as it is where these may end elsewhere than it seems."""
+    return statement if "\\" in statement else _QUOTED.sub(_without, statement)
+
+
+def _without(found: re.Match[str]) -> str:
+    return found[0].replace(";", "") if found[0][0] == '"' else " "
 
 
 def may_read_or_write(part: str) -> bool:

@@ -15,9 +15,11 @@ from cachegrid import AsyncCache, AsyncGrid, SyncCache, SyncGrid
 from cachegrid.errors import ConfigError
 from cachegrid.integrations.sqlalchemy.answers import Answers, Execution
 from cachegrid.integrations.sqlalchemy.commits import Commits
+from cachegrid.integrations.sqlalchemy.effects import ALL
+from cachegrid.integrations.sqlalchemy.functions import Functions
 from cachegrid.integrations.sqlalchemy.known import Known
 from cachegrid.integrations.sqlalchemy.noting import effect_of, is_followed, noting
-from cachegrid.integrations.sqlalchemy.options import several
+from cachegrid.integrations.sqlalchemy.options import said_of, several
 from cachegrid.integrations.sqlalchemy.tables import Named, bare, names_of
 from cachegrid.integrations.sqlalchemy.transactions import commits_itself, transaction_of
 from cachegrid.integrations.sqlalchemy.writes import Drops, waiter
@@ -40,8 +42,9 @@ def follow(
     Every process that writes to the database does this, with the same `database`, which names it whatever
     it is reached by, and the same `caches`: all those that `cached` names anywhere. An AsyncEngine takes a grid of
     `aconnect()`. `effects` says which tables change along with others, by triggers, or since they are views:
-    `{"orders": ["order_totals"]}`; foreign keys that cascade are known. A COMMIT may take `commit_within` seconds, and
-    hosts' clocks may differ by as much.
+    `{"orders": ["order_totals"]}`; foreign keys that cascade are known. It also says what a function writes to that is
+    selected: `{"place_order": ["orders"]}`. A COMMIT may take `commit_within` seconds, and hosts' clocks may differ by
+    as much.
 
     A commit of a transaction that wrote raises EngineError, and rolls back, where the grid cannot be told, unless the
     policy of one of the caches has `on_outage="load"`. Raises ConfigError for an engine that is followed already.
@@ -76,6 +79,7 @@ class _Follower:
             raise ConfigError("commit_within", within, "more than 0 seconds")
         opened = {name: _opened(grid, name) for name in caches}
         self._effects = {bare(table): names_of(more, "a table of effects") for table, more in effects.items()}
+        self._functions = Functions(self._effects)
         self._known = Known([*self._effects, *frozenset().union(*self._effects.values())])
         drops = Drops(waiter(dialect.is_async), grid, list(opened.values()), database, within)
         self._commits = Commits(dialect, drops)
@@ -118,13 +122,17 @@ class _Follower:
         connection = it.context.root_connection
         about, effect = transaction_of(connection), effect_of(it.context, it.statement)
         about.note_setting(effect.sets)
-        if not (effect.writes or effect.ends):
+        writes = effect.writes
+        if effect.calls and ALL not in writes:
+            is_read = said_of(it.context).is_explicit
+            writes |= self._functions.written_by(effect.calls, connection, is_read=is_read)
+        if not (writes or effect.ends):
             if answer is not None and answer(it, effect, about):
                 return True
             about.note_run(it.cursor)
             return None
         about.note_run(it.cursor)
-        about.wrote |= self._changed(effect.writes)
+        about.wrote |= self._changed(writes)
         if not effect.ends and not commits_itself(connection):
             return None
         self._commits.run(it.run, about.wrote, connection.connection)

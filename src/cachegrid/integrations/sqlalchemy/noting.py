@@ -8,7 +8,7 @@ from typing import Any, ClassVar, cast
 from sqlalchemy.engine import Dialect, ExecutionContext
 from sqlalchemy.sql.compiler import DDLCompiler, SQLCompiler
 
-from cachegrid.integrations.sqlalchemy.effects import ALL, Effect, effect_of_text, may_read_or_write
+from cachegrid.integrations.sqlalchemy.effects import ALL, Effect, calls_in, effect_of_text, may_read_or_write
 from cachegrid.integrations.sqlalchemy.known import Known
 from cachegrid.integrations.sqlalchemy.tables import name_of, tables_of
 
@@ -107,7 +107,7 @@ def effect_of(context: ExecutionContext, statement: str) -> Effect:
     if noted.has_text:
         return _joined(effect_of_text(statement), noted)
     if noted.effect is None:
-        noted.effect = _joined(Effect(), noted)
+        noted.effect = _joined(Effect(calls=calls_in(statement)), noted)
     return noted.effect
 
 
