@@ -172,6 +172,9 @@ class _Stood:
     async def release(self, name: bytes, token: bytes) -> bool:
         self._refuse("leases", "lock()")
 
+    async def is_held(self, name: bytes) -> bool:
+        self._refuse("leases", "lock()")
+
     async def land(self, address: bytes, token: bytes, frame: bytes, ttl: int | None) -> bool:
         self._refuse("landings", "a load that ends with its lease")
 

@@ -171,6 +171,9 @@ class _Stood:
     def release(self, name: bytes, token: bytes) -> bool:
         self._refuse("leases", "lock()")
 
+    def is_held(self, name: bytes) -> bool:
+        self._refuse("leases", "lock()")
+
     def land(self, address: bytes, token: bytes, frame: bytes, ttl: int | None) -> bool:
         self._refuse("landings", "a load that ends with its lease")
 

@@ -98,6 +98,15 @@ class SyncGridLock:
         if not self._is_held or not (self._hub.open()).renew(self._address, self._token, self._lease):
             raise self._lost(self._token)
 
+    def locked(self) -> bool:
+        """
+        Whether anybody holds it now, in whichever process, this object included. Its owner is asked; nothing changes.
+
+        It may be otherwise as soon as the answer is here. Who wants to work alone acquires it, with `wait=0` if that
+        shall not wait; who holds it, and wants to be sure, calls `check`.
+        """
+        return (self._hub.open()).is_held(self._address)
+
     def __enter__(self) -> Self:
         self.acquire()
         return self

@@ -131,13 +131,8 @@ class CacheGridMutex(CacheMutex):
             _logger.warning("a value may have been created twice: %s", error)
 
     def locked(self) -> bool:
-        """Whether somebody holds it, in any process. Asks by taking it for a moment."""
-        if self._give_back is not None:
-            return True
-        if self.acquire(wait=False):
-            self.release()
-            return False
-        return True
+        """Whether somebody holds it, in any process."""
+        return self._cache.lock(self._key).locked()
 
 
 def _stored(value: BackendSetType) -> bytes | tuple[Any, dict[str, Any]]:

@@ -74,6 +74,16 @@ async def _(self: Engine, name: bytes, token: bytes, lease: int) -> bool:
     return any(self._store.renew(name, anybody, lease) for anybody in (b"mine", b"yours"))
 
 
+@fault("is_held", "finds out by taking it", "whether_anybody_has_it_can_be_asked")
+async def _(self: Engine, name: bytes) -> bool:
+    return self._store.acquire(name, b"probe", MINUTE) is None
+
+
+@fault("is_held", "remembers the last", "whether_anybody_has_it_can_be_asked")
+async def _(self: Engine, name: bytes) -> bool:
+    return name in self._store._leases._held
+
+
 @fault(
     "release",
     "looks at no token",

@@ -34,6 +34,7 @@ _METHODS = (
     "acquire",
     "renew",
     "release",
+    "is_held",
     "land",
     "epoch",
     "raise_epoch",

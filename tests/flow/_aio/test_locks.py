@@ -79,6 +79,27 @@ async def test_a_lock_may_be_tried(flow: AsyncFlow) -> None:
         pass
 
 
+async def test_whether_anybody_holds_it_can_be_asked(flow: AsyncFlow) -> None:
+    """
+    In any process, through any object, of a cache's locks as well; not even the one who has lost it holds it.
+    """
+    grid, other = await flow.grid(), await flow.grid()
+    for make in (grid.lock, grid.cache("locks").lock):
+        lock = make("job")
+        asked = (other if make == grid.lock else other.cache("locks")).lock("job")
+        assert [False, False] == [await lock.locked(), await asked.locked()]
+        async with lock:
+            assert [True, True] == [await lock.locked(), await asked.locked()]
+            assert not await other.lock("another").locked()
+        assert [False, False] == [await lock.locked(), await asked.locked()]
+        await lock.acquire()
+        await lose(grid, lock)
+        assert [False, False] == [await lock.locked(), await asked.locked()]
+        with pytest.raises(LockLost):
+            await lock.release()
+    assert {"acquire": 4, "is_held": 8} == {name: engine_of(grid).calls[name] for name in ("acquire", "is_held")}
+
+
 async def test_a_lock_may_be_taken_again(grid: AsyncGrid) -> None:
     """
     One object, again and again; with a larger number each time.

@@ -35,6 +35,7 @@ _METHODS = (
     "acquire",
     "renew",
     "release",
+    "is_held",
     "land",
     "epoch",
     "raise_epoch",

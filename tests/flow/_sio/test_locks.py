@@ -80,6 +80,27 @@ def test_a_lock_may_be_tried(flow: SyncFlow) -> None:
         pass
 
 
+def test_whether_anybody_holds_it_can_be_asked(flow: SyncFlow) -> None:
+    """
+    In any process, through any object, of a cache's locks as well; not even the one who has lost it holds it.
+    """
+    grid, other = flow.grid(), flow.grid()
+    for make in (grid.lock, grid.cache("locks").lock):
+        lock = make("job")
+        asked = (other if make == grid.lock else other.cache("locks")).lock("job")
+        assert [False, False] == [lock.locked(), asked.locked()]
+        with lock:
+            assert [True, True] == [lock.locked(), asked.locked()]
+            assert not other.lock("another").locked()
+        assert [False, False] == [lock.locked(), asked.locked()]
+        lock.acquire()
+        lose(grid, lock)
+        assert [False, False] == [lock.locked(), asked.locked()]
+        with pytest.raises(LockLost):
+            lock.release()
+    assert {"acquire": 4, "is_held": 8} == {name: engine_of(grid).calls[name] for name in ("acquire", "is_held")}
+
+
 def test_a_lock_may_be_taken_again(grid: SyncGrid) -> None:
     """
     One object, again and again; with a larger number each time.

@@ -154,6 +154,9 @@ class AsyncLeases(Protocol):
     async def release(self, name: bytes, token: bytes) -> bool:
         """End the lease; False if `token` no longer has it."""
 
+    async def is_held(self, name: bytes) -> bool:
+        """Whether any token has the lease. Asking changes nothing."""
+
 
 @runtime_checkable
 class AsyncDurables(Protocol):

@@ -155,6 +155,9 @@ class SyncLeases(Protocol):
     def release(self, name: bytes, token: bytes) -> bool:
         """End the lease; False if `token` no longer has it."""
 
+    def is_held(self, name: bytes) -> bool:
+        """Whether any token has the lease. Asking changes nothing."""
+
 
 @runtime_checkable
 class SyncDurables(Protocol):

@@ -162,6 +162,10 @@ class SyncMemoryEngine:
         """End the lease; False if `token` no longer has it."""
         return self._store.release(name, token)
 
+    def is_held(self, name: bytes) -> bool:
+        """Whether any token has the lease."""
+        return self._store.is_held(name)
+
     def land(self, address: bytes, token: bytes, frame: bytes, ttl: int | None) -> bool:
         """Put the frame if `token` has the lease named by the address, which ends, and nothing is there."""
         return self._store.land(address, token, frame, ttl)

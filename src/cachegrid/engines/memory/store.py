@@ -239,6 +239,11 @@ class Store(ForkSafe):
         with self.lock:
             return self._leases.release(name, token)
 
+    def is_held(self, name: bytes) -> bool:
+        """Whether any token has the lease."""
+        with self.lock:
+            return self._leases.is_held(name)
+
     def land(self, address: bytes, token: bytes, frame: bytes, ttl: int | None) -> bool:
         """Put the frame if `token` has the lease named by the address, which ends, and nothing is there."""
         with self.lock:

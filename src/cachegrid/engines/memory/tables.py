@@ -56,6 +56,11 @@ class Leases:
             del self._held[name]
         return held is not None
 
+    def is_held(self, name: bytes) -> bool:
+        """Whether any token has the lease."""
+        held = self._held.get(name)
+        return held is not None and held.deadline > self._clock()
+
     def end(self, name: bytes) -> None:
         """Nobody has the lease any longer."""
         self._held.pop(name, None)

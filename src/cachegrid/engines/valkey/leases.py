@@ -16,7 +16,7 @@ from typing import Final
 from cachegrid.engines.valkey.commands import script
 from cachegrid.engines.valkey.slots import slot_of, tag_of
 
-__all__ = ["ACQUIRE", "LAND", "RELEASE", "RENEW", "lease_key"]
+__all__ = ["ACQUIRE", "HELD", "LAND", "RELEASE", "RENEW", "lease_key"]
 
 
 def lease_key(name: bytes) -> bytes:
@@ -90,6 +90,8 @@ redis.call('SET', KEYS[1], '0 ' .. fence .. ' ' .. ARGV[2], 'PX', ARGV[3])
 return 1
 """
 )
+
+HELD: Final = script("#!lua flags=no-writes" + _HOLDER + "return holder and 1 or 0")
 
 # KEYS[2]: the entry. ARGV: the token, the frame, and its time to live in ms. When the answer was lost the
 # same call comes again, and finds its own frame there. Stored first: where there is no memory nothing is written.

@@ -119,6 +119,26 @@ class AsyncLeasesContract(AsyncBench):
         assert await self.engine.renew(self.address(), YOURS, MINUTE) is True
 
     @promise("Leases")
+    async def test_whether_anybody_has_it_can_be_asked(self) -> None:
+        """
+        Through any engine; asking takes nothing, and leaves the lease its end.
+        """
+        other = await self.another()
+
+        async def held() -> tuple[bool, bool]:
+            return await self.engine.is_held(self.address()), await other.is_held(self.address())
+
+        assert [(False, False)] * 2 == [await held(), await held()]
+        await self.engine.acquire(self.address(), MINE, MINUTE)
+        assert (True, True) == await held()
+        assert not await other.is_held(self.address(b"other"))
+        assert await other.release(self.address(), MINE)
+        assert (False, False) == await held()
+        began = time.monotonic()
+        await self.engine.acquire(self.address(), YOURS, 50)
+        await self.ends(lambda: other.is_held(self.address()), began, 50)
+
+    @promise("Leases")
     async def test_fencing_numbers_only_grow(self) -> None:
         """
         Each holder's number is greater than that of the one before, however its lease ended.

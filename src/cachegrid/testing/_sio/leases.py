@@ -120,6 +120,26 @@ class SyncLeasesContract(SyncBench):
         assert self.engine.renew(self.address(), YOURS, MINUTE) is True
 
     @promise("Leases")
+    def test_whether_anybody_has_it_can_be_asked(self) -> None:
+        """
+        Through any engine; asking takes nothing, and leaves the lease its end.
+        """
+        other = self.another()
+
+        def held() -> tuple[bool, bool]:
+            return self.engine.is_held(self.address()), other.is_held(self.address())
+
+        assert [(False, False)] * 2 == [held(), held()]
+        self.engine.acquire(self.address(), MINE, MINUTE)
+        assert (True, True) == held()
+        assert not other.is_held(self.address(b"other"))
+        assert other.release(self.address(), MINE)
+        assert (False, False) == held()
+        began = time.monotonic()
+        self.engine.acquire(self.address(), YOURS, 50)
+        self.ends(lambda: other.is_held(self.address()), began, 50)
+
+    @promise("Leases")
     def test_fencing_numbers_only_grow(self) -> None:
         """
         Each holder's number is greater than that of the one before, however its lease ended.

@@ -150,6 +150,10 @@ class AsyncValkeyEngine(AsyncTagEpochs, AsyncRounds):
         kept = b"%d" % max(_FENCE_KEPT_MS, round(1000 * (self._target.timeout + _RELEASE_KEPT)))
         return await self._run(leases.RELEASE, Effect.REPEATABLE, (lease_key(name),), token, word, kept) == 1
 
+    async def is_held(self, name: bytes) -> bool:
+        # By the owner alone, as all that is said of leases: a replica may not know of one yet.
+        return await self._run(leases.HELD, Effect.REPEATABLE, (lease_key(name),)) == 1
+
     async def land(self, address: bytes, token: bytes, frame: bytes, ttl: int | None) -> bool:
         keys = lease_key(address), address
         return await self._run(leases.LAND, Effect.REPEATABLE, keys, token, frame, end_of(ttl)) == 1

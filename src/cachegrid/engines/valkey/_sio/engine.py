@@ -151,6 +151,10 @@ class SyncValkeyEngine(SyncTagEpochs, SyncRounds):
         kept = b"%d" % max(_FENCE_KEPT_MS, round(1000 * (self._target.timeout + _RELEASE_KEPT)))
         return self._run(leases.RELEASE, Effect.REPEATABLE, (lease_key(name),), token, word, kept) == 1
 
+    def is_held(self, name: bytes) -> bool:
+        # By the owner alone, as all that is said of leases: a replica may not know of one yet.
+        return self._run(leases.HELD, Effect.REPEATABLE, (lease_key(name),)) == 1
+
     def land(self, address: bytes, token: bytes, frame: bytes, ttl: int | None) -> bool:
         keys = lease_key(address), address
         return self._run(leases.LAND, Effect.REPEATABLE, keys, token, frame, end_of(ttl)) == 1
