@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import cachegrid
 from cachegrid.integrations import asgi, wsgi
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 __all__ = ["Clock", "Reply", "Said", "Site", "environ_of", "open_site"]
 
 Fields = Mapping[str, str]
+Names = str | Iterable[str] | None
+Done = TypeVar("Done")
 
 
 class Reply(NamedTuple):
@@ -123,8 +125,8 @@ class WsgiClient:
     def settle(self) -> None:
         self.app.settle()
 
-    def purge(self, tags: str | Iterable[str] = (), *, urls: Iterable[str] = ()) -> None:
-        wsgi.purge(self.cache, tags, urls=urls)
+    def purge(self, tags: Names = None, *, urls: Names = None) -> int:
+        return wsgi.purge(self.cache, tags, urls=urls)
 
     def close(self) -> None:
         self.grid.close()
@@ -187,14 +189,14 @@ class AsgiClient:
     def settle(self) -> None:
         self.run(self.app.settle())
 
-    def purge(self, tags: str | Iterable[str] = (), *, urls: Iterable[str] = ()) -> None:
-        self.run(asgi.purge(self.cache, tags, urls=urls))
+    def purge(self, tags: Names = None, *, urls: Names = None) -> int:
+        return self.run(asgi.purge(self.cache, tags, urls=urls))
 
-    def run(self, work: Awaitable[None]) -> None:
-        async def wait() -> None:
-            await work
+    def run(self, work: Awaitable[Done]) -> Done:
+        async def wait() -> Done:
+            return await work
 
-        self.runner.run(wait())
+        return self.runner.run(wait())
 
     def close(self) -> None:
         self.run(self.grid.aclose())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import uuid
 from collections.abc import Callable
@@ -543,6 +544,58 @@ def test_a_purge_drops_what_has_a_tag(site: Site, client: Client, field: dict[st
     assert [False, True] == [client(path).is_hit for path in ("/tagged", "/other")]
     client.purge(urls=["http://site/other"])
     assert not client("/other").is_hit
+
+
+@pytest.mark.parametrize("host", ["site", "SITE", "site:80"])
+@pytest.mark.parametrize("url", ["http://site/menu", "HTTP://Site:80/menu"])
+def test_a_purge_drops_a_url_however_it_is_written(site: Site, client: Client, host: str, url: str) -> None:
+    """
+    One, or several in a list; it tells how many of them were known.
+    """
+    site.says("max-age=60")
+    for urls in (url, [url, "http://site/other"]):
+        client("/menu", HOST=host)
+        assert client("/menu").is_hit
+        assert 1 == client.purge(urls=urls)
+        assert not client("/menu", HOST=host).is_hit
+    assert 0 == client.purge(urls="http://site:8080/menu")
+    assert client("/menu").is_hit
+
+
+@pytest.mark.parametrize(
+    ("said", "match"),
+    [
+        ({}, "tags is None; it must be said, or else urls"),
+        ({"urls": "/menu"}, "a URL is '/menu'; it must be whole, such as https://shop.example/menu"),
+        ({"urls": ["http://site/menu", "site/menu"]}, "a URL is 'site/menu'"),
+        ({"urls": "site:80/menu"}, "a URL is 'site:80/menu'"),
+        ({"tags": "news", "urls": ["//site/menu"]}, "a URL is '//site/menu'"),
+    ],
+)
+def test_a_purge_of_what_is_no_url_drops_nothing_and_says_so(
+    site: Site, client: Client, said: dict[str, Any], match: str
+) -> None:
+    """
+    Neither do empty lists, which say nothing.
+    """
+    site.says("max-age=60", cache_tag="news")
+    client("/menu")
+    with pytest.raises(ConfigError, match=match):
+        client.purge(**said)
+    assert 0 == client.purge([], urls=[])
+    assert client("/menu").is_hit
+
+
+def test_a_purge_takes_a_cache_of_its_colour() -> None:
+    """
+    Of the other one it would drop nothing.
+    """
+    with cachegrid.connect("memory://") as grid, pytest.raises(ConfigError, match=r"aconnect\(\)"):
+        asyncio.run(asgi.purge(grid.cache("pages"), "news"))  # type: ignore[arg-type]
+    agrid = cachegrid.aconnect("memory://")
+    for no_cache in (agrid.cache("pages"), agrid, "pages"):
+        with pytest.raises(ConfigError, match=r"one of cachegrid.connect\(\)"):
+            wsgi.purge(no_cache, "news")  # type: ignore[arg-type]
 
 
 # What is too large, and what goes wrong.

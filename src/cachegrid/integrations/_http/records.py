@@ -8,7 +8,10 @@ from cachegrid.integrations._http.answers import Verdict
 from cachegrid.integrations._http.pages import Page, mark_of
 from cachegrid.integrations._http.terms import Request
 
-__all__ = ["Found", "Record", "record_in"]
+__all__ = ["AT_LEAST", "PURGED", "Found", "Record", "record_in"]
+
+PURGED: Final = ("purged",)  # where the mark of the last purge of a tag lies
+AT_LEAST: Final = 86_400  # seconds that a record is kept; what it tells costs a request to find out
 
 _FORMAT: Final = "uri 1"
 

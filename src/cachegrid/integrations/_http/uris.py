@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Final
 from urllib.parse import urljoin, urlsplit
 
+from cachegrid.errors import ConfigError
 from cachegrid.integrations._http.terms import Request
 
-__all__ = ["changed_by", "uri_in"]
+__all__ = ["changed_by", "host_of", "uri_in"]
+
+_PORTS: Final = {"http": ":80", "https": ":443"}
 
 
 def changed_by(request: Request, fields: Mapping[str, str]) -> Iterator[tuple[bytes, ...]]:
@@ -25,13 +29,20 @@ def changed_by(request: Request, fields: Mapping[str, str]) -> Iterator[tuple[by
                 yield named
 
 
+def host_of(scheme: str, host: str) -> str:
+    """A host in small letters, and without the port that its scheme has anyway."""
+    return host.lower().removesuffix(_PORTS.get(scheme, ""))
+
+
 def uri_in(url: str) -> tuple[bytes, ...]:
     """
-    Scheme, host, path and query of a URL. Raises ValueError for what is none.
+    Scheme, host, path and query of a URL. Raises ConfigError, a ValueError, for what is none.
 
-    >>> uri_in("https://Shop.example/menu?page=2")
+    >>> uri_in("https://Shop.example:443/menu?page=2")
     (b'https', b'shop.example', b'/menu', b'page=2')
     """
     parts = urlsplit(url)
-    found = (parts.scheme.lower(), parts.netloc.lower(), parts.path or "/", parts.query)
+    if not (parts.scheme and parts.netloc):
+        raise ConfigError("a URL", url, "whole, such as https://shop.example/menu: the pages of each host are its own")
+    found = (parts.scheme, host_of(parts.scheme, parts.netloc), parts.path or "/", parts.query)
     return tuple([part.encode("latin-1") for part in found])

@@ -28,7 +28,7 @@ from cachegrid.integrations._http.records import Found
 from cachegrid.integrations._http.settings import Settings, settings_for
 from cachegrid.integrations._http.terms import Request
 from cachegrid.integrations._http.trouble import Trouble
-from cachegrid.integrations._http.uris import changed_by
+from cachegrid.integrations._http.uris import changed_by, host_of
 from cachegrid.integrations.asgi.run import App, Message, Receive, Run, Scope, Send, decoded
 
 __all__ = ["CachedResponses", "purge"]
@@ -166,7 +166,8 @@ class CachedResponses:
 def _request_of(scope: Scope, settings: Settings) -> Request:
     fields = joined(decoded(scope["headers"]))
     path = scope.get("raw_path") or quote(scope["path"]).encode()
-    uri = (scope.get("scheme", "http").encode(), fields.get("host", "").lower().encode(), path, scope["query_string"])
+    scheme = scope.get("scheme", "http")
+    uri = (scheme.encode(), host_of(scheme, fields.get("host", "")).encode(), path, scope["query_string"])
     has_certificate = bool((scope.get("extensions") or {}).get("tls", {}).get("client_cert_chain"))
     return Request(scope["method"], uri, fields, has_certificate or bool(settings.who & fields.keys()))
 

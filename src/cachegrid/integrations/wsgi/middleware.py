@@ -31,7 +31,7 @@ from cachegrid.integrations._http.records import Found
 from cachegrid.integrations._http.settings import Settings, settings_for
 from cachegrid.integrations._http.terms import Request
 from cachegrid.integrations._http.trouble import Trouble
-from cachegrid.integrations._http.uris import changed_by
+from cachegrid.integrations._http.uris import changed_by, host_of
 from cachegrid.integrations.wsgi.run import ExcInfo, Run, number_of
 
 if TYPE_CHECKING:
@@ -177,7 +177,8 @@ def _request_of(environ: WSGIEnvironment, settings: Settings) -> Request:
         fields["content-length"] = environ["CONTENT_LENGTH"]
     path = quote((environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")).encode("latin-1"))
     host = fields.get("host") or f"{environ['SERVER_NAME']}:{environ['SERVER_PORT']}"
-    parts = (environ["wsgi.url_scheme"], host.lower(), path, environ.get("QUERY_STRING", ""))
+    scheme = environ["wsgi.url_scheme"]
+    parts = (scheme, host_of(scheme, host), path, environ.get("QUERY_STRING", ""))
     is_personal = bool(settings.who & fields.keys()) or any(environ.get(sign) for sign in _SIGNS)
     return Request(environ["REQUEST_METHOD"], tuple([part.encode("latin-1") for part in parts]), fields, is_personal)
 
