@@ -9,10 +9,9 @@ an error that names the nearest known one.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import os
 import tomllib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Self, TypedDict, cast
@@ -415,12 +414,9 @@ def policy_said(cache: str, policy: CachePolicy, said: Mapping[str, Any]) -> Cac
         raise error.renamed(f"cache {cache!r}: {error.name}") from error
 
 
-def unknown(where: str, what: str, name: str, known: Iterable[str]) -> ConfigError:
+def unknown(where: str, what: str, name: str, known: Collection[str]) -> ConfigError:
     """The error for a name that nobody knows, at some place; it names the nearest known one."""
-    known = sorted(known)
-    near = difflib.get_close_matches(name, known, 1)
-    hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
-    return ConfigError(f"{where}: unknown {what}" if where else f"unknown {what}", name, hint, is_known=False)
+    return ConfigError.unknown(f"{where}: unknown {what}" if where else f"unknown {what}", name, known)
 
 
 def _from_config(config: object, environ: Mapping[str, str], folder: Path | None) -> _Level:

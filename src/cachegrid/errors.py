@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, TypeVar
 
 __all__ = [
@@ -66,6 +66,19 @@ class ConfigError(CacheError, ValueError):
     def __init__(self, name: str, got: object, want: str, *, is_known: bool = True) -> None:
         super().__init__(f"{name} is {got!r}; it must be {want}" if is_known else f"{name} {got!r}; {want}")
         self.name, self.got, self.want, self.is_known = name, got, want, is_known
+        self.near: str | None = None  # of a name that nobody knows, the known one that is most like it
+
+    @classmethod
+    def unknown(cls, what: str, name: str, known: Collection[str]) -> ConfigError:
+        """Nobody knows a name; the known one that is nearest is told, whatever the case of either, else all."""
+        import difflib  # an error may take its time, and an import that needs no error shall not
+
+        names = {it.lower(): it for it in sorted(known, reverse=True)}
+        near = next((names[it] for it in difflib.get_close_matches(str(name).lower(), names, 1)), None)
+        hint = f"did you mean {near!r}?" if near else f"known are {', '.join(sorted(known))}"
+        error = cls(what, name, hint, is_known=False)
+        error.near = near
+        return error
 
     @classmethod
     def unsaid(cls, name: str, why: str) -> ConfigError:

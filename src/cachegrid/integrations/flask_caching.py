@@ -18,13 +18,16 @@ except ModuleNotFoundError as error:
     message = "cachegrid.integrations.flask_caching needs Flask-Caching: pip install 'cachegrid[flask-caching]'"
     raise ModuleNotFoundError(message) from error
 
+from cachegrid.errors import ConfigError
 from cachegrid.integrations import cachelib
+from cachegrid.integrations.places import KNOWN
 
 if TYPE_CHECKING:
     from flask import Flask
 
 __all__ = ["CacheGridCache"]
 
+_PREFIX: Final = "CACHE_CACHEGRID_"
 _SALT: Final = b"cachegrid.integrations.flask_caching"
 
 
@@ -33,19 +36,33 @@ class CacheGridCache(cachelib.CacheGridCache, BaseCache):
     A back end for `CACHE_TYPE`, on a named cache of a grid.
 
     `CACHE_CACHEGRID_URL` is the URL of the grid (without it, the grid of this host), `CACHE_KEY_PREFIX` the name of the
-    cache, and `CACHE_OPTIONS` what else the cachelib back end takes. Where the application has a `SECRET_KEY`, values
-    may be any objects: they are pickled, and signed with a key made of it. Else they are kept by type.
+    cache. What else the cachelib back end takes is said in `CACHE_OPTIONS`, or as `CACHE_CACHEGRID_NAME` and so on.
+    Where the application has a `SECRET_KEY`, values may be any objects: they are pickled, and signed with a key made of
+    it. Else they are kept by type.
     """
 
     @classmethod
     def factory(cls, app: Flask, config: dict[str, Any], args: list[Any], kwargs: dict[str, Any]) -> CacheGridCache:
         """The back end that the configuration of an application says. Raises ConfigError."""
-        said = {"cache": config["CACHE_KEY_PREFIX"]}
-        if "grid" not in kwargs:
-            said["url"] = config.get("CACHE_CACHEGRID_URL")
-            if app.secret_key:
-                said |= {"codec": "pickle", "secret": _secret(app.secret_key)}
-        return cls(*args, **(said | kwargs))
+        said: dict[str, Any] = {"cache": config["CACHE_KEY_PREFIX"]}
+        variables = _said_in(config)
+        if "grid" not in kwargs | variables and app.secret_key:
+            said |= {"codec": "pickle", "secret": _secret(app.secret_key)}
+        return cls(*args, **(said | variables | kwargs))
+
+
+def _said_in(config: dict[str, Any]) -> dict[str, Any]:
+    """What variables of ours say, those that are None left out. Raises ConfigError for one that nobody knows."""
+    known = {f"{_PREFIX}{name.upper()}": name for name in KNOWN - {"ttl"}}
+    said = {}
+    for variable, value in config.items():
+        if variable == f"{_PREFIX}TTL":
+            raise ConfigError(variable, value, "said as CACHE_DEFAULT_TIMEOUT, which is what Flask-Caching calls it")
+        if variable.startswith(_PREFIX) and variable not in known:
+            raise ConfigError.unknown("unknown setting", variable, known)
+        if variable in known and value is not None:
+            said[known[variable]] = value
+    return said
 
 
 def _secret(key: str | bytes) -> str:

@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 try:
     from key_value.aio.errors import ValueTooLargeError
@@ -25,10 +25,9 @@ except ModuleNotFoundError as error:
     message = "cachegrid.integrations.key_value needs py-key-value-aio: pip install 'cachegrid[key-value]'"
     raise ModuleNotFoundError(message) from error
 
+from cachegrid import AsyncCache
 from cachegrid.errors import ValueTooLarge
-
-if TYPE_CHECKING:
-    from cachegrid import AsyncCache
+from cachegrid.integrations.places import of_colour
 
 __all__ = ["CacheGridStore"]
 
@@ -48,7 +47,7 @@ class CacheGridStore(BaseDestroyCollectionStore, BaseDestroyStore, BaseEnumerate
 
     def __init__(self, cache: AsyncCache, *, default_collection: str | None = None) -> None:
         super().__init__(default_collection=default_collection, stable_api=True)
-        self._cache = cache
+        self._cache = of_colour(cache, AsyncCache)
 
     async def _get_managed_entry(self, *, collection: str, key: str) -> ManagedEntry | None:
         return self._loaded(await self._cache.get(_where(collection, key)))

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import hashlib
 import re
 import threading
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import cachegrid
-from cachegrid import CachePolicy, Key, Settings
+from cachegrid import AsyncCache, CachePolicy, Key, Settings, SyncCache
 from cachegrid.errors import ConfigError
 
 if TYPE_CHECKING:
-    from cachegrid import SyncCache, SyncGrid
+    from cachegrid import SyncGrid
 
-__all__ = ["Place", "close", "fitting"]
+__all__ = ["KNOWN", "Place", "close", "fitting", "of_colour"]
+
+C = TypeVar("C", AsyncCache, SyncCache)
 
 _CONNECTING: Final = frozenset(field.name for field in dataclasses.fields(Settings) if field.init) | {"config"}
 _POLICY: Final = frozenset(field.name for field in dataclasses.fields(CachePolicy))
 _OWN: Final = frozenset({"cache", "grid"})
+KNOWN: Final = _CONNECTING | _POLICY | _OWN  # all that may be said of a place
 _SHORT: Final = 256  # characters; nearly all keys are, and are looked at no further
 _LONGEST: Final = 1024  # bytes that a key may take
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")  # alone it has no UTF-8 form, and so is in no key
@@ -39,9 +41,10 @@ class Place:
     """
 
     def __init__(self, said: Mapping[str, Any], *, cache: str, lenient: bool = False) -> None:
-        known = _CONNECTING | _POLICY | _OWN
-        for name in said.keys() - known:
-            _refuse(name, known, lenient=lenient)
+        for name in said.keys() - KNOWN:
+            error = ConfigError.unknown("unknown setting", name, KNOWN)
+            if error.near or not lenient:
+                raise error
         self._name = said.get("cache") or cache
         self._policy = {name: said[name] for name in _POLICY & said.keys()}
         self._connecting = {name: said[name] for name in _CONNECTING & said.keys() if said[name] is not None}
@@ -88,6 +91,8 @@ def fitting(key: str) -> Key:
     >>> fitting("/search?q=" + 2000 * "x")[0]
     'sha256'
     """
+    if not isinstance(key, str):
+        return key  # which may be a key; if not, the cache says what would be one
     if len(key) <= _SHORT and key.isascii():
         return key
     raw = key.encode("utf-8", "surrogatepass")
@@ -96,8 +101,9 @@ def fitting(key: str) -> Key:
     return "sha256", hashlib.sha256(raw).digest()
 
 
-def _refuse(name: str, known: frozenset[str], *, lenient: bool) -> None:
-    near = difflib.get_close_matches(name, known, 1)
-    if near or not lenient:
-        hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(sorted(known))}"
-        raise ConfigError("unknown setting", name, hint, is_known=False)
+def of_colour(cache: object, kind: type[C]) -> C:
+    """The cache itself, if it is of the kind that is needed: sync or async. Raises ConfigError for anything else."""
+    if isinstance(cache, kind):
+        return cache
+    way = "cachegrid.aconnect()" if kind is AsyncCache else "cachegrid.connect()"
+    raise ConfigError("cache", cache, f'a cache of the grid that {way} gives, such as grid.cache("name")')

@@ -13,7 +13,7 @@ from flask.sessions import SecureCookieSessionInterface
 from flask_caching import Cache
 from flask_session import Session
 
-from cachegrid.errors import ConfigError, NotANumber, ValueRefused
+from cachegrid.errors import ConfigError, GridNotFound, KeyRefused, NotANumber, ValueRefused
 from cachegrid.integrations.cachelib import CacheGridCache
 from cachegrid.integrations.flask_caching import CacheGridCache as FlaskCache
 
@@ -116,8 +116,41 @@ def test_what_cannot_be_is_refused(cache: CacheGridCache) -> None:
         CacheGridCache(ttl=60)
     with pytest.raises(ConfigError, match="did you mean 'cache'"):
         CacheGridCache(cach="x")
+    with pytest.raises(ConfigError, match="did you mean 'max_entries'"):
+        CacheGridCache(MAX_ENTRIES=5)
     with pytest.raises(ConfigError, match="known are"):
         CacheGridCache(prefix_of_keys="x")
+
+
+def test_what_can_be_no_key_is_refused(cache: CacheGridCache) -> None:
+    """
+    With what would be one; numbers and tuples are, though cachelib knows text only.
+    """
+    wrong: Any = ["a"]
+    for call in (cache.get, cache.has, cache.delete, cache.inc, cache.get_many, lambda key: cache.set(key, 1)):
+        with pytest.raises(KeyRefused, match=r"must be str, bytes, int or a tuple of them; \['a'\] is list"):
+            call(wrong)
+    key: Any = ("a", 1)
+    assert cache.set(key, 5)
+    assert 5 == cache.get(key)
+
+
+def test_flasks_variables_are_those_of_the_back_end(url: str, name: str) -> None:
+    """
+    What nobody knows is told, and so is what Flask-Caching has a name of its own for.
+    """
+    app = flask.Flask("shop")
+    known = {"CACHE_KEY_PREFIX": name, "CACHE_CACHEGRID_URL": url, "CACHE_CACHEGRID_CONFIG": None}
+    cache = FlaskCache.factory(app, {**known, "CACHE_CACHEGRID_CODEC": "json"}, [], {})
+    assert ("json", name) == (cache._cache.policy.codec, cache._cache.name)
+    for variable, told in (
+        ("CACHE_CACHEGRID_ULR", r"unknown setting 'CACHE_CACHEGRID_ULR'; did you mean 'CACHE_CACHEGRID_URL'\?"),
+        ("CACHE_CACHEGRID_TTL", "CACHE_CACHEGRID_TTL is 5; it must be said as CACHE_DEFAULT_TIMEOUT"),
+    ):
+        with pytest.raises(ConfigError, match=told):
+            FlaskCache.factory(app, {**known, variable: 5}, [], {})
+    with pytest.raises(GridNotFound, match="no grid named 'nowhere'"):
+        FlaskCache.factory(app, {"CACHE_KEY_PREFIX": name, "CACHE_CACHEGRID_NAME": "nowhere"}, [], {}).get("a")
 
 
 def test_a_grid_that_is_connected_may_be_given(url: str, name: str) -> None:

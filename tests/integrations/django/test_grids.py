@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from copy import copy
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -159,7 +160,10 @@ def test_one_policy_for_a_cache(sync: Make) -> None:
     ("location", "options", "message"),
     [
         (["valkey://a"], {}, "LOCATION is"),
-        ("", {"ttl": 5}, "said as TIMEOUT"),
+        ("", {"ttl": 5}, "OPTIONS has 'ttl'; with Django it is said as TIMEOUT, beside OPTIONS"),
+        ("", {"tll": 5}, "OPTIONS has 'tll'; with Django it is said as TIMEOUT"),
+        ("", {"TIMEOUT": 5}, "OPTIONS has 'TIMEOUT'; with Django it is said as TIMEOUT"),
+        ("", {"URL": "valkey://a"}, "said as LOCATION"),
         ("", {"url": "valkey://a"}, "said as LOCATION"),
     ],
 )
@@ -169,6 +173,31 @@ def test_settings_that_cannot_be(location: Any, options: dict[str, Any], message
     """
     with pytest.raises(InvalidCacheBackendError, match=message):
         CacheGridCache(location, {"OPTIONS": options}).get("key")
+
+
+def test_a_setting_that_nobody_knows_is_told() -> None:
+    """
+    With the one that is meant; Django's own name of it is one of ours in small letters.
+    """
+    with pytest.raises(ConfigError, match=r"OPTIONS: unknown setting 'MAX_ENTRIES'; did you mean 'max_entries'\?"):
+        CacheGridCache("", {"OPTIONS": {"MAX_ENTRIES": 5}}).get("key")
+    with pytest.raises(ConfigError, match="known are ca, cache, .*, wait") as told:
+        CacheGridCache("", {"OPTIONS": {"CULL_FREQUENCY": 5}}).get("key")
+    assert " ttl," not in str(told.value)
+
+
+@pytest.mark.parametrize("said", ["TIMEOUT", "timeout"])
+def test_times_may_be_text(said: str) -> None:
+    """
+    In a call, and where all of a cache have one; what is no time is told.
+    """
+    cache = CacheGridCache("memory://times", {said: "1h"})
+    assert 3600 == cache.get_backend_timeout()
+    assert (300, 0, 0, 1.5) == tuple(cache.get_backend_timeout(it) for it in ("5m", "0", timedelta(0), 1.5))
+    with pytest.raises(ConfigError, match="timeout is 'soon'; it must be a time such as"):
+        cache.set("key", 1, timeout="soon")
+    with pytest.raises(ConfigError, match="TIMEOUT is 'later'"):
+        CacheGridCache("memory://times", {said: "later"})
 
 
 def test_a_grid_that_is_away_is_no_miss() -> None:

@@ -12,7 +12,8 @@ from django.core.cache import InvalidCacheBackendError
 from django.utils.crypto import salted_hmac
 
 import cachegrid
-from cachegrid.integrations.places import Place
+from cachegrid.errors import ConfigError
+from cachegrid.integrations.places import KNOWN, Place
 
 if TYPE_CHECKING:
     from cachegrid import AsyncCache, AsyncGrid
@@ -21,6 +22,7 @@ __all__ = ["LoopPlace", "aclose", "place_of"]
 
 _SALT: Final = "cachegrid.integrations.django"
 _ELSEWHERE: Final = {"ttl": "TIMEOUT", "url": "LOCATION", "grid": "LOCATION"}  # what Django has a name of its own for
+_BESIDE: Final = ("KEY_FUNCTION", "KEY_PREFIX", "LOCATION", "TIMEOUT", "VERSION")  # Django's own settings of a cache
 _lock = threading.Lock()
 # By the way to connect. Django makes a back end for each thread and each request, and all share these.
 _loops: dict[str, dict[asyncio.AbstractEventLoop, AsyncGrid]] = {}
@@ -64,13 +66,24 @@ def place_of(location: object, options: Mapping[str, Any]) -> LoopPlace:
         raise InvalidCacheBackendError(
             f"LOCATION is {location!r}; it must be one URL, such as 'valkey://a:6379,b:6379'"
         )
-    for name in _ELSEWHERE.keys() & options.keys():
-        raise InvalidCacheBackendError(f"OPTIONS has {name!r}; with Django it is said as {_ELSEWHERE[name]}")
+    for name in options:
+        _check(name)
     said = {"codec": "pickle", **options} | ({"url": location} if location else {})
     if said["codec"] == "pickle" and "secret" not in said:
         said["secret"] = salted_hmac(_SALT, "secret", algorithm="sha256").hexdigest()
     key = repr(sorted(said.items()))
     return _places.get(key) or _places.setdefault(key, LoopPlace(said, cache="django"))
+
+
+def _check(name: str) -> None:
+    """Refuse an option that Django has a place of its own for, or that nobody knows."""
+    error = None if name in KNOWN else ConfigError.unknown("OPTIONS: unknown setting", name, KNOWN - _ELSEWHERE.keys())
+    meant = name if error is None else ConfigError.unknown("", name, KNOWN).near
+    theirs = name if name in _BESIDE else _ELSEWHERE.get(meant or "")
+    if theirs:
+        raise InvalidCacheBackendError(f"OPTIONS has {name!r}; with Django it is said as {theirs}, beside OPTIONS")
+    if error is not None:
+        raise error
 
 
 async def aclose() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
@@ -14,6 +14,7 @@ from django.core.cache.backends.base import DEFAULT_TIMEOUT, BaseCache
 from cachegrid.errors import ValueRefused
 from cachegrid.integrations.django.grids import LoopPlace, place_of
 from cachegrid.integrations.places import fitting
+from cachegrid.units import seconds_of
 
 if TYPE_CHECKING:
     from cachegrid import AsyncCache, Entry, Key, SyncCache
@@ -32,6 +33,9 @@ class Ground(BaseCache):  # type: ignore[misc] # Django ships no types
 
     def __init__(self, location: object, params: Mapping[str, Any]) -> None:
         super().__init__(params)
+        said = params.get("timeout", params.get("TIMEOUT"))
+        if isinstance(said, (str, timedelta)):  # of a text that is no number Django makes 300 seconds
+            self.default_timeout = _seconds("TIMEOUT", said)
         self._location, self._options = location, params.get("OPTIONS", {})
 
     @property
@@ -47,7 +51,7 @@ class Ground(BaseCache):  # type: ignore[misc] # Django ships no types
     def get_backend_timeout(self, timeout: Any = DEFAULT_TIMEOUT) -> float | None:
         """Seconds that an entry shall live: 0 is not at all, None without end."""
         seconds = self.default_timeout if timeout is DEFAULT_TIMEOUT else timeout
-        return None if seconds is None else max(0, seconds)
+        return None if seconds is None else max(0, _seconds("timeout", seconds))
 
     @cached_property
     def _place(self) -> LoopPlace:
@@ -65,6 +69,13 @@ class Ground(BaseCache):  # type: ignore[misc] # Django ships no types
 
     def _named(self, data: Mapping[Any, Any], version: Any) -> dict[Key, Any]:
         return {self._key(key, version): value for key, value in data.items()}
+
+
+def _seconds(name: str, said: float | str | timedelta) -> float:
+    """A number as it is; of a timedelta, or of text such as "5m", its seconds. Raises ConfigError."""
+    if isinstance(said, (int, float)):
+        return said
+    return 0 if said in ("0", timedelta(0)) else seconds_of(name, said)
 
 
 class _Refusals:

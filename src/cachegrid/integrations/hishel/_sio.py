@@ -25,6 +25,8 @@ from cachegrid.integrations.hishel.kept import (
     unpacked,
     with_headers,
 )
+from cachegrid.integrations.places import of_colour
+from cachegrid.units import Duration, Size, bytes_of, seconds_of
 
 __all__ = ["SyncGridStorage"]
 
@@ -36,9 +38,10 @@ class SyncGridStorage(SyncBaseStorage):
     Keeps responses in a named cache of a grid, for all processes that use it.
 
     A response has its host as a tag: `cache.invalidate(tags="api.example.org")` drops all from there. `default_ttl` and
-    `default_tti`, in seconds, say how long one is kept, and how long without being read; what HTTP says of its age
-    holds besides, where hishel follows that. What takes more than `max_stream_size` bytes is passed on and not kept.
-    Of a request only those headers are kept that its response varies by: others may be credentials.
+    `default_tti`, seconds or text such as "5m", say how long one is kept, and how long without being read; what HTTP
+    says of its age holds besides, where hishel follows that. What takes more than `max_stream_size`, bytes or text such
+    as "1MB", is passed on and not kept. Of a request only those headers are kept that its response varies by: others
+    may be credentials.
 
     An outage costs no request: it is logged, and the other server is asked. The cache stays open when the client is
     closed.
@@ -48,12 +51,16 @@ class SyncGridStorage(SyncBaseStorage):
         self,
         cache: SyncCache,
         *,
-        default_ttl: float | None = 3600,
-        default_tti: float | None = None,
-        max_stream_size: int | None = 10 << 20,
+        default_ttl: Duration | None = 3600,
+        default_tti: Duration | None = None,
+        max_stream_size: Size | None = 10 << 20,
     ) -> None:
-        super().__init__(default_ttl=default_ttl, default_tti=default_tti, max_stream_size=max_stream_size)
-        self._cache = cache
+        super().__init__(
+            default_ttl=None if default_ttl is None else seconds_of("default_ttl", default_ttl),
+            default_tti=None if default_tti is None else seconds_of("default_tti", default_tti),
+            max_stream_size=None if max_stream_size is None else bytes_of("max_stream_size", max_stream_size),
+        )
+        self._cache = of_colour(cache, SyncCache)
 
     def create_entry(
         self, request: Request, response: Response, key: str, *, ttl: float | None = None, tti: float | None = None
