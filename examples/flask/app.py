@@ -66,6 +66,7 @@ def change(name: str, price: str) -> Response:
 
 
 if __name__ == "__main__":
+    query("INSERT OR IGNORE INTO prices VALUES ('jam', '3.20'), ('tea', '5.00')")  # to begin with
     server = make_server("127.0.0.1", int(sys.argv[1]), app, threaded=True)
     print(f"http://127.0.0.1:{server.server_port}", flush=True)
     server.serve_forever()

@@ -28,9 +28,9 @@ from starlette.routing import Route
 import cachegrid
 from cachegrid.integrations.asgi import CachedResponses, purge
 
-DATABASE = os.environ.get("SHOP_DATABASE", "shop.sqlite3")
+DATABASE = os.environ.get("SHOP_DATABASE", "asgi-shop.sqlite3")
 grid = cachegrid.aconnect(os.environ.get("SHOP_GRID"))  # such as valkey://a:7001,b:7001; None: the grid of this host
-pages = grid.cache("pages")
+pages = grid.cache("asgi-pages")  # of this shop, which is none of the other one's
 
 
 def query(statement: str, *values: object) -> list[tuple[str]]:
@@ -65,6 +65,7 @@ app = Starlette(
 )
 
 if __name__ == "__main__":
+    query("INSERT OR IGNORE INTO dishes VALUES ('bread'), ('tea')")  # to begin with
     with socket.create_server(("127.0.0.1", int(sys.argv[1]))) as door:
         print(f"http://127.0.0.1:{door.getsockname()[1]}", flush=True)
         uvicorn.Server(uvicorn.Config(app, log_level="warning")).run(sockets=[door])

@@ -23,10 +23,10 @@ from wsgiref.simple_server import make_server
 import cachegrid
 from cachegrid.integrations.wsgi import CachedResponses, purge
 
-DATABASE = os.environ.get("SHOP_DATABASE", "shop.sqlite3")
+DATABASE = os.environ.get("SHOP_DATABASE", "wsgi-shop.sqlite3")
 FOR_ALL = [("Cache-Control", "public, max-age=60, stale-while-revalidate=30"), ("Cache-Tag", "dishes")]
 grid = cachegrid.connect(os.environ.get("SHOP_GRID"))  # such as valkey://a:7001,b:7001; None: the grid of this host
-pages = grid.cache("pages")
+pages = grid.cache("wsgi-pages")  # of this shop, which is none of the other one's
 
 
 def query(statement: str, *values: object) -> list[tuple[str]]:
@@ -56,6 +56,7 @@ def shop(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterabl
 app = CachedResponses(shop, pages)
 
 if __name__ == "__main__":
+    query("INSERT OR IGNORE INTO dishes VALUES ('bread'), ('tea')")  # to begin with
     with make_server("127.0.0.1", int(sys.argv[1]), app) as server:
         print(f"http://127.0.0.1:{server.server_port}", flush=True)
         server.serve_forever()

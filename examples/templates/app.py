@@ -61,6 +61,7 @@ def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable
 
 
 if __name__ == "__main__":
+    query("INSERT OR IGNORE INTO dishes VALUES ('bread'), ('tea')")  # to begin with
     with make_server("127.0.0.1", int(sys.argv[1]), app) as server:
         print(f"http://127.0.0.1:{server.server_port}", flush=True)
         server.serve_forever()

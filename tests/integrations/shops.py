@@ -8,13 +8,13 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from cachegrid.testing.loopback import LoopbackGrid
 
-__all__ = ["Shop", "two_shops"]
+__all__ = ["Shop", "shops_of", "two_shops"]
 
 
 class Reply(NamedTuple):
@@ -44,12 +44,17 @@ class Shop(NamedTuple):
             return Reply(got.status, {name.lower(): value for name, value in got.getheaders()}, got.read())
 
 
-@contextlib.contextmanager
-def two_shops(program: Path, folder: Path) -> Iterator[list[Shop]]:
+def two_shops(program: Path, folder: Path) -> contextlib.AbstractContextManager[list[Shop]]:
     """Two processes of an example, on a grid of two owners, with one database."""
+    return shops_of([program, program], folder)
+
+
+@contextlib.contextmanager
+def shops_of(programs: Sequence[Path], folder: Path) -> Iterator[list[Shop]]:
+    """Processes of examples, on a grid of two owners, with one database."""
     with LoopbackGrid(owners=2, replicas=0) as grid, contextlib.ExitStack() as ends:
         environment = {**os.environ, "SHOP_GRID": grid.url, "SHOP_DATABASE": str(folder / "shop.sqlite3")}
-        servers = [ends.enter_context(_started(program, environment, folder)) for _ in range(2)]
+        servers = [ends.enter_context(_started(program, environment, folder)) for program in programs]
         yield [Shop(_address_of(server, folder)) for server in servers]
 
 

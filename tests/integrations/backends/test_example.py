@@ -42,6 +42,8 @@ def test_what_one_process_found_all_know(shops: list[httpx.Client]) -> None:
     And what one changes none tells any more.
     """
     first, second = shops
+    assert {"jam": "3.20", "tea": "5.00"} == first.get("/prices").json()["prices"]
+    assert "5.00" == second.get("/prices/tea").json()["price"]
     changed_by = first.put("/prices/tea/5.00").json()["changed_by"]
     assert second.put("/prices/jam/3.20").json()["changed_by"] != changed_by
     found = first.get("/prices/tea").json()

@@ -162,12 +162,17 @@ def test_a_default_lifetime_is_for_what_says_none_to_nobody_in_particular(site: 
     assert not is_kept(client, path="/own", COOKIE="id=1")
 
 
-@pytest.mark.parametrize("signed", ["COOKIE", "AUTHORIZATION", "X_API_KEY", "X_USER"])
+@pytest.mark.parametrize("signed", [
+        *("COOKIE", "AUTHORIZATION", "X_API_KEY", "X_WHOEVER", "X_AUTH_TOKEN", "X_FORWARDED_EMAIL", "X_FORWARDED_GROUPS"),
+        *("X_REMOTE_USER", "REMOTE_USER", "X_AMZN_OIDC_DATA", "CF_ACCESS_JWT_ASSERTION", "X_MS_CLIENT_PRINCIPAL_ID"),
+        *("X_FORWARDED_CLIENT_CERT", "PRIVATE_TOKEN", "X_SESSION_ID", "X_CONSUMER_USERNAME", "X_CSRF_TOKEN"),
+    ],
+)
 def test_who_shows_who_he_is_gets_what_is_for_all(site: Site, opened: Opener, signed: str) -> None:
     """
     Only `public` and `s-maxage` say so. What others got without is not for him, nor is his for others.
     """
-    client = opened(who=["X-User"])
+    client = opened(who=["X-Whoever"])
     for said in ("public, max-age=60", "s-maxage=60"):
         site.says(said)
         assert is_kept(client, path=f"/{said}", **{signed: "me"})
@@ -188,11 +193,34 @@ def test_whom_the_server_knows_shows_who_he_is(site: Site) -> None:
         list(client.app({**environ_of("/"), **said}, lambda *_said: lambda _part: None))
     client.close()
     other = AsgiClient(site.asgi, "memory://", {})
-    for certificates in (["PEM"], []):
-        other.many([{"scope": {"extensions": {"tls": {"client_cert_chain": certificates}}}}])
+    known: list[dict[str, Any]] = [
+        {"extensions": {"tls": {"client_cert_chain": ["PEM"]}}},
+        {"user": "ann"},
+        {"user": SimpleNamespace(is_authenticated=True)},
+        {"user": SimpleNamespace()},
+        {"user": Lazy()},
+        {"auth": SimpleNamespace(scopes=["read"])},
+        {"session": {"id": 1}},
+        {"state": {"user_id": 1}},
+    ]
+    unknown: list[dict[str, Any]] = [
+        {"extensions": {"tls": {"client_cert_chain": []}}},
+        {"extensions": {"tls": None}, "user": None, "session": {}, "state": {"session": "of a client of the server"}},
+        {"user": SimpleNamespace(is_authenticated=False), "auth": SimpleNamespace(scopes=[])},
+    ]
+    for scope in [*known, *unknown, *known, *unknown]:
+        other.many([{"scope": scope}])
     assert other().is_hit
     other.close()
-    assert 5 == len(site.asked)
+    assert 3 + 2 * len(known) + 1 == len(site.asked)
+
+
+class Lazy:
+    """A user who is found out about when somebody looks, and cannot be."""
+
+    @property
+    def is_authenticated(self) -> bool:
+        raise ValueError
 
 
 def test_pages_for_all_do_not_open_the_others_of_their_uri(site: Site, client: Client) -> None:
@@ -227,7 +255,15 @@ def test_a_page_is_for_what_it_varies_on(site: Site, client: Client) -> None:
     assert 4 == len({client(**fields).body for fields in asked})
 
 
-@pytest.mark.parametrize("field", ["X_FORWARDED_HOST", "X_ORIGINAL_URL", "X_HTTP_METHOD_OVERRIDE"])
+@pytest.mark.parametrize(
+    "field",
+    [
+        *("X_FORWARDED_HOST", "X_HOST", "X_ORIGINAL_HOST", "X_FORWARDED_SERVER", "X_HTTP_HOST_OVERRIDE", "FORWARDED"),
+        *("X_FORWARDED_SSL", "X_URL_SCHEME", "FRONT_END_HTTPS", "CLOUDFRONT_FORWARDED_PROTO", "CF_VISITOR"),
+        *("X_ORIGINAL_URL", "X_REWRITE_URL", "REQUEST_URI", "X_FORWARDED_PREFIX", "X_SCRIPT_NAME", "X_REPLACED_PATH"),
+        *("X_HTTP_METHOD_OVERRIDE", "X_HTTP_METHOD", "X_METHOD_OVERRIDE", "ORIGIN", "X_REQUESTED_WITH", "HX_REQUEST"),
+    ],
+)
 def test_nobody_leaves_a_page_for_others_by_what_frameworks_take_for_the_uri(
     site: Site, client: Client, field: str
 ) -> None:
@@ -238,6 +274,57 @@ def test_nobody_leaves_a_page_for_others_by_what_frameworks_take_for_the_uri(
     assert is_kept(client, **{field: "evil"})
     assert is_kept(client)
     assert b"1" == client(**{field: "evil"}).body
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "is_same"),
+    [
+        ("FORWARDED", 'for="[2001:db8::1]:4711"; by=_proxy, for=192.0.2.1', True),
+        ("FORWARDED", "for=192.0.2.1;host=evil", False),
+        ("FORWARDED", 'for="x;host=evil"', False),
+        ("X_FORWARDED_FOR", "192.0.2.1", True),
+        ("X_ORIGINAL_FORWARDED_FOR", "192.0.2.1", True),
+        ("X_REAL_IP", "192.0.2.1", True),
+        ("SEC_FETCH_USER", "?1", True),
+        ("USER_AGENT", "a browser", True),
+    ],
+)
+def test_what_only_says_from_where_a_request_comes_makes_no_page_of_its_own(
+    site: Site, client: Client, field: str, value: str, *, is_same: bool
+) -> None:
+    """
+    Else each client of a proxy would have one.
+    """
+    site.says("max-age=60")
+    client()
+    assert is_same is client(**{field: value}).is_hit
+
+
+@pytest.mark.parametrize("colour", ["asgi", "wsgi"])
+def test_an_application_in_two_places_has_two_pages(site: Site, colour: str) -> None:
+    """
+    And one that was told another path than the client asked for; a purge of what he asked for drops all of them.
+    """
+    site.says("max-age=60")
+    places = [("", "/x"), ("/a", "/x"), ("/a", "/a/x"), ("/b", "/x"), ("", "/a/x")]
+    for _ in range(2):
+        if colour == "asgi":
+            other = AsgiClient(site.asgi, "memory://places", {})
+            for root, path in places:
+                other.many([{"path": path, "scope": {"root_path": root}}])
+            other.many([{"path": "/x", "scope": {"path": "/rewritten"}}])
+        else:
+            client = WsgiClient(site.wsgi, "memory://places", {})
+            for root, path in places:
+                list(client.app({**environ_of(path), "SCRIPT_NAME": root}, lambda *_said: lambda _part: None))
+        assert len(places) + (colour == "asgi") == len(site.asked)
+    opened: Client = other if colour == "asgi" else client
+    opened.purge(urls=["http://site/a/x"])
+    if colour == "asgi":
+        other.many([{"path": path, "scope": {"root_path": root}} for root, path in places])
+        assert len(places) + 1 + 3 == len(site.asked)
+    opened.clear()
+    opened.close()
 
 
 @pytest.mark.parametrize("other", ["/?", "/?a=1", "/x", "/%2F"])

@@ -194,6 +194,32 @@ def test_an_extension_of_the_server_is_passed_on() -> None:
     assert ["http.response.start", "http.response.pathsend"] * 2 == [message["type"] for message in heard]
 
 
+def test_a_hint_ahead_of_a_response_tells_nothing_of_it() -> None:
+    """
+    It is sent on with the response; that is in trouble, and a stale page is better, or not.
+    """
+    clock, statuses = Clock(), [200, 200, 503, 503]
+
+    async def app(_scope: asgi.Scope, _receive: asgi.Receive, send: asgi.Send) -> None:
+        status = statuses.pop(0)
+        if len(statuses) < 3:
+            await send({"type": "http.response.early_hint", "links": []})
+        await start(send, [(b"cache-control", b"max-age=60, stale-if-error=600")], status)
+        await part(send, b"%d" % status)
+
+    client = AsgiClient(app, "memory://", {}, clock=clock)
+    heard: list[asgi.Message] = []
+    client.heard = heard.append
+    try:
+        assert 200 == client().status
+        assert 200 == client("/other").status
+        assert ["start", "body", "early_hint", "start", "body"] == [it["type"].split(".")[-1] for it in heard]
+        clock.now += 100
+        assert (200, b"200") == (client().status, client().body)
+    finally:
+        client.close()
+
+
 def test_who_waits_goes_on_when_the_one_who_makes_it_is_gone() -> None:
     """
     His application is ended, and another one's is asked.
