@@ -116,9 +116,12 @@ class AsyncCell(AsyncGround):
         if frame.ttl is not None and frame.cost is not None:
             left = frame.created + frame.ttl - time.time_ns() // 1_000_000
             if is_due(left, frame.cost, random.random()):  # noqa: S311 - spreads loads, hides nothing
-                if len(self._due) >= _MOST_DUE:
-                    self._due.clear()
-                self._due[key] = frame.version
+                self._let_be_due(key, frame.version)
+
+    def _let_be_due(self, key: Key, version: bytes) -> None:
+        if len(self._due) >= _MOST_DUE:
+            self._due.clear()
+        self._due[key] = version
 
     async def _fetch(self, address: bytes, engine: AsyncAbleEngine | None = None) -> bytes | None:
         engine, counters = engine or self._engine, self._counters

@@ -31,7 +31,7 @@ from cachegrid._core.ages import AGES
 from cachegrid._core.frame import Frame
 from cachegrid._core.glances import edition, is_unproven
 from cachegrid._core.miss import MISS
-from cachegrid._core.rules import early_by
+from cachegrid._core.rules import EARLIEST, is_due
 from cachegrid._core.units import bytes_of, seconds_of
 from cachegrid.codecs.protocol import Payload
 from cachegrid.config import CachePolicy, NearPolicy
@@ -44,6 +44,7 @@ __all__ = ["AsyncNearCache"]
 _SIMPLE: Final = frozenset({str, bytes, int})
 _are_simple: Final = _SIMPLE.issuperset
 _PAGE: Final = 1000  # keys of a batch: while their answers come, all of them are held besides their copies
+_VERSION: Final = frames.VERSION_END - frames.VERSION_START  # bytes of it that an edition begins with
 _new: Final = tuple.__new__  # half the price of the generated constructor, and every read that asks pays it twice
 
 
@@ -75,6 +76,22 @@ class _Answer(NamedTuple):
     raw: bytes | None
     ends: float | None = None
     marks: tuple[Mark, ...] = ()  # what it rests on that it is alive
+
+
+class _Life(NamedTuple):
+    """When a copy ends, or has to be looked at more closely; and, of what is loaded early, its end and its cost."""
+
+    ends: float
+    early: tuple[float, int] | None = None
+
+    @property
+    def last(self) -> float:
+        """The end."""
+        return self.ends if self.early is None else self.early[0]
+
+
+_AT_ONCE: Final = _Life(-ENDLESS)
+_NEVER: Final = _Life(ENDLESS)
 
 
 class AsyncNearCache(AsyncCache):
@@ -111,7 +128,9 @@ class AsyncNearCache(AsyncCache):
             return FAR
         raw, value = copy.raw, copy.value  # in this order: what is dropped meanwhile loses its value first
         now = time.monotonic()
-        if now >= copy.ends or now - copy.guard.heard >= self._staleness:
+        if now >= copy.ends and not self._is_early(key, copy, now):
+            return FAR
+        if now - copy.guard.heard >= self._staleness:
             return FAR
         if copy.marks and copy.rings != self._home.rings and not self._is_proven(copy):
             return FAR
@@ -126,6 +145,24 @@ class AsyncNearCache(AsyncCache):
         else:
             self._counters.near_hits += 1
         return value
+
+    def _is_early(self, key: Key, copy: Copy, now: float) -> bool:
+        """
+        Whether a copy is handed out so near its end that its entry may be due to be loaded anew, and is not.
+
+        Chance says so at each read, as it does where each read asks the grid: one draw for all reads of a copy would
+        hardly ever come before the end. What is due goes to the grid, which may have a newer entry by now.
+        """
+        early = copy.early
+        if early is None or copy.ends == -ENDLESS:  # dropped, or not handed out yet
+            return False
+        last, cost = early
+        if now >= last:
+            return False
+        if is_due((last - now) * 1000, cost, random.random()):  # noqa: S311 - spreads loads, hides nothing
+            self._let_be_due(key, copy.version[:_VERSION])
+            return False
+        return True
 
     def _is_proven(self, copy: Copy) -> bool:
         """Whether no tag of a copy may have been raised; noted, since most tags that are raised are others."""
@@ -244,25 +281,25 @@ class AsyncNearCache(AsyncCache):
         """The value in an answer, and a copy of it, if there may be one."""
         raw = answer.raw
         if raw is None:
-            return MISS, self._copy_of(space, answer, MISS, None, ENDLESS) if self._nearby.keeps_absence else None
+            return MISS, self._copy_of(space, answer, MISS, None, _NEVER) if self._nearby.keeps_absence else None
         try:
             if self._pipeline.is_count(raw):
                 number = frames.unpack_int(raw)
-                ends = -ENDLESS if answer.ends is None else answer.ends
-                return number, self._copy_of(space, answer, number, None, ends, raw)
+                life = _AT_ONCE if answer.ends is None else _Life(answer.ends)
+                return number, self._copy_of(space, answer, number, None, life, raw)
             payload, frame = self._pipeline.payload(answer.address, raw)
             value = self._pipeline.decode(payload)
         except FrameError:
             self._counters.damaged += 1
             return MISS, None
         edition_here = raw[frames.VERSION_START : frames.TTL_END]
-        return value, self._copy_of(space, answer, value, payload, self._end(frame), edition_here)
+        return value, self._copy_of(space, answer, value, payload, self._life(frame), edition_here)
 
     def _copy_of(
-        self, space: Space, answer: _Answer, value: Any, payload: Payload | None, ends: float, version: bytes = b""
+        self, space: Space, answer: _Answer, value: Any, payload: Payload | None, life: _Life, version: bytes = b""
     ) -> Copy | None:
         guard = answer.mark.guard
-        if guard is None or ends < time.monotonic():
+        if guard is None or life.last < time.monotonic():
             return None
         table = cast("_NearSpace", space).table
         size = 0 if payload is None else len(payload)
@@ -278,22 +315,23 @@ class AsyncNearCache(AsyncCache):
             value,
             raw=payload,
             guard=guard,
-            ends=ends,
+            ends=life.ends,
             size=size,
             version=version,
             marks=answer.marks,
+            early=life.early,
         )
 
-    def _end(self, frame: Frame) -> float:
+    def _life(self, frame: Frame) -> _Life:
         """When a copy of an entry ends, in seconds of the monotonic clock."""
         if self._idle is not None or frame.idle not in (None, AGES):
-            return -ENDLESS  # at once: every read has to begin its time anew, and only the owner can
+            return _AT_ONCE  # every read has to begin its time anew, and only the owner can
         if frame.ttl is None:
-            return ENDLESS
-        left = frame.created + frame.ttl - time.time_ns() // 1_000_000
-        if frame.cost is not None:  # so that a read comes by that sees to it that it is loaded anew
-            left -= round(early_by(frame.cost, random.random()))  # noqa: S311 - spreads loads, hides nothing
-        return time.monotonic() + left / 1000
+            return _NEVER
+        last = time.monotonic() + (frame.created + frame.ttl - time.time_ns() // 1_000_000) / 1000
+        if not frame.cost:
+            return _Life(last)
+        return _Life(last - EARLIEST * frame.cost / 1000, (last, frame.cost))
 
     # Around.
 

@@ -47,10 +47,12 @@ class Copy:
     """
     An entry kept here. With `raw`, its frame, each reader decodes a value of his own; else `value` is for all.
 
-    Two copies of one entry with the same `version` say the same.
+    Two copies of one entry with the same `version` say the same. From `ends` on it is handed out only if it is `early`:
+    then it is time to look, at each read, whether it shall be loaded anew.
     """
 
     __slots__ = (
+        "early",
         "ends",
         "guard",
         "is_hot",
@@ -77,7 +79,9 @@ class Copy:
         size: int,
         version: bytes = b"",
         marks: tuple[tuple[int, int], ...] = (),
+        early: tuple[float, int] | None = None,
     ) -> None:
+        self.early = early  # the end of its entry, and what it costs to load it, in ms
         self.marks = marks  # buckets of its tags, and their doubts: another doubt is its end
         self.rings = -1  # of all tags together, when these were compared last
         self.table, self.key, self.value, self.raw = table, key, value, raw

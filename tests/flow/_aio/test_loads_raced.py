@@ -115,7 +115,8 @@ async def test_a_function_invalidated_elsewhere_while_it_works(flow: AsyncFlow, 
     """
     Its result is its caller's alone, and whoever calls it then, in any process, calls it anew.
     """
-    ours, theirs = [(await flow.grid()).cache("prices").cached(name="f")(origin.load) for _ in range(2)]
+    keeps = [(await flow.grid()).cache("prices").cached(name="f", ignore=["self"]) for _ in range(2)]
+    ours, theirs = [keep(origin.load) for keep in keeps]
     working = begin(ours)
     await origin.gate.reached()
     assert not await theirs.invalidate()
