@@ -172,8 +172,9 @@ class AsgiClient:
             self.heard(message)
 
         await self.app({**_scope(path, method, fields), **(scope or {})}, _no_body, send)
-        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in sent[0]["headers"]}
-        return Reply(sent[0]["status"], headers, b"".join(message.get("body", b"") for message in sent[1:]))
+        start = next(message for message in sent if message["type"] == "http.response.start")
+        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in start["headers"]}
+        return Reply(start["status"], headers, b"".join(message.get("body", b"") for message in sent))
 
     def many(self, requests: list[dict[str, Any]]) -> list[Reply]:
         """What several at once say."""

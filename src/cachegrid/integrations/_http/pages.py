@@ -7,16 +7,11 @@ from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
 
 from cachegrid.integrations._http.fields import Fields, joined, without
+from cachegrid.integrations._http.signs import set_apart
 from cachegrid.integrations._http.terms import Request, Terms
 
 __all__ = ["Offer", "Page", "is_for", "is_whole", "mark_of", "packed", "page_from", "unpacked", "uri_digest"]
 
-# Fields that frameworks take for parts of the URI, and whose responses do not say so: who sends a strange value gets a
-# page of his own, and leaves none for others.
-_UNNAMED: Final = (
-    *("x-forwarded-host", "x-forwarded-port", "x-forwarded-prefix", "x-forwarded-proto", "x-forwarded-scheme"),
-    *("x-http-method-override", "x-original-url", "x-rewrite-url"),
-)
 _FORMAT: Final = "page 1"
 
 
@@ -49,10 +44,11 @@ def uri_digest(uri: Iterable[bytes]) -> bytes:
 
 def mark_of(uri: bytes, vary: Iterable[str], request: Request) -> bytes:
     """What requests have in common that get the same page: the URI, and the fields that it varies on, said or not."""
-    parts = [uri]
-    for name in (*vary, *[name for name in _UNNAMED if name in request.fields]):
-        value = request.fields.get(name)
-        parts += [name.encode(), b"-" if value is None else b"+" + value.encode("utf-8", "surrogatepass")]
+    # Who sends a strange value of a field that no response names gets a page of his own, and leaves none for others.
+    asked = [*[(name, request.fields.get(name)) for name in vary], *set_apart(request.fields)]
+    parts = [uri, _digest(request.place)]
+    for name, value in asked:
+        parts += [name.encode("latin-1"), b"-" if value is None else b"+" + value.encode("utf-8", "surrogatepass")]
     return _digest(parts)
 
 

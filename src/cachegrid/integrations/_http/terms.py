@@ -19,12 +19,18 @@ _LONGEST_TAG: Final = 255  # bytes
 
 
 class Request(NamedTuple):
-    """What of a request decides. `is_personal` says that it shows who asks: by a cookie, by credentials."""
+    """
+    What of a request decides.
+
+    `is_personal` says that it shows who asks: by a cookie, by credentials. `place` is where an application finds itself
+    in a site, and what it takes for the path: of two that share a URI each has pages of its own.
+    """
 
     method: str
     uri: tuple[bytes, ...]  # scheme, host, path and query
     fields: Mapping[str, str]  # by name in small letters
     is_personal: bool
+    place: tuple[bytes, ...] = ()
 
 
 class Terms(NamedTuple):

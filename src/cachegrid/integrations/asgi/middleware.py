@@ -7,7 +7,6 @@ import logging
 import time
 from collections.abc import Callable, Iterable
 from datetime import timedelta
-from urllib.parse import quote
 
 from cachegrid import AsyncCache
 from cachegrid.errors import CacheError, ConfigError
@@ -25,10 +24,11 @@ from cachegrid.integrations._http.answers import (
 )
 from cachegrid.integrations._http.fields import joined
 from cachegrid.integrations._http.records import Found
-from cachegrid.integrations._http.settings import Settings, settings_for
+from cachegrid.integrations._http.settings import settings_for
 from cachegrid.integrations._http.terms import Request
 from cachegrid.integrations._http.trouble import Trouble
-from cachegrid.integrations._http.uris import changed_by, host_of
+from cachegrid.integrations._http.uris import changed_by
+from cachegrid.integrations.asgi.asked import request_of
 from cachegrid.integrations.asgi.run import App, Message, Receive, Run, Scope, Send, decoded
 
 __all__ = ["CachedResponses", "purge"]
@@ -70,7 +70,7 @@ class CachedResponses:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request = _request_of(scope, self._settings)
+        request = request_of(scope, self._settings)
         way = way_of(request)
         if way is Way.ASK:
             await self._answer(request, scope, receive, send)
@@ -161,15 +161,6 @@ class CachedResponses:
             await send(message)
 
         return drop
-
-
-def _request_of(scope: Scope, settings: Settings) -> Request:
-    fields = joined(decoded(scope["headers"]))
-    path = scope.get("raw_path") or quote(scope["path"]).encode()
-    scheme = scope.get("scheme", "http")
-    uri = (scheme.encode(), host_of(scheme, fields.get("host", "")).encode(), path, scope["query_string"])
-    has_certificate = bool((scope.get("extensions") or {}).get("tls", {}).get("client_cert_chain"))
-    return Request(scope["method"], uri, fields, has_certificate or bool(settings.who & fields.keys()))
 
 
 async def _say(send: Send, answer: Answer) -> None:

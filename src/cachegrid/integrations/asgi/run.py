@@ -35,6 +35,7 @@ class Run:
         self._scope, self._receive = scope, receive
         self._held: list[Message] = []
         self._size = 0
+        self._status = 0  # of its response, once that has begun
         self._is_over = False  # its response is held to the end
         self._terms: Terms | None = None
         self._send: Send | None = None
@@ -46,7 +47,7 @@ class Run:
     @property
     def has_failed(self) -> bool:
         """Whether the application raised, or says that it is in trouble."""
-        return self.error is not None or bool(self._held and self._held[0]["status"] >= 500)
+        return self.error is not None or self._status >= 500
 
     async def ask_whole(self) -> Offer | None:
         """Its response to everybody, if that came whole and may be kept; raises what it raises."""
@@ -114,12 +115,14 @@ class Run:
             return
         if message["type"] == "http.response.start":
             message = {**message, "headers": list(message.get("headers", ()))}
-            fields, now = decoded(message["headers"]), self._settings.clock()
-            self._terms = terms_of(self._request, message["status"], fields, now, self._settings.default_ttl)
+            fields, now, self._status = decoded(message["headers"]), self._settings.clock(), message["status"]
+            self._terms = terms_of(self._request, self._status, fields, now, self._settings.default_ttl)
         self._held.append(message)
         self._size += len(message.get("body", b""))
-        is_strange = message["type"] not in {"http.response.start", "http.response.body"} or message.get("trailers")
-        if self._terms is None or is_strange or self._size > self._settings.max_body:
+        if not self._status:
+            return  # a hint ahead of the response, which is not known yet
+        is_strange = len(self._held) > 1 and message["type"] != "http.response.body"
+        if self._terms is None or is_strange or message.get("trailers") or self._size > self._settings.max_body:
             self._terms = None
             self._decided.set()
         elif message["type"] == "http.response.body" and not message.get("more_body", False):

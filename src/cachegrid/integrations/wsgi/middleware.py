@@ -29,6 +29,7 @@ from cachegrid.integrations._http.answers import (
 from cachegrid.integrations._http.fields import joined
 from cachegrid.integrations._http.records import Found
 from cachegrid.integrations._http.settings import Settings, settings_for
+from cachegrid.integrations._http.signs import is_somebody, shows_who
 from cachegrid.integrations._http.terms import Request
 from cachegrid.integrations._http.trouble import Trouble
 from cachegrid.integrations._http.uris import changed_by, host_of
@@ -40,7 +41,12 @@ if TYPE_CHECKING:
 __all__ = ["CachedResponses", "purge"]
 
 _log = logging.getLogger("cachegrid")
-_SIGNS = ("REMOTE_USER", "SSL_CLIENT_CERT", "SSL_CLIENT_S_DN")  # by which a server says that it knows who asks
+# By which a server, or what stands before the middleware, says that it knows who asks.
+_SIGNS = (
+    *("REMOTE_USER", "REDIRECT_REMOTE_USER", "REMOTE_IDENT", "AUTH_TYPE", "AUTH_USER", "LOGON_USER"),
+    *("SSL_CLIENT_CERT", "SSL_CLIENT_S_DN", "Shib-Session-ID", "OIDC_CLAIM_sub"),
+    *("repoze.who.identity", "beaker.session", "werkzeug.session"),
+)
 
 
 class CachedResponses:
@@ -175,12 +181,14 @@ def _request_of(environ: WSGIEnvironment, settings: Settings) -> Request:
     fields = {name[5:].replace("_", "-").lower(): value for name, value in environ.items() if name.startswith("HTTP_")}
     if environ.get("CONTENT_LENGTH"):
         fields["content-length"] = environ["CONTENT_LENGTH"]
-    path = quote((environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")).encode("latin-1"))
+    place = [environ.get(name, "").encode("latin-1") for name in ("SCRIPT_NAME", "PATH_INFO")]
+    path = quote(b"".join(place))
     host = fields.get("host") or f"{environ['SERVER_NAME']}:{environ['SERVER_PORT']}"
     scheme = environ["wsgi.url_scheme"]
     parts = (scheme, host_of(scheme, host), path, environ.get("QUERY_STRING", ""))
-    is_personal = bool(settings.who & fields.keys()) or any(environ.get(sign) for sign in _SIGNS)
-    return Request(environ["REQUEST_METHOD"], tuple([part.encode("latin-1") for part in parts]), fields, is_personal)
+    is_personal = shows_who(fields, settings) or any(is_somebody(environ.get(sign)) for sign in _SIGNS)
+    uri = tuple([part.encode("latin-1") for part in parts])
+    return Request(environ["REQUEST_METHOD"], uri, fields, is_personal, tuple(place))
 
 
 def _say(start_response: StartResponse, answer: Answer) -> Iterable[bytes]:
