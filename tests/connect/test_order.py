@@ -415,3 +415,20 @@ def test_ready_settings_connect() -> None:
         assert 60 == grid.cache("prices").policy.ttl
         grid.cache("prices")["key"] = 1
         assert grid.cache("prices")._space.prefix.startswith(b"app:prices:")
+
+
+def test_a_grid_of_the_other_colour_tells_how_it_is_used() -> None:
+    """
+    Where it is used as one of this colour is.
+    """
+    agrid: Any = cachegrid.aconnect("memory://")
+    with pytest.raises(ConfigError, match=r"used as `async with`; for `with`, .* cachegrid\.connect\(\)"), agrid:
+        pass
+
+    async def main() -> None:
+        grid: Any = cachegrid.connect("memory://")
+        async with grid:
+            pass
+
+    with pytest.raises(ConfigError, match=r"used as `with`; for `async with`, .* cachegrid\.aconnect\(\)"):
+        asyncio.run(main())

@@ -193,6 +193,8 @@ def test_every_setting_of_the_environment(folder: Path) -> None:
             r"^unknown environment variable 'CACHEGRID_TIMOUT'; did you mean 'CACHEGRID_TIMEOUT'\?$",
         ),
         ({"environ": {"CACHEGRID_SERVR": "x"}}, r"did you mean 'CACHEGRID_SERVER'"),
+        ({"environ": {"CACHEGRID_url": "x"}}, r"did you mean 'CACHEGRID_URL'"),
+        ({"config": {"caches": {"prices": {"TTL": 5}}}}, r"unknown setting 'TTL'; did you mean 'ttl'\?$"),
         (
             {"config": {"caches": {"prices": {"near": {"max_byte": 5}}}}},
             r"^config: caches.prices.near: unknown setting 'max_byte'; did you mean 'max_bytes'\?$",

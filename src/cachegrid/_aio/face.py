@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Generator
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar
 
 from cachegrid._core.address import Key
 from cachegrid._core.miss import UNSAID
 from cachegrid._core.units import Span
+from cachegrid.errors import ConfigError
 
 __all__ = ["AsyncFace", "AsyncGridFace"]
 
@@ -61,3 +62,12 @@ class AsyncGridFace:
 
     def __await__(self) -> Generator[Any, None, Self]:
         return self.connect().__await__()
+
+    if not TYPE_CHECKING:  # which knows by itself, as Python does, but would not say what else to do
+
+        def __enter__(self) -> NoReturn:
+            want = "used as `async with`; for `with`, take one from cachegrid.connect()"
+            raise ConfigError("the async grid", self, want)
+
+        def __exit__(self, *error: object) -> None:
+            pass

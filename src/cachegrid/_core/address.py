@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Final, TypeAlias, cast
 
+from cachegrid._core.shown import with_article
 from cachegrid.errors import ConfigError, KeyRefused
 
 __all__ = ["LONGEST_KEY", "NEVER", "Key", "Space", "check_name", "epoch_in", "parent_of", "prefix_of", "unique"]
@@ -211,7 +212,7 @@ def _shortened(key: object) -> str:
     try:
         text = repr(key)
     except ValueError:  # an integer with thousands of digits
-        return f"with a huge number in it, a {type(key).__name__},"
+        return f"with a huge number in it, {with_article(type(key).__name__)},"
     return text if len(text) <= 60 else text[:40] + "..." + text[-10:]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-__all__ = ["HOST", "without_password"]
+__all__ = ["HOST", "with_article", "without_password"]
 
 HOST: Final = re.compile(
     r"(?:\[(?P<address>[0-9a-fA-F:.]+(?:%[\w.-]+)?)\]|(?P<host>[^\s\[\]:]+))(?::(?P<port>[0-9]{0,6}))?"
@@ -29,3 +29,13 @@ def without_password(url: str) -> str:
         return url if all(":" not in place or HOST.fullmatch(place) for place in places) else f"{scheme}{mark}***"
     name, colon, _ = user.partition(":")
     return f"{scheme}{mark}{name}{':***' if colon else ''}{at}{hosts}"
+
+
+def with_article(noun: str) -> str:
+    """
+    What stands before the name of a type.
+
+    >>> with_article("object"), with_article("Sku")
+    ('an object', 'a Sku')
+    """
+    return f"{'an' if noun[:1].lower() in 'aeiou' else 'a'} {noun}"

@@ -56,9 +56,10 @@ def tags_in(said: object) -> tuple[bytes, ...]:
     if said.__class__ is str:
         said = (said,)
     try:
-        found = tuple(dict.fromkeys([_encoded(tag) for tag in said]))  # type: ignore[attr-defined] # as the error says
+        tags = list(said)  # type: ignore[call-overload] # as the error says
     except TypeError as error:
         raise ValueRefused(f"tags={said!r:.80}: tags are a str, or several str", kind=type(said)) from error
+    found = tuple(dict.fromkeys([_encoded(tag) for tag in tags]))
     if len(found) > MOST_TAGS:
         raise ValueRefused(f"{len(found)} tags are too many: an entry may have {MOST_TAGS}", kind=tuple)
     return found

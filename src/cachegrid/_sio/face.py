@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Callable, ItemsView, Iterable, Iterator, KeysView, Mapping, MutableMapping, ValuesView
-from typing import TYPE_CHECKING, Any, Final, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar, cast, overload
 
 from cachegrid._core.address import Key
 from cachegrid._core.miss import MISS, UNSAID
@@ -187,7 +187,16 @@ def _merged(values: Any = (), /, **more: Any) -> dict[Key, Any]:
 
 
 class SyncGridFace:
-    """What only a sync grid has: nothing."""
+    """What only a sync grid has: nothing that can be used."""
+
+    if not TYPE_CHECKING:  # which knows by itself, as Python does, but would not say what else to do
+
+        async def __aenter__(self) -> NoReturn:
+            want = "used as `with`; for `async with`, take one from cachegrid.aconnect()"
+            raise ConfigError("the sync grid", self, want)
+
+        async def __aexit__(self, *error: object) -> None:
+            pass
 
 
 MutableMapping.register(cast("type[Any]", SyncFace))

@@ -164,6 +164,7 @@ class SyncGround:
             cache=self.name,
             secret=None if opened is None else opened.secret,
             max_value=bytes_of("max_value", policy.max_value),
+            shown="/".join(self._names),
         )
         self._use(engine)
         if self._hub.opened is None:  # closed meanwhile, when this cell had been told already

@@ -188,7 +188,8 @@ class SyncLoads(SyncChanges):
         )
 
     def _reload_soon(self, key: Key, version: bytes, loader: Callable[[], Any], terms: Terms) -> None:
-        self._hub.reloads.begin(self._space.address(key), partial(self._reload, key, version, loader, terms))
+        act = partial(self._reload, key, version, loader, terms)
+        self._hub.reloads.begin(self._space.address(key), act, "/".join(self._names), key)
 
     def _reload(self, key: Key, version: bytes, loader: Callable[[], Any], terms: Terms) -> None:
         """Load anew what is still served; whoever has the lease does, and others leave it to him."""

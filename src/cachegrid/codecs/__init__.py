@@ -46,12 +46,14 @@ def compose(
     cache: str,
     secret: bytes | None = None,
     max_value: int = 64 << 20,
+    shown: str | None = None,
 ) -> Pipeline:
     """
     What a cache does to its values: made once, when the cache is.
 
     `codec` is a name or a codec of your own; `compress` the payload size in bytes from which on compression
     is tried, None for never; `max_value` the largest payload in bytes. A codec that signs needs `secret`.
+    `shown` is what the cache is called where a value is refused: with the name of the function whose results it keeps.
     Raises `ConfigError` for an unknown name, an id that is not for plug-ins, and a secret missing or too short.
     """
     if isinstance(codec, str):
@@ -59,4 +61,4 @@ def compose(
     elif codec.id not in PLUG_IN_IDS:
         want = f"from {PLUG_IN_IDS.start} to {PLUG_IN_IDS.stop - 1}, for a codec that is not ours"
         raise ConfigError(f"id of codec {codec.name!r}", codec.id, want)
-    return Pipeline(codec, compress=compress, cache=cache, secret=secret, max_value=max_value)
+    return Pipeline(codec, compress=compress, cache=cache, secret=secret, max_value=max_value, shown=shown)

@@ -50,17 +50,27 @@ class Pipeline:
         "_encode",
         "_id",
         "_max_value",
+        "_shown",
         "_signer",
         "_simple",
         "_text_lead",
         "decode",
     )
 
-    def __init__(self, codec: Codec, *, compress: int | None, cache: str, secret: bytes | None, max_value: int) -> None:
+    def __init__(
+        self,
+        codec: Codec,
+        *,
+        compress: int | None,
+        cache: str,
+        secret: bytes | None,
+        max_value: int,
+        shown: str | None = None,
+    ) -> None:
         self._codec, self._id = codec, codec.id
         self._encode = codec.encode
         self.decode = codec.decode  # the value in a payload; a fresh one each time
-        self._cache, self._max_value = cache, max_value
+        self._cache, self._max_value, self._shown = cache, max_value, shown or cache
         self._counts: bool = getattr(codec, "counts", False)
         self._bytes_prefix: bytes | None = getattr(codec, "bytes_prefix", None)
         self._signer = Signer(secret, cache) if getattr(codec, "signed", False) else None
@@ -140,7 +150,7 @@ class Pipeline:
         return parts, flags
 
     def _refused(self, key: object, error: ValueRefused) -> ValueRefused:
-        message = f"nothing was stored for {key!r} in cache {self._cache!r}: {error}"
+        message = f"nothing was stored for {key!r} in cache {self._shown!r}: {error}"
         return ValueRefused(message, path=error.path, kind=error.kind)
 
     def thaw(self, address: bytes, raw: bytes) -> Any:

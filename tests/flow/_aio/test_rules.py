@@ -91,9 +91,11 @@ async def test_a_function_has_grace_of_its_own(grid: AsyncGrid, clock: FakeClock
     assert ["a", "3"] == await price("a")
 
 
-async def test_a_load_that_fails_leaves_what_is_served(grid: AsyncGrid, clock: FakeClock) -> None:
+async def test_a_load_that_fails_leaves_what_is_served(
+    grid: AsyncGrid, clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
     """
-    Until the grace ends; then its error is the caller's.
+    Until the grace ends; then its error is the caller's. The log names the entry.
     """
     origin = Failing()
     cache = grid.cache("prices", ttl=10, grace=20)
@@ -102,7 +104,8 @@ async def test_a_load_that_fails_leaves_what_is_served(grid: AsyncGrid, clock: F
     assert [0] == await cache.get_or_load("key", origin.load)
 
     async def has_failed() -> bool:
-        return cache.stats().load_failures == 1
+        told = "a load of 'key' of cache 'prices' in the background failed: OSError"
+        return cache.stats().load_failures == 1 and told in caplog.text
 
     await until(has_failed)
     assert [0] == await cache.get_or_load("key", origin.load)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -180,3 +181,41 @@ async def test_compression_changes_nothing(grid: AsyncGrid) -> None:
     assert large is not None
     assert small.size < 1000
     assert large.size > 10_000
+
+
+async def test_a_refused_result_names_its_function(cache: AsyncCache) -> None:
+    """
+    And not only the arguments of the call, which any function may have.
+    """
+
+    @cache.cached(name="price_of")
+    async def price_of(sku: str) -> object:
+        return {sku: object()}
+
+    with pytest.raises(ValueRefused, match=r"for \('a',\) in cache 'prices/price_of-1': .*, an object: ") as refused:
+        await price_of("a")
+    assert "value['a']" == refused.value.path
+
+
+async def test_code_is_no_value(cache: AsyncCache) -> None:
+    """
+    Nobody is told to register the class of all functions.
+    """
+    for code, way in ((lambda: 1, "what it returns"), (len, "its name"), (cache.get, "its name, or"), (time, "name")):
+        with pytest.raises(ValueRefused, match=f"; store .*{way}") as refused:
+            await cache.set("a", code)
+        assert "register" not in str(refused.value)
+
+
+async def test_what_can_be_no_tag_is_told(cache: AsyncCache) -> None:
+    """
+    Each with what is wrong about it.
+    """
+    wrongs: dict[str, Any] = {
+        "the tag '' takes 0 bytes, and a tag takes 1 to 255": [""],
+        "a tag is a str, and 5 is none": ["menu", 5],
+        "tags are a str, or several str": 5,
+    }
+    for told, tags in wrongs.items():
+        with pytest.raises(ValueRefused, match=told):
+            await cache.set("a", 1, tags=tags)

@@ -92,9 +92,11 @@ def test_a_function_has_grace_of_its_own(grid: SyncGrid, clock: FakeClock) -> No
     assert ["a", "3"] == price("a")
 
 
-def test_a_load_that_fails_leaves_what_is_served(grid: SyncGrid, clock: FakeClock) -> None:
+def test_a_load_that_fails_leaves_what_is_served(
+    grid: SyncGrid, clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
     """
-    Until the grace ends; then its error is the caller's.
+    Until the grace ends; then its error is the caller's. The log names the entry.
     """
     origin = Failing()
     cache = grid.cache("prices", ttl=10, grace=20)
@@ -103,7 +105,8 @@ def test_a_load_that_fails_leaves_what_is_served(grid: SyncGrid, clock: FakeCloc
     assert [0] == cache.get_or_load("key", origin.load)
 
     def has_failed() -> bool:
-        return cache.stats().load_failures == 1
+        told = "a load of 'key' of cache 'prices' in the background failed: OSError"
+        return cache.stats().load_failures == 1 and told in caplog.text
 
     until(has_failed)
     assert [0] == cache.get_or_load("key", origin.load)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -181,3 +182,41 @@ def test_compression_changes_nothing(grid: SyncGrid) -> None:
     assert large is not None
     assert small.size < 1000
     assert large.size > 10_000
+
+
+def test_a_refused_result_names_its_function(cache: SyncCache) -> None:
+    """
+    And not only the arguments of the call, which any function may have.
+    """
+
+    @cache.cached(name="price_of")
+    def price_of(sku: str) -> object:
+        return {sku: object()}
+
+    with pytest.raises(ValueRefused, match=r"for \('a',\) in cache 'prices/price_of-1': .*, an object: ") as refused:
+        price_of("a")
+    assert "value['a']" == refused.value.path
+
+
+def test_code_is_no_value(cache: SyncCache) -> None:
+    """
+    Nobody is told to register the class of all functions.
+    """
+    for code, way in ((lambda: 1, "what it returns"), (len, "its name"), (cache.get, "its name, or"), (time, "name")):
+        with pytest.raises(ValueRefused, match=f"; store .*{way}") as refused:
+            cache.set("a", code)
+        assert "register" not in str(refused.value)
+
+
+def test_what_can_be_no_tag_is_told(cache: SyncCache) -> None:
+    """
+    Each with what is wrong about it.
+    """
+    wrongs: dict[str, Any] = {
+        "the tag '' takes 0 bytes, and a tag takes 1 to 255": [""],
+        "a tag is a str, and 5 is none": ["menu", 5],
+        "tags are a str, or several str": 5,
+    }
+    for told, tags in wrongs.items():
+        with pytest.raises(ValueRefused, match=told):
+            cache.set("a", 1, tags=tags)
