@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from typing import Final, NamedTuple
 
-__all__ = ["EARLIEST", "GRACE_AND_IDLE", "NO_RULES", "Rules", "early_by", "is_due", "jittered"]
+__all__ = ["DRAWS", "EARLIEST", "GRACE_AND_IDLE", "NO_RULES", "Rules", "early_by", "is_due", "jittered"]
 
 
 class Rules(NamedTuple):
@@ -27,6 +27,7 @@ class Rules(NamedTuple):
 
 NO_RULES = Rules()
 EARLIEST: Final = 8  # times the cost: of 3,000 reads sooner than that before the end, chance has one load anew
+DRAWS: Final = 32  # in the time of the cost: with as many, of 100,000 ends one comes before the value is there anew
 # What grace has to be beside an idle time.
 GRACE_AND_IDLE: Final = (
     "off where the entry has an idle time: what nobody reads for so long is gone, with nothing to serve"

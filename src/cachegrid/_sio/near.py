@@ -27,7 +27,7 @@ from cachegrid._core.ages import AGES
 from cachegrid._core.frame import Frame
 from cachegrid._core.glances import edition, is_unproven
 from cachegrid._core.miss import MISS
-from cachegrid._core.rules import EARLIEST, is_due
+from cachegrid._core.rules import DRAWS, EARLIEST, is_due
 from cachegrid._core.units import bytes_of, seconds_of
 from cachegrid._sio.ability import refusal
 from cachegrid._sio.cache import SyncCache
@@ -151,8 +151,9 @@ class SyncNearCache(SyncCache):
         """
         Whether a copy is handed out so near its end that its entry may be due to be loaded anew, and is not.
 
-        Chance says so at each read, as it does where each read asks the grid: one draw for all reads of a copy would
-        hardly ever come before the end. What is due goes to the grid, which may have a newer entry by now.
+        Chance says so, as it does at each read that asks the grid. One draw for all reads of a copy would hardly ever
+        come before the end, and one for each is the dearest part of a hit: those of a moment share one. What is due
+        goes to the grid, which may have a newer entry by now.
         """
         early = copy.early
         if early is None or copy.ends == -ENDLESS:  # dropped, or not handed out yet
@@ -163,6 +164,8 @@ class SyncNearCache(SyncCache):
         if is_due((last - now) * 1000, cost, random.random()):  # noqa: S311 - spreads loads, hides nothing
             self._let_be_due(key, copy.version[:_VERSION])
             return False
+        # Of a copy that is dropped right now the value is gone, and whether it has ended does not matter any longer.
+        copy.ends = min(last, now + cost / 1000 / DRAWS)
         return True
 
     def _is_proven(self, copy: Copy) -> bool:

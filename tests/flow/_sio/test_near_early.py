@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from cachegrid._core.rules import EARLIEST
+from cachegrid._core.rules import DRAWS, EARLIEST
 from cachegrid.testing import FakeClock
 from tests.flow._sio.flow import SyncFlow
 from tests.flow._sio.nearness import keep, near_cache
@@ -77,7 +77,7 @@ def test_a_hit_draws_only_where_its_entry_may_be_due(
     flow: SyncFlow, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """
-    Sooner it pays nothing for the rule; and past the end a copy is no hit, whatever chance says.
+    Sooner it pays nothing for the rule, and those of one moment share a draw; past the end a copy is no hit.
     """
     cache, slow = near_cache(flow, max_staleness=1000), _Slow(clock)
     draws: list[float] = []
@@ -91,7 +91,7 @@ def test_a_hit_draws_only_where_its_entry_may_be_due(
     copy = cache._space.table["key"]
     monkeypatch.setattr(random, "random", draw)
     window = EARLIEST * COST
-    for passed, drawn in ((TTL - window - 0.1, 0), (0.2, 1), (window - 0.2, 2)):
+    for passed, drawn in ((TTL - window - 0.1, 0), (0.2, 1), (COST / DRAWS / 2, 1), (window - 0.2, 2)):
         clock.advance(passed)
         hits = cache.stats().near_hits
         assert [1] == cache.get("key")
