@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import pytest
 
 from cachegrid._core.durability import Durability
+from cachegrid.engines.valkey._aio import asking
 from cachegrid.engines.valkey._aio.engine import AsyncValkeyEngine
 from cachegrid.engines.valkey.slots import Endpoint, slot_of
 from cachegrid.engines.valkey.trouble import REFUSAL_KEPT
@@ -22,6 +23,7 @@ from tests.engines._aio.opened import hurry, once_asked, opened
 from tests.engines._aio.traffic import AsyncTraffic
 from tests.engines.moving import addresses_of
 from tests.engines.servers import Server
+from tests.flow.waits._aio import begin
 
 pytestmark = [pytest.mark.grid, pytest.mark.slow]
 
@@ -106,6 +108,27 @@ async def test_every_member_may_die_in_turn(grid: LoopbackGrid) -> None:
                 await aside(grid.wait_for, lambda: all(member.link_up and member.up for member in grid.members()))
 
         await traffic.flow(roll)
+
+
+async def test_who_pauses_goes_on_as_soon_as_the_next_owner_is_known(
+    grid: LoopbackGrid, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    To whoever of this process that was told first.
+    """
+    [address] = await aside(addresses_of, grid, 0)
+    async with opened(grid.url, timeout=20) as engine:
+        await engine.store(address, b"old", None)
+        monkeypatch.setattr(asking, "pause_before", lambda attempt, _: 10.0 * bool(attempt))
+        await aside(grid.kill, 0)
+        began = time.monotonic()
+        storing = begin(partial(engine.store, address, b"new", None))
+        await aside(grid.wait_whole)
+        assert not storing.is_done
+        await engine._routing.learn(time.monotonic() + TIMEOUT)
+        await storing.result()
+        assert time.monotonic() - began < 10
+        assert b"new" == await engine.fetch(address)
 
 
 async def test_a_dead_owner_is_not_tried_by_each_read(loyal: LoopbackGrid, monkeypatch: pytest.MonkeyPatch) -> None:

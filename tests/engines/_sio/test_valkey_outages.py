@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import pytest
 
 from cachegrid._core.durability import Durability
+from cachegrid.engines.valkey._sio import asking
 from cachegrid.engines.valkey._sio.engine import SyncValkeyEngine
 from cachegrid.engines.valkey.slots import Endpoint, slot_of
 from cachegrid.engines.valkey.trouble import REFUSAL_KEPT
@@ -23,6 +24,7 @@ from tests.engines._sio.opened import hurry, once_asked, opened
 from tests.engines._sio.traffic import SyncTraffic
 from tests.engines.moving import addresses_of
 from tests.engines.servers import Server
+from tests.flow.waits._sio import begin
 
 pytestmark = [pytest.mark.grid, pytest.mark.slow]
 
@@ -107,6 +109,27 @@ def test_every_member_may_die_in_turn(grid: LoopbackGrid) -> None:
                 aside(grid.wait_for, lambda: all(member.link_up and member.up for member in grid.members()))
 
         traffic.flow(roll)
+
+
+def test_who_pauses_goes_on_as_soon_as_the_next_owner_is_known(
+    grid: LoopbackGrid, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    To whoever of this process that was told first.
+    """
+    [address] = aside(addresses_of, grid, 0)
+    with opened(grid.url, timeout=20) as engine:
+        engine.store(address, b"old", None)
+        monkeypatch.setattr(asking, "pause_before", lambda attempt, _: 10.0 * bool(attempt))
+        aside(grid.kill, 0)
+        began = time.monotonic()
+        storing = begin(partial(engine.store, address, b"new", None))
+        aside(grid.wait_whole)
+        assert not storing.is_done
+        engine._routing.learn(time.monotonic() + TIMEOUT)
+        storing.result()
+        assert time.monotonic() - began < 10
+        assert b"new" == engine.fetch(address)
 
 
 def test_a_dead_owner_is_not_tried_by_each_read(loyal: LoopbackGrid, monkeypatch: pytest.MonkeyPatch) -> None:

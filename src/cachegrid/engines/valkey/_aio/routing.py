@@ -16,6 +16,7 @@ from cachegrid.engines.valkey.slots import SLOTS, Endpoint, Routes, read_routes,
 from cachegrid.engines.valkey.target import Target
 from cachegrid.engines.valkey.trouble import Effect, LinkError, advise
 from cachegrid.errors import ConfigError, EngineError, Unreachable
+from cachegrid.waits._aio import AsyncEvent
 
 __all__ = ["AsyncRouting"]
 
@@ -37,6 +38,7 @@ class AsyncRouting:
         self._is_asking = False  # somebody does now, and others share what is told
         self._looked = 0.0  # when somebody last asked, in seconds of the monotonic clock
         self._trouble: Exception | None = None  # what kept the last member that was asked from telling
+        self._pausing: set[AsyncEvent] = set()  # of each who pauses: that slots have other owners
 
     async def open(self) -> None:
         """Learn the routes for the first time. Raises Unreachable when no seed can tell them."""
@@ -74,6 +76,15 @@ class AsyncRouting:
                 if routes is not None:
                     self._adopt(routes)
         return self._learned != seen
+
+    async def pause(self, seconds: float) -> None:
+        """Wait so long, or until it is known here that slots have other owners."""
+        moved = AsyncEvent()
+        self._pausing.add(moved)
+        try:
+            await moved.wait(seconds)
+        finally:
+            self._pausing.discard(moved)
 
     def is_due(self, seconds: float) -> bool:
         """Whether nobody has asked for the routes for so long."""
@@ -150,7 +161,7 @@ class AsyncRouting:
         """In a forked child: keep what is known, and let go of the parent's connections and locks."""
         for link in self._all_links():
             link.forget()
-        self._learning, self._is_asking = AsyncTurn(), False
+        self._learning, self._is_asking, self._pausing = AsyncTurn(), False, set()
 
     def _all_links(self) -> list[AsyncLink]:
         return [*self._links.values(), *self._readers.values(), *self._sides.values()]
@@ -235,7 +246,7 @@ class AsyncRouting:
         if any(endpoint not in self.routes.owners for endpoint in routes.owners):
             # Who was no owner was not rung: a connection to it may have missed bells.
             self.bell()
-        if routes.owners != self.routes.owners:
+        if has_moved := routes.owners != self.routes.owners:
             self._moved()
         self.routes = routes
         # A slot that nobody owns is asked for at any member: it answers that the cluster is down.
@@ -247,3 +258,5 @@ class AsyncRouting:
         for endpoint in routes.owners:
             self.link(endpoint).trust()
         self._learned += 1
+        for moved in list(self._pausing) if has_moved else ():
+            moved.set()

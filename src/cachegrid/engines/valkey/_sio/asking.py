@@ -301,7 +301,7 @@ class SyncAsking:
         """Where to go next with a request that met trouble, after the pause that it takes."""
         # Members that do not agree yet may send us to each other for a while.
         if advice.step in (Step.WAIT, Step.LEARN) or attempt > _HOPS:
-            _pause(attempt, deadline)
+            self._routing.pause(_pause(attempt, deadline))
         if advice.step is Step.CHECK:
             self._routing.learn(min(deadline, time.monotonic() + self._target.patience), last=link.endpoint)
             return self._owners[slot]
@@ -350,7 +350,7 @@ class SyncAsking:
             raise advice.error from trouble
         if time.monotonic() >= deadline:
             raise _too_late(self._target.timeout, link, trouble) from trouble
-        _pause(attempt, deadline)
+        sleep(_pause(attempt, deadline))
         self._routing.learn(deadline, first=advice.endpoint, last=link.endpoint)
 
     def _deadline(self, trouble: object = None) -> float:
@@ -454,9 +454,9 @@ def _is_cut_short(trouble: object, deadline: float) -> bool:
     return is_unheard and time.monotonic() >= deadline
 
 
-def _pause(attempt: int, deadline: float) -> None:
+def _pause(attempt: int, deadline: float) -> float:
     pause = pause_before(attempt, random.random())  # noqa: S311 - spreads retries, hides nothing
-    sleep(max(0, min(pause, deadline - time.monotonic())))
+    return max(0.0, min(pause, deadline - time.monotonic()))
 
 
 def _too_late(timeout: float, link: SyncLink, trouble: Exception) -> EngineTimeout:

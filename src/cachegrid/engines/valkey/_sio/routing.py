@@ -17,6 +17,7 @@ from cachegrid.engines.valkey.slots import SLOTS, Endpoint, Routes, read_routes,
 from cachegrid.engines.valkey.target import Target
 from cachegrid.engines.valkey.trouble import Effect, LinkError, advise
 from cachegrid.errors import ConfigError, EngineError, Unreachable
+from cachegrid.waits._sio import SyncEvent
 
 __all__ = ["SyncRouting"]
 
@@ -38,6 +39,7 @@ class SyncRouting:
         self._is_asking = False  # somebody does now, and others share what is told
         self._looked = 0.0  # when somebody last asked, in seconds of the monotonic clock
         self._trouble: Exception | None = None  # what kept the last member that was asked from telling
+        self._pausing: set[SyncEvent] = set()  # of each who pauses: that slots have other owners
 
     def open(self) -> None:
         """Learn the routes for the first time. Raises Unreachable when no seed can tell them."""
@@ -75,6 +77,15 @@ class SyncRouting:
                 if routes is not None:
                     self._adopt(routes)
         return self._learned != seen
+
+    def pause(self, seconds: float) -> None:
+        """Wait so long, or until it is known here that slots have other owners."""
+        moved = SyncEvent()
+        self._pausing.add(moved)
+        try:
+            moved.wait(seconds)
+        finally:
+            self._pausing.discard(moved)
 
     def is_due(self, seconds: float) -> bool:
         """Whether nobody has asked for the routes for so long."""
@@ -151,7 +162,7 @@ class SyncRouting:
         """In a forked child: keep what is known, and let go of the parent's connections and locks."""
         for link in self._all_links():
             link.forget()
-        self._learning, self._is_asking = SyncTurn(), False
+        self._learning, self._is_asking, self._pausing = SyncTurn(), False, set()
 
     def _all_links(self) -> list[SyncLink]:
         return [*self._links.values(), *self._readers.values(), *self._sides.values()]
@@ -236,7 +247,7 @@ class SyncRouting:
         if any(endpoint not in self.routes.owners for endpoint in routes.owners):
             # Who was no owner was not rung: a connection to it may have missed bells.
             self.bell()
-        if routes.owners != self.routes.owners:
+        if has_moved := routes.owners != self.routes.owners:
             self._moved()
         self.routes = routes
         # A slot that nobody owns is asked for at any member: it answers that the cluster is down.
@@ -248,3 +259,5 @@ class SyncRouting:
         for endpoint in routes.owners:
             self.link(endpoint).trust()
         self._learned += 1
+        for moved in list(self._pausing) if has_moved else ():
+            moved.set()
