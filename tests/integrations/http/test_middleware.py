@@ -693,6 +693,45 @@ def test_a_purge_takes_a_cache_of_its_colour() -> None:
             wsgi.purge(no_cache, "news")  # type: ignore[arg-type]
 
 
+# Why not.
+
+
+@pytest.mark.parametrize(
+    ("said", "asked", "why"),
+    [
+        ({}, {}, "no lifetime"),
+        ({"cache_control": "max-age=60", "status": 500}, {}, "status 500"),
+        ({"cache_control": "max-age=60, private", "set_cookie": "id=1"}, {}, "set-cookie, private"),
+        ({"cache_control": "max-age=60"}, {"COOKIE": "id=1"}, "the request shows who asks, and this is not public"),
+        ({"cache_control": "max-age=60", "vary": "*"}, {}, "vary"),
+        ({"cache_control": "max-age=60", "cache_tag": "x" * 256}, {}, "tags"),
+        ({"cache_control": "max-age=60", "age": "60"}, {}, "its lifetime is over"),
+        ({"expires": "x", "pragma": "no-cache"}, {}, "pragma"),
+        ({"cache_control": "max-age=60", "content_length": "9"}, {}, "content-length"),
+        ({"cache_control": "max-age=60", "body": b"x" * 1025}, {}, "max_body"),
+    ],
+)
+def test_a_response_that_is_not_kept_says_why(
+    site: Site, opened: Opener, said: dict[str, Any], asked: dict[str, str], why: str
+) -> None:
+    """
+    Each time, whether it was known already or not.
+    """
+    client = opened(max_body="1KiB")
+    site.says(**said)
+    for _ in range(2):
+        assert f'cachegrid; fwd=miss; detail="{why}"' == client(**asked).fields["cache-status"]
+
+
+def test_what_passes_through_is_sent_as_it_came(site: Site, client: Client) -> None:
+    """
+    Nothing was looked for, and so there is nothing to tell.
+    """
+    site.says("max-age=60")
+    for asked in ({"method": "POST"}, {"RANGE": "bytes=0-1"}, {"CACHE_CONTROL": "no-store"}):
+        assert "cache-status" not in client(**asked).fields
+
+
 # What is too large, and what goes wrong.
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cachegrid.integrations._http.answers import Verdict, Way, Wishes, answer_of, judge, way_of, wishes_of
+from cachegrid.integrations._http.answers import Verdict, Way, Wishes, answer_of, judge, miss_of, way_of, wishes_of
 from cachegrid.integrations._http.fields import date_in, directives, joined, least, without
 from cachegrid.integrations._http.pages import (
     Offer,
@@ -58,7 +58,9 @@ def test_any_fields_have_an_answer(
     assert way_of(request) in Way
     wishes = wishes_of(request.fields)
     terms = terms_of(request, status, said, NOW)
-    if terms is None:
+    if isinstance(terms, str):
+        assert miss_of(terms)[1].isascii()
+        assert 2 == miss_of(terms)[1].count('"')
         return
     assert "GET" == method
     assert terms.made <= NOW < terms.made + terms.ttl

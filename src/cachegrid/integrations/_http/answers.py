@@ -18,6 +18,7 @@ __all__ = [
     "Wishes",
     "answer_of",
     "judge",
+    "miss_of",
     "serves_on_error",
     "way_of",
     "wishes_of",
@@ -133,6 +134,11 @@ def answer_of(page: Page, request: Request, now: float, *, is_kept: bool) -> Ans
     if page.status not in _BODILESS:
         own.append(("content-length", str(len(page.body))))
     return Answer(page.status, [*page.fields, *own], b"" if request.method == "HEAD" else page.body)
+
+
+def miss_of(why: str) -> tuple[str, str]:
+    """What is told along with a response that was looked for, and is not kept; `why` is plain text."""
+    return "cache-status", f'cachegrid; fwd=miss; detail="{why}"' if why else "cachegrid; fwd=miss"
 
 
 def _has_it(page: Page, request: Request) -> bool:

@@ -53,25 +53,28 @@ class Terms(NamedTuple):
 
 def terms_of(
     request: Request, status: int, fields: Fields, now: float, default_ttl: float | None = None
-) -> Terms | None:
+) -> Terms | str:
     """
-    On what terms a response to a request may be kept for others; None where it may not.
+    On what terms a response to a request may be kept for others; where it may not, why not, in plain words.
 
     This is the only way to terms, and there is no page without. `default_ttl` is for a 200 that says no lifetime.
     """
     found = joined(fields)
     said = directives(found.get("cache-control", ""))
-    if request.method != "GET" or status not in _KEPT or _PERSONAL & found.keys() or _FORBIDDEN & said.keys():
-        return None
-    if "cache-control" not in found and "no-cache" in names_in(found.get("pragma", "")):
-        return None
     is_for_all = "public" in said or "s-maxage" in said
-    if request.is_personal and not is_for_all:
-        return None
     vary = tuple(sorted(set(names_in(found.get("vary", "")))))
     tags = _tags_in(found)
-    if "*" in vary or len(vary) > _MOST_NAMES or tags is None:
-        return None
+    forbid = [*sorted(_PERSONAL & found.keys()), *sorted(_FORBIDDEN & said.keys())]
+    reasons = {
+        f"status {status}": request.method != "GET" or status not in _KEPT,
+        ", ".join(forbid): bool(forbid),
+        "pragma": "cache-control" not in found and "no-cache" in names_in(found.get("pragma", "")),
+        "the request shows who asks, and this is not public": request.is_personal and not is_for_all,
+        "vary": "*" in vary or len(vary) > _MOST_NAMES,
+        "tags": tags is None,
+    }
+    if tags is None or any(reasons.values()):
+        return next(why for why, holds in reasons.items() if holds)
     life = _life(found, said, now, default_ttl if status == 200 else None)
     is_strict = bool({"must-revalidate", "proxy-revalidate"} & said.keys())
     revalidate, on_error = [
@@ -87,7 +90,9 @@ def terms_of(
         vary=vary,
         tags=tags,
     )
-    return terms if life > 0 and terms.made + terms.ttl > now else None
+    if life <= 0:
+        return "no lifetime"
+    return terms if terms.made + terms.ttl > now else "its lifetime is over"
 
 
 def _life(found: Mapping[str, str], said: Mapping[str, list[str]], now: float, default_ttl: float | None) -> float:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any, Final, TypeAlias
 
+from cachegrid.integrations._http.answers import miss_of
 from cachegrid.integrations._http.pages import Offer, is_whole
 from cachegrid.integrations._http.settings import Settings
 from cachegrid.integrations._http.terms import Request, Terms, terms_of
@@ -38,6 +39,7 @@ class Run:
         self._status = 0  # of its response, once that has begun
         self._is_over = False  # its response is held to the end
         self._terms: Terms | None = None
+        self._why = ""  # it is not kept
         self._send: Send | None = None
         self._decided = asyncio.Event()
         self._passed_on = asyncio.Event()
@@ -67,7 +69,10 @@ class Run:
             return None
         fields = decoded(self._held[0]["headers"])
         body = b"".join([message.get("body", b"") for message in self._held[1:]])
-        return Offer(self._held[0]["status"], fields, body, self._terms) if is_whole(fields, body) else None
+        if is_whole(fields, body):
+            return Offer(self._held[0]["status"], fields, body, self._terms)
+        self._why = "content-length"
+        return None
 
     async def pass_on(self, send: Send) -> None:
         """Send on what it said, and what it goes on to say; it is asked now if it was not."""
@@ -75,10 +80,17 @@ class Run:
             await self._app(self._scope, self._receive, send)
             return
         for message in self._held:
-            await send(message)
+            await send(self._with_reason(message))
         self._send = send
         self._passed_on.set()
         await self.finish()
+
+    def _with_reason(self, message: Message) -> Message:
+        """The start of a response, and why it is not kept; other messages as they are."""
+        if message["type"] != "http.response.start":
+            return message
+        name, value = miss_of(self._why)
+        return {**message, "headers": [*message["headers"], (name.encode(), value.encode())]}
 
     async def finish(self) -> None:
         """Let it do what it does after its response; raises what it raises."""
@@ -116,14 +128,16 @@ class Run:
         if message["type"] == "http.response.start":
             message = {**message, "headers": list(message.get("headers", ()))}
             fields, now, self._status = decoded(message["headers"]), self._settings.clock(), message["status"]
-            self._terms = terms_of(self._request, self._status, fields, now, self._settings.default_ttl)
+            found = terms_of(self._request, self._status, fields, now, self._settings.default_ttl)
+            self._terms, self._why = (None, found) if isinstance(found, str) else (found, "")
         self._held.append(message)
         self._size += len(message.get("body", b""))
         if not self._status:
             return  # a hint ahead of the response, which is not known yet
-        is_strange = len(self._held) > 1 and message["type"] != "http.response.body"
-        if self._terms is None or is_strange or message.get("trailers") or self._size > self._settings.max_body:
-            self._terms = None
+        is_strange = (len(self._held) > 1 and message["type"] != "http.response.body") or message.get("trailers")
+        is_large = self._size > self._settings.max_body
+        if self._terms is None or is_strange or is_large:
+            self._terms, self._why = None, self._why or ("max_body" if is_large else "more than a body")
             self._decided.set()
         elif message["type"] == "http.response.body" and not message.get("more_body", False):
             self._is_over = True

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+from cachegrid.integrations._http.answers import miss_of
 from cachegrid.integrations._http.pages import Offer, is_whole
 from cachegrid.integrations._http.settings import Settings
 from cachegrid.integrations._http.terms import Request, Terms, terms_of
@@ -39,6 +40,7 @@ class Run:
         self._out: StartResponse | None = None
         self._writes: Callable[[bytes], object] | None = None
         self._has_read = False
+        self._why = ""  # it is not kept
         self.error: BaseException | None = None
 
     @property
@@ -71,7 +73,10 @@ class Run:
         head = self._head
         settings = self._settings
         terms = terms_of(self._request, number_of(head[0]), head[1], settings.clock(), settings.default_ttl)
-        offer = None if terms is None else self._whole(number_of(head[0]), head[1], terms)
+        if isinstance(terms, str):
+            self._why = terms
+            return None
+        offer = self._whole(number_of(head[0]), head[1], terms)
         return offer if self._head is head else None  # else it has said meanwhile that it failed
 
     def _whole(self, status: int, fields: list[tuple[str, str]], terms: Terms) -> Offer | None:
@@ -80,9 +85,11 @@ class Run:
             part = self._next()
             if part is None:
                 body = b"".join(self._held)
-                return Offer(status, fields, body, terms) if is_whole(fields, body) else None
+                self._why = "" if is_whole(fields, body) else "content-length"
+                return None if self._why else Offer(status, fields, body, terms)
             self._held.append(part)
             size += len(part)
+        self._why = "max_body"
         return None
 
     def _next(self) -> bytes | None:
@@ -104,7 +111,8 @@ class Run:
         """What it said, and goes on to say; it is asked now if it was not."""
         if self._head is None:
             return self._app(self._environ, start_response)
-        self._out, self._writes = start_response, start_response(*self._head)
+        status, fields = self._head
+        self._out, self._writes = start_response, start_response(status, [*fields, miss_of(self._why)])
         # What nobody has read from is handed on as it is: servers know what to do with lists and files.
         return self if self._parts is None or self._has_read or self._held else self._parts
 
