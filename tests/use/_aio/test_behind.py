@@ -13,7 +13,7 @@ from cachegrid.errors import BacklogFull, ChangesLost, EngineError, ValueRefused
 from cachegrid.use._aio import behind
 from cachegrid.use._aio.through import AsyncThrough
 from tests.flow._aio.flow import AsyncFlow
-from tests.flow.waits._aio import begin, until
+from tests.flow.waits._aio import begin, other_colour, until
 from tests.use._aio.source import AsyncSource
 
 
@@ -109,9 +109,7 @@ async def test_who_finds_no_room_waits_for_it(cache: AsyncCache, flow: AsyncFlow
     source = AsyncSource(flow.gate())
     hasty = lazily(cache, source, queue=2, timeout="30ms")
     await hasty.set_many({1: 1, 2: 2})
-    with pytest.raises(
-        BacklogFull, match="2 changes waiting to be written, and there was no room for 1 more"
-    ):
+    with pytest.raises(BacklogFull, match="2 changes waiting to be written, and there was no room for 1 more"):
         await hasty.set(3, 3)
     assert None is await cache.get(3)
     patient = lazily(cache, source, queue=1)
@@ -218,3 +216,27 @@ async def test_a_forked_child_has_nothing_to_write(grid: AsyncGrid, source: Asyn
     assert (0, 0) == (stock.stats().pending, stock.stats().merged)
     assert await stock.flush()
     assert [] == source.writes
+
+
+async def test_a_writer_of_the_other_colour_is_called_once(grid: AsyncGrid, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Where only its call can tell: what it may have written is not written again and again.
+    """
+    monkeypatch.setattr(behind, "_FIRST_PAUSE", 0.001)
+    calls: list[Any] = []
+
+    class Writer:
+        def __call__(self, changes: dict[Any, Any]) -> Any:
+            calls.append(changes)
+            return other_colour(None)()
+
+    stock = through(grid.cache("rows"), writer=Writer(), behind="1ms", timeout="50ms")
+    await stock.set("a", 1)
+
+    async def has_failed() -> bool:
+        return stock.stats().retried > 2
+
+    await until(has_failed)
+    assert [{"a": 1}] == calls
+    with pytest.raises(ChangesLost):
+        await grid.aclose()

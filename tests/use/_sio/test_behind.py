@@ -14,7 +14,7 @@ from cachegrid.errors import BacklogFull, ChangesLost, EngineError, ValueRefused
 from cachegrid.use._sio import behind
 from cachegrid.use._sio.through import SyncThrough
 from tests.flow._sio.flow import SyncFlow
-from tests.flow.waits._sio import begin, until
+from tests.flow.waits._sio import begin, other_colour, until
 from tests.use._sio.source import SyncSource
 
 
@@ -215,3 +215,27 @@ def test_a_forked_child_has_nothing_to_write(grid: SyncGrid, source: SyncSource)
     assert (0, 0) == (stock.stats().pending, stock.stats().merged)
     assert stock.flush()
     assert [] == source.writes
+
+
+def test_a_writer_of_the_other_colour_is_called_once(grid: SyncGrid, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Where only its call can tell: what it may have written is not written again and again.
+    """
+    monkeypatch.setattr(behind, "_FIRST_PAUSE", 0.001)
+    calls: list[Any] = []
+
+    class Writer:
+        def __call__(self, changes: dict[Any, Any]) -> Any:
+            calls.append(changes)
+            return other_colour(None)()
+
+    stock = through(grid.cache("rows"), writer=Writer(), behind="1ms", timeout="50ms")
+    stock.set("a", 1)
+
+    def has_failed() -> bool:
+        return stock.stats().retried > 2
+
+    until(has_failed)
+    assert [{"a": 1}] == calls
+    with pytest.raises(ChangesLost):
+        grid.close()

@@ -26,6 +26,10 @@ __all__ = ["AsyncThrough"]
 T = TypeVar("T")
 
 
+class _OtherColour(ConfigError):
+    """A function is of the other colour, as was seen when it was called."""
+
+
 class AsyncThrough(AsyncThroughFace):
     """
     A cache with a source behind it, as `cachegrid.through` makes it.
@@ -48,6 +52,7 @@ class AsyncThrough(AsyncThroughFace):
         self.cache = cache
         self._loader, self._many, self._writer, self._refusals, self._tags = loader, load_many, writer, refusals, tags
         self._counts = Backlog(0)  # of what is written at once; nothing waits there
+        self._misfit: ConfigError | None = None  # why the writer is not called any more
         self._behind: AsyncBehind | None = None
         if behind is not None:
             self._behind = behind(self._call_writer, self._see_to_written, self._drop_given_up)
@@ -170,7 +175,13 @@ class AsyncThrough(AsyncThroughFace):
     async def _call_writer(self, changes: dict[Any, Any]) -> None:
         if self._writer is None:
             raise ConfigError(f"the writer for {self.cache.name!r}", None, "given to `through`, for it to take changes")
-        await self._called(self._writer, changes)
+        if self._misfit is not None:  # what it writes is not to be written again and again, to be refused each time
+            raise self._misfit.renamed(self._misfit.name)
+        try:
+            await self._called(self._writer, changes)
+        except _OtherColour as error:
+            self._misfit = error
+            raise
 
     # Behind.
 
@@ -217,7 +228,7 @@ class AsyncThrough(AsyncThroughFace):
                 made.close()  # else it is told, much later, that nobody awaited it
             want = "an async function" if self.cache.is_async else "a sync function"
             want = f"{want}; for this one take the cache from {self.cache.other_way}"
-            raise ConfigError(f"what {self.cache.name!r} loads and writes with", function, want)
+            raise _OtherColour(f"what {self.cache.name!r} loads and writes with", function, want)
         return await made
 
 

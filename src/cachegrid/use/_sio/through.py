@@ -27,6 +27,10 @@ __all__ = ["SyncThrough"]
 T = TypeVar("T")
 
 
+class _OtherColour(ConfigError):
+    """A function is of the other colour, as was seen when it was called."""
+
+
 class SyncThrough(SyncThroughFace):
     """
     A cache with a source behind it, as `cachegrid.through` makes it.
@@ -49,6 +53,7 @@ class SyncThrough(SyncThroughFace):
         self.cache = cache
         self._loader, self._many, self._writer, self._refusals, self._tags = loader, load_many, writer, refusals, tags
         self._counts = Backlog(0)  # of what is written at once; nothing waits there
+        self._misfit: ConfigError | None = None  # why the writer is not called any more
         self._behind: SyncBehind | None = None
         if behind is not None:
             self._behind = behind(self._call_writer, self._see_to_written, self._drop_given_up)
@@ -171,7 +176,13 @@ class SyncThrough(SyncThroughFace):
     def _call_writer(self, changes: dict[Any, Any]) -> None:
         if self._writer is None:
             raise ConfigError(f"the writer for {self.cache.name!r}", None, "given to `through`, for it to take changes")
-        self._called(self._writer, changes)
+        if self._misfit is not None:  # what it writes is not to be written again and again, to be refused each time
+            raise self._misfit.renamed(self._misfit.name)
+        try:
+            self._called(self._writer, changes)
+        except _OtherColour as error:
+            self._misfit = error
+            raise
 
     # Behind.
 
@@ -218,7 +229,7 @@ class SyncThrough(SyncThroughFace):
                 made.close()  # else it is told, much later, that nobody awaited it
             want = "an async function" if self.cache.is_async else "a sync function"
             want = f"{want}; for this one take the cache from {self.cache.other_way}"
-            raise ConfigError(f"what {self.cache.name!r} loads and writes with", function, want)
+            raise _OtherColour(f"what {self.cache.name!r} loads and writes with", function, want)
         return made
 
 
