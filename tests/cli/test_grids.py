@@ -109,7 +109,14 @@ def test_two_grids_are_told_apart_by_name() -> None:
     assert "several grids on this host: one, two" in done.err
     assert "two" == cachegrid("status", "--json", "--name", "two").told["name"]
     assert "one" == cachegrid("status", "--json", CACHEGRID_NAME="one").told["name"]
-    assert cachegrid("url", "--name", "one").out.endswith("?grid=one\n")
+    url = cachegrid("url", "--name", "one").out.strip()
+    assert url.endswith("?grid=one")
+    for command in ("restart", "rebalance", "status"):
+        done = cachegrid(
+            command, "--url", url.replace("grid=one", "grid=two"), *(["--rolling"] * (command == "restart"))
+        )
+        assert (2, "") == (done.code, done.out)
+        assert "with the address of a member of grid 'two' of this host" in done.err
     assert {"stopped": ["one", "two"]} == cachegrid("down", "--all", "--json").told
 
 

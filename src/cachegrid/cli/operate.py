@@ -211,6 +211,7 @@ def _name(command: str, name: str | None, config: str | None, url: str | None) -
     from cachegrid.cli.reach import local_state, said
     from cachegrid.engines.valkey.url import grid_in
     from cachegrid.errors import Unsupported
+    from cachegrid.opening import check_fits
 
     settings = said(url, name, config)
     if settings.url is not None:
@@ -218,7 +219,9 @@ def _name(command: str, name: str | None, config: str | None, url: str | None) -
             raise Unsupported(
                 f"{command} works on grids of this host (--name), not on one known by its URL: {ELSEWHERE[command]}"
             )
-        settings = said(None, grid_in(settings.url), config)
+        state = local_state(said(None, grid_in(settings.url), config))
+        check_fits(settings.url, state)
+        return state.name
     return local_state(settings).name
 
 

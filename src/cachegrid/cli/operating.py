@@ -15,7 +15,7 @@ from cachegrid.cluster.operation import Way
 from cachegrid.cluster.state import GridState
 from cachegrid.engines.valkey.url import SCHEMES, grid_in
 from cachegrid.errors import Unsupported
-from cachegrid.opening import locate
+from cachegrid.opening import check_fits, locate
 
 __all__ = ["Operated", "bar", "operated"]
 
@@ -59,6 +59,8 @@ def operated(url: str | None, name: str | None, config: str | None) -> Operated:
     here = settings.url is not None and settings.url.partition("://")[0] in SCHEMES and grid_in(settings.url)
     if settings.url is None or here:
         state = local_state(settings if not here else said(None, here, config))
+        if settings.url is not None:
+            check_fits(settings.url, state)
         return Operated(name=state.name, url=state.url, contacts=Contacts.of_state(state), state=state)
     place = locate(settings)
     if place.target is None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from cachegrid.engines.valkey.slots import Endpoint
     from cachegrid.engines.valkey.target import Target
 
-__all__ = ["Place", "denied", "locate"]
+__all__ = ["Place", "check_fits", "denied", "locate"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +64,26 @@ def denied(error: Unreachable) -> AccessDenied | None:
     reply = error.__cause__
     told = refusal(reply, error.where) if isinstance(reply, ReplyError) else None
     return told if isinstance(told, AccessDenied) else None
+
+
+def check_fits(url: str, state: GridState) -> None:
+    """Refuse a URL that names a grid, and means another one than has that name here. Raises ConfigError."""
+    from cachegrid.engines.valkey import url as valkey
+
+    is_secure, seeds = valkey.seeds_in(url)
+    if is_secure is not None and is_secure is not (state.tls is not None):
+        scheme = "valkeys://" if state.tls else "valkey://"
+        want = f"{scheme}, since grid {state.name!r} of this host is {'' if state.tls else 'not '}secured with TLS"
+        raise ConfigError("url", without_password(url), want)
+    # Members come and go after a URL was printed: one that is still there is enough.
+    members = valkey.seeds_in(state.url)[1]
+    sockets = {str(member.socket) for member in state.members}
+    if not any(seed in members or seed.host in sockets or _is_among(seed, members) for seed in seeds):
+        want = (
+            f"one with the address of a member of grid {state.name!r} of this host, which `cachegrid url --name "
+            f"{state.name}` prints; or without grid={state.name} where another grid is meant"
+        )
+        raise ConfigError("url", without_password(url), want)
 
 
 def _located(settings: Settings) -> Place:
@@ -115,30 +135,10 @@ def _by_url(settings: Settings, url: str) -> Place:
         state = find(name)
         if state is None:
             raise GridNotFound(_not_found(name, []))
-        _check_fits(url, state)
+        check_fits(url, state)
         return _by_state(settings, state, valkey.times_in(url))
     target = valkey.parse(url, timeout=seconds_of("timeout", settings.timeout), tls=_tls(settings))
     return Place(name=settings.name or "", url=without_password(url), secret=_secret(settings), target=target)
-
-
-def _check_fits(url: str, state: GridState) -> None:
-    """Refuse a URL that names a grid, and means another one than has that name here. Raises ConfigError."""
-    from cachegrid.engines.valkey import url as valkey
-
-    is_secure, seeds = valkey.seeds_in(url)
-    if is_secure is not None and is_secure is not (state.tls is not None):
-        scheme = "valkeys://" if state.tls else "valkey://"
-        want = f"{scheme}, since grid {state.name!r} of this host is {'' if state.tls else 'not '}secured with TLS"
-        raise ConfigError("url", without_password(url), want)
-    # Members come and go after a URL was printed: one that is still there is enough.
-    members = valkey.seeds_in(state.url)[1]
-    sockets = {str(member.socket) for member in state.members}
-    if not any(seed in members or seed.host in sockets or _is_among(seed, members) for seed in seeds):
-        want = (
-            f"one with the address of a member of grid {state.name!r} of this host, which `cachegrid url --name "
-            f"{state.name}` prints; or without grid={state.name} where another grid is meant"
-        )
-        raise ConfigError("url", without_password(url), want)
 
 
 def _is_among(seed: Endpoint, members: Collection[Endpoint]) -> bool:
