@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from functools import partial
+from functools import partial, wraps
 from typing import Any
 
 import pytest
@@ -79,3 +79,32 @@ def test_generators_and_what_is_not_called(function: Any) -> None:
                     cachegrid.through(cache, writer=function)
             else:
                 assert cache is cachegrid.through(cache, writer=function).cache
+
+
+@wraps(async_one)
+def run(_: Any) -> None:
+    """An async function that is made a sync one."""
+
+
+@cachegrid.collected
+def rows(changes: Any) -> Iterator[Any]:
+    yield changes
+
+
+@pytest.mark.parametrize("function", [run, rows, partial(sync_one), cachegrid.connect])
+def test_what_is_wrapped_is_no_matter_of_a_sync_cache(function: Any) -> None:
+    """
+    It calls what it was given.
+    """
+    with cachegrid.connect("memory://") as grid:
+        cachegrid.through(grid.cache("rows"), loader=function)
+
+
+def test_an_async_cache_takes_what_may_give_something_to_be_awaited() -> None:
+    """
+    Which its call will tell.
+    """
+    cache: Any = cachegrid.aconnect("memory://").cache("rows")
+    functions: list[Any] = [run, lambda key: async_one(key), Called, Called()]  # noqa: PLW0108 - a lambda is meant
+    for function in functions:
+        cachegrid.through(cache, loader=function)

@@ -121,12 +121,14 @@ def _check(name: str, function: Any, cache: SyncCache | AsyncCache) -> None:
 
     What a lambda or an object gives when it is called is seen only then, and checked again.
     """
-    inner = function.func if isinstance(function, functools.partial) else inspect.unwrap(function)
-    is_generator = any(test(inner) for test in (inspect.isgeneratorfunction, inspect.isasyncgenfunction))
-    if is_generator or not callable(function):
+    outer = function.func if isinstance(function, functools.partial) else function
+    if not callable(function) or inspect.isgeneratorfunction(outer) or inspect.isasyncgenfunction(outer):
         raise ConfigError(name, function, "a function that returns, and no generator")
-    is_async = any(inspect.iscoroutinefunction(it) for it in (function, inner, type(function).__call__))
-    is_known = hasattr(inner, "__code__") and inner.__name__ != "<lambda>"
-    if is_async is not cache.is_async and (is_async or is_known):
+    is_async = inspect.iscoroutinefunction(outer) or inspect.iscoroutinefunction(type(function).__call__)
+    if cache.is_async and not is_async:
+        # What is wrapped around an async function may well give what that gives.
+        is_plain = hasattr(outer, "__code__") and outer.__name__ != "<lambda>"
+        is_async = not is_plain or inspect.iscoroutinefunction(inspect.unwrap(outer))
+    if is_async is not cache.is_async:
         want = "an async function" if cache.is_async else "a sync function"
         raise ConfigError(name, function, f"{want}; for this one take the cache from {cache.other_way}")
