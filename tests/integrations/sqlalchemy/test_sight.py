@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, create_engine, func, select, text, update
+from sqlalchemy import Connection, create_engine, event, func, select, text, update
 
 from cachegrid.integrations.sqlalchemy import cached
 from tests.integrations.sqlalchemy.shop import Price, Product
@@ -123,6 +123,47 @@ def test_a_connection_with_settings_of_its_own_is_nobody_else_s(filled: str, set
         assert asked == shop.asked(NAMES)
         who = NAMES.options(cached(vary="ann"))
         assert (1, 0) == (shop.asked(who), shop.asked(who))
+
+
+def _on_connect(connection: Any, _record: object) -> None:
+    connection.execute("set search_path to elsewhere")
+    connection.commit()
+
+
+@pytest.mark.parametrize("way", ["an option", "an event"])
+def test_an_engine_with_a_search_path_of_its_own_has_answers_of_its_own(shop: Shop, way: str) -> None:
+    """
+    So that one database may have several tables of a name; each writes to all of these.
+    """
+    with shop.engine.begin() as connection:
+        connection.exec_driver_sql("drop schema if exists elsewhere cascade")
+        connection.exec_driver_sql("create schema elsewhere")
+        connection.exec_driver_sql("create table elsewhere.product as select id, name from product where id = 2")
+    options: dict[str, Any] = {}
+    if way == "an option":
+        options["connect_args"] = {"options": "-csearch_path=elsewhere"}
+    with Shop(shop.url, shop.store, options=options) as other:
+        if way == "an event":
+            event.listen(other.engine, "connect", _on_connect)
+            other.engine.dispose()
+        for _ in range(2):
+            assert (["saw", "drill"], ["drill"]) == (shop.ask(NAMES), other.ask(NAMES))
+        assert (0, 0) == (shop.asked(NAMES), other.asked(NAMES))
+        _rename(other, "new")
+        assert (["saw", "drill"], ["new"]) == (shop.ask(NAMES), other.ask(NAMES))
+
+
+def test_a_search_path_of_a_transaction_is_not_taken_for_that_of_a_connection(filled: str) -> None:
+    """
+    The connection is used again, and has its own.
+    """
+    with Shop(filled, options={"pool_size": 1, "max_overflow": 0}) as shop:
+        with shop.session() as session:
+            session.execute(text("set local search_path to public, pg_catalog"))
+            session.scalars(NAMES.options(cached(vary="ann"))).all()
+        shop.ask(NAMES)
+        with Shop(filled, shop.store) as other:
+            assert 0 == other.asked(NAMES)
 
 
 def test_rows_that_nobody_has_read_yet_hold_a_snapshot(tmp_path: Path) -> None:

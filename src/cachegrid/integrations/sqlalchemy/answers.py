@@ -25,7 +25,7 @@ from cachegrid.integrations.sqlalchemy.effects import ALL, Effect
 from cachegrid.integrations.sqlalchemy.known import Known
 from cachegrid.integrations.sqlalchemy.options import Plan, said_of
 from cachegrid.integrations.sqlalchemy.results import Rows, key_of, refusal, rows_of
-from cachegrid.integrations.sqlalchemy.transactions import Sight, Transaction, sight_of, transaction_of
+from cachegrid.integrations.sqlalchemy.transactions import Sight, Transaction, sight_of, transaction_of, view_of
 from cachegrid.integrations.sqlalchemy.writes import Drops, waiter
 
 __all__ = ["Answers", "Execution"]
@@ -94,7 +94,8 @@ class Answers:
                 return False
             cache = self._cache(plan)
             self._known.doubt(plan.told)
-            key = key_of(self._dialect, self._database, self._user, it.statement, it.parameters, plan)
+            who = self._user, view_of(it.context.root_connection, about)
+            key = key_of(self._dialect, self._database, who, it.statement, it.parameters, plan)
             asked = _Asked(it, cache, key, plan, tables)
             # Who holds locks in the database waits for nobody, who may wait for those.
             rows = self._found(asked) if about.wrote or sight is not Sight.ALL else self._rows(asked)

@@ -46,13 +46,13 @@ class Rows(NamedTuple):
         return [tuple(row) for row in self.rows]
 
 
-def key_of(dialect: Dialect, database: str, user: str | None, statement: str, parameters: Any, plan: Plan) -> Key:
+def key_of(dialect: Dialect, database: str, who: object, statement: str, parameters: Any, plan: Plan) -> Key:
     """
     The key of a statement's result: the database, and a digest of the statement, its values, and what was said of it.
 
     Raises KeyRefused for a value of a type whose text does not say all of it.
     """
-    asked = [_FORMAT, dialect.name, dialect.driver, user, statement, _said(parameters, "")]
+    asked = [_FORMAT, dialect.name, dialect.driver, who, statement, _said(parameters, "")]
     # Whoever mends the tables that he said gets nothing that was kept while they were wrong.
     text = f"{asked!r}{sorted(plan.tables)!r}{plan.vary!r}"
     return database, hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()

@@ -8,8 +8,10 @@ from weakref import WeakSet
 
 from sqlalchemy.engine import Connection
 
-__all__ = ["Sight", "Transaction", "commits_itself", "sight_of", "transaction_of"]
+__all__ = ["Sight", "Transaction", "commits_itself", "sight_of", "transaction_of", "view_of"]
 
+# What a server's rows depend on besides the statement, where a connection has it from its engine, or from an event.
+_VIEW: Final = ("search_path", "role", "timezone")
 _PLACE: Final = "cachegrid"  # in the `info` of a connection, which the driver's own connection keeps in its pool
 
 
@@ -24,10 +26,11 @@ class Sight(enum.Enum):
 class Transaction:
     """What a transaction of a driver's connection has done so far."""
 
-    __slots__ = ("_is_changed_for_good", "_may_be_read", "_unread", "has_run", "is_changed", "level", "wrote")
+    __slots__ = ("_is_changed_for_good", "_may_be_read", "_unread", "has_run", "is_changed", "level", "view", "wrote")
 
     def __init__(self) -> None:
         self.level = ""  # of isolation, where no option of a connection says another one; empty until it was asked for
+        self.view: tuple[str, ...] = ()  # of the server's tables; empty until it was asked for
         self._is_changed_for_good = False
         self._unread: WeakSet[Any] = WeakSet()  # cursors, also of earlier transactions
         self.begin()
@@ -89,6 +92,31 @@ def sight_of(connection: Connection, about: Transaction) -> Sight:
     if about.has_run and getattr(connection.connection.driver_connection, "in_transaction", True):
         return Sight.OTHER
     return Sight.PERHAPS_ALL if about.is_read else Sight.ALL
+
+
+def view_of(connection: Connection, about: Transaction) -> tuple[str, ...]:
+    """
+    Which tables the names in a statement mean, and as whom it is run, as far as that is known.
+
+    PostgreSQL is asked once for each connection of the driver's. What statements set later is for `vary` to say.
+    """
+    if connection.dialect.name != "postgresql":
+        return ()
+    if about.is_changed:
+        return ("changed",)
+    if not about.view:
+        about.view = tuple([_shown(connection, setting) for setting in _VIEW])
+    return about.view
+
+
+def _shown(connection: Connection, setting: str) -> str:
+    cursor = connection.connection.cursor()
+    try:
+        cursor.execute(f"show {setting}")  # which begins no snapshot
+        row = cursor.fetchone()
+    finally:
+        cursor.close()
+    return str(row and row[0])
 
 
 def commits_itself(connection: Connection) -> bool:
