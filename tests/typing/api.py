@@ -146,6 +146,21 @@ def loading(prices: SyncCache) -> None:
     def price_for_long(sku: str, currency: str) -> float:
         return float(len(sku + currency))
 
+    @prices.cached
+    def priced(thing: object, share: float = 1) -> float:
+        return len(str(thing)) * share
+
+    @prices.cached(ttl="5m")
+    def priced_for_long(thing: object) -> float:
+        return len(str(thing))
+
+    assert_type(priced("sku-1"), float)
+    assert_type(priced(thing=5, share=0.5), float)
+    assert_type(priced_for_long.refresh(thing=5), float)
+    priced()  # type: ignore[call-arg]
+    priced.invalidate(5, "all")  # type: ignore[arg-type]
+    priced.key(5, 1, 2)  # type: ignore[call-arg]
+    priced_for_long.invalidate(5, 2)  # type: ignore[call-arg]
     assert_type(price("sku-1"), float)
     assert_type(price_for_long("sku-1", "EUR"), float)
     assert_type(price.uncached("sku-1", currency="USD"), float)

@@ -16,6 +16,7 @@ from cachegrid._aio.functions import (
     AsyncCachedFunction,
     AsyncCachedProperty,
     AsyncDecorator,
+    AsyncTakesAnything,
 )
 from cachegrid._aio.kinds import binder_of, check_colour, check_origin, check_settings, inner_of, label_of
 from cachegrid._aio.lock import AsyncGridLock
@@ -39,6 +40,7 @@ __all__ = ["AsyncCache"]
 
 K = TypeVar("K", bound=Key)  # to a type checker, a mapping of str is none of Key
 P = ParamSpec("P")
+Q = ParamSpec("Q")
 S = TypeVar("S")
 T = TypeVar("T")
 
@@ -281,14 +283,14 @@ class AsyncCache(AsyncRefreshes, AsyncBatchLoads, AsyncFace):
         if prefix is not None or where is not None:
             self._hub.tasks.spawn(self._drop_walked, prefix, where)
 
-    # Functions. What begins with a parameter that takes anything is the first: it would pass for a class method, too.
+    # Functions. What takes anything as its first argument comes first: it would pass for a class method, too.
 
     @overload
     def cached(self, function: property, /) -> AsyncCachedProperty[Any]: ...
     @overload
     def cached(  # type: ignore[overload-overlap] # as said
-        self, function: Callable[Concatenate[object, P], Awaitable[T]], /
-    ) -> AsyncCachedFunction[..., T]: ...
+        self, function: AsyncTakesAnything[P, Q, T], /
+    ) -> AsyncCachedFunction[P, T]: ...
     @overload
     def cached(
         self, function: Callable[Concatenate[type[S], P], Awaitable[T]], /
@@ -362,7 +364,7 @@ class AsyncCache(AsyncRefreshes, AsyncBatchLoads, AsyncFace):
             kind = _KINDS.get(binds, AsyncCachedFunction)
             return kind(function, self._inner(label, changes), make_key, binds, tags=tags, when=when)
 
-        check_settings(key, when, ignore)
+        check_settings(key, when, ignore, version)
         return decorate if function is None else decorate(function)
 
     # Around.

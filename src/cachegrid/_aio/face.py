@@ -34,7 +34,8 @@ class AsyncFace:
         """
         Every key, each once; with `match`, those str keys that fit a pattern such as "user:*".
 
-        Walks all members page by page and remembers what it has seen: for operators, not for a request.
+        Walks all members page by page and remembers what it has seen: for operators, not for a request. Nothing is
+        read: what a tag has dropped, what is kept for its grace, and a failure that is remembered may be among them.
         """
         return self._keys(match)
 

@@ -28,12 +28,14 @@ __all__ = [
     "AsyncCachedFunction",
     "AsyncCachedProperty",
     "AsyncDecorator",
+    "AsyncTakesAnything",
 ]
 
 P = ParamSpec("P")
 Q = ParamSpec("Q")
 S = TypeVar("S")
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 
 class AsyncCachedFunction(Generic[P, T]):
@@ -234,16 +236,31 @@ class AsyncBoundFunction(Generic[P, T]):
         return await self._method.uncached(self._owner, *args, **kwargs)
 
 
+class AsyncTakesAnything(Protocol[P, Q, T_co]):
+    """
+    A function whose first parameter takes anything, so that it would pass for a class method, too.
+
+    The first of its ways to be called tells its parameters, the second that it is one of these.
+    """
+
+    @overload
+    def __call__(  # type: ignore[overload-overlap, unused-ignore] # it is one function; seen in one colour only
+        self, *args: P.args, **kwargs: P.kwargs
+    ) -> Awaitable[T_co]: ...
+    @overload
+    def __call__(self, first: object, /, *args: Q.args, **kwargs: Q.kwargs) -> Awaitable[T_co]: ...
+
+
 class AsyncDecorator(Protocol):
     """What `cached(...)` gives: it takes the function."""
 
     @overload
     def __call__(self, function: property, /) -> AsyncCachedProperty[Any]: ...
-    # What begins with a parameter that takes anything is the first: it would pass for a class method, too.
+    # The first, since it would pass for a class method, too.
     @overload
     def __call__(  # type: ignore[overload-overlap] # as said
-        self, function: Callable[Concatenate[object, P], Awaitable[T]], /
-    ) -> AsyncCachedFunction[..., T]: ...
+        self, function: AsyncTakesAnything[P, Q, T], /
+    ) -> AsyncCachedFunction[P, T]: ...
     @overload
     def __call__(
         self, function: Callable[Concatenate[type[S], P], Awaitable[T]], /

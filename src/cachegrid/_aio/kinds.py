@@ -38,13 +38,15 @@ def inner_of(function: Any) -> tuple[Any, type | None]:
     return function, None
 
 
-def check_settings(key: object, when: object, ignore: Iterable[str]) -> None:
+def check_settings(key: object, when: object, ignore: Iterable[str], version: object) -> None:
     """Refuse settings that are to be functions, and are none; or that say two things. Raises ConfigError."""
     for name, it in (("key", key), ("when", when)):
         if it is not None and not callable(it):
             raise ConfigError(name, it, "a function")
     if key is not None and ignore:
         raise ConfigError("ignore", ignore, "left out where key= makes the keys: what it does not use is ignored")
+    if not isinstance(version, (int, str)) or isinstance(version, bool):
+        raise ConfigError("version", version, 'a whole number, a text, or "source"')
 
 
 def check_origin(function: Callable[..., object], known: dict[str, Origin], label: str, *, is_keyed: bool) -> None:

@@ -24,6 +24,7 @@ from cachegrid._sio.functions import (
     SyncCachedFunction,
     SyncCachedProperty,
     SyncDecorator,
+    SyncTakesAnything,
 )
 from cachegrid._sio.kinds import binder_of, check_colour, check_origin, check_settings, inner_of, label_of
 from cachegrid._sio.lock import SyncGridLock
@@ -40,6 +41,7 @@ __all__ = ["SyncCache"]
 
 K = TypeVar("K", bound=Key)  # to a type checker, a mapping of str is none of Key
 P = ParamSpec("P")
+Q = ParamSpec("Q")
 S = TypeVar("S")
 T = TypeVar("T")
 
@@ -282,14 +284,14 @@ class SyncCache(SyncRefreshes, SyncBatchLoads, SyncFace):
         if prefix is not None or where is not None:
             self._hub.tasks.spawn(self._drop_walked, prefix, where)
 
-    # Functions. What begins with a parameter that takes anything is the first: it would pass for a class method, too.
+    # Functions. What takes anything as its first argument comes first: it would pass for a class method, too.
 
     @overload
     def cached(self, function: property, /) -> SyncCachedProperty[Any]: ...
     @overload
     def cached(  # type: ignore[overload-overlap] # as said
-        self, function: Callable[Concatenate[object, P], T], /
-    ) -> SyncCachedFunction[..., T]: ...
+        self, function: SyncTakesAnything[P, Q, T], /
+    ) -> SyncCachedFunction[P, T]: ...
     @overload
     def cached(self, function: Callable[Concatenate[type[S], P], T], /) -> SyncCachedClassMethod[S, P, T]: ...
     @overload
@@ -361,7 +363,7 @@ class SyncCache(SyncRefreshes, SyncBatchLoads, SyncFace):
             kind = _KINDS.get(binds, SyncCachedFunction)
             return kind(function, self._inner(label, changes), make_key, binds, tags=tags, when=when)
 
-        check_settings(key, when, ignore)
+        check_settings(key, when, ignore, version)
         return decorate if function is None else decorate(function)
 
     # Around.

@@ -30,7 +30,7 @@ class SyncFace(_Mapping):
     """
     The mapping face of a sync cache.
 
-    `len()` and iteration walk the whole cache. A cache is always true, so that `if cache:` asks no member; it equals
+    `len()` and iteration walk the whole cache, and read nothing of it: see `keys`. A cache is always true, so that `if cache:` asks no member; it equals
     only itself.
     """
 
@@ -78,7 +78,8 @@ class SyncFace(_Mapping):
         Every key, each once; with `match`, those str keys that fit a pattern such as "user:*".
 
         A view: each time it is gone through it walks all members page by page, and remembers what it has seen. For
-        operators, not for a request. Only `in` asks for one entry, and counts as a read.
+        operators, not for a request. Only `in` asks for one entry, and counts as a read. Nothing else is read: what a
+        tag has dropped, what is kept for its grace, and a failure that is remembered may be among the keys.
         """
         return _Keys(self, lambda: self._keys(match), match)
 

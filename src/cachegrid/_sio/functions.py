@@ -29,12 +29,14 @@ __all__ = [
     "SyncCachedFunction",
     "SyncCachedProperty",
     "SyncDecorator",
+    "SyncTakesAnything",
 ]
 
 P = ParamSpec("P")
 Q = ParamSpec("Q")
 S = TypeVar("S")
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 
 class SyncCachedFunction(Generic[P, T]):
@@ -235,16 +237,31 @@ class SyncBoundFunction(Generic[P, T]):
         return self._method.uncached(self._owner, *args, **kwargs)
 
 
+class SyncTakesAnything(Protocol[P, Q, T_co]):
+    """
+    A function whose first parameter takes anything, so that it would pass for a class method, too.
+
+    The first of its ways to be called tells its parameters, the second that it is one of these.
+    """
+
+    @overload
+    def __call__(  # type: ignore[overload-overlap, unused-ignore] # it is one function; seen in one colour only
+        self, *args: P.args, **kwargs: P.kwargs
+    ) -> T_co: ...
+    @overload
+    def __call__(self, first: object, /, *args: Q.args, **kwargs: Q.kwargs) -> T_co: ...
+
+
 class SyncDecorator(Protocol):
     """What `cached(...)` gives: it takes the function."""
 
     @overload
     def __call__(self, function: property, /) -> SyncCachedProperty[Any]: ...
-    # What begins with a parameter that takes anything is the first: it would pass for a class method, too.
+    # The first, since it would pass for a class method, too.
     @overload
     def __call__(  # type: ignore[overload-overlap] # as said
-        self, function: Callable[Concatenate[object, P], T], /
-    ) -> SyncCachedFunction[..., T]: ...
+        self, function: SyncTakesAnything[P, Q, T], /
+    ) -> SyncCachedFunction[P, T]: ...
     @overload
     def __call__(self, function: Callable[Concatenate[type[S], P], T], /) -> SyncCachedClassMethod[S, P, T]: ...
     @overload

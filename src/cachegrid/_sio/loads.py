@@ -162,6 +162,8 @@ class SyncLoads(SyncChanges):
         ends = self._ends_under(terms.rules, terms.ttl, terms.idle)
         if terms.rules.grace is not None and ends.idle not in (None, AGES):
             raise ConfigError("grace", f"{terms.rules.grace} ms", GRACE_AND_IDLE)
+        if terms.when is not None and not callable(terms.when):
+            raise ConfigError("when", terms.when, "a function that says of a result whether it is kept")
 
     def _outcome(self, load: Load, frame: bytes) -> Any:
         """The value that a caller gets, of a frame that came for him."""

@@ -340,9 +340,14 @@ async def test_settings_that_say_nothing_are_refused(cache: AsyncCache) -> None:
     """
     When the function is decorated, and not when it is called.
     """
-    for said in ({"key": "sku"}, {"when": True}, {"key": str, "ignore": "self"}, {"version": "source", "name": "len"}):
+    said: Any
+    function: Any = len
+    for said in (
+        *({"key": "sku"}, {"when": True}, {"key": str, "ignore": "self"}, {"version": "source", "name": "len"}),
+        *({"version": version} for version in (1.5, None, True, b"1")),
+    ):
         with pytest.raises(ConfigError):
-            cache.cached(**said)(len)  # type: ignore[arg-type]
+            cache.cached(**said)(function)
 
 
 async def _function(number: int) -> int:

@@ -249,7 +249,7 @@ async def test_a_refused_argument_is_named(cache: AsyncCache) -> None:
 
 async def test_a_wrong_call_is_a_type_error(cache: AsyncCache) -> None:
     """
-    As of the function itself.
+    As of the function itself, which is named.
     """
 
     @cache.cached
@@ -263,7 +263,7 @@ async def test_a_wrong_call_is_a_type_error(cache: AsyncCache) -> None:
         lambda: call(number=1, other=2),  # type: ignore[call-arg]
     ]
     for wrong in wrongs:
-        with pytest.raises(TypeError):
+        with pytest.raises(TypeError, match=r"\bcall\(\): "):
             await wrong()
     assert [] == CALLS
 

@@ -250,7 +250,7 @@ def test_a_refused_argument_is_named(cache: SyncCache) -> None:
 
 def test_a_wrong_call_is_a_type_error(cache: SyncCache) -> None:
     """
-    As of the function itself.
+    As of the function itself, which is named.
     """
 
     @cache.cached
@@ -264,7 +264,7 @@ def test_a_wrong_call_is_a_type_error(cache: SyncCache) -> None:
         lambda: call(number=1, other=2),  # type: ignore[call-arg]
     ]
     for wrong in wrongs:
-        with pytest.raises(TypeError):
+        with pytest.raises(TypeError, match=r"\bcall\(\): "):
             wrong()
     assert [] == CALLS
 

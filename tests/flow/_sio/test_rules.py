@@ -395,3 +395,17 @@ def test_what_cannot_be_a_rule_is_refused(grid: SyncGrid, wrong: dict[str, Any])
         grid.cache("prices").cached(**wrong)(test_what_cannot_be_a_rule_is_refused)
     with pytest.raises(ConfigError, match=name):
         grid.cache("prices").get_or_load("key", grid.settle, **wrong)
+
+
+def test_what_cannot_decide_is_refused_before_the_load(grid: SyncGrid) -> None:
+    """
+    For one key as for many; nothing is loaded.
+    """
+    cache, unloaded = grid.cache("prices"), Failing()
+    wrong: Any = {"when": 5}
+    load_many: Any = unloaded.load
+    with pytest.raises(ConfigError, match=r"^when is 5; it must be a function"):
+        cache.get_or_load("key", unloaded.load, **wrong)
+    with pytest.raises(ConfigError, match=r"^when is 5; it must be a function"):
+        cache.get_or_load_many(["key"], load_many, **wrong)
+    assert 0 == unloaded.calls
