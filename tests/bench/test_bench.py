@@ -194,12 +194,12 @@ class TestNearRace:
             calls.append(key)
             return _text(key)
 
-        whole = Hits(constant=_text, record=lambda _: dict(RECORD), function=priced, rules=_text, threads=_text)
+        ruled = {Near.EARLY: _text, Near.RULES: _text}
+        whole = Hits(constant=_text, record=lambda _: dict(RECORD), function=priced, ruled=ruled, threads=_text)
         results = _raced_near(_hits_contender(whole), _hits_contender(Hits(constant=counted), name="bare"))
-        assert {Near.CONSTANT: 2, Near.RECORD: 1, Near.FUNCTION: 1, Near.RULES: 1, Near.THREADS: 1} == {
-            near: len(found) for near, found in results.items()
-        }
-        assert [QUICK.rounds] * 6 == [len(result.slices) for found in results.values() for result in found]
+        expected = dict.fromkeys((Near.RECORD, Near.FUNCTION, Near.EARLY, Near.RULES, Near.THREADS), 1)
+        assert {Near.CONSTANT: 2, **expected} == {near: len(found) for near, found in results.items() if found}
+        assert [QUICK.rounds] * 7 == [len(result.slices) for found in results.values() for result in found]
         assert len(QUICK.keys) + QUICK.rounds * (QUICK.hits + 20) == len(calls)
 
     def test_threads_read_at_once(self) -> None:
@@ -370,7 +370,9 @@ class TestRun:
         assert {"get", "set", "get_many", "callers"} == set(told["scenarios"])
         for name, scenario in told["scenarios"].items():
             _check_scenario(name, scenario)
-        assert {"near_constant", "near_record", "near_function", "near_rules", "near_threads"} == set(told["near"])
+        assert {str(near) for near in Near} == set(told["near"])
+        singly = ("near_grace", "near_early", "near_tags", "near_events", "near_rules")
+        assert [["sync", "async"]] * 5 == [[row["colour"] for row in told["near"][name]["rows"]] for name in singly]
         for scenario in told["near"].values():
             assert all("failed" not in row and row["us"] > 0 for row in scenario["rows"])
         assert len(NEAR_CONTENDERS) == len(told["near"]["near_constant"]["rows"])

@@ -34,7 +34,11 @@ TITLES: Final[dict[Scenario | Near, str]] = {
     Near.CONSTANT: "A near hit of 200 characters",
     Near.RECORD: "A near hit of a record of 20 fields, a fresh one each time",
     Near.FUNCTION: "A near hit through @cached, two positional arguments",
-    Near.RULES: "A near hit of 200 characters with two tags, grace, early loads and spread ends",
+    Near.GRACE: "A near hit of 200 characters that has grace",
+    Near.EARLY: "A near hit of 200 characters that is loaded early",
+    Near.TAGS: "A near hit of 200 characters with two tags",
+    Near.EVENTS: "A near hit of 200 characters of a cache that tells of events",
+    Near.RULES: "A near hit of 200 characters with all four of these, and a spread end",
     Near.THREADS: "A near hit of 200 characters, 8 threads at once",
 }
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
 
@@ -25,7 +25,11 @@ class Near(StrEnum):
     CONSTANT = "near_constant"  # a value that nobody can change: text
     RECORD = "near_record"  # one that callers could change, and so get a fresh one each
     FUNCTION = "near_function"  # a decorated function with two positional arguments
-    RULES = "near_rules"  # CONSTANT with tags, grace, early loads and spread ends
+    GRACE = "near_grace"  # CONSTANT with this rule alone; so are the next three
+    EARLY = "near_early"
+    TAGS = "near_tags"
+    EVENTS = "near_events"
+    RULES = "near_rules"  # CONSTANT with all four, and spread ends
     THREADS = "near_threads"  # CONSTANT by 8 threads at once; sync contenders only
 
     def operations(self, load: Load) -> int | None:
@@ -44,18 +48,18 @@ class Hits:
     constant: Callable[[str], Any]
     record: Callable[[str], Any] | None = None
     function: Callable[[str, str], Any] | None = None
-    rules: Callable[[str], Any] | None = None
+    ruled: Mapping[Near, Callable[[str], Any]] = field(default_factory=dict)  # `constant` with rules that are on
     threads: Callable[[str], Any] | None = None  # `constant` as threads may share it
 
     def of(self, near: Near) -> Callable[..., Any] | None:
         """What is called to time this."""
-        return {
+        plain = {
             Near.CONSTANT: self.constant,
             Near.RECORD: self.record,
             Near.FUNCTION: self.function,
-            Near.RULES: self.rules,
             Near.THREADS: self.threads,
-        }[near]
+        }
+        return plain[near] if near in plain else self.ruled.get(near)
 
 
 def text_of(load: Load) -> str:

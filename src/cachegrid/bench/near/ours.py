@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import cachegrid
 from cachegrid.bench.load import Load
-from cachegrid.bench.near.hits import CURRENCY, RECORD, Hits, priced, text_of
+from cachegrid.bench.near.hits import CURRENCY, RECORD, Hits, Near, priced, text_of
 from cachegrid.cluster import GridState
 from cachegrid.config import PolicySaid
 
@@ -18,7 +18,17 @@ __all__ = ["open_async", "open_sync"]
 
 _PATIENCE: Final = 10.0  # seconds until everything is kept near
 _TAGS: Final = ("texts", "all")
-_RULES: Final[PolicySaid] = {"near": True, "ttl": "1h", "grace": "1h", "early": 1, "jitter": 0.1}
+_EARLY: Final = 100  # the most there is: what is loaded at once costs next to nothing
+# All have a time to live, without which there is nothing to load early; that alone costs nothing.
+_RULES: Final[dict[Near, PolicySaid]] = {
+    Near.GRACE: {"near": True, "ttl": "1h", "grace": "1h"},
+    Near.EARLY: {"near": True, "ttl": "1h", "early": _EARLY},
+    Near.TAGS: {"near": True, "ttl": "1h"},
+    Near.EVENTS: {"near": True, "ttl": "1h"},
+    Near.RULES: {"near": True, "ttl": "1h", "grace": "1h", "early": _EARLY, "jitter": 0.1},
+}
+_TAGGED: Final = (Near.TAGS, Near.RULES)
+_HEARD: Final = (Near.EVENTS, Near.RULES)
 _PAUSE: Final = 0.01  # seconds before another look: the news of what was just stored drops copies once more
 
 
@@ -30,19 +40,24 @@ async def open_sync(state: GridState, load: Load) -> AsyncIterator[Hits]:
         texts.set_many(dict.fromkeys(load.keys, text_of(load)))
         records.set_many(dict.fromkeys(load.keys, RECORD))
         function = texts.cached(priced)
-        ruled = grid.cache("near-rules", **_RULES)
-        for key in load.keys:
-            ruled.get_or_load(key, lambda: text_of(load), tags=_TAGS)
+        ruled = {near: grid.cache(str(near), **rules) for near, rules in _RULES.items()}
+        for near, cache in ruled.items():
+            for key in load.keys:
+                cache.get_or_load(key, lambda: text_of(load), tags=_TAGS if near in _TAGGED else ())
+            for everywhere in (False, True) if near in _HEARD else ():
+                cache.on("set", _unheard, everywhere=everywhere)
 
         async def read_all() -> None:
             for key in load.keys:
                 texts.get(key)
                 records.get(key)
                 function(key, CURRENCY)
-                ruled.get(key)
+                for cache in ruled.values():
+                    cache.get(key)
 
-        await _until_near(read_all, [texts, records, ruled], 4 * len(load.keys))
-        yield Hits(constant=texts.get, record=records.get, function=function, rules=ruled.get, threads=texts.get)
+        await _until_near(read_all, [texts, records, *ruled.values()], (3 + len(ruled)) * len(load.keys))
+        singly = {near: cache.get for near, cache in ruled.items()}
+        yield Hits(constant=texts.get, record=records.get, function=function, ruled=singly, threads=texts.get)
 
 
 @asynccontextmanager
@@ -57,23 +72,32 @@ async def open_async(state: GridState, load: Load) -> AsyncIterator[Hits]:
         await texts.set_many(dict.fromkeys(load.keys, text_of(load)))
         await records.set_many(dict.fromkeys(load.keys, RECORD))
         function = texts.cached(price)
-        ruled = grid.cache("near-rules-async", **_RULES)
+        ruled = {near: grid.cache(f"{near}-async", **rules) for near, rules in _RULES.items()}
 
         async def text() -> str:
             return text_of(load)
 
-        for key in load.keys:
-            await ruled.get_or_load(key, text, tags=_TAGS)
+        for near, cache in ruled.items():
+            for key in load.keys:
+                await cache.get_or_load(key, text, tags=_TAGS if near in _TAGGED else ())
+            for everywhere in (False, True) if near in _HEARD else ():
+                await cache.on("set", _unheard, everywhere=everywhere)
 
         async def read_all() -> None:
             for key in load.keys:
                 await texts.get(key)
                 await records.get(key)
                 await function(key, CURRENCY)
-                await ruled.get(key)
+                for cache in ruled.values():
+                    await cache.get(key)
 
-        await _until_near(read_all, [texts, records, ruled], 4 * len(load.keys))
-        yield Hits(constant=texts.get, record=records.get, function=function, rules=ruled.get)
+        await _until_near(read_all, [texts, records, *ruled.values()], (3 + len(ruled)) * len(load.keys))
+        singly = {near: cache.get for near, cache in ruled.items()}
+        yield Hits(constant=texts.get, record=records.get, function=function, ruled=singly)
+
+
+def _unheard(event: cachegrid.Event) -> None:
+    """Nothing happens while hits are timed."""
 
 
 async def _until_near(read_all: Callable[[], Awaitable[None]], caches: list[Any], reads: int) -> None:
