@@ -1,18 +1,20 @@
 """
 What it costs to drop entries by a tag, and how soon nobody sees them any more.
 
-    python bench/tags.py                       a table; a minute with a million entries, on a grid of its own
+    python bench/tags.py                       a table; minutes with a million entries, on a grid of its own
     python bench/tags.py --entries 100000      with fewer
     python bench/tags.py --json                the same as one JSON object
 
-Tags with one match, and with half of all entries, are raised in turns, so that both meet the same machine. Meanwhile
-another process reads entries of the tag, near and in the grid, without a pause, and notes when it last saw one that
-was dead: in seconds after `invalidate` had returned here.
+Tags with one match, and with half of all entries, are raised in turns, so that both meet the same machine; before each
+raise its entries are stored again, and so are alive. Then another process reads entries of a tag, near and in the grid,
+without a pause, while the tag is raised, and notes when it last saw one that was dead: in ms after `invalidate` had
+returned here, without those in which the machine let it do nothing.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import select
 import statistics
@@ -26,11 +28,12 @@ from typing import Any, Final
 import cachegrid
 from cachegrid.bench.facts import own_grid
 
-TURNS: Final = 300  # raises of each tag
+TURNS: Final = 30  # raises of each tag
 SEEN: Final = 200  # raises that the other process is asked about
 PAGE: Final = 10_000  # entries that are stored at once
 WATCHED: Final = 20  # entries that the other process reads
-SETTLED: Final = 0.05  # seconds that it goes on reading after each raise
+SETTLED: Final = 0.1  # seconds that it goes on reading after each raise
+PAUSE: Final = 0.002  # seconds between two reads, of which more are none of its own
 
 
 def main() -> None:
@@ -64,15 +67,12 @@ def measured(url: str, entries: int) -> dict[str, Any]:
     with cachegrid.connect(url, config=cachegrid.Settings()) as grid:
         cache = grid.cache("tags")
         half = entries // 2
-        for first in range(0, half, PAGE):
-            cache.set_many({number: number for number in range(first, min(first + PAGE, half))}, tags=["half", "all"])
-        for first in range(half, entries, PAGE):
-            cache.set_many({number: number for number in range(first, min(first + PAGE, entries))}, tags=["all"])
-        cache.set("one", 1, tags=["one"])
+        store(cache, range(half, entries), ["all"])
         times: dict[str, list[float]] = {"one": [], "half": []}
         for turn in range(2 * TURNS):
-            name = "one" if turn % 2 else "half"
-            times[name].append(timed(cache, name))
+            name, numbers = ("one", range(half, half + 1)) if turn % 2 else ("half", range(half))
+            store(cache, numbers, [name, "all"])
+            times[name].append(timed(cache, name, numbers))
         told = {
             name: {
                 "matches": matches,
@@ -84,11 +84,23 @@ def measured(url: str, entries: int) -> dict[str, Any]:
         return {"entries": entries, **told, "seen": seen_elsewhere(url, cache)}
 
 
-def timed(cache: Any, tag: str) -> float:
-    """How many ms it takes to drop by a tag."""
+def store(cache: Any, numbers: range, tags: list[str]) -> None:
+    """Entries with some tags, alive."""
+    for first in range(0, len(numbers), PAGE):
+        cache.set_many({number: number for number in numbers[first : first + PAGE]}, tags=tags)
+
+
+def timed(cache: Any, tag: str, numbers: range) -> float:
+    """How many ms it takes to drop entries by a tag."""
+    some = numbers[:: max(1, len(numbers) // 10)]
+    if len(some) != len(cache.get_many(some)):
+        raise AssertionError(f"not all of {tag} are alive")
     began = time.perf_counter()
     cache.invalidate(tag)
-    return (time.perf_counter() - began) * 1000
+    spent = time.perf_counter() - began
+    if cache.get_many(some):
+        raise AssertionError(f"not all of {tag} are dropped")
+    return spent * 1000
 
 
 def seen_elsewhere(url: str, cache: Any) -> dict[str, Any]:
@@ -103,7 +115,7 @@ def seen_elsewhere(url: str, cache: Any) -> dict[str, Any]:
             returned = time.monotonic()  # of the same clock in every process of a host
             count, close, late = asked(reader, returned)
             reads, near, dead = reads + count, near + close, dead + len(late)
-            latest = max([latest, *[(moment - returned) * 1000 for moment in late]])
+            latest = max([latest, *[seconds * 1000 for seconds in late]])
     return {"raises": SEEN, "reads": reads, "near": near, "dead": dead, "latest_ms": latest}
 
 
@@ -123,14 +135,20 @@ def read_on(url: str) -> None:
             until_near(cache, json.loads(turn))
             print("null", flush=True)
             before = cache.stats()
-            reads, moments = 0, list[float]()
-            for moment in until_settled():
-                reads += 1
-                if cache.get(("watched", reads % WATCHED)) is not None:
-                    moments.append(moment)
+            moments, dead = list[float](), list[int]()
+            for read, moment in enumerate(until_settled()):
+                moments.append(moment)
+                if cache.get(("watched", read % WATCHED)) is not None:
+                    dead.append(read)
             returned = json.loads(sys.stdin.readline())
-            late = [moment for moment in moments if moment > returned]
-            print(json.dumps([reads, cache.stats().near_hits - before.near_hits, late]), flush=True)
+            late = [awake(moments[: read + 1], returned) for read in dead if moments[read] > returned]
+            print(json.dumps([len(moments), cache.stats().near_hits - before.near_hits, late]), flush=True)
+
+
+def awake(moments: list[float], since: float) -> float:
+    """How many seconds of those from one moment to the last of the reads this process could read in."""
+    reads = [since, *[moment for moment in moments if moment > since]]
+    return sum(min(later - sooner, PAUSE) for sooner, later in itertools.pairwise(reads))
 
 
 def until_near(cache: Any, turn: int) -> None:
