@@ -194,6 +194,32 @@ def test_an_extension_of_the_server_is_passed_on() -> None:
     assert ["http.response.start", "http.response.pathsend"] * 2 == [message["type"] for message in heard]
 
 
+@pytest.mark.parametrize(("said", "is_kept"), [("max-age=60", False), ("public, max-age=60", True)])
+def test_whom_the_application_has_found_out_about_shows_who_he_is(said: str, *, is_kept: bool) -> None:
+    """
+    Though nothing in the request does: by its address, or by a word in its query.
+    """
+
+    async def app(scope: asgi.Scope, _receive: asgi.Receive, send: asgi.Send) -> None:
+        scope["user"] = "ann"
+        await start(send, [(b"cache-control", said.encode())])
+        await part(send, b"for ann")
+
+    def wsgi_app(environ: Any, start_response: Any) -> list[bytes]:
+        environ["REMOTE_USER"] = "ann"
+        start_response("200 OK", [("Cache-Control", said)])
+        return [b"for ann"]
+
+    clients: list[AsgiClient | WsgiClient] = [AsgiClient(app, "memory://", {}), WsgiClient(wsgi_app, "memory://", {})]
+    try:
+        for client in clients:
+            first, second = client(), client()
+            assert (is_kept, b"for ann") == (second.is_hit, first.body)
+    finally:
+        for client in clients:
+            client.close()
+
+
 def test_a_hint_ahead_of_a_response_tells_nothing_of_it() -> None:
     """
     It is sent on with the response; that is in trouble, and a stale page is better, or not.

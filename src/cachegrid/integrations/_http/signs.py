@@ -16,7 +16,7 @@ _WHO: Final = frozenset(
     {
         *("account", "apikey", "assertion", "auth", "authenticated", "authorization", "cert", "claims", "consumer"),
         *("cookie", "credential", "credentials", "csrf", "csrftoken", "dpop", "email", "groups", "identity", "jwt"),
-        *("login", "oidc", "principal", "roles", "secret", "session", "sessionid", "signature", "sso", "subject"),
+        *("login", "oidc", "principal", "roles", "secret", "session", "sessionid", "sso", "subject"),
         *("tenant", "token", "user", "userid", "userinfo", "username", "xsrf"),
     }
 )
@@ -36,7 +36,6 @@ _WHERE_NAMES: Final = frozenset(
         *("x-pjax-container", "x-requested-with", "x-up-mode", "x-up-target", "x-up-version"),
     }
 )
-_PLAIN: Final = frozenset({"host", "user-agent"})  # one is in the URI, and the other one says what, not who
 _OF_THE_CLIENT: Final = ("-for", "-ip", "-addr")  # the address of each is its own, and says nothing else
 _FORWARDED: Final = frozenset({"forwarded", "x-forwarded"})
 _HOP: Final = re.compile(r"\s*(?:for|by)=(?:[\w.:-]+|\"[\w.:\[\]-]+\")\s*", re.IGNORECASE | re.ASCII)
@@ -86,8 +85,9 @@ def _says_where(name: str) -> bool:
 
 
 def _has(name: str, words: Iterable[str]) -> bool:
-    # What browsers say of themselves begins with `sec-`.
-    return name not in _PLAIN and not name.startswith("sec-") and not set(words).isdisjoint(name.split("-"))
+    # The host is in the URI. A user agent is no user, and what browsers say of themselves begins with `sec-`.
+    is_plain = name == "host" or name.endswith("user-agent") or name.startswith("sec-")
+    return not is_plain and not set(words).isdisjoint(name.split("-"))
 
 
 def _without_clients(value: str) -> str:

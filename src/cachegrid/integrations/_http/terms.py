@@ -7,12 +7,13 @@ from typing import Final, NamedTuple
 
 from cachegrid.integrations._http.fields import Fields, date_in, directives, joined, least, names_in
 
-__all__ = ["Request", "Terms", "terms_of"]
+__all__ = ["PERSONAL", "Request", "Terms", "terms_of"]
 
 # Final answers that say the same to all who ask; none of a server in trouble.
 _KEPT: Final = frozenset({200, 203, 204, 300, 301, 302, 307, 308, 404, 405, 410, 414})
 _PERSONAL: Final = frozenset({"set-cookie", "set-cookie2", "authentication-info", "www-authenticate", "content-range"})
 _FORBIDDEN: Final = frozenset({"no-store", "no-cache", "private"})
+PERSONAL: Final = "the request shows who asks, and this is not public"  # why a response is not kept
 _MOST_NAMES: Final = 16  # of fields that one URI varies on
 _MOST_TAGS: Final = 64
 _LONGEST_TAG: Final = 255  # bytes
@@ -69,7 +70,7 @@ def terms_of(
         f"status {status}": request.method != "GET" or status not in _KEPT,
         ", ".join(forbid): bool(forbid),
         "pragma": "cache-control" not in found and "no-cache" in names_in(found.get("pragma", "")),
-        "the request shows who asks, and this is not public": request.is_personal and not is_for_all,
+        PERSONAL: request.is_personal and not is_for_all,
         "vary": "*" in vary or len(vary) > _MOST_NAMES,
         "tags": tags is None,
     }

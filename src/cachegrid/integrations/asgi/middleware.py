@@ -28,8 +28,8 @@ from cachegrid.integrations._http.settings import settings_for
 from cachegrid.integrations._http.terms import Request
 from cachegrid.integrations._http.trouble import Trouble
 from cachegrid.integrations._http.uris import changed_by
-from cachegrid.integrations.asgi.asked import request_of
-from cachegrid.integrations.asgi.run import App, Message, Receive, Run, Scope, Send, decoded
+from cachegrid.integrations.asgi.asked import decoded, request_of
+from cachegrid.integrations.asgi.run import App, Message, Receive, Run, Scope, Send
 
 __all__ = ["CachedResponses", "purge"]
 

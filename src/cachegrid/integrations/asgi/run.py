@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final, TypeAlias
 
 from cachegrid.integrations._http.answers import miss_of
 from cachegrid.integrations._http.pages import Offer, is_whole
 from cachegrid.integrations._http.settings import Settings
-from cachegrid.integrations._http.terms import Request, Terms, terms_of
+from cachegrid.integrations._http.terms import PERSONAL, Request, Terms, terms_of
+from cachegrid.integrations.asgi.asked import decoded, is_known
 
-__all__ = ["App", "Message", "Receive", "Run", "Scope", "Send", "decoded"]
+__all__ = ["App", "Message", "Receive", "Run", "Scope", "Send"]
 
 Message: TypeAlias = MutableMapping[str, Any]
 Scope: TypeAlias = MutableMapping[str, Any]
@@ -21,11 +22,6 @@ App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 # A condition of one client is none of those who come later: all of the response is asked for.
 _CONDITIONS: Final = frozenset({b"if-none-match", b"if-modified-since"})
-
-
-def decoded(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[str, str]]:
-    """Fields as text."""
-    return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers]
 
 
 class Run:
@@ -66,6 +62,9 @@ class Run:
         if self.error is not None and not self._is_over:
             raise self.error
         if self._terms is None:
+            return None
+        if is_known(scope) and not self._terms.is_for_all:
+            self._why = PERSONAL
             return None
         fields = decoded(self._held[0]["headers"])
         body = b"".join([message.get("body", b"") for message in self._held[1:]])

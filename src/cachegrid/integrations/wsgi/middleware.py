@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable
 from datetime import timedelta
 from http import HTTPStatus
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 
 from cachegrid import SyncCache
 from cachegrid.errors import CacheError, ConfigError
@@ -28,11 +27,11 @@ from cachegrid.integrations._http.answers import (
 )
 from cachegrid.integrations._http.fields import joined
 from cachegrid.integrations._http.records import Found
-from cachegrid.integrations._http.settings import Settings, settings_for
-from cachegrid.integrations._http.signs import is_somebody, shows_who
+from cachegrid.integrations._http.settings import settings_for
 from cachegrid.integrations._http.terms import Request
 from cachegrid.integrations._http.trouble import Trouble
-from cachegrid.integrations._http.uris import changed_by, host_of
+from cachegrid.integrations._http.uris import changed_by
+from cachegrid.integrations.wsgi.asked import request_of
 from cachegrid.integrations.wsgi.run import ExcInfo, Run, number_of
 
 if TYPE_CHECKING:
@@ -41,12 +40,6 @@ if TYPE_CHECKING:
 __all__ = ["CachedResponses", "purge"]
 
 _log = logging.getLogger("cachegrid")
-# By which a server, or what stands before the middleware, says that it knows who asks.
-_SIGNS = (
-    *("REMOTE_USER", "REDIRECT_REMOTE_USER", "REMOTE_IDENT", "AUTH_TYPE", "AUTH_USER", "LOGON_USER"),
-    *("SSL_CLIENT_CERT", "SSL_CLIENT_S_DN", "Shib-Session-ID", "OIDC_CLAIM_sub"),
-    *("repoze.who.identity", "beaker.session", "werkzeug.session"),
-)
 
 
 class CachedResponses:
@@ -80,7 +73,7 @@ class CachedResponses:
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer a request from the grid, or with what the application says."""
-        request = _request_of(environ, self._settings)
+        request = request_of(environ, self._settings)
         way = way_of(request)
         if way is Way.ASK:
             return self._answer(request, environ, start_response)
@@ -175,20 +168,6 @@ class CachedResponses:
             return start_response(status, headers, exc_info)
 
         return start
-
-
-def _request_of(environ: WSGIEnvironment, settings: Settings) -> Request:
-    fields = {name[5:].replace("_", "-").lower(): value for name, value in environ.items() if name.startswith("HTTP_")}
-    if environ.get("CONTENT_LENGTH"):
-        fields["content-length"] = environ["CONTENT_LENGTH"]
-    place = [environ.get(name, "").encode("latin-1") for name in ("SCRIPT_NAME", "PATH_INFO")]
-    path = quote(b"".join(place))
-    host = fields.get("host") or f"{environ['SERVER_NAME']}:{environ['SERVER_PORT']}"
-    scheme = environ["wsgi.url_scheme"]
-    parts = (scheme, host_of(scheme, host), path, environ.get("QUERY_STRING", ""))
-    is_personal = shows_who(fields, settings) or any(is_somebody(environ.get(sign)) for sign in _SIGNS)
-    uri = tuple([part.encode("latin-1") for part in parts])
-    return Request(environ["REQUEST_METHOD"], uri, fields, is_personal, tuple(place))
 
 
 def _say(start_response: StartResponse, answer: Answer) -> Iterable[bytes]:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from cachegrid.integrations._http.answers import miss_of
 from cachegrid.integrations._http.pages import Offer, is_whole
 from cachegrid.integrations._http.settings import Settings
-from cachegrid.integrations._http.terms import Request, Terms, terms_of
+from cachegrid.integrations._http.terms import PERSONAL, Request, Terms, terms_of
+from cachegrid.integrations.wsgi.asked import is_known
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -77,6 +78,9 @@ class Run:
             self._why = terms
             return None
         offer = self._whole(number_of(head[0]), head[1], terms)
+        if is_known(environ) and not terms.is_for_all:
+            self._why = self._why or PERSONAL
+            return None
         return offer if self._head is head else None  # else it has said meanwhile that it failed
 
     def _whole(self, status: int, fields: list[tuple[str, str]], terms: Terms) -> Offer | None:
