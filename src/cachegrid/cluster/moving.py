@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ AGREE = 5.0  # seconds for all to hear of it; one that takes longer has other tr
 PAUSE = 0.02
 SHOWN = 4  # ranges that a message names
 MOST = 50_000  # entries of one step, however large the owner is: it drops them all before it answers again
+FORKS = 3  # of the last steps, of which the shortest counts: others may have waited for a processor
 LONGEST_REST = 30.0  # seconds, after a step that took long because something else was the matter
 DROPPED = 250_000  # entries in a second, by an owner that has just forked: the first write to each page costs more then
 
@@ -43,7 +45,7 @@ class Pace:
 
     def step(self, fork: float) -> int:
         """
-        How many entries the next step of an owner should have that needed so many seconds to fork the last time.
+        How many entries the next step of an owner should have that needs so many seconds to fork.
 
         Of a large owner each step has as many as it drops in the time of a fork: with fewer it would be forking, and
         answer nobody, for most of the time that the whole takes.
@@ -112,7 +114,8 @@ def carry_out(
         with _named(contacts, left):
             at_once = by_server and _can_at_once(contacts, left)
             entries = entries_per_slot(contacts, left.source)
-        for step in _steps(left, partial(_slots, contacts, left, entries, pace, forks=at_once)):
+        forks = deque[float](maxlen=FORKS) if at_once else None
+        for step in _steps(left, partial(_slots, contacts, left, entries, pace, forks)):
             begun = time.monotonic()
             with _named(contacts, step):
                 (migration if at_once else handover).move(contacts, step)
@@ -186,13 +189,13 @@ def _steps(move: Move, size: Callable[[], int]) -> Iterator[Move]:
         del left[:several]
 
 
-def _slots(grid: Contacts, move: Move, entries: float, pace: Pace, *, forks: bool) -> int:
-    """How many slots of so many entries each the next step of a move should have."""
-    fork = 0.0
-    if forks:
-        with _named(grid, move):
-            fork = _last_fork(grid, move.source)
-    return int(pace.step(fork) / max(entries, 0.001))
+def _slots(grid: Contacts, move: Move, entries: float, pace: Pace, forks: deque[float] | None) -> int:
+    """How many slots of so many entries each the next step should have; `forks` are those of the last ones, if any."""
+    if forks is None:
+        return int(pace.step(0.0) / max(entries, 0.001))
+    with _named(grid, move):
+        forks.append(_last_fork(grid, move.source))
+    return int(pace.step(min(forks)) / max(entries, 0.001))
 
 
 def _last_fork(grid: Contacts, member: str) -> float:
