@@ -133,6 +133,18 @@ async def test_functions_are_asked_for_in_async_code(made: str) -> None:
 
 
 @pytest.mark.grid
+def test_it_is_told_what_a_function_costs(shop: Shop, caplog: pytest.LogCaptureFixture) -> None:
+    """
+    Once, since it may only have been forgotten to declare it.
+    """
+    for _ in range(2):
+        shop.ask(select(func.look()))
+        shop.ask(select(func.browse()))
+    [message] = caplog.messages
+    assert "'browse' may write" in message
+
+
+@pytest.mark.grid
 def test_what_nobody_has_made_fails_as_ever(shop: Shop) -> None:
     """
     The question before it makes no difference.

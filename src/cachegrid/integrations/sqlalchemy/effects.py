@@ -28,7 +28,7 @@ _SETS: Final = frozenset({"set", "reset", "discard", "use"})
 _HARMLESS: Final = re.compile(r"\s*(set|reset)\s+((session|local)\s+)?\w*(timeout|application_name)\b", re.IGNORECASE)
 # Names in quotes, texts, and comments, but for those within others, and those that some databases run.
 _QUOTED: Final = re.compile(
-    r""""(?:[^"]|"")*"|'(?:[^']|'')*'|--(?!\S)[^\n]*|/\*(?!!)(?:(?!/\*).)*?\*/|(\$\w*\$).*?\1""", re.DOTALL
+    r""""[^"]*(?:""[^"]*)*"|'[^']*(?:''[^']*)*'|--(?!\S)[^\n]*|/\*(?!!)(?:(?!/\*).)*?\*/|(\$\w*\$).*?\1""", re.DOTALL
 )
 _CALL: Final = re.compile(r"""(?<!\w)([^\W\d]\w*)"?\s*\(""")
 _INTO: Final = re.compile(r"""\binto\s+[\w."]+""", re.IGNORECASE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping
 from typing import Final
@@ -42,8 +43,19 @@ class Functions:
         new = {name for name in rest if self._heard.get(name, _NEVER)[1] <= now}
         if new:
             writers = _asked(new, connection)
+            self._tell(writers - self._heard.keys())
             self._heard.update({name: (name in writers, now + _KEPT) for name in new})
         return frozenset({ALL}) if any(self._heard[name][0] for name in rest) else written
+
+    def _tell(self, names: set[str]) -> None:
+        """Say of functions, when they are first heard of, that calling them costs all that is kept."""
+        for name in sorted(names):
+            logging.getLogger("cachegrid").warning(
+                "the function %r may write to any table, as its database has it: all that is kept is dropped when a "
+                "transaction commits that called it; declare it STABLE if it only reads, or name what it writes to in "
+                "the effects of `follow`",
+                name,
+            )
 
 
 def _asked(names: set[str], connection: Connection) -> set[str]:
