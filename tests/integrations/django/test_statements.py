@@ -77,6 +77,24 @@ def test_what_a_lookup_came_from_is_not_kept() -> None:
     assert {Author} == {type(found) for objects in known.values() for found in objects.values()}
 
 
+def test_what_managers_add_to_what_is_read_along_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    As those do that show each site its own rows only; the lookup says nothing of it.
+    """
+    site, all_of = ["a"], models.Manager.get_queryset
+
+    def of_this_site(manager: Any) -> Any:
+        return all_of(manager).filter(title=site[0]) if manager.model is Book else all_of(manager)
+
+    monkeypatch.setattr(models.Manager, "get_queryset", of_this_site)
+    found = []
+    for name in "aba":
+        site[:] = [name]
+        [author] = cached(Author.objects.prefetch_related("books"), tables=[Book])
+        found += [book.title for book in author.books.all()]
+    assert ["a", "b", "a"] == found
+
+
 class Loud(models.QuerySet[Any]):  # type: ignore[misc] # Django ships no types
     """Makes something else of its rows."""
 

@@ -15,7 +15,7 @@ from django.db.models import Manager, Model, QuerySet
 
 from cachegrid.errors import ConfigError
 from cachegrid.integrations.django.backend import CacheGridCache
-from cachegrid.integrations.django.statements import alone, digest_of, statement_of
+from cachegrid.integrations.django.statements import alone, ambient, digest_of, statement_of
 from cachegrid.integrations.django.tables import read_in
 from cachegrid.integrations.django.watch import alias, names_of, pending, tag_of
 
@@ -61,7 +61,8 @@ def cached(
 
     cache = _cache()
     # `make_key` has what an app says of all its keys, such as whose site it is.
-    key = ("rows", queryset.db, digest_of(queryset, statement, cache.make_key("rows"), vary, sorted(names)))
+    more = cache.make_key("rows"), vary, sorted(names), ambient(queryset, names)
+    key = ("rows", queryset.db, digest_of(queryset, statement, *more))
     if connection.in_atomic_block or not connection.get_autocommit():
         found: list[Any] | None = cache.native.get(key)
         if found is not None:
@@ -71,8 +72,8 @@ def cached(
     seconds = cache.get_backend_timeout() if ttl is DEFAULT_TIMEOUT else ttl
     if seconds == 0:  # as Django says that nothing shall be kept
         return load()
-    more = [tags] if isinstance(tags, str) else tags
-    return cache.native.get_or_load(key, load, ttl=seconds, tags=[*map(tag_of, names), *more])
+    others = [tags] if isinstance(tags, str) else tags
+    return cache.native.get_or_load(key, load, ttl=seconds, tags=[*map(tag_of, names), *others])
 
 
 acached = sync_to_async(cached)  # as the ORM itself: in a thread

@@ -7,15 +7,17 @@ import decimal
 import hashlib
 import pickle
 import uuid
+from collections.abc import Collection
 from typing import Any, Final, NamedTuple
 
+from django.apps import apps
 from django.core.exceptions import EmptyResultSet
 from django.db.models import Prefetch, QuerySet
 from django.utils.functional import Promise
 
 from cachegrid.errors import KeyRefused
 
-__all__ = ["Statement", "alone", "digest_of", "statement_of"]
+__all__ = ["Statement", "alone", "ambient", "digest_of", "statement_of"]
 
 # What `repr` says all of, and the same in every process.
 _PLAIN: Final = frozenset(
@@ -69,6 +71,19 @@ def statement_of(queryset: Any) -> Statement | None:
     except EmptyResultSet:
         return None
     return Statement(sql, params, [column[0].output_field for column in compiler.select])
+
+
+def ambient(queryset: Any, names: Collection[str]) -> list[tuple[str, Any]]:
+    """
+    What managers of these tables add to what is read along, such as whose site it is.
+
+    They do so when that is read; what they add to the queryset itself is in its statement.
+    """
+    if not queryset._prefetch_related_lookups:
+        return []
+    models = [model for model in apps.get_models(include_auto_created=True) if model._meta.db_table in names]
+    managers = [manager for model in models for manager in (model._default_manager, model._base_manager)]
+    return [found[:2] for manager in managers if (found := statement_of(manager.all())) is not None]
 
 
 def digest_of(queryset: Any, statement: Statement | None, *more: Any) -> str:
