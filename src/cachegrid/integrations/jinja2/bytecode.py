@@ -14,6 +14,7 @@ from cachegrid.errors import ConfigError, EngineTimeout, Unreachable
 
 __all__ = ["GridBytecodeCache"]
 
+_FORMAT: Final = 2  # of what our own tag is compiled to; another one is other code
 # What code is compiled by, besides the text of a template: the same text gives other code where one of these differs.
 _OPTIONS: Final = (
     *("block_start_string", "block_end_string", "variable_start_string", "variable_end_string"),
@@ -74,7 +75,7 @@ def _code_key(environment: Environment, name: str, filename: str | None, checksu
     """Jinja2's own key is a template's name; its code depends on its text, the environment and the Python, too."""
     options = [_said(getattr(environment, option, None)) for option in _OPTIONS]
     escapes = environment.autoescape(name) if callable(environment.autoescape) else environment.autoescape
-    form = (name, filename, checksum, bool(escapes), options, sorted(environment.extensions), bc_magic)
+    form = (_FORMAT, name, filename, checksum, bool(escapes), options, sorted(environment.extensions), bc_magic)
     return hashlib.sha256(repr(form).encode("utf-8", "surrogatepass")).hexdigest()
 
 
