@@ -163,6 +163,10 @@ class _Stood:
         frame = await self._engine.fetch(address)
         return None if frame is None else (frame, None)
 
+    async def glance(self, address: bytes, size: int) -> tuple[bytes, int | None, int] | None:
+        frame = await self._engine.fetch(address)
+        return None if frame is None else (frame[:size], None, len(frame))
+
     async def acquire(self, name: bytes, token: bytes, lease: int) -> int | None:
         self._refuse("leases", "lock()")
 

@@ -273,20 +273,16 @@ class AsyncCell(AsyncGround):
         except FrameError:
             self._counters.damaged += 1
             return None
-        now = datetime.now(UTC)
-        idle = None if frame.idle == AGES else frame.idle
-        if frame.start and frame.ttl is None and idle is None:
-            left = None  # what the owner has is AGES
-        return Entry(
-            key=key,
-            value=value,
-            tags=tuple([stamp.tag.decode() for stamp in unpack_stamps(frame.epochs)]),
-            version=frame.version,
-            created=datetime.fromtimestamp(frame.created / 1000, UTC) if frame.created else None,
-            expires=None if left is None else now + timedelta(milliseconds=left),
-            idle=None if idle is None else timedelta(milliseconds=idle),
-            size=len(raw),
-        )
+        return _told(key, value, frame, left, len(raw))
+
+    def _head(self, key: Key, raw: bytes, left: int | None, size: int) -> Entry | None:
+        """The same of the beginning of a frame, without its value."""
+        try:
+            frame = self._pipeline.head(raw)
+        except FrameError:
+            self._counters.damaged += 1
+            return None
+        return _told(key, None, frame, left, size)
 
     # Writing.
 
@@ -421,3 +417,21 @@ class AsyncCell(AsyncGround):
 def _is_gone(frame: Frame) -> bool:
     """Whether an entry is past its end, and kept for its grace only; or the memory of a load that failed."""
     return bool(frame.flags & frames.FAILURE) or is_over(frame, time.time_ns() // 1_000_000)
+
+
+def _told(key: Key, value: Any, frame: Frame, left: int | None, size: int) -> Entry:
+    """An entry as its frame says it is."""
+    now = datetime.now(UTC)
+    idle = None if frame.idle == AGES else frame.idle
+    if frame.start and frame.ttl is None and idle is None:
+        left = None  # what the owner has is AGES
+    return Entry(
+        key=key,
+        value=value,
+        tags=tuple([stamp.tag.decode() for stamp in unpack_stamps(frame.epochs)]),
+        version=frame.version,
+        created=datetime.fromtimestamp(frame.created / 1000, UTC) if frame.created else None,
+        expires=None if left is None else now + timedelta(milliseconds=left),
+        idle=None if idle is None else timedelta(milliseconds=idle),
+        size=size,
+    )

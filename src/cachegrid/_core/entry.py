@@ -16,7 +16,7 @@ class Entry:
     """A value with what is known about it; times are in UTC."""
 
     key: Key
-    value: Any
+    value: Any  # None where it was left where it is
     version: bytes  # opaque: for compare_and_set; differs after every write
     created: datetime | None  # None for an integer, which carries no header
     expires: datetime | None  # None: without end

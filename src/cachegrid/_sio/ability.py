@@ -162,6 +162,10 @@ class _Stood:
         frame = self._engine.fetch(address)
         return None if frame is None else (frame, None)
 
+    def glance(self, address: bytes, size: int) -> tuple[bytes, int | None, int] | None:
+        frame = self._engine.fetch(address)
+        return None if frame is None else (frame[:size], None, len(frame))
+
     def acquire(self, name: bytes, token: bytes, lease: int) -> int | None:
         self._refuse("leases", "lock()")
 

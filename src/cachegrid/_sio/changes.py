@@ -7,7 +7,7 @@ import random
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from cachegrid._core import frame as frames
 from cachegrid._core.address import Key, Space
@@ -25,6 +25,7 @@ from cachegrid.waits._sio import sleep
 __all__ = ["SyncChanges"]
 
 T = TypeVar("T")
+_HEAD: Final = 1024  # bytes that hold all that a frame says of its entry, unless it has many tags
 
 
 class _Found(NamedTuple):
@@ -37,18 +38,34 @@ class _Found(NamedTuple):
 class SyncChanges(SyncSweeping):
     """Conditional writes are decided at the owner of the entry; of several callers at once one wins."""
 
-    def entry(self, key: Key) -> Entry | None:
-        """An entry with its version, times and size, or None. Counts as no read, and does not touch its idle time."""
+    def entry(self, key: Key, *, value: bool = True) -> Entry | None:
+        """
+        An entry with its version, times and size, or None. Counts as no read, and does not touch its idle time.
+
+        With `value=False` the value stays where it is, and None stands in its place, however large it is.
+        """
 
         def act(space: Space) -> Entry | None:
             address = space.address(key)
+            if not value:
+                glance = self._engine.glance(address, _HEAD)
+                if glance is None or not _is_cut_short(glance[0], glance[2]):
+                    return self._entry_at_a_glance(key, address, glance)
             found = self._engine.inspect(address)
             self._saw(address, found and found[0])
             if found is None or self._is_dead(key, found[0]):
                 return None
-            return self._entry(key, address, *found)
+            return self._entry(key, address, *found) if value else self._head(key, *found, len(found[0]))
 
         return self._steadily(act)
+
+    def _entry_at_a_glance(
+        self, key: Key, address: bytes, glance: tuple[bytes, int | None, int] | None
+    ) -> Entry | None:
+        self._saw(address, glance and glance[0])
+        if glance is None or self._is_dead(key, glance[0]):
+            return None
+        return self._head(key, *glance)
 
     def add(self, key: Key, value: Any, *, ttl: Span = UNSAID, idle: Span = UNSAID, tags: Tags = ()) -> bool:
         """
@@ -331,3 +348,11 @@ def _left(frame: Frame) -> Ends:
     """What an entry has left of its times, for a frame that takes its place now."""
     ttl = None if frame.ttl is None else max(1, frame.created + frame.ttl - time.time_ns() // 1_000_000)
     return ends_in(ttl, frame.idle, frame.grace)
+
+
+def _is_cut_short(head: bytes, size: int) -> bool:
+    """Whether what a frame says of its entry goes on behind its first bytes."""
+    try:
+        return len(head) < size and not frames.is_int(head) and frames.unpack(head).start > len(head)
+    except FrameError:
+        return len(head) < size

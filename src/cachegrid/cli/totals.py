@@ -35,7 +35,7 @@ def of_cache(cache: SyncCache, sample: int) -> dict[str, float]:
     """How many entries a cache has; and of `sample` of them, how large they are and how many expire."""
     walk = iter(cache.keys())
     first = list(islice(walk, sample))
-    entries = [entry for key in first if (entry := cache.entry(key))]
+    entries = [entry for key in first if (entry := cache.entry(key, value=False))]
     sizes = [entry.size for entry in entries]
     return {
         "entries": len(first) + sum(1 for _ in walk),

@@ -222,11 +222,21 @@ class Pipeline:
         payload, frame = self.payload(address, raw)
         return self.decode(payload), frame
 
-    def payload(self, address: bytes, raw: bytes) -> tuple[Payload, Frame]:
-        """What a frame carries, verified and expanded, and what it says; `FrameError` as for `thaw`."""
-        frame = frames.unpack(raw)
+    def _known(self, frame: Frame) -> Frame:
         if frame.codec != self._id:
             raise FrameError(f"a frame of codec {frame.codec}, and cache {self._cache!r} has {self._codec.name!r}")
+        return frame
+
+    def head(self, raw: bytes) -> Frame:
+        """What a frame says, by its beginning; `FrameError` for bytes that are none of this cache."""
+        if self.is_count(raw):
+            frames.unpack_int(raw)
+            return frames.frame_of_int(raw)
+        return self._known(frames.unpack(raw))
+
+    def payload(self, address: bytes, raw: bytes) -> tuple[Payload, Frame]:
+        """What a frame carries, verified and expanded, and what it says; `FrameError` as for `thaw`."""
+        frame = self._known(frames.unpack(raw))
         body: Payload = raw[frame.start :] if len(raw) <= _SMALL else memoryview(raw)[frame.start :]
         if frame.flags & SIGNED or self._signer is not None:
             body = self._verified(address, raw, frame, body)

@@ -27,6 +27,25 @@ async def _(self: Engine, address: bytes) -> tuple[bytes, int | None] | None:
     return self._store.inspect(address)
 
 
+@fault("glance", "gives all of it", "a_glance_tells_what_is_left_of_how_much")
+async def _(self: Engine, address: bytes, size: int) -> tuple[bytes, int | None, int] | None:
+    found = self._store.inspect(address)
+    return found and (found[0], found[1], len(found[0]))
+
+
+@fault("glance", "tells the size of the head", "a_glance_tells_what_is_left_of_how_much")
+async def _(self: Engine, address: bytes, size: int) -> tuple[bytes, int | None, int] | None:
+    found = self._store.inspect(address)
+    return found and (found[0][:size], found[1], len(found[0][:size]))
+
+
+@fault("glance", "starts the idle time anew", "a_glance_tells_what_is_left_of_how_much")
+async def _(self: Engine, address: bytes, size: int) -> tuple[bytes, int | None, int] | None:
+    self._store.fetch_idle(address, MINUTE)
+    found = self._store.inspect(address)
+    return found and (found[0][:size], found[1], len(found[0]))
+
+
 @fault("fetch_idle", "gives the payload", "fetch_idle_fetches")
 async def _(self: Engine, address: bytes, idle: int) -> bytes | None:
     frame = self._store.fetch_idle(address, idle)

@@ -31,6 +31,7 @@ _METHODS = (
     "fetch_idle_many",
     "touch",
     "inspect",
+    "glance",
     "acquire",
     "renew",
     "release",

@@ -32,6 +32,7 @@ _METHODS = (
     "fetch_idle_many",
     "touch",
     "inspect",
+    "glance",
     "acquire",
     "renew",
     "release",

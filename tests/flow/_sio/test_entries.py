@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import dataclasses
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import partial
 from typing import Any
@@ -223,6 +224,38 @@ def test_reads_and_writes_are_counted(cache: SyncCache) -> None:
     stats = cache.stats()
     assert (3, 2, 3, 1) == (stats.hits, stats.misses, stats.stores, stats.drops)
     assert 0.6 == stats.hit_ratio
+
+
+@pytest.mark.parametrize("made", ["text", "large", 5, None, "tagged", "many tags", "idle"], ids=str)
+def test_an_entry_is_told_of_without_its_value(flow: SyncFlow, made: Any) -> None:
+    """
+    All that is known of it, in one trip that brings no more than its beginning.
+    """
+    grid = flow.grid()
+    cache = grid.cache("prices", compress=None)
+    rules: dict[Any, dict[str, Any]] = {
+        "tagged": {"tags": "menu"},
+        "many tags": {"tags": [f"{'t' * 60}{number}" for number in range(64)]},
+        "idle": {"idle": 60},
+    }
+    value = b"x" * 100_000 if made == "large" else made
+    assert cache.entry("key", value=False) is None
+    cache.set("key", value, ttl=100, **rules.get(made, {}))
+    engine = engine_of(grid)
+    engine.calls.clear()
+    found = cache.entry("key", value=False)
+    assert {"glance": 1, **({"inspect": 1} if made == "many tags" else {})} == dict(engine.calls)
+    whole = cache.entry("key")
+    assert found is not None
+    assert whole is not None
+    assert (None, value) == (found.value, whole.value)
+    assert found.expires is not None
+    assert whole.expires is not None
+    assert abs(found.expires - whole.expires) < timedelta(seconds=5)
+    assert dataclasses.replace(whole, value=None, expires=None) == dataclasses.replace(found, expires=None)
+    if made == "tagged":
+        cache.invalidate("menu")
+        assert cache.entry("key", value=False) is None
 
 
 def test_an_entry_tells_what_is_known_of_it(cache: SyncCache) -> None:

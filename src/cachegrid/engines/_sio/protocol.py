@@ -137,6 +137,9 @@ class SyncTimes(Protocol):
     def inspect(self, address: bytes) -> tuple[bytes, int | None] | None:
         """The frame and the milliseconds it has left (None: without end), without touching its idle time."""
 
+    def glance(self, address: bytes, size: int) -> tuple[bytes, int | None, int] | None:
+        """The same of the first bytes of the frame, up to `size`; and how many it has in all."""
+
 
 @runtime_checkable
 class SyncLeases(Protocol):

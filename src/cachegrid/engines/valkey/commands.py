@@ -17,6 +17,7 @@ __all__ = [
     "FAR",
     "FETCH",
     "FETCH_IDLE",
+    "GLANCE",
     "HEALTH",
     "INSPECT",
     "MAKE_EPOCH",
@@ -244,6 +245,12 @@ INSPECT: Final = script("""
 local frame = redis.call('GET', KEYS[1])
 if not frame then return false end
 return {redis.call('PTTL', KEYS[1]), frame}
+""")
+
+GLANCE: Final = script("""
+local frame = redis.call('GET', KEYS[1])
+if not frame then return false end
+return {redis.call('PTTL', KEYS[1]), #frame, string.sub(frame, 1, tonumber(ARGV[1]))}
 """)
 
 # Epochs are few and small, and raising one is how a full grid is emptied: they may go over the limit.

@@ -34,6 +34,24 @@ class AsyncTimesContract(AsyncBench):
         assert b"" == await self._has_left(MINUTE)
 
     @promise("Times")
+    async def test_a_glance_tells_what_is_left_of_how_much(self) -> None:
+        """
+        The beginning of the frame, the milliseconds it has left, and its size; looking keeps it no longer.
+        """
+        began = time.monotonic()
+        assert await self.engine.glance(self.address(), 4) is None
+        await self.engine.store(self.address(), b"endless", None)
+        assert (b"endl", None, 7) == await self.engine.glance(self.address(), 4)
+        assert (b"endless", None, 7) == await self.engine.glance(self.address(), 70)
+        await self.engine.store(self.address(), b"", MINUTE)
+        head, left, size = await self.engine.glance(self.address(), 4) or (b"?", None, -1)
+        assert (b"", 0) == (head, size)
+        assert left is not None
+        assert 0 < MINUTE - left + 1 < SLACK
+        await self.engine.store(self.address(), frame_of(b"idle", idle=MINUTE), 50)
+        await self.ends(lambda: self.engine.glance(self.address(), 4), began, 50)
+
+    @promise("Times")
     async def test_inspect_does_not_touch(self) -> None:
         """
         Looking at an entry keeps it no longer, also if it has an idle time.

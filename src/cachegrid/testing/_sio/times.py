@@ -35,6 +35,24 @@ class SyncTimesContract(SyncBench):
         assert b"" == self._has_left(MINUTE)
 
     @promise("Times")
+    def test_a_glance_tells_what_is_left_of_how_much(self) -> None:
+        """
+        The beginning of the frame, the milliseconds it has left, and its size; looking keeps it no longer.
+        """
+        began = time.monotonic()
+        assert self.engine.glance(self.address(), 4) is None
+        self.engine.store(self.address(), b"endless", None)
+        assert (b"endl", None, 7) == self.engine.glance(self.address(), 4)
+        assert (b"endless", None, 7) == self.engine.glance(self.address(), 70)
+        self.engine.store(self.address(), b"", MINUTE)
+        head, left, size = self.engine.glance(self.address(), 4) or (b"?", None, -1)
+        assert (b"", 0) == (head, size)
+        assert left is not None
+        assert 0 < MINUTE - left + 1 < SLACK
+        self.engine.store(self.address(), frame_of(b"idle", idle=MINUTE), 50)
+        self.ends(lambda: self.engine.glance(self.address(), 4), began, 50)
+
+    @promise("Times")
     def test_inspect_does_not_touch(self) -> None:
         """
         Looking at an entry keeps it no longer, also if it has an idle time.

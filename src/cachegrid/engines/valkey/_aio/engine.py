@@ -136,6 +136,15 @@ class AsyncValkeyEngine(AsyncTagEpochs, AsyncRounds):
             case _:
                 return None
 
+    async def glance(self, address: bytes, size: int) -> tuple[bytes, int | None, int] | None:
+        match await self._run(commands.GLANCE, Effect.READ, (address,), b"%d" % size):
+            case [int(left), int(whole), bytes(head)]:
+                return head, left_of(left), whole
+            case bytes(frame):
+                return frame[:size], None, len(frame)
+            case _:
+                return None
+
     # Leases: a token recognises its own, a release itself and a landing its frame, so all of them may be repeated.
 
     async def acquire(self, name: bytes, token: bytes, lease: int) -> int | None:

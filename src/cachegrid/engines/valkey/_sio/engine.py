@@ -137,6 +137,15 @@ class SyncValkeyEngine(SyncTagEpochs, SyncRounds):
             case _:
                 return None
 
+    def glance(self, address: bytes, size: int) -> tuple[bytes, int | None, int] | None:
+        match self._run(commands.GLANCE, Effect.READ, (address,), b"%d" % size):
+            case [int(left), int(whole), bytes(head)]:
+                return head, left_of(left), whole
+            case bytes(frame):
+                return frame[:size], None, len(frame)
+            case _:
+                return None
+
     # Leases: a token recognises its own, a release itself and a landing its frame, so all of them may be repeated.
 
     def acquire(self, name: bytes, token: bytes, lease: int) -> int | None:

@@ -53,7 +53,7 @@ _FIRST_MS: Final = 50  # a replica that is well has answered long before that
 _BATCHES: Final = Endpoint("every owner", 0)
 _READS: Final = (
     *("fetch", "fetch_many", "fetch_parts", "fetch_idle", "fetch_idle_many", "inspect", "epoch", "tag_epochs", "heads"),
-    *("walk", "members", "_doubt_tags"),
+    *("glance", "walk", "members", "_doubt_tags"),
     *("follow", "unfollow", "listen", "unlisten", "suspect", "guard", "_announce", "_bell"),
 )
 
