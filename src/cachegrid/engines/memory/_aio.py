@@ -151,6 +151,11 @@ class AsyncMemoryEngine:
         """The frame and the milliseconds it has left (None: without end)."""
         return self._store.inspect(address)
 
+    async def glance(self, address: bytes, size: int) -> tuple[bytes, int | None, int] | None:
+        """The first bytes of the frame, the milliseconds it has left, and how many bytes it has in all."""
+        found = self._store.inspect(address)
+        return found and (found[0][:size], found[1], len(found[0]))
+
     async def acquire(self, name: bytes, token: bytes, lease: int) -> int | None:
         """Take the lease for `lease` ms, or get it again if `token` has it: its fencing number."""
         return self._store.acquire(name, token, lease)
