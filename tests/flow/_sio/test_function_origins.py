@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import importlib.util
 import os
 import sys
 import types
@@ -221,3 +222,45 @@ def test_what_is_typed_in_may_be_typed_in_again(cache: SyncCache, monkeypatch: p
         assert 4 == notebook.price(4)
         given = cache.cached(name="given")(notebook.price.__wrapped__)
         assert 4 == given(4)
+
+
+@pytest.mark.parametrize("is_typed", [True, False])
+def test_what_is_read_from_the_standard_input_may_be_a_program(
+    cache: SyncCache, monkeypatch: pytest.MonkeyPatch, *, is_typed: bool
+) -> None:
+    """
+    In which two functions of one name are two; someone at a prompt defines one anew.
+    """
+    if is_typed:
+        monkeypatch.setattr(sys, "ps1", ">>> ", raising=False)
+    else:
+        monkeypatch.delattr(sys, "ps1", raising=False)
+    prompt = types.ModuleType("prompt_here")
+    monkeypatch.setitem(sys.modules, "prompt_here", prompt)
+    prompt.__dict__["cache"] = cache
+    way = "async " if cache.is_async else ""
+    texts = [f"@cache.cached\n{way}def price(number):\n    return number * {by}\n" for by in (1, 2)]
+    exec(compile(texts[0], "<stdin>", "exec"), prompt.__dict__)  # noqa: S102 - as a prompt does
+    again = compile(texts[1], "<stdin>", "exec")
+    if is_typed:
+        exec(again, prompt.__dict__)  # noqa: S102 - as above
+        assert 6 == prompt.price(3)
+    else:
+        with pytest.raises(ConfigError, match="one of a kind"):
+            exec(again, prompt.__dict__)  # noqa: S102 - as above
+
+
+def test_a_module_may_have_two_names(cache: SyncCache, shop: tuple[Path, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    As a program has that is imported, too: its functions are the same.
+    """
+    monkeypatch.setattr("builtins.CACHE", cache, raising=False)
+    assert 2 == _written(cache, shop, "number * 2", name="said")(1)
+    spec = importlib.util.spec_from_file_location("program_here", shop[0])
+    assert spec is not None
+    assert spec.loader is not None
+    program = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "program_here", program)
+    spec.loader.exec_module(program)
+    assert 2 == program.price(1)
+    assert (1, 1) == (cache.stats().loads, cache.stats().hits)
