@@ -178,8 +178,8 @@ def _no_bells() -> None:
 
 
 def _no_ends() -> None:
-    for flow in FLOWS:
-        flow._end = lambda *_: ENDLESS
+    cachegrid._aio.near.AsyncNearCache._life = lambda *_: cachegrid._aio.near._NEVER  # type: ignore[method-assign]
+    cachegrid._sio.near.SyncNearCache._life = lambda *_: cachegrid._sio.near._NEVER  # type: ignore[method-assign]
 
 
 def _no_seeing() -> None:
