@@ -38,8 +38,8 @@ __all__ = [
 
 DEFAULT_NAME: Final = "default"
 PYPROJECT: Final = "pyproject.toml"
-# Read by the parts that start and find grids, not settings of a connection.
-_ELSEWHERE: Final = {"CACHEGRID_CONFIG", "CACHEGRID_SERVER", "CACHEGRID_STATE", "CACHEGRID_CI"}
+# Read by the parts that start, find and join grids, not settings of a connection.
+_ELSEWHERE: Final = {"CACHEGRID_CONFIG", "CACHEGRID_SERVER", "CACHEGRID_STATE", "CACHEGRID_TOKEN", "CACHEGRID_CI"}
 _TEXTS: Final = ("url", "name", "namespace", "secret", "ca", "cert", "key")
 _FILES: Final = ("ca", "cert", "key")
 _SHORTEST_SECRET: Final = 16

@@ -176,7 +176,7 @@ def test_to_stop_where_no_grid_is_is_done_already() -> None:
             "name is 'x'; it must be left out where a url is said",
         ),
         (["up", "--memory", "much"], {}, 2, "--memory is 'much'"),
-        (["up", "--memory", "1MB"], {}, 2, "at least 8 MB for each"),
+        (["up", "--memory", "1MB"], {}, 2, "at least 24000000, or 24.0 MB: 8.0 MB for each of its 3 owners"),
         (["up", "--members", "0"], {}, 2, "members is 0"),
         (["up", "--name", "../x"], {}, 2, "'../x'"),
         (["up", "--server", "/bin/false"], {}, 4, "/bin/false is no"),

@@ -245,7 +245,7 @@ def test_a_grid_may_take_a_share_of_the_memory_unless_it_is_said() -> None:
     """
     shape = ("up", "--members", "1", "--replicas", "0")
     told = cachegrid(*shape, "--json").told
-    assert 8 << 20 <= told["members"][0]["memory_limit_bytes"] <= memory_there() // 4
+    assert 8_000_000 <= told["members"][0]["memory_limit_bytes"] <= memory_there() // 4
     assert re.search("entries, .* of .*B$", cachegrid("status").out.splitlines()[0])
     cachegrid("down")
     assert 20_000_000 == cachegrid(*shape, "--memory", "20MB", "--json").told["members"][0]["memory_limit_bytes"]

@@ -7,6 +7,7 @@ import pytest
 from cachegrid.cluster.contacts import Contact, Contacts, agreed
 from cachegrid.engines.valkey.facts import NodeRow, read_rows
 from cachegrid.engines.valkey.slots import Endpoint
+from cachegrid.engines.valkey.url import parse
 from cachegrid.errors import AccessDenied, ConfigError, EngineError, Unsupported
 from cachegrid.testing.loopback import LoopbackGrid
 from tests.engines import servers
@@ -67,6 +68,17 @@ def test_what_a_member_is_it_knows_best_itself() -> None:
     members = seen(b2={"a1": "master,fail -", "b2": "master - 0-9"}, c3=late | {"c3": "master -"})
     assert members["b2"].is_owner
     assert [range(10)] == [*members["a1"].slots, *members["b2"].slots]
+
+
+def test_only_those_are_named_that_a_word_may_mean() -> None:
+    """On several hosts members may have the same port."""
+    places = {"a" * 8: Endpoint("10.0.0.1", 7001), "b" * 8: Endpoint("10.0.0.2", 7001), "c" * 8: Endpoint("::1", 7002)}
+    members = {one: Contact(id=one, endpoint=place, is_owner=True) for one, place in places.items()}
+    grid = Contacts(target=parse("valkey://10.0.0.1:7001", timeout=1.0), members=members)
+    with pytest.raises(ConfigError, match=r"must be clearer, as it could be 10.0.0.1:7001, 10.0.0.2:7001$"):
+        grid.named("7001")
+    with pytest.raises(ConfigError, match=r"must be one of 10.0.0.1:7001, 10.0.0.2:7001, \[::1\]:7002$"):
+        grid.named("7003")
 
 
 @pytest.mark.grid

@@ -155,9 +155,20 @@ def test_memory_is_split_over_the_owners(owners: int, spare: int) -> None:
     """
     Together the owners never take more than was given, and lose less than a byte each.
     """
-    memory = owners * (8 << 20) + spare
+    memory = owners * 8_000_000 + spare
     each = int(conf_of(Shape(owners=owners, replicas=0, memory=memory))["maxmemory"])
     assert memory - owners < each * owners <= memory
+
+
+def test_too_little_memory_is_refused_with_how_much_it_takes() -> None:
+    """
+    In the unit that people type, and for all owners together.
+    """
+    assert 24_000_000 == Shape(owners=3, memory=24_000_000).memory
+    with pytest.raises(ConfigError, match=r"at least 24000000, or 24.0 MB: 8.0 MB for each of its 3 owners$"):
+        Shape(owners=3, memory=23_999_999)
+    with pytest.raises(ConfigError, match=r"at least 8000000, or 8.0 MB$"):
+        Shape(owners=1, memory=1)
 
 
 def test_a_memory_limit_makes_room_by_evicting() -> None:

@@ -71,7 +71,9 @@ def test_what_goes_on_with_something_unfinished_is_what_the_grid_takes(state: Gr
     begun = replace(state, members=(replace(coming, phase=Phase.JOINING), replace(going, phase=Phase.LEAVING)))
     for is_spread, expected in ((False, ["add", f"remove {going.address}"]), (True, ["heal", "leave"])):
         told = unfinished(replace(begun, spread=is_spread))
-        assert expected == [line.partition("go on with: cachegrid ")[2] for line in told]
+        assert [f"{each} --name shop" for each in expected] == [line.partition(": cachegrid ")[2] for line in told]
+    told = unfinished(replace(begun, name="default"))
+    assert ["add", f"remove {going.address}"] == [line.partition(": cachegrid ")[2] for line in told]
 
 
 def test_what_is_saved_is_loaded(state: GridState) -> None:

@@ -102,7 +102,7 @@ class Contacts:
         found = [member for member in self.members.values() if _is_meant(member, text)]
         if len(found) == 1:
             return found[0]
-        known = ", ".join(sorted(str(member) for member in self.members.values()))
+        known = ", ".join(sorted(str(member) for member in found or self.members.values()))
         raise ConfigError("MEMBER", text, f"one of {known}" if not found else f"clearer, as it could be {known}")
 
     @property

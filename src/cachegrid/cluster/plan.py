@@ -28,7 +28,7 @@ __all__ = [
 
 MOST_MEMBERS = 1000
 SOCKET = "socket"  # of a member, in its folder
-LEAST_MEMORY = 8 << 20  # bytes per owner: an empty server already takes 3 MB of them
+LEAST_MEMORY = 8_000_000  # bytes per owner: an empty server already takes 3 MB of them
 MIB = 1 << 20
 FSYNC = {"second": "everysec", "write": "always"}
 # Only what has an end is evicted: an epoch has none, and a cache whose epoch is lost is empty for everybody.
@@ -80,8 +80,9 @@ class Shape:
             want = f"so few that owners and their replicas are {MOST_MEMBERS} members or less"
             raise ConfigError("members", self.owners, want)
         if self.memory is not None and self.memory < LEAST_MEMORY * self.owners:
-            want = f"at least {LEAST_MEMORY // MIB} MB for each of the {self.owners} owners"
-            raise ConfigError("memory", self.memory, want)
+            each = f": {size_text(LEAST_MEMORY)} for each of its {self.owners} owners" if self.owners > 1 else ""
+            least = LEAST_MEMORY * self.owners
+            raise ConfigError("memory", self.memory, f"at least {least}, or {size_text(least)}{each}")
 
     def with_owners(self, owners: int) -> Shape:
         """The same with other owners: each may take as much memory as it does."""
