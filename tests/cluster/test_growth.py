@@ -10,10 +10,13 @@ from typing import Any
 import pytest
 
 import cachegrid
-from cachegrid.cluster import GridState, Operation, Way, add, find, stop
+from cachegrid.cluster import GridState, Operation, Way, add, failover, find, stop
+from cachegrid.cluster.agreement import agree, introduce
+from cachegrid.cluster.contacts import Contacts
 from cachegrid.cluster.presence import pid_of
 from cachegrid.cluster.state import Phase
-from cachegrid.errors import ConfigError, GridNotFound, StartFailed
+from cachegrid.cluster.takeover_anywhere import failover_at
+from cachegrid.errors import ConfigError, GridError, GridNotFound, StartFailed
 from cachegrid.testing.loopback import LoopbackGrid
 from tests.cluster.user import User
 
@@ -134,6 +137,29 @@ def test_what_was_cut_short_is_gone_on_with() -> None:
         assert [8192, 8192] == slots(grid)
         assert {Phase.HERE} == {member.phase for member in after.members}
         assert [True] * 4 == [pid_of(member) > 0 for member in after.members]
+
+
+def test_an_owner_without_slots_has_nothing_to_hand_over() -> None:
+    """
+    It is refused at once with what goes on; and where its replica is the owner in its place, that one gets the slots.
+    """
+    with LoopbackGrid(owners=1, replicas=1) as grid:
+        words = [sys.executable, "-c", KILLED_AT, str(grid.root), "restarted"]
+        assert -9 == subprocess.run(words, check=False, timeout=60, env=os.environ).returncode
+        owner, replica = grid.reread().members[2:]
+        introduce(grid.state, 10.0)
+        agree(grid.state, 10.0)
+        for member in (owner, replica):
+            with pytest.raises(
+                GridError, match=rf"{owner.address} has no slots.*go on with: cachegrid add --name loop"
+            ):
+                failover("loopback", member.address, root=grid.root)
+        there = Contacts.of_state(grid.state)
+        failover_at(there, there.of(replica.id), timeout=5.0)
+        assert {replica.id, ""} >= {Contacts.of_state(grid.state).of(owner.id).follows}
+        grow(grid, timeout=10.0)
+        assert [8192, 8192] == slots(grid)
+        assert [True] * 4 == [facts.up and facts.link_up for facts in grid.members()]
 
 
 def test_what_was_cut_short_and_stopped_comes_back() -> None:

@@ -139,7 +139,8 @@ def _made_follow(state: GridState, joining: list[MemberState]) -> list[MemberSta
         owner = _owner_to_follow(state, member)
         with connect_to(state, member) as admin:
             mine = node_rows(admin)[member.id]
-            if mine.is_owner and not mine.slots and owner:  # one that has slots has taken over since
+            # One that has slots has taken over since, and so has one whom its owner follows.
+            if mine.is_owner and not mine.slots and owner not in {"", member.id}:
                 with suppress(ServerRefused):  # it has not heard yet that this one is an owner
                     admin.run("CLUSTER", "REPLICATE", owner)
                 left.append(member)

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from cachegrid.cluster.agreement import agree, rows_seen, wait_until
 from cachegrid.cluster.contacts import Contacts
-from cachegrid.cluster.operation import Operation, Way, member_named, operating
+from cachegrid.cluster.operation import Operation, Way, member_named, operating, unfinished
 from cachegrid.cluster.presence import pid_of
 from cachegrid.cluster.state import GridState, MemberState, save
-from cachegrid.cluster.takeover_anywhere import failover_at
+from cachegrid.cluster.takeover_anywhere import failover_at, refuse_empty
 from cachegrid.cluster.view import members
 from cachegrid.engines.facts import MemberFacts
 from cachegrid.errors import GridError
@@ -36,8 +36,9 @@ def failover(name: str = "default", member: str = "", *, root: Path | None = Non
         facts = members(state)
         own = next((each for each in facts if each.id == chosen.id), None)
         is_owner = own is not None and own.role == "owner"
-        heir = best_replica(state, facts, chosen) if is_owner else chosen
         owner = chosen if is_owner else _owner_of(state, facts, chosen)
+        refuse_empty(owner.address, sum(each.slots for each in facts if each.id == owner.id), unfinished(state))
+        heir = best_replica(state, facts, chosen) if is_owner else chosen
         step = f"let {heir.address} take over from {owner.address}, which follows it then"
         way.tell(Operation(grid=state.name, steps=(step,), shape=state.shape))
         return state if way.is_rehearsal else hand_over(state, heir, way)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 
 from cachegrid.cluster.agreement import wait_until
@@ -10,7 +11,7 @@ from cachegrid.cluster.contacts import Contact, Contacts
 from cachegrid.cluster.view import node_rows
 from cachegrid.errors import EngineError, GridError, ServerRefused
 
-__all__ = ["failover_at", "failover_pair", "wait_for_votes"]
+__all__ = ["failover_at", "failover_pair", "refuse_empty", "wait_for_votes"]
 
 ASK_AGAIN = 6.0  # seconds: a server gives a takeover up after five
 VOTES = 2.2  # node timeouts, and a little: for two, nobody votes once more for a replica of the same owner
@@ -31,10 +32,18 @@ def failover_pair(contacts: Contacts, member: str) -> tuple[Contact, Contact]:
         raise GridError(f"the owner of {chosen} does not answer: others decide who takes its place")
     able = [replica for replica in contacts.replicas if replica.follows == owner.id and chosen in {owner, replica}]
     offsets = {replica.id: _offset(contacts, replica) for replica in able}
+    refuse_empty(owner, sum(map(len, owner.slots)))
     linked = [replica for replica in able if offsets[replica.id] >= 0]
     if not linked:
         raise GridError(f"owner {owner} has no replica that follows it and could take over")
     return max(linked, key=lambda replica: offsets[replica.id]), owner
+
+
+def refuse_empty(owner: object, slots: int, begun: Sequence[str] = ()) -> None:
+    """Raise GridError for an owner without slots; `begun` says what was not ended that may have left it so."""
+    if not slots:
+        more = begun or ["a rebalance gives it some, where it is to have any"]
+        raise GridError(f"owner {owner} has no slots, and so nothing to hand over; {'; '.join(more)}")
 
 
 def failover_at(contacts: Contacts, heir: Contact, *, timeout: float = 60.0) -> Contacts:
@@ -90,7 +99,8 @@ def _unknowing(contacts: Contacts, heir: Contact) -> str:
                 rows = node_rows(admin)
         except EngineError:
             continue  # it has gone meanwhile
-        if heir.id not in rows or not rows[heir.id].is_owner or not rows[heir.id].slots:
+        is_to_have_slots = heir.follows in contacts.members and bool(contacts.of(heir.follows).slots)
+        if heir.id not in rows or not rows[heir.id].is_owner or (is_to_have_slots and not rows[heir.id].slots):
             return f"{member} does not take {heir} for the owner"
         if heir.follows in rows and rows[heir.follows].slots:
             return f"{member} takes {contacts.of(heir.follows)} for an owner still"

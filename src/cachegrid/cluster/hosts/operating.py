@@ -12,10 +12,10 @@ from cachegrid.cluster.growth import newcomer
 from cachegrid.cluster.hosts.alone import alone, without_owner
 from cachegrid.cluster.hosts.arranging import followed_elsewhere, spread_owners
 from cachegrid.cluster.hosts.joining import back_again
-from cachegrid.cluster.operation import Operation, Way
+from cachegrid.cluster.operation import Operation, Way, unfinished
 from cachegrid.cluster.ports import next_pairs
 from cachegrid.cluster.state import GridState, MemberState, Phase, save
-from cachegrid.cluster.takeover_anywhere import failover_at
+from cachegrid.cluster.takeover_anywhere import failover_at, refuse_empty
 from cachegrid.errors import GridError
 
 __all__ = ["failed_over", "grown_here", "handed_over", "spread_around"]
@@ -54,12 +54,14 @@ def failed_over(state: GridState, member: str, way: Way) -> GridState:
         if found is None:
             raise GridError(f"owner {chosen} has no replica that could take over")
         heir = found
-    step = f"let {heir} take over from {grid.of(heir.follows)}, which follows it then"
+    owner = grid.of(heir.follows)
+    refuse_empty(owner, sum(map(len, owner.slots)), unfinished(state))
+    step = f"let {heir} take over from {owner}, which follows it then"
     way.tell(Operation(grid=state.name, steps=(step,), shape=state.shape))
     if not way.is_rehearsal:
         with alone(state, way) as (now, renewing):
             if now.of(heir.id).follows != heir.follows:
-                raise GridError(f"{heir} does not follow {grid.of(heir.follows)} any more: try again")
+                raise GridError(f"{heir} does not follow {owner} any more: try again")
             failover_at(now, heir, timeout=way.timeout)
             renewing.progress("handed over", 1, 1)
     return state
