@@ -19,6 +19,7 @@ __all__ = [
     "Kept",
     "Pledge",
     "has_written",
+    "is_copying",
     "mark",
     "merged",
     "not_durable",
@@ -110,6 +111,19 @@ def read_answering(reply: object) -> int:
     said = read_info(reply.decode(errors="replace")) if isinstance(reply, bytes) else {}
     lags = [_LAG.search(told) for name, told in said.items() if _FOLLOWER.fullmatch(name)]
     return sum(lag is not None and int(lag[1]) <= 1 for lag in lags)
+
+
+def is_copying(reply: object) -> bool:
+    r"""
+    Whether somebody is being given all that an owner has, by its INFO: such a one has just come, whoever knows of it.
+
+    >>> is_copying(b"role:master\r\nslave0:ip=::1,port=1,state=wait_bgsave,offset=0,lag=0")
+    True
+    >>> is_copying(b"role:master\r\nslave0:ip=::1,port=1,state=online,offset=7,lag=4")
+    False
+    """
+    said = read_info(reply.decode(errors="replace")) if isinstance(reply, bytes) else {}
+    return any("state=online" not in told for name, told in said.items() if _FOLLOWER.fullmatch(name))
 
 
 def read_living(reply: object, connected: int | None) -> int | None:

@@ -31,6 +31,7 @@ from cachegrid.engines.valkey.pledge import (
     Kept,
     Pledge,
     has_written,
+    is_copying,
     mark,
     merged,
     not_durable,
@@ -131,10 +132,11 @@ class _Exchange:
             if connected is None and not isinstance(told, ReplyError):
                 raise LinkError(home.endpoint, "is no owner any more", sent=True)
             living = read_living(members, connected)
-            if living is not None and max(living, read_answering(told)) < pledge.need.replicas:
+            is_alone = living is not None and max(living, read_answering(told)) < pledge.need.replicas
+            if is_alone and not is_copying(told):
                 # Nobody is left who could follow it. One that has just come back answers, and is taken for dead.
                 ends, home.alone_until = 0, time.monotonic() + _ALONE
-            elif connected is not None and connected < pledge.need.replicas:
+            elif is_alone or (connected is not None and connected < pledge.need.replicas):
                 # One that was lost for a moment comes back within a second.
                 ends = min(ends, self._began + home.patience)
             left = ends - time.monotonic()
