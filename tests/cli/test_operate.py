@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from cachegrid.cluster import find, kill, start, stop
+from cachegrid.cli.exits import Exit
+from cachegrid.cluster import find, kill, members, start, stop
 from cachegrid.cluster.state import Phase, names, save
 from tests.cli.command import PROGRAM, environment, here
 
@@ -114,6 +115,17 @@ def test_a_grid_is_healed_and_its_members_replaced() -> None:
     assert 0 == here("status", "--check").code
 
 
+def test_a_grid_of_this_host_is_not_taken_for_one_of_others() -> None:
+    """
+    By its URL it would be emptied, and none of its members ended: it would go on with a shape that it has not.
+    """
+    state = start(owners=2, replicas=1)
+    refused = here("remove", state.members[0].address, "--url", state.full_url)
+    told = f"is grid 'default' of this host.*cachegrid remove {state.members[0].address} --name default$"
+    assert (Exit.REFUSED, True) == (refused.code, re.search(told, refused.err.strip()) is not None)
+    assert [8192, 8192, 0, 0] == [member.slots for member in members(state)]
+
+
 def test_status_tells_what_was_begun() -> None:
     """
     Who is leaving or joining, and the command that goes on with it.
@@ -128,6 +140,7 @@ def test_status_tells_what_was_begun() -> None:
     assert f"{joining}\n{leaving}\n" in here("status").out
     save(replace(state, members=(replace(first, phase=Phase.JOINING), second)))
     assert [] == here("status", "--json").told["unfinished"]  # it has its share
+    assert [] == [finding for finding in here("doctor", "--json").told["findings"] if finding["check"] == "unfinished"]
 
 
 def test_what_ctrl_c_stops_is_undone() -> None:

@@ -170,11 +170,12 @@ def status(
     Their roles, slots, entries, memory, how far replicas lag behind their owners, and who is dead.
     """
     from cachegrid.cli import show
+    from cachegrid.cluster.growth import still_begun
     from cachegrid.cluster.loss import emptied_slots, share_text
 
     known, where, facts, state = _looked_at(url, name, config)
     whole = show.is_whole(facts)
-    begun = _begun(state) if state else []
+    begun = still_begun(state) if state else []
     if as_json:
         _print_json(_told(known, where, facts) | ({"unfinished": begun} if state else {}))
     else:
@@ -245,18 +246,6 @@ def url(
         _print_json({"name": known, "url": text})
     else:
         print(text)
-
-
-def _begun(state: GridState) -> list[str]:
-    """What was begun with the grid's members and not ended, and how to go on with it."""
-    from cachegrid.cluster.growth import settled
-    from cachegrid.cluster.operation import unfinished
-    from cachegrid.errors import EngineError
-
-    try:
-        return unfinished(settled(state))
-    except EngineError:  # nobody answers who could tell
-        return unfinished(state)
 
 
 def _looked_at(

@@ -12,8 +12,9 @@ from cachegrid.cli.exits import ending_cleanly
 if TYPE_CHECKING:
     from cachegrid.cluster.balance import Move
     from cachegrid.cluster.contacts import Contacts
+    from cachegrid.cluster.state import GridState
 
-__all__ = ["empty_elsewhere", "failover_elsewhere"]
+__all__ = ["empty_elsewhere", "failover_elsewhere", "of_this_host"]
 
 
 def failover_elsewhere(
@@ -65,12 +66,19 @@ def empty_elsewhere(
     """Show what has to move so that a member has no slots, move it, and say so; raises as `emptying` and `moving`."""
     from cachegrid.cli.operating import bar, operated
     from cachegrid.cli.show import counted
+    from cachegrid.cluster import running
     from cachegrid.cluster.emptying import emptying_of
     from cachegrid.cluster.moving import FAST, GENTLE, carry_out, settled
+    from cachegrid.errors import GridError
 
     grid = operated(url, name, config)
     contacts = grid.contacts
     chosen = contacts.named(member)
+    if own := of_this_host(contacts, running()):
+        does = "`cachegrid leave` takes all members of this host out of it"
+        if not own.spread:
+            does = f"without --url it ends members, too: cachegrid remove {chosen} --name {own.name}"
+        raise GridError(f"{grid.url} is grid {own.name!r} of this host: {does}")
     # Once it owns nothing they follow another owner, and nobody can tell them from that one's.
     replicas = sorted(str(each) for each in contacts.members.values() if each.follows == chosen.id)
     plan = emptying_of(contacts, chosen, force=force)
@@ -93,6 +101,11 @@ def empty_elsewhere(
     elif not dry_run:
         done = f"{counted(slots, 'slot')} moved in {seconds:.1f} s; " if plan else ""
         print(f"{done}end {_ending(str(chosen), replicas)} (CLUSTER FORGET)")
+
+
+def of_this_host(contacts: Contacts, running: Sequence[GridState]) -> GridState | None:
+    """The one of these grids of this host that has these members, by whatever address they were reached."""
+    return next((one for one in running if any(member.id in contacts.members for member in one.members)), None)
 
 
 def _steps(contacts: Contacts, plan: Sequence[Move]) -> list[str]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 
-from cachegrid.cluster.admin import connect_to
+from cachegrid.cluster.admin import Loading, connect_to
 from cachegrid.cluster.presence import pid_of
 from cachegrid.cluster.state import GridState, MemberState, Phase
 from cachegrid.cluster.view import node_rows
@@ -137,8 +137,13 @@ def _made_follow(state: GridState, joining: list[MemberState]) -> list[MemberSta
     left: list[MemberState] = []
     for member in joining:
         owner = _owner_to_follow(state, member)
-        with connect_to(state, member) as admin:
-            mine = node_rows(admin)[member.id]
+        with ExitStack() as held:
+            try:
+                admin = held.enter_context(connect_to(state, member))
+                mine = node_rows(admin)[member.id]
+            except Loading:  # it answers when it has read all
+                left.append(member)
+                continue
             # One that has slots has taken over since, and so has one whom its owner follows.
             if mine.is_owner and not mine.slots and owner not in {"", member.id}:
                 with suppress(ServerRefused):  # it has not heard yet that this one is an owner

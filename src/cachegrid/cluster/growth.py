@@ -17,7 +17,7 @@ from cachegrid.cluster.interrupts import held_back
 from cachegrid.cluster.loss import revival_steps
 from cachegrid.cluster.moving import FAST, GENTLE, carry_out
 from cachegrid.cluster.moving import settled as half_moved_settled
-from cachegrid.cluster.operation import Operation, Way, memory_text, operating
+from cachegrid.cluster.operation import Operation, Way, memory_text, operating, unfinished
 from cachegrid.cluster.plan import counted
 from cachegrid.cluster.ports import next_pairs
 from cachegrid.cluster.presence import pid_of
@@ -27,7 +27,7 @@ from cachegrid.cluster.standstill import refuse_still
 from cachegrid.cluster.state import GridState, MemberState, Phase, member_folder, save
 from cachegrid.errors import ConfigError, EngineError
 
-__all__ = ["add", "bring_in", "newcomer", "settled"]
+__all__ = ["add", "bring_in", "newcomer", "settled", "still_begun"]
 
 
 def add(name: str = "default", count: int = 1, *, root: Path | None = None, way: Way | None = None) -> GridState:
@@ -65,6 +65,14 @@ def settled(state: GridState) -> GridState:
     if any(member.id not in grid.members for member in coming) or moves(grid.owned, _staying(state, grid)):
         return state
     return _all_here(state)
+
+
+def still_begun(state: GridState) -> list[str]:
+    """What was begun with the grid's members and not ended, as `unfinished` says it, by what the members tell."""
+    try:
+        return unfinished(settled(state))
+    except EngineError:  # nobody answers who could tell
+        return unfinished(state)
 
 
 def newcomer(state: GridState, ports: tuple[int, int], follows: int | None) -> MemberState:

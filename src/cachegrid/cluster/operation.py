@@ -13,7 +13,6 @@ from cachegrid.cluster.lock import locked
 from cachegrid.cluster.plan import Shape
 from cachegrid.cluster.presence import find
 from cachegrid.cluster.state import GridState, MemberState, Phase, checked_name, state_root
-from cachegrid.config import DEFAULT_NAME
 from cachegrid.errors import ConfigError, GridError, GridNotFound
 
 __all__ = ["Operation", "Way", "member_named", "memory_text", "operating", "refuse_spread", "unfinished"]
@@ -71,15 +70,16 @@ def member_named(state: GridState, text: str) -> MemberState:
 def unfinished(state: GridState) -> list[str]:
     """What was begun with members and not ended, one sentence each, with the command that goes on with it."""
     lines: list[str] = []
-    name = "" if state.name == DEFAULT_NAME else f" --name {state.name}"
     joining = [member for member in state.members if member.phase is Phase.JOINING]
     if joining:
         goes_on = "add" if any(member.follows is None for member in joining) and not state.spread else "heal"
-        lines.append(f"joining: {', '.join(one.address for one in joining)}; go on with: cachegrid {goes_on}{name}")
+        lines.append(
+            f"joining: {', '.join(one.address for one in joining)}; go on with: cachegrid {goes_on}{state.option}"
+        )
     leaving = [member.address for member in state.members if member.phase is Phase.LEAVING]
     if leaving:
         goes_on = "leave" if state.spread else f"remove {leaving[0]}"
-        lines.append(f"leaving: {', '.join(leaving)}; go on with: cachegrid {goes_on}{name}")
+        lines.append(f"leaving: {', '.join(leaving)}; go on with: cachegrid {goes_on}{state.option}")
     return lines
 
 

@@ -137,13 +137,17 @@ class GridState:
         return self.shape.persist
 
     @property
+    def option(self) -> str:
+        """What says to any command that this grid is meant, after a space; nothing for the one that is meant anyway."""
+        return "" if self.name == DEFAULT_NAME else f" --name {self.name}"
+
+    @property
     def options(self) -> str:
         """What to say to `cachegrid up` for this very grid; the memory limit that it has needs no saying."""
-        name = "" if self.name == DEFAULT_NAME else f"--name {self.name} "
         persist = " --persist" if self.persist else ""
         persist += " --fsync write" if self.shape.fsync == "write" else ""
         persist += " --when-full refuse" if self.shape.when_full == "refuse" else ""
-        return f"{name}--members {self.shape.owners} --replicas {self.shape.replicas}{persist}"
+        return f"{self.option} --members {self.shape.owners} --replicas {self.shape.replicas}{persist}".lstrip()
 
     @property
     def host(self) -> str:

@@ -21,8 +21,8 @@ from cachegrid._core.durability import Durability
 from cachegrid.cluster.admin import Admin, open_at
 from cachegrid.cluster.contacts import Contact, Contacts
 from cachegrid.cluster.doctor.facts import Examined, HostReport, MemberReport
+from cachegrid.cluster.growth import still_begun
 from cachegrid.cluster.memory import memory_there
-from cachegrid.cluster.operation import unfinished
 from cachegrid.cluster.presence import pid_of
 from cachegrid.cluster.state import GridState
 from cachegrid.engines.valkey.facts import read_info, read_rows
@@ -75,7 +75,7 @@ def examine(
         password=len(target.password or ""),
         is_secured=target.context is not None,
         caches=caches or {},
-        unfinished=() if state is None else tuple(unfinished(state)),
+        unfinished=() if state is None else tuple(still_begun(state)),
     )
 
 
