@@ -196,15 +196,20 @@ def test_a_dead_member_is_shown_and_up_starts_it_again() -> None:
 
 def test_status_says_how_to_start_dead_members_again() -> None:
     """
-    In words that can be typed as they are; and `up` says that it did.
+    In words that can be typed as they are, and that bring them back; `up` does, too, and says so.
     """
     told = cachegrid("up", "--members", "1", "--replicas", "1", "--name", "shop", "--json").told
     os.kill(told["members"][1]["pid"], signal.SIGKILL)
     advice = re.search("start dead members again with: cachegrid (.*)", cachegrid("status").out)
     assert advice
     done = cachegrid(*advice[1].split())
-    assert "these members were dead and are up again after" in done.out
-    assert f"127.0.0.1:{told['members'][1]['port']}" in done.out.splitlines()[0]
+    assert "grid shop is whole again after" in done.out
+    assert (dead := f"127.0.0.1:{told['members'][1]['port']}") in done.out.splitlines()[1]
+    os.kill(cachegrid("status", "--json").told["members"][1]["pid"], signal.SIGKILL)
+    done = cachegrid("up", "--name", "shop")
+    assert ("these members were dead and are up again after" in done.out, dead in done.out.splitlines()[0]) == (
+        True,
+    ) * 2
 
 
 def test_a_member_that_stands_still_is_not_called_dead() -> None:

@@ -246,6 +246,14 @@ def test_who_is_dead_and_who_stands_still_are_two_findings() -> None:
     still, dead = found("dead-member", grid)
     assert ("cannot be reached", "says nothing, and its process is there") == (dead.what, still.what)
     assert ("cachegrid heal --name a starts it again", True) == (dead.advice, "kill -9 1" in still.advice)
+    assert "`cachegrid heal --name a`" in still.advice
+
+
+def test_where_nobody_lives_members_are_started_by_up() -> None:
+    """Of this host; on others somebody may live."""
+    grid = changed(changed(WELL, "o0", silence="cannot be reached"), "r2", silence="cannot be reached")
+    dead = found("dead-member", replace(grid, is_spread=True, options="--name a --members 1 --replicas 1"))[0]
+    assert "cachegrid up --name a --members 1 --replicas 1 starts it again" == dead.advice
 
 
 def test_one_server_is_no_cluster_and_needs_no_slots() -> None:

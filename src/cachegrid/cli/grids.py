@@ -84,13 +84,14 @@ def up(
 def tell(done: Started, *, as_json: bool) -> None:
     """What `up` came to, and the grid as it is now."""
     from cachegrid.cli import show
+    from cachegrid.cli.reviving import ways_back
 
     name, url, facts = done.state.name, done.state.url, _look(done.state)
     if as_json:
         _print_json(_told(name, url, facts) | done.told)
     else:
         show.console().print(show.up_list(name, url, facts, done.in_words), soft_wrap=True)
-        for line in [*_again(done.state, facts), *_risk(done.state, facts)]:
+        for line in [*ways_back(done.state, facts), *_risk(done.state, facts)]:
             show.console().print(line, soft_wrap=True, markup=False)
 
 
@@ -170,6 +171,7 @@ def status(
     Their roles, slots, entries, memory, how far replicas lag behind their owners, and who is dead.
     """
     from cachegrid.cli import show
+    from cachegrid.cli.reviving import ways_back
     from cachegrid.cluster.growth import still_begun
     from cachegrid.cluster.loss import emptied_slots, share_text
 
@@ -184,7 +186,7 @@ def status(
         out.print(show.members_table(facts, out.width))
         lost = emptied_slots(state) if state and not all(member.up for member in facts) else []
         for line in [
-            *(_again(state, facts) if state else []),
+            *(ways_back(state, facts) if state else []),
             *([f"nobody has the entries of {share_text(lost)}: they are lost"] if lost else []),
             *begun,
             *(_risk(state, facts) if state else []),
@@ -192,23 +194,6 @@ def status(
             out.print(line, soft_wrap=True, markup=False)  # an IPv6 address is none
     if check and not whole:
         raise typer.Exit(Exit.NO)
-
-
-def _again(state: GridState, facts: list[MemberFacts]) -> Iterator[str]:
-    """How members that do not answer come to do so again, and where; those that stand still are not dead."""
-    from cachegrid.cluster.presence import pid_of
-    from cachegrid.cluster.standstill import way_on
-
-    silent = {member.id: member for member in facts if not member.up}
-    for member in state.members:
-        if member.id in silent and (pid := pid_of(member)):
-            del silent[member.id]
-            yield f"{member.address} does not answer, and its process is there: {way_on(pid)}"
-    away = sorted({member.host for member in silent.values() if state.spread} - {state.host})
-    if away:
-        yield f"start dead members again on {', '.join(away)} with: cachegrid up"
-    elif silent:
-        yield f"start dead members again with: cachegrid up {state.options}"
 
 
 def _risk(state: GridState, facts: list[MemberFacts]) -> list[str]:
@@ -272,7 +257,8 @@ def _look(state: GridState) -> list[MemberFacts]:
         from cachegrid import connect
 
         with suppress(EngineError), connect(config=Settings(name=state.name)) as grid:
-            return grid.members()
+            own = {member.id: member for member in look(state) if member.up}  # asked by themselves: it may be cut off
+            return [member if member.up else own.get(member.id, member) for member in grid.members()]
     return look(state)
 
 

@@ -6,14 +6,29 @@ from cachegrid.cluster.doctor.facts import Examined
 from cachegrid.cluster.loss import CACHES_TOO
 from cachegrid.config import DEFAULT_NAME
 
-__all__ = ["anew", "by_hand", "command", "for_dead", "for_memory", "for_replicas", "for_slots", "for_versions"]
+__all__ = [
+    "anew",
+    "by_hand",
+    "command",
+    "for_dead",
+    "for_memory",
+    "for_replicas",
+    "for_slots",
+    "for_versions",
+    "naming",
+]
 
 
 def command(grid: Examined, words: str) -> str:
     """A command of ours, with the words that say which grid is meant."""
     if not grid.is_here:
         return f"cachegrid {words} --url ..."
-    return f"cachegrid {words}" + ("" if grid.name == DEFAULT_NAME else f" --name {grid.name}")
+    return f"cachegrid {words}{naming(grid)}"
+
+
+def naming(grid: Examined) -> str:
+    """What says to a command which grid of this host is meant, after a space; nothing for the default one."""
+    return "" if grid.name == DEFAULT_NAME else f" --name {grid.name}"
 
 
 def anew(grid: Examined, option: str, instead: str = "") -> str:
@@ -34,6 +49,8 @@ def by_hand(grid: Examined, ours: str, theirs: str) -> str:
 
 def for_dead(grid: Examined, *, is_on_this_host: bool) -> str:
     """Of members that are dead."""
+    if is_on_this_host and not any(one.is_up or one.process for one in grid.members if one.address in grid.here):
+        return f"cachegrid up {grid.options} starts it again"  # with nobody here there is nothing to heal
     if is_on_this_host:
         return f"{command(grid, 'heal')} starts it again"
     if grid.is_spread:

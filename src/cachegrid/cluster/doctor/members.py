@@ -29,7 +29,8 @@ def dead_members(grid: Examined) -> Iterator[Finding]:
     """Members that do not answer."""
     silent = [member for member in grid.members if not member.is_up]
     dead = [member for member in silent if not member.process]
-    kinds = [([member], ", and its process is there", way_on(member.process)) for member in silent if member.process]
+    still, which = [member for member in silent if member.process], advice.naming(grid)
+    kinds = [([member], ", and its process is there", way_on(member.process, which)) for member in still]
     for is_on_this_host in (True, False):
         members = [member for member in dead if (member.address in grid.here) is is_on_this_host]
         kinds.append((members, "", advice.for_dead(grid, is_on_this_host=is_on_this_host)))
