@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import socket
+import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +14,8 @@ import pytest
 from cachegrid._core.durability import Durability
 from cachegrid.cluster.doctor import members, plain, settings
 from cachegrid.cluster.doctor.checks import CHECKS, findings, is_well
-from cachegrid.cluster.doctor.facts import Badness, Examined, Finding, HostReport, MemberReport
+from cachegrid.cluster.doctor.facts import Badness, Examined, Finding, HostReport, MemberReport, Socket
+from cachegrid.cluster.doctor.look import socket_of
 
 GIB = 1 << 30
 SPANS = (range(5_461), range(5_461, 10_923), range(10_923, 16_384))
@@ -147,6 +151,8 @@ BROKEN: list[tuple[str, Badness, Examined, str]] = [
     ("password", WARNING, replace(WELL, password=8), "10.0.0.1"),
     ("no-tls", NOTE, replace(WELL, is_secured=False), "10.0.0.1"),
     ("settings-unknown", NOTE, changed(WELL, "o0", settings=None), "10.0.0.1:7000"),
+    ("long-path", NOTE, changed(WELL, "o0", socket=Socket.FAR), "10.0.0.1:7000"),
+    ("no-socket", NOTE, changed(WELL, "o0", socket=Socket.MISSING), "10.0.0.1:7000"),
 ]
 
 
@@ -254,6 +260,17 @@ def test_where_nobody_lives_members_are_started_by_up() -> None:
     grid = changed(changed(WELL, "o0", silence="cannot be reached"), "r2", silence="cannot be reached")
     dead = found("dead-member", replace(grid, is_spread=True, options="--name a --members 1 --replicas 1"))[0]
     assert "cachegrid up --name a --members 1 --replicas 1 starts it again" == dead.advice
+
+
+def test_a_socket_is_there_or_gone_or_out_of_reach() -> None:
+    """A path has a length from which on no program can connect to it."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder, socket.socket(socket.AF_UNIX) as listening:
+        path = Path(folder) / "socket"
+        assert socket_of(path) is Socket.MISSING
+        listening.bind(str(path))
+        assert socket_of(path) is Socket.THERE
+    assert socket_of(Path("/" + "x" * 102)) is Socket.MISSING
+    assert socket_of(Path("/" + "x" * 107)) is Socket.FAR
 
 
 def test_one_server_is_no_cluster_and_needs_no_slots() -> None:

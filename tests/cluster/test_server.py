@@ -54,11 +54,13 @@ def test_a_named_server_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 def test_a_named_server_that_is_not_there_is_no_reason_to_take_another(monkeypatch: pytest.MonkeyPatch) -> None:
     """
-    The error names it, and the variable that named it.
+    The error names it, and the variable if that named it.
     """
     monkeypatch.setenv("CACHEGRID_SERVER", "/no/such/server")
-    with pytest.raises(ServerMissing, match=r"/no/such/server.*CACHEGRID_SERVER"):
+    with pytest.raises(ServerMissing, match=r"'/no/such/server' \(CACHEGRID_SERVER\), or it may not be run$"):
         find_server()
+    with pytest.raises(ServerMissing, match=r"'/nor/this', or it may not be run$"):
+        find_server("/nor/this")
 
 
 def test_without_a_wheel_the_path_is_searched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import cachegrid
 from cachegrid.cluster import running
-from cachegrid.cluster.operation import unfinished
+from cachegrid.cluster.operation import size_told, unfinished
 from cachegrid.cluster.plan import MemberTls, Shape
 from cachegrid.cluster.state import (
     GridState,
@@ -74,6 +74,25 @@ def test_what_goes_on_with_something_unfinished_is_what_the_grid_takes(state: Gr
         assert [f"{each} --name shop" for each in expected] == [line.partition(": cachegrid ")[2] for line in told]
     told = unfinished(replace(begun, name="default"))
     assert ["add", f"remove {going.address}"] == [line.partition(": cachegrid ")[2] for line in told]
+
+
+def test_a_grid_that_is_made_anew_keeps_its_memory(state: GridState) -> None:
+    """
+    One that runs has it, and so it need not be said to take that as it is.
+    """
+    assert "--name shop --members 2 --replicas 0" == state.options
+    assert f"{state.options} --memory 1024MiB" == state.all_options
+    assert "--memory 1073741825" in replace(state, shape=Shape(owners=2, memory=(1 << 30) + 1)).all_options
+    without = replace(state, name="default", shape=Shape(owners=2, replicas=0))
+    assert "--members 2 --replicas 0" == without.options == without.all_options
+
+
+def test_the_part_of_this_host_is_not_said_to_be_the_grid(state: GridState) -> None:
+    """
+    Others have theirs, and `status` counts all.
+    """
+    assert "2 owners, 0 replicas each, 1.1 GB of memory, not kept on disk" == size_told(state)
+    assert size_told(replace(state, spread=True)).startswith("on this host 2 owners, ")
 
 
 def test_what_is_saved_is_loaded(state: GridState) -> None:

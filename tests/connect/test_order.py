@@ -12,6 +12,7 @@ import pytest
 
 import cachegrid
 from cachegrid import cluster
+from cachegrid.cluster.state import state_root
 from cachegrid.config import Settings
 from cachegrid.engines.memory import AsyncMemoryEngine, SyncMemoryEngine
 from cachegrid.errors import (
@@ -127,7 +128,7 @@ def test_a_grid_of_this_host_named_in_a_url(started: Any) -> None:
     with cachegrid.connect(f"valkey://127.0.0.1:{state.members[0].port}?grid=orders") as grid:
         grid.cache("prices")["key"] = 1
         assert ("orders", 1) == (grid.name, grid.cache("prices")["key"])
-    with pytest.raises(GridNotFound, match="no grid named 'users' runs on this host"):
+    with pytest.raises(GridNotFound, match=f"no grid named 'users' runs on this host, of those kept in {state_root()}"):
         cachegrid.connect("valkey://127.0.0.1?grid=users")
 
 

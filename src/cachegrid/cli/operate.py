@@ -244,6 +244,7 @@ def _operate(
     """Show the plan, carry it out, and say what it came to."""
     from cachegrid.cli.operating import bar
     from cachegrid.cluster import Way
+    from cachegrid.cluster.operation import size_told
 
     told: list[Operation] = []
     begun = time.monotonic()
@@ -256,7 +257,7 @@ def _operate(
         print(json.dumps(_told(state, told[0], dry_run=dry_run, seconds=seconds), indent=2))
     elif told[0].steps and not dry_run:
         came_to = done if isinstance(done, str) else done(state)
-        print(f"grid {name} {came_to} after {seconds:.1f} s: {state.shape}")
+        print(f"grid {name} {came_to} after {seconds:.1f} s: {size_told(state)}")
     return state
 
 

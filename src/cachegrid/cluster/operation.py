@@ -15,7 +15,7 @@ from cachegrid.cluster.presence import find
 from cachegrid.cluster.state import GridState, MemberState, Phase, checked_name, state_root
 from cachegrid.errors import ConfigError, GridError, GridNotFound
 
-__all__ = ["Operation", "Way", "member_named", "memory_text", "operating", "refuse_spread", "unfinished"]
+__all__ = ["Operation", "Way", "member_named", "memory_text", "operating", "refuse_spread", "size_told", "unfinished"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +81,11 @@ def unfinished(state: GridState) -> list[str]:
         goes_on = "leave" if state.spread else f"remove {leaving[0]}"
         lines.append(f"leaving: {', '.join(leaving)}; go on with: cachegrid {goes_on}{state.option}")
     return lines
+
+
+def size_told(state: GridState) -> str:
+    """How large a grid is, in words; of one that may be on other hosts, too, the part that is here."""
+    return f"on this host {state.shape}" if state.spread else str(state.shape)
 
 
 def memory_text(shape: Shape) -> str:

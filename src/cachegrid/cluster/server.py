@@ -52,7 +52,8 @@ def find_server(named: str | Path | None = None, *, tls: bool = False) -> Server
     if chosen := named or os.environ.get("CACHEGRID_SERVER"):
         found = shutil.which(chosen)
         if found is None:
-            raise ServerMissing(f"there is no program {str(chosen)!r} (CACHEGRID_SERVER), or it may not be run")
+            by = "" if named else " (CACHEGRID_SERVER)"
+            raise ServerMissing(f"there is no program {str(chosen)!r}{by}, or it may not be run")
         return inspect(Path(found).absolute())
     for path in _candidates(tls=tls):
         return inspect(path)

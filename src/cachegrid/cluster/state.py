@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from cachegrid.cluster.plan import SOCKET, MemberTls, Shape
+from cachegrid.cluster.plan import MIB, SOCKET, MemberTls, Shape
 from cachegrid.config import DEFAULT_NAME
 from cachegrid.engines.valkey.facts import read_rows
 from cachegrid.engines.valkey.slots import Endpoint
@@ -148,6 +148,14 @@ class GridState:
         persist += " --fsync write" if self.shape.fsync == "write" else ""
         persist += " --when-full refuse" if self.shape.when_full == "refuse" else ""
         return f"{self.option} --members {self.shape.owners} --replicas {self.shape.replicas}{persist}".lstrip()
+
+    @property
+    def all_options(self) -> str:
+        """The same with the memory limit, for a grid that is to be made anew: nothing is there then that has it."""
+        if self.memory is None:
+            return self.options
+        mib, rest = divmod(self.memory, MIB)
+        return f"{self.options} --memory {self.memory if rest else f'{mib}MiB'}"
 
     @property
     def host(self) -> str:

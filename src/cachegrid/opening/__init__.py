@@ -209,5 +209,8 @@ def _secret(settings: Settings) -> bytes | None:
 
 
 def _not_found(name: str, running: list[str]) -> str:
+    from cachegrid.cluster.state import state_root
+
     others = f" (running are: {', '.join(running)})" if running else ""
-    return f"no grid named {name!r} runs on this host{others}; start it with: cachegrid up --name {name}"
+    where = f"runs on this host, of those kept in {state_root()}"
+    return f"no grid named {name!r} {where}{others}; start it with: cachegrid up --name {name}"

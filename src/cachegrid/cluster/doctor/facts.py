@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from cachegrid._core.durability import Durability
 
-__all__ = ["Badness", "Examined", "Finding", "HostReport", "MemberReport"]
+__all__ = ["Badness", "Examined", "Finding", "HostReport", "MemberReport", "Socket"]
 
 
 class Badness(enum.StrEnum):
@@ -17,6 +17,14 @@ class Badness(enum.StrEnum):
     PROBLEM = "problem"
     WARNING = "warning"
     NOTE = "note"
+
+
+class Socket(enum.Enum):
+    """Whether programs of this host reach a member by its unix socket."""
+
+    THERE = "there"  # or it is a member of another host, of which nobody expects it
+    MISSING = "missing"
+    FAR = "far"  # its path is longer than one can be
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +58,7 @@ class MemberReport:
     blur: float = 0.0  # seconds by which that may be wrong
     process: int = 0  # its id, where it runs on this host, whether it answers or not
     deaths: int = 0  # how often it was started within the last hour though it had not ended in order, by its log
+    socket: Socket = Socket.THERE
 
     @property
     def is_up(self) -> bool:

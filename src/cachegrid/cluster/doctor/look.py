@@ -7,6 +7,7 @@ import re
 import shutil
 import stat
 import statistics
+import sys
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +21,7 @@ from typing import Any, Final
 from cachegrid._core.durability import Durability
 from cachegrid.cluster.admin import Admin, open_at
 from cachegrid.cluster.contacts import Contact, Contacts
-from cachegrid.cluster.doctor.facts import Examined, HostReport, MemberReport
+from cachegrid.cluster.doctor.facts import Examined, HostReport, MemberReport, Socket
 from cachegrid.cluster.growth import still_begun
 from cachegrid.cluster.memory import memory_there
 from cachegrid.cluster.presence import pid_of
@@ -30,7 +31,7 @@ from cachegrid.engines.valkey.slots import Endpoint
 from cachegrid.engines.valkey.target import Target
 from cachegrid.errors import EngineError, ServerRefused, Unsupported
 
-__all__ = ["examine"]
+__all__ = ["examine", "socket_of"]
 
 AT_ONCE: Final = 16  # members that are asked at the same time
 SETTINGS: Final = ("maxmemory-policy", "cluster-node-timeout", "appendonly", "appendfsync")
@@ -39,6 +40,7 @@ STARTED: Final = re.compile(r"^\d+:\w (\d+ \w+ \d+ [\d:]+)\.\d+ . Ready to accep
 ENDED: Final = "bye bye"  # the last word of a server that was told to end
 TAIL: Final = 256 << 10  # bytes of a log that are read
 WRITES: Final = 5
+LONGEST_SOCKET: Final = 107 if sys.platform == "linux" else 103  # bytes of a path that a socket can be reached by
 
 
 def examine(
@@ -70,7 +72,7 @@ def examine(
         here=() if state is None else tuple(member.address for member in state.members),
         replicas=None if state is None else state.shape.replicas,
         is_spread=state is not None and state.spread,
-        options="" if state is None else state.options,
+        options="" if state is None else state.all_options,
         on_disk=state is not None and state.persist,
         password=len(target.password or ""),
         is_secured=target.context is not None,
@@ -160,11 +162,18 @@ def _with_processes(members: tuple[MemberReport, ...], state: GridState | None) 
     since = datetime.now(UTC).astimezone() - timedelta(hours=1)
     here = {} if state is None else {member.id: member for member in state.members}
     return tuple(
-        replace(report, process=pid_of(member), deaths=_deaths(member.log, since))
+        replace(report, process=pid_of(member), deaths=_deaths(member.log, since), socket=socket_of(member.socket))
         if (member := here.get(report.id))
         else report
         for report in members
     )
+
+
+def socket_of(path: Path) -> Socket:
+    """Whether programs of this host reach a member by its unix socket, and why not."""
+    if len(os.fsencode(path)) > LONGEST_SOCKET:
+        return Socket.FAR
+    return Socket.THERE if path.is_socket() else Socket.MISSING
 
 
 def _deaths(log: Path, since: datetime) -> int:

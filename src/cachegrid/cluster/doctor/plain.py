@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
 from cachegrid.cluster.doctor.advice import anew, by_hand, command
-from cachegrid.cluster.doctor.facts import Badness, Examined, Finding, HostReport, MemberReport
+from cachegrid.cluster.doctor.facts import Badness, Examined, Finding, HostReport, MemberReport, Socket
 
 __all__ = ["CHECKS", "ROWS", "of_host", "of_members"]
 
@@ -94,6 +94,20 @@ MEMBER_ROWS: Final = (
         lambda _, one: one.number("aof_delayed_fsync") > 0,
         "had to wait for its disk: writes stall, and more than a second of them is lost with the host",
         lambda _: "give it a faster disk, or one that nobody else uses",
+    ),
+    OfMember(
+        "long-path",
+        Badness.NOTE,
+        lambda _, one: one.socket is Socket.FAR,
+        "the path of its unix socket is longer than one can be: programs of this host use TCP, which is slower",
+        lambda _: "keep grids in a folder with a shorter name: CACHEGRID_STATE",
+    ),
+    OfMember(
+        "no-socket",
+        Badness.NOTE,
+        lambda _, one: one.socket is Socket.MISSING,
+        "its unix socket is gone: programs of this host use TCP, which is slower",
+        lambda grid: f"{command(grid, 'restart --rolling')} makes it anew",
     ),
     OfMember(
         "settings-unknown",
