@@ -82,6 +82,7 @@ def test_a_grid_that_is_made_anew_keeps_its_memory(state: GridState) -> None:
     """
     assert "--name shop --members 2 --replicas 0" == state.options
     assert f"{state.options} --memory 1024MiB" == state.all_options
+    assert replace(state, shape=Shape(owners=2, memory=32_000_000)).all_options.endswith(" --memory 32MB")
     assert "--memory 1073741825" in replace(state, shape=Shape(owners=2, memory=(1 << 30) + 1)).all_options
     without = replace(state, name="default", shape=Shape(owners=2, replicas=0))
     assert "--members 2 --replicas 0" == without.options == without.all_options

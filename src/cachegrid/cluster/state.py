@@ -154,8 +154,9 @@ class GridState:
         """The same with the memory limit, for a grid that is to be made anew: nothing is there then that has it."""
         if self.memory is None:
             return self.options
-        mib, rest = divmod(self.memory, MIB)
-        return f"{self.options} --memory {self.memory if rest else f'{mib}MiB'}"
+        units = ((MIB, "MiB"), (10**6, "MB"), (1, ""))  # as it was said, if it was
+        size, unit = next((size, unit) for size, unit in units if self.memory % size == 0)
+        return f"{self.options} --memory {self.memory // size}{unit}"
 
     @property
     def host(self) -> str:
