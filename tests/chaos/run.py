@@ -187,7 +187,7 @@ def final(url: str, history: History, namespace: str = NAMESPACE) -> dict[str, i
     keys = sorted({call.key for call in history.calls if not call.key.startswith("load:")})
     found: dict[str, int] = {}
     with cachegrid.connect(url, config={"namespace": namespace}) as grid:
-        cache = grid.cache(CACHE)
+        cache = grid.cache(CACHE, stale_reads="never")  # what a replica lacks that lags behind is not lost
         for first in range(0, len(keys), SWEEP):
             part = keys[first : first + SWEEP]
             values = cache.get_many(part)
