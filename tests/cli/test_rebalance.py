@@ -197,7 +197,9 @@ def test_who_is_leaving_gets_no_slots_back(grid: LoopbackGrid) -> None:
     for options in ([], ["--dry-run"]):
         done = rebalance(grid, *options)
         assert (Exit.REFUSED, "") == (done.code, done.out)
-        assert f"{leaver.address} is leaving: end that first, with `cachegrid remove {leaver.address}`" in done.err
+        assert (
+            f"{leaver.address} is leaving: end that first, with `cachegrid remove {leaver.address} --name " in done.err
+        )
     assert before == owned(grid.state)
 
 

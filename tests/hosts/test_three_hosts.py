@@ -108,6 +108,8 @@ def test_a_host_that_is_cut_off_takes_no_writes_and_the_others_lose_nothing(host
     wait_for(lambda: safe.acknowledged(since=cut_at + 2 * NODE_TIMEOUT), "writes to owners that have a replica still")
     refused = hosted.tried(third, "heal", "--assign")
     assert (4, True) == (refused.returncode, "2 of 3 owners do not answer, and may go on" in refused.stderr)
+    told = hosted.run(third, "status")
+    assert ("this host may be cut off" in told, "kill" in told) == (True, False), told
     healed_at = time.monotonic()
     hosted.net.heal()
     wait_for(lambda: hosted.is_whole(third), "the grid whole again")

@@ -163,8 +163,8 @@ def _check_leavers(grid: Operated) -> None:
 
     state = grid.state and load(grid.state.folder.parent, grid.state.name)  # as it is since others have been waited for
     leaving = [member.address for member in state.members if member.phase is Phase.LEAVING] if state else []
-    if leaving:
-        raise GridError(f"{leaving[0]} is leaving: end that first, with `cachegrid remove {leaving[0]}`")
+    if state and leaving:
+        raise GridError(f"{leaving[0]} is leaving: end that first, with `cachegrid remove {leaving[0]}{state.option}`")
 
 
 def _check_owners(contacts: Contacts) -> None:

@@ -57,8 +57,8 @@ def _refuse_others(state: GridState, old: MemberState) -> None:
         is_fresh = other.phase is Phase.JOINING and other.follows is not None
         is_old = other == old and other.role == "replica"
         if other.phase is not Phase.HERE and not is_fresh and not is_old:
-            ends = "`cachegrid add`" if other.phase is Phase.JOINING else f"`cachegrid remove {other.address}`"
-            raise GridError(f"{other.address} is {other.phase}: end that first, with {ends}")
+            ends = "add" if other.phase is Phase.JOINING else f"remove {other.address}"
+            raise GridError(f"{other.address} is {other.phase}: end that first, with `cachegrid {ends}{state.option}`")
 
 
 def _copied(state: GridState, old: MemberState, rows: dict[str, NodeRow]) -> MemberState:
@@ -67,7 +67,9 @@ def _copied(state: GridState, old: MemberState, rows: dict[str, NodeRow]) -> Mem
     owner_id = old.id if row is None or row.is_owner else row.owner_id
     owner = next((one for one in state.members if one.id == owner_id), None)
     if owner is None or not pid_of(owner):
-        raise GridError(f"{old.address} cannot be replaced, as its owner is dead: `cachegrid heal` starts it again")
+        raise GridError(
+            f"{old.address} cannot be replaced, as its owner is dead: `cachegrid heal{state.option}` starts it again"
+        )
     return owner
 
 

@@ -97,16 +97,17 @@ def _leaving(
     begun = tuple(one for one in state.members if one.phase is Phase.LEAVING)
     if begun:
         if member not in begun:
-            raise GridError(
-                f"{begun[0].address} is leaving: end that first, with `cachegrid remove {begun[0].address}`"
-            )
+            goes_on = f"cachegrid remove {begun[0].address}{state.option}"
+            raise GridError(f"{begun[0].address} is leaving: end that first, with `{goes_on}`")
         return begun
     row = rows.get(member.id)
     if row is not None and not row.is_owner:
         _refuse_thin(state, member, row.owner_id, rows, force=force)
         return (member,)
     if sum(one.is_owner for one in rows.values()) < 2:
-        raise GridError(f"{member.address} is the last owner of grid {state.name!r}: `cachegrid down` ends the grid")
+        raise GridError(
+            f"{member.address} is the last owner of grid {state.name!r}: `cachegrid down{state.option}` ends the grid"
+        )
     followers = (one for one in state.members if one.id in rows and rows[one.id].owner_id == member.id)
     return (member, *followers)
 
@@ -131,7 +132,8 @@ def _refuse_thin(state: GridState, member: MemberState, owner: str, rows: dict[s
     if others < state.shape.replicas and not force:
         raise GridError(
             f"{member.address} is a replica, and its owner would have {others} of the {state.shape.replicas} that each "
-            "has: `cachegrid replace` puts a fresh one in its place, and `--force` removes it all the same"
+            f"has: `cachegrid replace {member.address}{state.option}` puts a fresh one in its place, and `--force` "
+            "removes it all the same"
         )
 
 

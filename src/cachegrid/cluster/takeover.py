@@ -48,7 +48,8 @@ def best_replica(state: GridState, facts: list[MemberFacts], owner: MemberState)
     """The replica of an owner that is up and has most of its writes. Raises GridError if there is none."""
     able = [each for each in facts if each.owner_id == owner.id and each.up and each.link_up]
     if not able:
-        raise GridError(f"owner {owner.address} has no replica that could take over: `cachegrid heal` starts dead ones")
+        heals = f"`cachegrid heal{state.option}` starts dead ones"
+        raise GridError(f"owner {owner.address} has no replica that could take over: {heals}")
     best = min(able, key=lambda each: each.lag_bytes)
     return next(member for member in state.members if member.id == best.id)
 
@@ -78,9 +79,8 @@ def _owner_of(state: GridState, facts: list[MemberFacts], replica: MemberState) 
     own = next((each for each in facts if each.id == replica.id), None)
     owner = next((one for one in state.members if own and one.id == own.owner_id), None)
     if own is None or owner is None or not own.up or not own.link_up or not pid_of(owner):
-        raise GridError(
-            f"{replica.address} cannot take over: it, or its owner, is not up; `cachegrid heal` starts them"
-        )
+        heals = f"`cachegrid heal{state.option}` starts them"
+        raise GridError(f"{replica.address} cannot take over: it, or its owner, is not up; {heals}")
     return owner
 
 

@@ -104,7 +104,9 @@ def _left(state: GridState, grid: Contacts, way: Way, *, force: bool) -> GridSta
     rest = grid.without(own)
     surplus = surplus_left(grid, rest)
     if not others:
-        raise GridError(f"{state.host} is the last host of grid {state.name!r}: `cachegrid down` ends the grid")
+        raise GridError(
+            f"{state.host} is the last host of grid {state.name!r}: `cachegrid down{state.option}` ends the grid"
+        )
     if dead := [str(one) for one in mine if not one.is_up]:
         raise GridError(f"{dead[0]} does not run, and has slots to give away: `cachegrid up` starts it again")
     refuse_unfit(grid, staying(rest, surplus), force=force)
