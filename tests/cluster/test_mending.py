@@ -142,7 +142,8 @@ def test_one_that_stands_still_is_named(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(standstill, "PATIENCE", 0.3)
     with LoopbackGrid(owners=1) as grid:
         still = grid.pause(1)
-        says = rf"{still.address} does not answer.*`kill -CONT {still.pid}`.*`kill -9 {still.pid}`.*`cachegrid heal --name loop"
+        advice = f"`kill -CONT {still.pid}`.*`kill -9 {still.pid}`.*`cachegrid heal --name loop"
+        says = rf"{still.address} does not answer.*{advice}"
         for act in (heal, partial(replace, member=still.address), partial(remove, member=still.address), add, restart):
             with pytest.raises(GridError, match=says):
                 act("loopback", root=grid.root)
