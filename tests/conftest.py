@@ -9,6 +9,7 @@ pytest_plugins = [
     "tests.plugins.garbage",
     "tests.plugins.loops",
     "tests.plugins.order",
+    "tests.plugins.ports",
     "tests.plugins.skips",
     "tests.plugins.traces",
 ]

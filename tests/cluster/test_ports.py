@@ -30,6 +30,8 @@ def test_taken_ports_are_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
     """
     Only what is free is given out; where too little is, the error says where it was looked for.
     """
+    monkeypatch.setattr(ports, "LOWEST", 20_000)
+    monkeypatch.setattr(ports, "HIGHEST", 32_000)
     monkeypatch.setattr(ports, "is_free", lambda _, port: port % 3000 == 0)
     assert [(21000, 27000), (24000, 30000)] == free_pairs(2, "127.0.0.1", random.Random(1))
     with pytest.raises(StartFailed, match=r"no 6 free ports between 20000 and 32000"):
@@ -40,6 +42,8 @@ def test_ports_that_are_meant_for_others_are_not_given_out(monkeypatch: pytest.M
     """
     They may be free still; and where none is asked for, none is looked for.
     """
+    monkeypatch.setattr(ports, "LOWEST", 20_000)
+    monkeypatch.setattr(ports, "HIGHEST", 32_000)
     monkeypatch.setattr(ports, "is_free", lambda _, port: port % 3000 == 0)
     assert [(24000, 30000)] == free_pairs(1, "127.0.0.1", but=[21000, 27000])
     assert [] == free_pairs(0, "127.0.0.1")
