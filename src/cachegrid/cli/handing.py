@@ -68,7 +68,7 @@ def empty_elsewhere(
     from cachegrid.cli.show import counted
     from cachegrid.cluster import running
     from cachegrid.cluster.emptying import emptying_of
-    from cachegrid.cluster.moving import FAST, GENTLE, carry_out, settled
+    from cachegrid.cluster.moving import carry_out, pace_of, settled
     from cachegrid.errors import GridError
 
     grid = operated(url, name, config)
@@ -91,7 +91,7 @@ def empty_elsewhere(
         with ending_cleanly(), bar("slots", quiet=as_json) as progress:
             contacts = settled(contacts)  # what an earlier run has left half-moved
             plan = emptying_of(contacts, contacts.named(chosen.id), force=force)
-            carry_out(contacts, plan, progress=progress, pace=FAST if fast else GENTLE)
+            carry_out(contacts, plan, progress=progress, pace=pace_of(fast=fast))
     seconds = time.monotonic() - begun
     slots = sum(move.size for move in plan)
     if as_json:

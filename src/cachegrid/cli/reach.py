@@ -12,7 +12,7 @@ from cachegrid._core.shown import without_password
 from cachegrid.cluster import find, running
 from cachegrid.cluster.identity import remembered
 from cachegrid.cluster.presence import pid_of
-from cachegrid.cluster.state import GridState, Stage, load, names, state_root
+from cachegrid.cluster.state import GridState, Stage, load, names, option_of, state_root
 from cachegrid.config import DEFAULT_NAME, Settings, load_settings
 from cachegrid.engines.valkey.url import SCHEMES, grid_in
 from cachegrid.errors import ConfigError, GridNotFound
@@ -53,7 +53,7 @@ def local_state(settings: Settings) -> GridState:
     hint = f"; running are: {', '.join(others)}" if others else ""
     kept = load(state_root(), name)
     if kept is None or not kept.ready:
-        option = "" if name == DEFAULT_NAME else f" --name {name}"
+        option = option_of(name)
         if kept is not None and any(pid_of(member) for member in kept.members):
             raise GridNotFound(
                 f"grid {name!r} is not up: its start goes on, or was cut short; to end what it started: "

@@ -108,7 +108,7 @@ class _Run:
     def through(self) -> None:
         """Show it, and carry it out. Stopped by a signal, it says how far it came."""
         from cachegrid.cli.operating import bar
-        from cachegrid.cluster.moving import FAST, GENTLE, carry_out
+        from cachegrid.cluster.moving import carry_out, pace_of
 
         try:
             if not self._quiet:
@@ -121,7 +121,7 @@ class _Run:
                     if shown:
                         shown(what, done, total)
 
-                carry_out(self._plan.contacts, self._plan.moves, progress=progress, pace=FAST if self._fast else GENTLE)
+                carry_out(self._plan.contacts, self._plan.moves, progress=progress, pace=pace_of(fast=self._fast))
         except (KeyboardInterrupt, SystemExit):
             fail(
                 f"stopped: {self._moved:,} of {self._plan.slots:,} slots have moved, and none is half-moved; "

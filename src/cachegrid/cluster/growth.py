@@ -15,7 +15,7 @@ from cachegrid.cluster.contacts import Contacts
 from cachegrid.cluster.files import write_one_more
 from cachegrid.cluster.interrupts import held_back
 from cachegrid.cluster.loss import revival_steps
-from cachegrid.cluster.moving import FAST, GENTLE, carry_out
+from cachegrid.cluster.moving import carry_out
 from cachegrid.cluster.moving import settled as half_moved_settled
 from cachegrid.cluster.operation import Operation, Way, memory_text, operating, unfinished
 from cachegrid.cluster.plan import counted
@@ -154,8 +154,7 @@ def _shared_out(state: GridState, way: Way) -> GridState:
     """Give every owner its share; then nobody is new any more."""
     agree(state, way.timeout)
     grid = half_moved_settled(Contacts.of_state(state))
-    given, pace = moves(grid.owned, _staying(state, grid)), FAST if way.is_fast else GENTLE
-    carry_out(grid, given, progress=way.progress, pace=pace)
+    carry_out(grid, moves(grid.owned, _staying(state, grid)), progress=way.progress, pace=way.pace)
     state = _all_here(state)
     save(state)
     return state

@@ -15,7 +15,18 @@ from cachegrid.cluster.contacts import Contacts
 from cachegrid.cluster.state import GridState
 from cachegrid.errors import EngineError, GridError
 
-__all__ = ["FAST", "GENTLE", "Pace", "Progress", "carry_out", "entries_per_slot", "owned", "settled", "span_text"]
+__all__ = [
+    "FAST",
+    "GENTLE",
+    "Pace",
+    "Progress",
+    "carry_out",
+    "entries_per_slot",
+    "owned",
+    "pace_of",
+    "settled",
+    "span_text",
+]
 
 Progress = Callable[[str, int, int], None]  # what is done, of how many slots, of how many
 
@@ -67,6 +78,11 @@ class Pace:
 
 GENTLE = Pace(entries=4_000, rest=15.0)
 FAST = Pace(entries=MOST, rest=0.0)
+
+
+def pace_of(*, fast: bool) -> Pace:
+    """How slots move for a person who asks for it to be fast, or does not."""
+    return FAST if fast else GENTLE
 
 
 def owned(grid: Contacts | GridState) -> dict[str, list[range]]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from cachegrid._core.units import size_text
 from cachegrid.cluster.launch import Progress
 from cachegrid.cluster.lock import locked
+from cachegrid.cluster.moving import Pace, pace_of
 from cachegrid.cluster.plan import Shape
 from cachegrid.cluster.presence import find
 from cachegrid.cluster.state import GridState, MemberState, Phase, checked_name, state_root
@@ -36,6 +37,11 @@ class Way:
     progress: Progress = lambda *_: None
     timeout: float = 60.0  # seconds that members get for each step; slots take the time they need
     is_fast: bool = False  # slots move without rests: sooner done, and programs wait longer
+
+    @property
+    def pace(self) -> Pace:
+        """How slots move."""
+        return pace_of(fast=self.is_fast)
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from cachegrid.cluster.agreement import agree, forget_everywhere, rows_seen, vie
 from cachegrid.cluster.balance import moves
 from cachegrid.cluster.contacts import Contacts
 from cachegrid.cluster.loss import revival_steps
-from cachegrid.cluster.moving import FAST, GENTLE, carry_out
+from cachegrid.cluster.moving import carry_out
 from cachegrid.cluster.moving import settled as half_moved_settled
 from cachegrid.cluster.operation import Operation, Way, member_named, memory_text, operating, refuse_spread
 from cachegrid.cluster.plan import Shape
@@ -61,7 +61,7 @@ def remove(
         into = [owner.id for owner in grid.owners if owner.id in staying]
         if any(owner.slots for owner in grid.owners if owner.id not in staying):
             _keep_roles(state)
-            carry_out(grid, moves(grid.owned, into), progress=way.progress, pace=FAST if way.is_fast else GENTLE)
+            carry_out(grid, moves(grid.owned, into), progress=way.progress, pace=way.pace)
         return let_go(state, way)
 
 

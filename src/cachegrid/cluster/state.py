@@ -31,6 +31,7 @@ __all__ = [
     "machine_name",
     "member_folder",
     "names",
+    "option_of",
     "save",
     "state_root",
     "write_atomically",
@@ -139,7 +140,7 @@ class GridState:
     @property
     def option(self) -> str:
         """What says to any command that this grid is meant, after a space; nothing for the one that is meant anyway."""
-        return "" if self.name == DEFAULT_NAME else f" --name {self.name}"
+        return option_of(self.name)
 
     @property
     def options(self) -> str:
@@ -183,6 +184,16 @@ class GridState:
         scheme = "valkeys" if self.tls else "valkey"
         addresses = ",".join([*(member.address for member in self.members), *self.peers])
         return f"{scheme}://{user}{addresses}{'?' if query else ''}{query}"
+
+
+def option_of(name: str) -> str:
+    """
+    What says to any command which grid is meant, after a space; nothing for the one that is meant anyway.
+
+    >>> option_of("orders"), option_of("default")
+    (' --name orders', '')
+    """
+    return "" if name == DEFAULT_NAME else f" --name {name}"
 
 
 def state_root() -> Path:

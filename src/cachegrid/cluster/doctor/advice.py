@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cachegrid.cluster.doctor.facts import Examined
 from cachegrid.cluster.loss import CACHES_TOO
-from cachegrid.config import DEFAULT_NAME
+from cachegrid.cluster.state import option_of
 
 __all__ = [
     "anew",
@@ -15,7 +15,6 @@ __all__ = [
     "for_replicas",
     "for_slots",
     "for_versions",
-    "naming",
 ]
 
 
@@ -23,12 +22,7 @@ def command(grid: Examined, words: str) -> str:
     """A command of ours, with the words that say which grid is meant."""
     if not grid.is_here:
         return f"cachegrid {words} --url ..."
-    return f"cachegrid {words}{naming(grid)}"
-
-
-def naming(grid: Examined) -> str:
-    """What says to a command which grid of this host is meant, after a space; nothing for the default one."""
-    return "" if grid.name == DEFAULT_NAME else f" --name {grid.name}"
+    return f"cachegrid {words}{option_of(grid.name)}"
 
 
 def anew(grid: Examined, option: str, instead: str = "") -> str:

@@ -13,6 +13,7 @@ from cachegrid.cluster.doctor.facts import Badness, Examined, Finding, MemberRep
 from cachegrid.cluster.hosts.spreading import needed_hosts
 from cachegrid.cluster.loss import CACHES_TOO, share_text
 from cachegrid.cluster.standstill import way_on
+from cachegrid.cluster.state import option_of
 from cachegrid.engines.valkey.slots import SLOTS
 
 __all__ = ["CHECKS"]
@@ -29,7 +30,7 @@ def dead_members(grid: Examined) -> Iterator[Finding]:
     """Members that do not answer."""
     silent = [member for member in grid.members if not member.is_up]
     dead = [member for member in silent if not member.process]
-    still, which = [member for member in silent if member.process], advice.naming(grid)
+    still, which = [member for member in silent if member.process], option_of(grid.name)
     kinds = [([member], ", and its process is there", way_on(member.process, which)) for member in still]
     for is_on_this_host in (True, False):
         members = [member for member in dead if (member.address in grid.here) is is_on_this_host]

@@ -13,7 +13,7 @@ from cachegrid.cluster.balance import moves, places
 from cachegrid.cluster.contacts import Contact, Contacts
 from cachegrid.cluster.hosts.alone import alone
 from cachegrid.cluster.hosts.spreading import next_takeover
-from cachegrid.cluster.moving import FAST, GENTLE, carry_out
+from cachegrid.cluster.moving import carry_out
 from cachegrid.cluster.moving import settled as half_moved_settled
 from cachegrid.cluster.operation import Way
 from cachegrid.cluster.state import GridState, MemberState, Phase, save
@@ -88,8 +88,7 @@ def arrange(state: GridState, way: Way) -> GridState:
         place(grid, list(_takers(state, grid)), state, renewing)
         grid = grid.again()
         wait_until(lambda: _not_ready(state, grid), way.timeout)
-        pace = FAST if way.is_fast else GENTLE
-        carry_out(grid, moves(grid.owned, list(_takers(state, grid))), progress=renewing.progress, pace=pace)
+        carry_out(grid, moves(grid.owned, list(_takers(state, grid))), progress=renewing.progress, pace=way.pace)
         spread_owners(grid.again(), renewing)
     here = (replace(m, phase=Phase.HERE) if m.phase is Phase.JOINING else m for m in state.members)
     state = replace(state, members=tuple(here))

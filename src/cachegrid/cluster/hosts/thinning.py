@@ -10,7 +10,7 @@ from cachegrid.cluster.emptying import refuse_overflow
 from cachegrid.cluster.hosts.alone import without_owner
 from cachegrid.cluster.hosts.arranging import by_host, place, spread_owners
 from cachegrid.cluster.hosts.spreading import surplus_owners
-from cachegrid.cluster.moving import FAST, GENTLE, carry_out
+from cachegrid.cluster.moving import carry_out
 from cachegrid.cluster.operation import Way
 from cachegrid.cluster.state import GridState, Phase
 from cachegrid.errors import GridError
@@ -63,7 +63,7 @@ def thin_out(grid: Contacts, surplus: Collection[str], state: GridState, way: Wa
     if surplus or gone:
         _keep_roles(grid, {*surplus, *gone}, "no")
         # To owners that stay alone; between those, nothing moves that need not.
-        carry_out(grid, moves(grid.owned, left), progress=way.progress, pace=FAST if way.is_fast else GENTLE)
+        carry_out(grid, moves(grid.owned, left), progress=way.progress, pace=way.pace)
         _keep_roles(grid, surplus, "yes")
     place(grid.again(), left, state, way, fresh=surplus)
     spread_owners(grid.again(), way, but=gone)
