@@ -24,7 +24,7 @@ from cachegrid.waits._aio import aside
 from tests.engines._aio.opened import hurry, opened
 from tests.engines.moving import Move, addresses_of
 from tests.engines.servers import Server, redis
-from tests.flow.waits._aio import begin
+from tests.flow.waits._aio import AsyncRun, begin
 
 pytestmark = [pytest.mark.grid, pytest.mark.slow]
 
@@ -182,6 +182,42 @@ async def test_a_replica_that_is_lost_for_a_moment_is_waited_for(usual: Loopback
             await aside(usual.resume, OWNERS)
         await waiting.result()
         assert NEW == await aside(on_replica, usual, address)
+
+
+@pytest.fixture
+def patient() -> Iterator[LoopbackGrid]:
+    """A grid that takes nobody for dead for a long time."""
+    with LoopbackGrid(settings={"cluster-node-timeout": "30000"}) as grid:
+        grid.wait_for(partial(are_linked, grid))
+        yield grid
+
+
+async def test_a_replica_that_is_lost_while_one_waits_is_waited_for(patient: LoopbackGrid) -> None:
+    """
+    It has as long to come back as one that was lost before, however long the write has waited for it until then.
+    """
+    [address] = await aside(addresses_of, patient, 0)
+    async with opened(patient.url, timeout=30) as engine:
+        lasting = engine.lasting(ONE)
+        await lasting.store(address, OLD, None)
+        await aside(patient.pause, OWNERS)
+        try:
+            waiting = begin(partial(lasting.store, address, NEW, None))
+            for _ in range(4):  # it asks twice a second: one that was lost at first is given up by then
+                await is_asked_again(patient, waiting)
+            await aside(lose_replicas, patient, 0)
+            await is_asked_again(patient, waiting)
+        finally:
+            await aside(patient.resume, OWNERS)
+        await waiting.result()
+        assert NEW == await aside(on_replica, patient, address)
+
+
+async def is_asked_again(grid: LoopbackGrid, waiting: AsyncRun[None]) -> None:
+    """Wait until a call that waits has asked the first owner once more who follows it."""
+    asked = await aside(times_asked, grid, 0)
+    while asked == await aside(times_asked, grid, 0):
+        assert not waiting.is_done
 
 
 def times_asked(grid: LoopbackGrid, index: int) -> str:
@@ -424,7 +460,9 @@ async def test_an_owner_may_be_replaced_while_one_waits() -> None:
     """
     It tells those who wait that it is no owner any more: what may be repeated waits at the next one.
     """
-    grid = await aside(lambda: LoopbackGrid(owners=3, replicas=2).__enter__())
+    # Nobody takes the one that is held for dead meanwhile, and gives up waiting for it.
+    patient = {"cluster-node-timeout": "30000"}
+    grid = await aside(lambda: LoopbackGrid(owners=3, replicas=2, settings=patient).__enter__())
     try:
         await aside(grid.wait_for, partial(are_linked, grid))
         [address] = await aside(addresses_of, grid, 0)

@@ -25,7 +25,7 @@ from cachegrid.waits._sio import aside
 from tests.engines._sio.opened import hurry, opened
 from tests.engines.moving import Move, addresses_of
 from tests.engines.servers import Server, redis
-from tests.flow.waits._sio import begin
+from tests.flow.waits._sio import SyncRun, begin
 
 pytestmark = [pytest.mark.grid, pytest.mark.slow]
 
@@ -183,6 +183,42 @@ def test_a_replica_that_is_lost_for_a_moment_is_waited_for(usual: LoopbackGrid) 
             aside(usual.resume, OWNERS)
         waiting.result()
         assert NEW == aside(on_replica, usual, address)
+
+
+@pytest.fixture
+def patient() -> Iterator[LoopbackGrid]:
+    """A grid that takes nobody for dead for a long time."""
+    with LoopbackGrid(settings={"cluster-node-timeout": "30000"}) as grid:
+        grid.wait_for(partial(are_linked, grid))
+        yield grid
+
+
+def test_a_replica_that_is_lost_while_one_waits_is_waited_for(patient: LoopbackGrid) -> None:
+    """
+    It has as long to come back as one that was lost before, however long the write has waited for it until then.
+    """
+    [address] = aside(addresses_of, patient, 0)
+    with opened(patient.url, timeout=30) as engine:
+        lasting = engine.lasting(ONE)
+        lasting.store(address, OLD, None)
+        aside(patient.pause, OWNERS)
+        try:
+            waiting = begin(partial(lasting.store, address, NEW, None))
+            for _ in range(4):  # it asks twice a second: one that was lost at first is given up by then
+                is_asked_again(patient, waiting)
+            aside(lose_replicas, patient, 0)
+            is_asked_again(patient, waiting)
+        finally:
+            aside(patient.resume, OWNERS)
+        waiting.result()
+        assert NEW == aside(on_replica, patient, address)
+
+
+def is_asked_again(grid: LoopbackGrid, waiting: SyncRun[None]) -> None:
+    """Wait until a call that waits has asked the first owner once more who follows it."""
+    asked = aside(times_asked, grid, 0)
+    while asked == aside(times_asked, grid, 0):
+        assert not waiting.is_done
 
 
 def times_asked(grid: LoopbackGrid, index: int) -> str:
@@ -425,7 +461,9 @@ def test_an_owner_may_be_replaced_while_one_waits() -> None:
     """
     It tells those who wait that it is no owner any more: what may be repeated waits at the next one.
     """
-    grid = aside(lambda: LoopbackGrid(owners=3, replicas=2).__enter__())
+    # Nobody takes the one that is held for dead meanwhile, and gives up waiting for it.
+    patient = {"cluster-node-timeout": "30000"}
+    grid = aside(lambda: LoopbackGrid(owners=3, replicas=2, settings=patient).__enter__())
     try:
         aside(grid.wait_for, partial(are_linked, grid))
         [address] = aside(addresses_of, grid, 0)

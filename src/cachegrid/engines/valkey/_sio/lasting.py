@@ -121,11 +121,8 @@ class _Exchange:
 
     def _insist(self, kept: Kept) -> None:
         """Ask again and again, as long as there is hope, and note it if there is none."""
-        home, connected = self._home, None
-        pledge, ends = (
-            home.pledge,
-            0 if _has_fallen_short() else self._ends,
-        )  # a page of a batch has waited in vain already
+        home, pledge, connected, lost = self._home, self._home.pledge, None, None
+        limit = 0.0 if _has_fallen_short() else self._ends  # a page of a batch has waited in vain already
         while not pledge.is_met(kept):
             told, members = self._again(ASK_FOLLOWERS, 2)
             connected = read_connected(told)
@@ -133,13 +130,17 @@ class _Exchange:
                 raise LinkError(home.endpoint, "is no owner any more", sent=True)
             living = read_living(members, connected)
             is_alone = living is not None and max(living, read_answering(told)) < pledge.need.replicas
+            ends, now = limit, time.monotonic()
             if is_alone and not is_copying(told):
                 # Nobody is left who could follow it. One that has just come back answers, and is taken for dead.
-                ends, home.alone_until = 0, time.monotonic() + _ALONE
+                ends, home.alone_until = 0.0, now + _ALONE
             elif is_alone or (connected is not None and connected < pledge.need.replicas):
-                # One that was lost for a moment comes back within a second.
-                ends = min(ends, self._began + home.patience)
-            left = ends - time.monotonic()
+                # One that is lost for a moment comes back within a second.
+                lost = lost or now
+                ends = min(limit, lost + home.patience)
+            else:
+                lost = None
+            left = ends - now
             if left <= 0:
                 home.note(not_durable(pledge, kept, connected, home.endpoint, time.monotonic() - self._began))
                 return
