@@ -21,8 +21,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 import cachegrid
-from cachegrid.integrations.sqlalchemy import answers, cached, follow, transactions, writes
-from cachegrid.integrations.sqlalchemy.effects import ALL
+from cachegrid.integrations._queries import drops
+from cachegrid.integrations._queries.drops import ALL
+from cachegrid.integrations.sqlalchemy import answers, cached, follow, transactions
 from cachegrid.integrations.sqlalchemy.results import Rows, rows_of
 
 __all__ = ["PAIRS", "POISON", "Base", "Orders", "Work"]
@@ -307,8 +308,8 @@ def _follow(engine: Any, grid: Any, orders: Orders) -> None:
 def leave_out(rule: str) -> None:
     """Do as if nobody had thought of a rule."""
     if rule == "marks":  # nothing is done before COMMIT
-        writes.Drops._announce = lambda *_: []  # type: ignore[method-assign]
-        writes.Drops.is_written = lambda *_: False  # type: ignore[method-assign]
+        drops.Drops._announce = lambda *_: []  # type: ignore[method-assign]
+        drops.Drops.is_written = lambda *_: False  # type: ignore[method-assign]
     elif rule == "epochs":  # those of the tags are taken after the statement
         answers.Answers._loaded = _loaded_late  # type: ignore[method-assign]
     elif rule == "uncommitted":  # what this transaction wrote itself is answered, and kept, as anything else
@@ -338,14 +339,14 @@ def _loaded_late(self: Any, asked: Any) -> Rows | None:
 
 def _die_at_times(chance: random.Random) -> None:
     """Let this process be killed between COMMIT and what comes after it."""
-    conclude = writes.Drops._conclude
+    conclude = drops.Drops._conclude
 
     def dying(*args: Any) -> None:
         if chance.random() < CRASHES:
             os.kill(os.getpid(), signal.SIGKILL)
         conclude(*args)
 
-    writes.Drops._conclude = dying  # type: ignore[method-assign,assignment]
+    drops.Drops._conclude = dying  # type: ignore[method-assign,assignment]
 
 
 def main(line: str) -> None:

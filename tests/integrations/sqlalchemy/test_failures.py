@@ -15,8 +15,8 @@ from sqlalchemy.orm import Session, sessionmaker
 
 import cachegrid
 from cachegrid.errors import ConfigError, EngineError, KeyRefused, Unreachable, ValueRefused, ValueTooLarge
+from cachegrid.integrations._queries.drops import Drops
 from cachegrid.integrations.sqlalchemy import cached, follow
-from cachegrid.integrations.sqlalchemy.writes import Drops
 from tests.integrations.sqlalchemy.shop import Part, Product
 from tests.integrations.sqlalchemy.shops import Shop
 

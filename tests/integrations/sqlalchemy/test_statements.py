@@ -7,7 +7,8 @@ from sqlalchemy import Column, ForeignKey, Integer, MetaData, Table, delete, ins
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import aliased
 
-from cachegrid.integrations.sqlalchemy.effects import ALL, effect_of_text
+from cachegrid.integrations._queries.drops import ALL
+from cachegrid.integrations.sqlalchemy.effects import effect_of_text
 from cachegrid.integrations.sqlalchemy.known import Known
 from cachegrid.integrations.sqlalchemy.noting import noting
 from tests.integrations.sqlalchemy.shop import Part, Product

@@ -21,12 +21,13 @@ from cachegrid.errors import (
     ValueRefused,
     ValueTooLarge,
 )
-from cachegrid.integrations.sqlalchemy.effects import ALL, Effect
+from cachegrid.integrations._queries.drops import ALL, Drops
+from cachegrid.integrations.sqlalchemy.effects import Effect
 from cachegrid.integrations.sqlalchemy.known import Known
 from cachegrid.integrations.sqlalchemy.options import Plan, said_of
 from cachegrid.integrations.sqlalchemy.results import Rows, key_of, refusal, rows_of
 from cachegrid.integrations.sqlalchemy.transactions import Sight, Transaction, sight_of, transaction_of, view_of
-from cachegrid.integrations.sqlalchemy.writes import Drops, waiter
+from cachegrid.integrations.sqlalchemy.waiting import waiter
 
 __all__ = ["Answers", "Execution"]
 

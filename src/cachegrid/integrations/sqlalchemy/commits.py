@@ -8,9 +8,8 @@ from typing import Any
 
 from sqlalchemy.engine import Connection, Dialect
 
-from cachegrid.integrations.sqlalchemy.effects import ALL
+from cachegrid.integrations._queries.drops import ALL, Drops, RefusedCommit
 from cachegrid.integrations.sqlalchemy.transactions import transaction_of
-from cachegrid.integrations.sqlalchemy.writes import Drops, RefusedCommit
 
 __all__ = ["Commits"]
 

@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final
 
-__all__ = ["ALL", "Effect", "calls_in", "effect_of_text", "may_read_or_write"]
+from cachegrid.integrations._queries.calls import bare, calls_in
+from cachegrid.integrations._queries.drops import ALL
 
-ALL: Final = "*"  # among tables: any of them
+__all__ = ["Effect", "effect_of_text", "may_read_or_write"]
 
 # The first words of statements that change no rows, whatever else they do.
 _READS: Final = frozenset(
@@ -26,21 +27,6 @@ _MAY_READ: Final = re.compile(r"\b(from|join|table|call)\b", re.IGNORECASE)
 _LEAD: Final = re.compile(r"(?:\s|\(|--[^\n]*(?:\n|$)|/\*(?:(?!/\*).)*?\*/)*([a-z]*)", re.IGNORECASE | re.DOTALL)
 _SETS: Final = frozenset({"set", "reset", "discard", "use"})
 _HARMLESS: Final = re.compile(r"\s*(set|reset)\s+((session|local)\s+)?\w*(timeout|application_name)\b", re.IGNORECASE)
-# Names in quotes, texts, and comments, but for those within others, and those that some databases run.
-_QUOTED: Final = re.compile(
-    r""""[^"]*(?:""[^"]*)*"|'[^']*(?:''[^']*)*'|--(?!\S)[^\n]*|/\*(?!!)(?:(?!/\*).)*?\*/|(\$\w*\$).*?\1""", re.DOTALL
-)
-_CALL: Final = re.compile(r"""(?<!\w)([^\W\d]\w*)"?\s*\(""")
-_INTO: Final = re.compile(r"""\binto\s+[\w."]+""", re.IGNORECASE)
-# What stands before a parenthesis, and is no function that anybody has made.
-_WORDS: Final = frozenset(
-    {
-        *("all", "and", "any", "array", "as", "between", "by", "case", "else", "except", "exists", "filter"),
-        *("from", "group", "having", "in", "insert", "is", "join", "lateral", "like", "materialized", "not", "on"),
-        *("or", "over", "row", "select", "some", "then", "union", "using", "values", "when", "where", "with", "within"),
-        *("cast", "coalesce", "concat", "count", "lower", "max", "min", "now", "nullif", "sum", "upper"),
-    }
-)
 _PASSING: Final = re.compile(r"\s*set\s+(local|transaction|constraints)\b", re.IGNORECASE)
 
 
@@ -60,7 +46,7 @@ class Effect:
 @lru_cache(maxsize=1000)
 def effect_of_text(statement: str) -> Effect:
     """What the first word of each statement says, and words within; what says nothing may write anything."""
-    parts = [part for part in _bare(statement).split(";") if part.strip()]
+    parts = [part for part in bare(statement).split(";") if part.strip()]
     first, *more = map(_effect_of_one, parts if len(parts) > 1 else [statement])
     if not more:
         return first
@@ -88,21 +74,6 @@ def _effect_of_one(statement: str) -> Effect:
         calls=calls_in(statement),
         sets=_sets(word, statement),
     )
-
-
-@lru_cache(maxsize=1000)
-def calls_in(statement: str) -> frozenset[str]:
-    """The functions that a statement calls, and what else looks like one."""
-    return frozenset(map(str.lower, _CALL.findall(_INTO.sub("", _bare(statement))))) - _WORDS
-
-
-def _bare(statement: str) -> str:
-    """Without texts and comments; as it is where these may end elsewhere than it seems."""
-    return statement if "\\" in statement else _QUOTED.sub(_without, statement)
-
-
-def _without(found: re.Match[str]) -> str:
-    return found[0].replace(";", "") if found[0][0] == '"' else " "
 
 
 def may_read_or_write(part: str) -> bool:

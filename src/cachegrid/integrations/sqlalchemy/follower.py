@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from sqlalchemy import event
 from sqlalchemy.engine import Connection, Engine, ExecutionContext
@@ -13,18 +13,20 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cachegrid import AsyncCache, AsyncGrid, SyncCache, SyncGrid
 from cachegrid.errors import ConfigError
+from cachegrid.integrations._queries.drops import ALL, Drops, marks_in, with_effects
+from cachegrid.integrations._queries.functions import Ask, Functions
 from cachegrid.integrations.sqlalchemy.answers import Answers, Execution
 from cachegrid.integrations.sqlalchemy.commits import Commits
-from cachegrid.integrations.sqlalchemy.effects import ALL
-from cachegrid.integrations.sqlalchemy.functions import Functions
 from cachegrid.integrations.sqlalchemy.known import Known
 from cachegrid.integrations.sqlalchemy.noting import effect_of, is_followed, noting
 from cachegrid.integrations.sqlalchemy.options import said_of, several
 from cachegrid.integrations.sqlalchemy.tables import Named, bare, names_of
 from cachegrid.integrations.sqlalchemy.transactions import commits_itself, transaction_of
-from cachegrid.integrations.sqlalchemy.writes import Drops, waiter
+from cachegrid.integrations.sqlalchemy.waiting import waiter
 
 __all__ = ["follow"]
+
+_MARKS: Final = "sqlalchemy-writes"  # the cache of marks
 
 
 def follow(
@@ -79,9 +81,9 @@ class _Follower:
             raise ConfigError("commit_within", within, "more than 0 seconds")
         opened = {name: _opened(grid, name) for name in caches}
         self._effects = {bare(table): names_of(more, "a table of effects") for table, more in effects.items()}
-        self._functions = Functions(self._effects)
+        self._functions = Functions("the effects of `follow`")
         self._known = Known([*self._effects, *frozenset().union(*self._effects.values())])
-        drops = Drops(waiter(dialect.is_async), grid, list(opened.values()), database, within)
+        drops = Drops(waiter(dialect.is_async), marks_in(grid, _MARKS), list(opened.values()), database, within)
         self._commits = Commits(dialect, drops)
         self._answers = Answers(dialect, opened, drops, self._known, database, engine.url.username)
 
@@ -125,26 +127,18 @@ class _Follower:
         writes = effect.writes
         if effect.calls and ALL not in writes:
             is_read = said_of(it.context).is_explicit
-            writes |= self._functions.written_by(effect.calls, connection, is_read=is_read)
+            writes |= self._functions.written_by(effect.calls, self._effects, _asking(connection), is_read=is_read)
         if not (writes or effect.ends):
             if answer is not None and answer(it, effect, about):
                 return True
             about.note_run(it.cursor)
             return None
         about.note_run(it.cursor)
-        about.wrote |= self._changed(writes)
+        about.wrote |= with_effects(writes, self._effects)
         if not effect.ends and not commits_itself(connection):
             return None
         self._commits.run(it.run, about.wrote, connection.connection)
         return True
-
-    def _changed(self, tables: Iterable[str]) -> set[str]:
-        """The tables, and those that change along with them."""
-        found = todo = set(tables)
-        while todo:
-            todo = {more for table in todo for more in self._effects.get(table, ())} - found
-            found = found | todo
-        return found
 
 
 def _opened(grid: SyncGrid | AsyncGrid, name: str) -> SyncCache | AsyncCache:
@@ -156,6 +150,21 @@ def _opened(grid: SyncGrid | AsyncGrid, name: str) -> SyncCache | AsyncCache:
         want = "without grace and early: a statement runs only while its transaction lasts"
         raise ConfigError(f"the policy of cache {cache.name!r}", policy, want)
     return cache
+
+
+def _asking(connection: Connection) -> Ask | None:
+    """What asks the server of a connection about functions, if it knows."""
+    return partial(_asked, connection) if connection.dialect.name == "postgresql" else None
+
+
+def _asked(connection: Connection, question: str) -> set[str]:
+    transaction_of(connection).has_run = True
+    cursor = connection.connection.cursor()
+    try:
+        cursor.execute(question)
+        return {row[0] for row in cursor.fetchall()}
+    finally:
+        cursor.close()
 
 
 def _begun(connection: Connection) -> None:

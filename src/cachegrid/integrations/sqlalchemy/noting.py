@@ -8,7 +8,9 @@ from typing import Any, ClassVar, cast
 from sqlalchemy.engine import Dialect, ExecutionContext
 from sqlalchemy.sql.compiler import DDLCompiler, SQLCompiler
 
-from cachegrid.integrations.sqlalchemy.effects import ALL, Effect, calls_in, effect_of_text, may_read_or_write
+from cachegrid.integrations._queries.calls import calls_in
+from cachegrid.integrations._queries.drops import ALL
+from cachegrid.integrations.sqlalchemy.effects import Effect, effect_of_text, may_read_or_write
 from cachegrid.integrations.sqlalchemy.known import Known
 from cachegrid.integrations.sqlalchemy.tables import name_of, tables_of
 

@@ -4,33 +4,36 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, Final
 
-from sqlalchemy import util
-
-from cachegrid import AsyncCache, AsyncGrid, SyncCache, SyncGrid
+from cachegrid import AsyncCache, SyncCache
 from cachegrid.errors import CacheError, EngineError, OutcomeUnknown
-from cachegrid.integrations.sqlalchemy.effects import ALL
 
-__all__ = ["Drops", "RefusedCommit", "waiter"]
+__all__ = ["ALL", "Drops", "RefusedCommit", "Wait", "marks_in", "with_effects"]
+
+ALL: Final = "*"  # among tables: any of them
 
 Wait = Callable[[Any], Any]  # gives what a call of a grid returns, once it is there
 MarkKey = tuple[str, str, int]
 
-_MARKS: Final = "sqlalchemy-writes"  # the cache of marks
 _MOST_MARKS: Final = 3  # of one commit; one that writes to more tables marks the whole database instead
 _BUSY: Final = 0.1  # seconds for which it is remembered here that a table was being written to
 
 
-def waiter(is_async: bool) -> Wait:  # noqa: FBT001 - as dialects say it
-    """What gives the result of a call of a grid to code that SQLAlchemy runs, in a greenlet where it is async."""
-    return (getattr(util, "await_", None) or util.await_only) if is_async else _itself
+def marks_in(grid: Any, name: str) -> Any:
+    """The cache of a grid where marks are: its owners alone know what is there, no near copy does, nor a replica."""
+    return grid.cache(name, near=False, stale_reads="never")
 
 
-def _itself(result: Any) -> Any:
-    return result
+def with_effects(tables: Iterable[str], effects: Mapping[str, Iterable[str]]) -> set[str]:
+    """These tables, and those that change along with them, as somebody said."""
+    found = todo = set(tables)
+    while todo:
+        todo = {more for table in todo for more in effects.get(table, ())} - found
+        found = found | todo
+    return found
 
 
 class RefusedCommit(Exception):
@@ -59,14 +62,13 @@ class Drops:
     def __init__(
         self,
         wait: Wait,
-        grid: SyncGrid | AsyncGrid,
+        marks: SyncCache | AsyncCache,
         caches: Sequence[SyncCache | AsyncCache],
         database: str,
         within: float,
     ) -> None:
-        self._wait, self._caches, self._database, self._within = wait, caches, database, within
-        # Its owners alone know what is there: no near copy does, nor does a replica.
-        self._marks = grid.cache(_MARKS, near=False, stale_reads="never")
+        self._wait, self._marks, self._caches = wait, marks, caches
+        self._database, self._within = database, within
         self._goes_on = any(cache.policy.on_outage == "load" for cache in caches)
         self._busy: dict[str, float] = {}
 

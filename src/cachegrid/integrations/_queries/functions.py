@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Final, TypeAlias
 
-from sqlalchemy.engine import Connection
+from cachegrid.integrations._queries.drops import ALL
 
-from cachegrid.integrations.sqlalchemy.effects import ALL
-from cachegrid.integrations.sqlalchemy.transactions import transaction_of
+__all__ = ["Ask", "Functions"]
 
-__all__ = ["Functions"]
+Ask: TypeAlias = Callable[[str], set[str]]  # gives the first column of what a statement finds
 
 _KEPT: Final = 60.0  # seconds for which it is remembered what the database said of a function
 _NEVER: Final = (False, 0.0)
@@ -27,22 +26,29 @@ and l.lanname not in ('internal', 'c') and lower(f.proname) in ({names})
 
 
 class Functions:
-    """What functions of one database write to. `effects` says it of some, the server whether others may write."""
+    """What functions of one database write to, as somebody said, or else whether they may write, as it says itself."""
 
-    def __init__(self, effects: Mapping[str, frozenset[str]]) -> None:
-        self._effects = effects
+    def __init__(self, where: str) -> None:
+        self._where = where  # it is said what they write to
         self._heard: dict[str, tuple[bool, float]] = {}  # whether each may write, and until when that holds
 
-    def written_by(self, names: frozenset[str], connection: Connection, *, is_read: bool) -> frozenset[str]:
-        """The tables that these may write to; `is_read` says that somebody wants what they find to be kept."""
-        said = names & self._effects.keys()
-        written = frozenset().union(*[self._effects[name] for name in said])
-        if is_read or names == said or connection.dialect.name != "postgresql":
+    def written_by(
+        self, names: frozenset[str], effects: Mapping[str, frozenset[str]], ask: Ask | None, *, is_read: bool
+    ) -> frozenset[str]:
+        """
+        The tables that these may write to.
+
+        `effects` says it of some, and `ask` asks PostgreSQL. `is_read` says that somebody wants what they find to be
+        kept.
+        """
+        said = names & effects.keys()
+        written = frozenset().union(*[effects[name] for name in said])
+        if is_read or names == said or ask is None:
             return written
         now, rest = time.monotonic(), names - said
         new = {name for name in rest if self._heard.get(name, _NEVER)[1] <= now}
         if new:
-            writers = _asked(new, connection)
+            writers = ask(_ASK.format(names=", ".join(f"'{name}'" for name in sorted(new)))) & new
             self._tell(writers - self._heard.keys())
             self._heard.update({name: (name in writers, now + _KEPT) for name in new})
         return frozenset({ALL}) if any(self._heard[name][0] for name in rest) else written
@@ -53,17 +59,7 @@ class Functions:
             logging.getLogger("cachegrid").warning(
                 "the function %r may write to any table, as its database has it: all that is kept is dropped when a "
                 "transaction commits that called it; declare it STABLE if it only reads, or name what it writes to in "
-                "the effects of `follow`",
+                "%s",
                 name,
+                self._where,
             )
-
-
-def _asked(names: set[str], connection: Connection) -> set[str]:
-    """Those which may write, as the server says."""
-    transaction_of(connection).has_run = True
-    cursor = connection.connection.cursor()
-    try:
-        cursor.execute(_ASK.format(names=", ".join(f"'{name}'" for name in sorted(names))))
-        return {row[0] for row in cursor.fetchall()}
-    finally:
-        cursor.close()
