@@ -50,7 +50,8 @@ _DURABILITIES: Final = ("memory", "replicated", "disk")
 _CHOICES: Final = {"stale_reads": ("failover", "never"), "on_outage": ("raise", "load"), "on_full": ("raise", "skip")}
 _SPANS: Final = ("grace", "negative_ttl", "failure_ttl")  # of loads: times that are off unless they are said
 _SHARES: Final = {"early": 100.0, "jitter": 1.0}  # numbers from 0, and the most that they may be
-_VARIABLES: Final = ("url", "name", "namespace", "timeout", "secret", "ca", "cert", "key")
+_SHORTEST_SHARE: Final = 0.1  # seconds between two times that a process tells what it counted
+_VARIABLES: Final = ("url", "name", "namespace", "timeout", "secret", "ca", "cert", "key", "share_stats")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -234,6 +235,7 @@ class Settings:
     ca: str | None = None  # PEM files for valkeys://
     cert: str | None = None
     key: str | None = None
+    share_stats: Duration | None = None  # how often what is counted here is put into the grid; None: not at all
     caches: Mapping[str, CachePolicy] = field(default_factory=dict)
     # Where `url` and `name` were said, if not in an argument: whoever finds out that they are wrong can tell.
     places: Mapping[str, str] = field(default_factory=dict, init=False, compare=False)
@@ -250,6 +252,9 @@ class Settings:
             want = f"{_SHORTEST_SECRET} characters or more, such as secrets.token_hex(32) gives"
             raise ConfigError("secret", "***", want)
         seconds_of("timeout", self.timeout)
+        if self.share_stats is not None and seconds_of("share_stats", self.share_stats) < _SHORTEST_SHARE:
+            want = '"100ms" or more, such as "10s": each time takes three trips to the grid'
+            raise ConfigError("share_stats", self.share_stats, want)
         check_name("namespace", self.namespace)
         if self.name is not None:
             check_name("name", self.name)
@@ -257,6 +262,12 @@ class Settings:
             raise ConfigError("caches", self.caches, "a table with one table for each cache")
         checked = {check_name("caches", name): policy_from(f"caches.{name}", it) for name, it in self.caches.items()}
         object.__setattr__(self, "caches", checked)
+
+    def without_sharing(self) -> Settings:
+        """The same for who only looks: what that counts is of no concern to others."""
+        quiet = dataclasses.replace(self, share_stats=None)
+        object.__setattr__(quiet, "places", self.places)
+        return quiet
 
     def __repr__(self) -> str:
         """What differs from the defaults, without passwords."""
@@ -316,6 +327,7 @@ class SettingsSaid(TypedDict, total=False):
     ca: str | os.PathLike[str] | None
     cert: str | os.PathLike[str] | None
     key: str | os.PathLike[str] | None
+    share_stats: Duration | None
     caches: Mapping[str, CachePolicy | Mapping[str, Any]] | None
 
 

@@ -168,7 +168,7 @@ def test_every_setting_of_the_environment(folder: Path) -> None:
     """
     What is empty counts as not set, as shells and lists of variables have it.
     """
-    names = ("url", "name", "namespace", "timeout", "secret", "ca", "cert", "key")
+    names = ("url", "name", "namespace", "timeout", "secret", "ca", "cert", "key", "share_stats")
     said = dict.fromkeys(names, "5s") | {"secret": "hush hush hush hush"}
     environ = {f"CACHEGRID_{name.upper()}": value for name, value in said.items()} | {
         "HOME": "/",
@@ -184,7 +184,8 @@ def test_every_setting_of_the_environment(folder: Path) -> None:
     ("said", "match"),
     [
         ({"config": {"urll": "x"}}, r"^config: unknown setting 'urll'; did you mean 'url'\?$"),
-        ({"config": {"zzz": "x"}}, r"known are ca, caches, cert, key, name, namespace, secret, timeout, url"),
+        ({"config": {"zzz": "x"}}, r"known are ca, caches, cert, key, name, namespace, secret, share_stats, timeout"),
+        ({"config": {"share_stats": "50ms"}}, r"^config: share_stats is '50ms'; it must be \"100ms\" or more"),
         (
             {"config": {"caches": {"prices": {"tll": 5}}}},
             r"^config: caches.prices: unknown setting 'tll'; did you mean 'ttl'\?$",

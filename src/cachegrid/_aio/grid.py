@@ -13,7 +13,7 @@ from cachegrid._aio.hub import AsyncHub, AsyncOpened
 from cachegrid._aio.lock import AsyncGridLock
 from cachegrid._core.address import Key, check_name
 from cachegrid._core.stats import GridStats
-from cachegrid._core.units import Duration, milliseconds, patience_of
+from cachegrid._core.units import Duration, milliseconds, patience_of, seconds_of
 from cachegrid.config import CachePolicy, Settings, policy_said
 from cachegrid.engines._aio.protocol import AsyncPaths
 from cachegrid.engines.facts import MemberFacts, PathFacts
@@ -22,6 +22,8 @@ from cachegrid.errors import ConfigError
 if TYPE_CHECKING:
     from typing import Unpack
 
+    from cachegrid._aio.sharing import AsyncSharing
+    from cachegrid._core.sharing import SharedStats
     from cachegrid.config import PolicySaid
 
 __all__ = ["AsyncGrid"]
@@ -42,6 +44,11 @@ class AsyncGrid(AsyncGridFace):
         self._hub = AsyncHub(opener, settings)
         self._caches: dict[str, AsyncCache] = {}
         self._locks = AsyncCell(self._hub, "!", CachePolicy())  # a name that no cache can have
+        self._sharing: AsyncSharing | None = None
+        if settings.share_stats is not None:
+            from cachegrid._aio.sharing import AsyncSharing
+
+            self._sharing = AsyncSharing(self._hub, seconds_of("share_stats", settings.share_stats), self.stats)
 
     def cache(self, name: str = "default", **policy: Unpack[PolicySaid]) -> AsyncCache:
         """
@@ -95,6 +102,20 @@ class AsyncGrid(AsyncGridFace):
         """What this process counted on each cache that it opened here, by name; `total` of it is the sum."""
         return GridStats({name: cache.stats() for name, cache in list(self._caches.items())})
 
+    async def shared_stats(self) -> SharedStats:
+        """
+        What all processes counted that share it (the setting `share_stats`), on each cache, by name; also `total`.
+
+        `processes` is how many they were, `alive` how many of them run, and `since` when the first of them began. Those
+        that run tell what they count each time that `share_stats` has passed, and when their grid is closed; this one,
+        if it shares, tells it now.
+        """
+        from cachegrid._aio.sharing import AsyncLedger
+
+        if self._sharing is not None:
+            return await self._sharing.read()
+        return await AsyncLedger(self._hub).read()
+
     def paths(self) -> list[PathFacts]:
         """
         How this process gets on with each owner: whether its circuit is open, and how many requests are under way.
@@ -135,7 +156,7 @@ class AsyncGrid(AsyncGridFace):
         Close all connections and end all background work. May be called twice.
 
         The memory of what was cleared is freed first, and events that wait are told, as far as each of these is done
-        within the grid's `timeout`.
+        within the grid's `timeout`. What was counted is shared before, if it is (`share_stats`).
         """
         await self._hub.aclose()
 

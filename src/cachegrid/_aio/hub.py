@@ -96,6 +96,7 @@ class AsyncHub:
         self.tag_sweep = AsyncTagSweep(self.tags)
         self.bounds = AsyncBounds()
         self.origins: dict[str, Origin] = {}  # of the functions that are kept, by their caches and labels
+        self.on_use: Callable[[], None] | None = None  # called now and then while caches are used, soon after a fork
         self._opener = opener
         self._opening = AsyncLock()
         # Not a WeakSet, which may not grow while another thread goes through it.

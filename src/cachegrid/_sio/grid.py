@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self
 
 from cachegrid._core.address import Key, check_name
 from cachegrid._core.stats import GridStats
-from cachegrid._core.units import Duration, milliseconds, patience_of
+from cachegrid._core.units import Duration, milliseconds, patience_of, seconds_of
 from cachegrid._sio.cache import SyncCache
 from cachegrid._sio.cell import SyncCell
 from cachegrid._sio.face import SyncGridFace
@@ -23,6 +23,8 @@ from cachegrid.errors import ConfigError
 if TYPE_CHECKING:
     from typing import Unpack
 
+    from cachegrid._core.sharing import SharedStats
+    from cachegrid._sio.sharing import SyncSharing
     from cachegrid.config import PolicySaid
 
 __all__ = ["SyncGrid"]
@@ -43,6 +45,11 @@ class SyncGrid(SyncGridFace):
         self._hub = SyncHub(opener, settings)
         self._caches: dict[str, SyncCache] = {}
         self._locks = SyncCell(self._hub, "!", CachePolicy())  # a name that no cache can have
+        self._sharing: SyncSharing | None = None
+        if settings.share_stats is not None:
+            from cachegrid._sio.sharing import SyncSharing
+
+            self._sharing = SyncSharing(self._hub, seconds_of("share_stats", settings.share_stats), self.stats)
 
     def cache(self, name: str = "default", **policy: Unpack[PolicySaid]) -> SyncCache:
         """
@@ -96,6 +103,20 @@ class SyncGrid(SyncGridFace):
         """What this process counted on each cache that it opened here, by name; `total` of it is the sum."""
         return GridStats({name: cache.stats() for name, cache in list(self._caches.items())})
 
+    def shared_stats(self) -> SharedStats:
+        """
+        What all processes counted that share it (the setting `share_stats`), on each cache, by name; also `total`.
+
+        `processes` is how many they were, `alive` how many of them run, and `since` when the first of them began. Those
+        that run tell what they count each time that `share_stats` has passed, and when their grid is closed; this one,
+        if it shares, tells it now.
+        """
+        from cachegrid._sio.sharing import SyncLedger
+
+        if self._sharing is not None:
+            return self._sharing.read()
+        return SyncLedger(self._hub).read()
+
     def paths(self) -> list[PathFacts]:
         """
         How this process gets on with each owner: whether its circuit is open, and how many requests are under way.
@@ -136,7 +157,7 @@ class SyncGrid(SyncGridFace):
         Close all connections and end all background work. May be called twice.
 
         The memory of what was cleared is freed first, and events that wait are told, as far as each of these is done
-        within the grid's `timeout`.
+        within the grid's `timeout`. What was counted is shared before, if it is (`share_stats`).
         """
         self._hub.close()
 

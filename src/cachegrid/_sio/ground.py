@@ -48,6 +48,7 @@ class SyncGround:
         *,
         inside: str | None = None,
         counters: Counters | None = None,
+        namespace: str | None = None,
     ) -> None:
         self.name, self.policy = name, policy
         self._hub = hub
@@ -55,7 +56,7 @@ class SyncGround:
         self._voice = hub.events.voice(name)
         self._inside = inside
         self._names = [name] if inside is None else [name, _checked_label(inside)]
-        namespace = hub.settings.namespace
+        self._namespace = namespace = namespace or hub.settings.namespace
         self._parent = f"{namespace}:{name}:".encode()
         self._epoch_names = [f"{namespace}:{'/'.join(self._names[: i + 1])}".encode() for i in range(len(self._names))]
         self._space = self._make_space([0] * len(self._names), NEVER)
@@ -125,6 +126,8 @@ class SyncGround:
         """The space at epochs that can be trusted; opens the grid at the first call."""
         if self._home is not self._hub.engine or self._hub.opened is None:
             self._bind(self._hub.open())
+        if self._hub.on_use is not None:
+            self._hub.on_use()
         engine = self._engine
         # Noted before the epochs are read: whatever is raised from here on changes it.
         doubt = engine.doubt
@@ -137,7 +140,7 @@ class SyncGround:
         return space
 
     def _make_space(self, epochs: Sequence[int], doubt: int) -> Space:
-        return Space(self._hub.settings.namespace, self._names, epochs, doubt)
+        return Space(self._namespace, self._names, epochs, doubt)
 
     def _epoch(self, index: int) -> int:
         # Noted before the question: what others learn while it is on its way may well be newer than the answer.

@@ -97,6 +97,7 @@ class SyncHub:
         self.tag_sweep = SyncTagSweep(self.tags)
         self.bounds = SyncBounds()
         self.origins: dict[str, Origin] = {}  # of the functions that are kept, by their caches and labels
+        self.on_use: Callable[[], None] | None = None  # called now and then while caches are used, soon after a fork
         self._opener = opener
         self._opening = SyncLock()
         # Not a WeakSet, which may not grow while another thread goes through it.

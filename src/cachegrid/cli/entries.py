@@ -181,20 +181,27 @@ def stats(
     Show how a grid is used, or a cache.
 
     Of a grid: how often its members were asked, and had the answer; reads that programs answered from near copies of
-    their own are not among them. Of a cache: how many entries it has, and how large they are.
+    their own are not among them. Of a cache: how many entries it has, and how large they are. Of both what programs
+    counted, near hits included, that share it: those with the setting share_stats.
     """
-    from cachegrid.cli import show
+    from cachegrid.cli import shared, show
     from cachegrid.cli.reach import reached
     from cachegrid.cli.totals import of_cache, of_members
 
     with reached(url, name, config) as grid:
         totals = of_members(grid.members()) if cache is None else of_cache(grid.cache(cache), SAMPLE)
-        known = grid.name
+        known, counted = grid.name, grid.shared_stats()
     if as_json:
-        _print_json({"cache": cache, **totals} if cache else {"name": known, **totals})
+        named = {"name": known} if cache is None else {"cache": cache}
+        _print_json({**named, **totals, "shared": shared.told(counted, cache)})
     else:
+        out = show.console()
         facts = {name.replace("_", " "): f"{number:,}" for name, number in totals.items()}
-        show.console().print(show.facts_list(facts), soft_wrap=True)
+        out.print(show.facts_list(facts), soft_wrap=True)
+        out.print(shared.heading(counted), soft_wrap=True)
+        if counted.processes:
+            shown = shared.table(counted, out.width) if cache is None else shared.facts(counted, cache)
+            out.print(shown, soft_wrap=cache is not None)
 
 
 def _show(entry: Entry, *, whole: bool) -> None:

@@ -37,7 +37,7 @@ def said(url: str | None, name: str | None, config: str | None) -> Settings:
 @contextmanager
 def reached(url: str | None, name: str | None, config: str | None) -> Iterator[SyncGrid]:
     """The grid that is meant, connected. Raises GridNotFound, Unreachable, AccessDenied or ConfigError."""
-    settings = said(url, name, config)
+    settings = said(url, name, config).without_sharing()
     if settings.url is None:
         local_state(settings)
     with connect(config=settings) as grid:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 from rich import box
@@ -17,7 +18,17 @@ from cachegrid.engines.facts import MemberFacts
 if TYPE_CHECKING:
     from cachegrid._core.entry import Entry
 
-__all__ = ["console", "entry_table", "facts_list", "is_whole", "members_table", "summary", "up_list", "value"]
+__all__ = [
+    "console",
+    "entry_table",
+    "facts_list",
+    "fitting",
+    "is_whole",
+    "members_table",
+    "summary",
+    "up_list",
+    "value",
+]
 
 SLOTS = 16384
 WIDE = 1_000_000  # columns where there is no terminal: whoever reads the output there wants whole lines
@@ -37,10 +48,10 @@ def counted(number: int, noun: str) -> str:
     """
     A number of things.
 
-    >>> counted(1, "entry"), counted(1200, "entry"), counted(2, "owner")
-    ('1 entry', '1,200 entries', '2 owners')
+    >>> counted(1, "entry"), counted(1200, "entry"), counted(2, "owner"), counted(0, "process")
+    ('1 entry', '1,200 entries', '2 owners', '0 processes')
     """
-    plural = noun[:-1] + "ies" if noun.endswith("y") else noun + "s"
+    plural = noun[:-1] + "ies" if noun.endswith("y") else noun + ("es" if noun.endswith("s") else "s")
     return f"{number:,} {noun if number == 1 else plural}"
 
 
@@ -85,9 +96,27 @@ def _memory(owners: Sequence[MemberFacts]) -> str:
 
 def members_table(members: Sequence[MemberFacts], width: int) -> RenderableType:
     """One line for each member; what does not fit into `width` columns is left out, and it is said what that is."""
-    columns = _member_columns(members)
+    return fitting(
+        _member_columns(members),
+        width,
+        dispensable=DISPENSABLE,
+        to_the_right=TO_THE_RIGHT,
+        styles=["" if member.up else "red" for member in members],
+    )
+
+
+def fitting(
+    columns: Mapping[str, Sequence[str]],
+    width: int,
+    *,
+    dispensable: Sequence[str],
+    to_the_right: Collection[str],
+    styles: Sequence[str] = (),
+) -> RenderableType:
+    """A table of columns of cells; of the dispensable ones those that do not fit are left out, the first ones first."""
+    columns = dict(columns)
     left_out: list[str] = []
-    for name in DISPENSABLE:
+    for name in dispensable:
         if _width(columns) <= width:
             break
         del columns[name]
@@ -96,9 +125,9 @@ def members_table(members: Sequence[MemberFacts], width: int) -> RenderableType:
         box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, PADDING, 0, 0), collapse_padding=True
     )
     for name in columns:
-        table.add_column(name, justify="right" if name in TO_THE_RIGHT else "left", overflow="fold")
-    for member, *cells in zip(members, *columns.values(), strict=True):
-        table.add_row(*map(Text, cells), style="" if member.up else "red")  # an IPv6 address is no markup
+        table.add_column(name, justify="right" if name in to_the_right else "left", overflow="fold")
+    for cells, style in zip_longest(zip(*columns.values(), strict=True), styles, fillvalue=""):
+        table.add_row(*map(Text, cells), style=style)  # an IPv6 address is no markup
     if not left_out:
         return table
     return Group(table, Text(f"too narrow for: {', '.join(left_out)} (--json has all)", style="dim"))

@@ -22,6 +22,7 @@ __all__ = [
     "AsyncWork",
     "Mutex",
     "aside",
+    "at_exit",
     "mark_colour",
     "one_loop",
     "sleep",
@@ -47,6 +48,10 @@ def mark_colour(made: Any, function: Callable[..., Any]) -> None:
         if hasattr(function, name):
             setattr(made, name, getattr(function, name))
     made._is_coroutine = asyncio.coroutines._is_coroutine  # type: ignore[attr-defined] # noqa: SLF001
+
+
+def at_exit(work: Callable[[], Awaitable[None]]) -> None:
+    """Nothing: when a program ends, its loops have ended, and nothing could be awaited."""
 
 
 async def aside(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

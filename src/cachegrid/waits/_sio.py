@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import atexit
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -17,6 +18,7 @@ __all__ = [
     "SyncWake",
     "SyncWork",
     "aside",
+    "at_exit",
     "mark_colour",
     "sleep",
     "together",
@@ -34,6 +36,11 @@ SyncLock = threading.Lock
 
 def mark_colour(made: object, function: Callable[..., Any]) -> None:
     """A sync function needs no mark."""
+
+
+def at_exit(work: Callable[[], None]) -> None:
+    """Do `work` when the program ends of its own accord, after threads that it waits for."""
+    atexit.register(work)
 
 
 def aside(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -1,0 +1,259 @@
+"""
+What this process counts, put where others find it, and what all have put there.
+
+Nothing here is on the way of a request: the counters are read now and then, and written to the grid whole. What is
+there, and why nothing is lost or counted twice, `cachegrid._core.sharing` tells.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import random
+import time
+import weakref
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+
+from cachegrid._aio.cache import AsyncCache
+from cachegrid._aio.hub import AsyncHub
+from cachegrid._core.sharing import (
+    Book,
+    Counts,
+    SharedStats,
+    Sheet,
+    added,
+    claimed,
+    closed,
+    counts_of,
+    is_missing_long,
+    is_over,
+    lasting,
+    less,
+    opened,
+    renewed,
+    together,
+)
+from cachegrid._core.stats import GridStats
+from cachegrid._core.units import seconds_of
+from cachegrid.config import CachePolicy
+from cachegrid.errors import CacheError, EntryNotFound, OutcomeUnknown
+from cachegrid.waits._aio import AsyncLock, AsyncTasks, AsyncWork, Mutex, at_exit, sleep
+
+__all__ = ["AsyncLedger", "AsyncSharing"]
+
+_PLACE: Final = "cg!stats1"  # beside the entries of caches, where neither walks nor backups see it; 1 is the form
+_BOOK: Final = "book"
+# Owners alone are asked: one sheet that a replica does not know yet would be taken for lost.
+_POLICY: Final = CachePolicy(ttl="30d", stale_reads="never")
+_AFTERWARDS: Final = {True: "1h", False: "7d"}  # how long a closed sheet stays: by whether its process has closed it
+_PAUSE: Final = 0.05  # seconds between tries to write the last word
+_draw = random.Random().random  # noqa: S311 - of our own: chance that others seed shall not choose who looks when
+
+_all: weakref.WeakSet[AsyncSharing] = weakref.WeakSet()  # for what has to be done when the program ends
+_sheets: dict[tuple[str, str], str] = {}  # the first that this process has had in a grid, and a namespace
+
+
+class AsyncLedger:
+    """The book and the sheets of a grid's namespace."""
+
+    def __init__(self, hub: AsyncHub) -> None:
+        self._cache = AsyncCache(hub, f"!{hub.settings.namespace}", _POLICY, namespace=_PLACE)
+
+    async def read(self) -> SharedStats:
+        """What all have told. In this order: what is closed meanwhile is still there."""
+        book = await self._book()
+        sheets = {} if book is None else await self._cache.get_many(book["open"])
+        return together(book, sheets.values(), time.time())
+
+    async def has(self, name: str) -> bool:
+        """Whether there is a sheet."""
+        return await self._cache.has(name)
+
+    async def write(self, name: str, sheet: Sheet) -> Sheet:
+        """Write a sheet; what is there then, which is an older one if another process is closing that."""
+        return await self._cache.update(name, partial(renewed, sheet=sheet), default=None)
+
+    async def open(self, name: str, began: float) -> int:
+        """Have the name of a sheet in the book; how many there are."""
+        book = await self._book()
+        if book is None or name not in book["open"]:
+            now: Book = await self._cache.update(_BOOK, partial(opened, name=name, began=began), default=None)
+            book = now
+        return len(book["open"])
+
+    async def close(self, name: str, sheet: Sheet | None) -> None:
+        """Add a sheet that nobody writes any more to the sum of the book; it may be asked again."""
+        await self._cache.update(_BOOK, partial(closed, name=name, sheet=sheet))
+        if sheet is not None:
+            # Not at once: who has read the book a moment ago looks for it, and so does its process, if that is late.
+            await self._cache.touch(name, _AFTERWARDS[sheet["ended"]])
+
+    async def look_after(self) -> None:
+        """Close the sheets of processes that have ended without closing them."""
+        book, now = await self._book(), time.time()
+        if book is None:
+            return
+        sheets = await self._cache.get_many(book["open"])
+        for name in book["open"]:
+            sheet = sheets.get(name)
+            if is_over(sheet, now):
+                await self.close(name, sheet)
+            elif sheet is not None and claimed(sheet, now) is not sheet:
+                with contextlib.suppress(EntryNotFound):
+                    await self._cache.update(name, partial(claimed, now=now))
+
+    async def _book(self) -> Book | None:
+        book: Book | None = await self._cache.get(_BOOK)
+        return book
+
+
+class AsyncSharing:
+    """Tells the grid what is counted here: by a task or thread of its own from the first use on, and at the end."""
+
+    def __init__(self, hub: AsyncHub, every: float, stats: Callable[[], GridStats]) -> None:
+        self._hub, self._every, self._stats = hub, every, stats
+        self._ledger = AsyncLedger(hub)
+        self._tasks = AsyncTasks()
+        self._is_closed = False
+        self._begin_anew()
+        hub.on_use = self._see_to
+        hub.attach(self)  # the first to be attached is the last to be closed
+        _all.add(self)
+
+    def _begin_anew(self) -> None:
+        self._work: AsyncWork | None = None
+        self._mutex, self._lock = Mutex(), AsyncLock()
+        self._began = time.time()
+        self._name: str | None = None  # of the sheet, once there is something to tell
+        self._last: Sheet | None = None  # the one with the last word, once that is written
+        self._is_in_trouble = False
+        self._base: Counts = {}  # what is on sheets that others have closed
+        self._tried: Counts = {}  # what was on this one when it was written last, or may have been
+        self._told: float | None = None  # when it was
+
+    async def read(self) -> SharedStats:
+        """What all have told, and this process now."""
+        await self._tell_or_warn()
+        return await self._ledger.read()
+
+    async def aclose(self) -> None:
+        """Write the last word, and add it to the book. An outage is warned of, and not raised."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        timeout = seconds_of("timeout", self._hub.settings.timeout)
+        deadline = time.monotonic() + timeout
+        await self._tasks.aclose()
+        if self._hub.opened is None:
+            return
+        # What works behind counts, too.
+        await self._hub.tasks.settle(timeout)
+        await self._hub.reloads.aclose()
+        if not self._is_in_trouble or time.monotonic() < deadline:
+            await self._tell_or_warn(deadline)
+
+    def forget(self) -> None:
+        """In a forked child: it counts from 0, on a sheet of its own, which it begins when it uses the grid."""
+        self._tasks.forget()
+        _sheets.clear()
+        self._begin_anew()
+
+    def _see_to(self) -> None:
+        """Go on telling, in each process and event loop anew."""
+        work = self._work
+        if self._is_closed or (work is not None and work.is_alive):
+            return
+        with self._mutex:
+            if self._work is None or not self._work.is_alive:
+                self._work = self._tasks.spawn(self._go_on)
+
+    async def _go_on(self) -> None:
+        rest = self._every * _draw()  # processes that start together do not tell together
+        while await self._tasks.pause(rest):
+            await self._tell_or_warn()
+            rest = self._every
+
+    async def _tell_or_warn(self, last: float | None = None) -> None:
+        """Tell what is counted; for the last time if there is a deadline. Trouble is warned of once while it lasts."""
+        try:
+            async with self._lock:
+                while True:
+                    try:
+                        open_now = await self._tell(is_last=last is not None)
+                        break
+                    except OutcomeUnknown:
+                        if last is None or time.monotonic() > last:
+                            raise
+                    await sleep(_PAUSE)
+            if last is None and open_now * _draw() < 1:  # so that of all processes about one looks each time
+                await self._ledger.look_after()
+            self._is_in_trouble = False
+        except CacheError as trouble:
+            if not self._is_in_trouble:
+                what = "is lost" if last is not None else "is told later"
+                logging.getLogger("cachegrid").warning("what this process counted %s (share_stats: %s)", what, trouble)
+            self._is_in_trouble = True
+
+    async def _tell(self, *, is_last: bool) -> int:
+        """Write the sheet, and see that the book has it, or has its counts; how many sheets are open besides."""
+        if self._last is None:
+            sheet = await self._write(is_last=is_last)
+            if sheet is None or self._name is None:
+                return 0
+            count = await self._ledger.open(self._name, self._began)
+            if not is_last:
+                return count
+            # From here on it may be in the book's sum, whatever the answer is: its name must not come back.
+            self._last = sheet
+        if self._name is not None:
+            await self._ledger.close(self._name, self._last)
+        return 0
+
+    async def _write(self, *, is_last: bool) -> Sheet | None:
+        """Write the sheet; None if there is nothing to tell."""
+        now = time.time()
+        if self._name is not None and is_missing_long(self._told, now) and not await self._ledger.has(self._name):
+            self._part_with(self._tried)  # others have closed it, as far as anybody knows
+        while True:
+            counts = less(counts_of(self._stats()), self._base)
+            if self._name is None:
+                if not counts:
+                    return None
+                self._name = os.urandom(8).hex()
+            self._tried = counts
+            sheet = self._sheet(self._name, counts, now, is_last=is_last)
+            there = await self._ledger.write(self._name, sheet)
+            if there["claimed"] is None:
+                self._told = now
+                return sheet
+            self._part_with(there["counts"])
+
+    def _sheet(self, name: str, counts: Counts, now: float, *, is_last: bool) -> Sheet:
+        grid = self._hub.opened.url if self._hub.opened else "", self._hub.settings.namespace
+        process = _sheets.setdefault(grid, name)  # of two threads one is first
+        return {
+            "counts": counts,
+            "began": self._began,
+            "told": now,
+            "every": self._every,
+            "process": process,
+            "first": process == name,
+            "ended": is_last,
+            "claimed": None,
+        }
+
+    def _part_with(self, counts: Counts) -> None:
+        """Leave the sheet to who has closed it, with these counts; what comes is on another one."""
+        self._base = added([self._base, lasting(counts)])
+        self._name = self._told = None
+
+
+async def _tell_all() -> None:
+    for sharing in list(_all):
+        await sharing.aclose()
+
+
+at_exit(_tell_all)
