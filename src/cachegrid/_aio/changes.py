@@ -259,6 +259,7 @@ class AsyncChanges(AsyncSweeping):
             deadline = self._deadline()
             while True:
                 raw = await self._sure.fetch(address)
+                self._saw(address, raw)
                 frame = _graced(raw)
                 if raw is None or frame is None or frame.grace is None:
                     return None
@@ -290,6 +291,7 @@ class AsyncChanges(AsyncSweeping):
 
     async def _has_arrived(self, address: bytes, frame: bytes) -> bool:
         raw = await self._sure.fetch(address)
+        self._saw(address, raw)  # copies that were made since the connection broke may be older
         return raw is not None and edition(raw) == edition(frame)
 
     async def _drop_damaged(self, key: Key, lives: int | None = 0) -> bool:

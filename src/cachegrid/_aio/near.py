@@ -275,10 +275,11 @@ class AsyncNearCache(AsyncCache):
                 strange.append(answer.address)
             else:
                 fills.append(Fill(copy, answer.address, answer.mark.token))
+        # Before a copy is here: whoever is given it may read by another grid object next.
+        seen(self._parent, ((answer.address, edition(answer.raw)) for answer, _ in told), but=self._nearby)
         for address in strange + self._copies.keep(fills):
             # What others have asked for meanwhile may be older than what this caller is about to see.
             self._nearby.changed(address)
-        seen(self._parent, ((answer.address, edition(answer.raw)) for answer, _ in told), but=self._nearby)
 
     def _open(self, space: Space, answer: _Answer) -> tuple[Any, Copy | None]:
         """The value in an answer, and a copy of it, if there may be one."""

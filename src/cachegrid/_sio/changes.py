@@ -256,6 +256,7 @@ class SyncChanges(SyncSweeping):
             deadline = self._deadline()
             while True:
                 raw = self._sure.fetch(address)
+                self._saw(address, raw)
                 frame = _graced(raw)
                 if raw is None or frame is None or frame.grace is None:
                     return None
@@ -287,6 +288,7 @@ class SyncChanges(SyncSweeping):
 
     def _has_arrived(self, address: bytes, frame: bytes) -> bool:
         raw = self._sure.fetch(address)
+        self._saw(address, raw)  # copies that were made since the connection broke may be older
         return raw is not None and edition(raw) == edition(frame)
 
     def _drop_damaged(self, key: Key, lives: int | None = 0) -> bool:

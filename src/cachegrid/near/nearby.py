@@ -85,6 +85,13 @@ class Pushes(Protocol):
         """
 
 
+class _Nowhere(dict[Any, Copy]):
+    """The table of a space that is out of date: it stays empty, since news of what was in it would find nothing."""
+
+    def __setitem__(self, key: Any, copy: Copy) -> None:
+        pass
+
+
 class Nearby:
     """Is told by the engine what changed, and drops it from the table that has it. Serves all threads."""
 
@@ -105,7 +112,7 @@ class Nearby:
                 names = space.names
                 same = {one: other for one, (other, _) in self._places.items() if other.names == names}
                 if any(other.epochs > space.epochs for other in same.values()):
-                    return {}  # who made it was late: others look where it is newer, and that table must stay
+                    return _Nowhere()  # who made it was late: others look where it is newer, and that table must stay
                 places = {one: place for one, place in self._places.items() if one not in same}
                 old = [self._places[one][1] for one in same]
                 self._places = {**places, space.prefix: (space, {})}

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 import pytest
 
 from cachegrid._aio.cache import AsyncCache
+from cachegrid._aio.cell import FAR
+from cachegrid.errors import OutcomeUnknown
+from cachegrid.near.copies import Fill
 from tests.flow._aio.flow import AsyncFlow
 from tests.flow._aio.nearness import elsewhere, gated, keep, keep_absence, near_cache, news
 from tests.flow.waits._aio import begin, until
@@ -215,6 +218,96 @@ async def test_what_another_grid_of_the_process_has_read_is_not_followed_by_a_co
     await other.set("key", "new")
     assert "new" == await READS[read](second)
     assert "new" == await cache.get("key")
+
+
+async def test_a_copy_is_here_when_older_ones_of_other_grids_are_gone(
+    flow: AsyncFlow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    Another thread may be given it at once, and then read by the other grid.
+    """
+    cache, second, other = await near_cache(flow), await near_cache(flow), await elsewhere(flow)
+    await news(cache, "key", lambda: other.set("key", "old"))
+    await keep(cache, "key")
+    for one in (cache, second):
+        gated(one).hold_news()
+    await other.set("key", "new")
+    keeps, read = second._copies.keep, list[object]()
+
+    def keep_and_read(fills: Iterable[Fill]) -> list[bytes]:
+        refused = keeps(fills)
+        read.extend([second._near("key"), cache._near("key")])
+        return refused
+
+    monkeypatch.setattr(second._copies, "keep", keep_and_read)
+    assert "new" == await second.get("key")
+    assert ["new", FAR] == read[:2]
+
+
+async def test_what_has_ended_already_is_gone_here_too(flow: AsyncFlow) -> None:
+    """
+    Who lets an entry end that another process has ended sees it no more, though the news of that is still to come.
+    """
+    cache, other = await near_cache(flow), await elsewhere(flow)
+
+    async def load() -> str:
+        return "old"
+
+    await news(cache, "key", lambda: other.get_or_load("key", load, ttl="1m", grace="1m"))
+    await keep(cache, "key")
+    gated(cache).hold_news()
+    assert await other.expire("key")
+    assert not await cache.expire("key")
+    assert await cache.get("key") is None
+
+
+async def test_a_write_that_was_found_to_have_arrived_is_seen_at_once(
+    flow: AsyncFlow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    The connection broke, and the owner applied it later: what was read in between is not handed out after it.
+    """
+    cache, other = await near_cache(flow), await elsewhere(flow)
+    await news(cache, "key", lambda: other.set("key", "old"))
+    engine = gated(cache)
+    engine.hold_news()
+    store, lost = engine.engine.store_if_present, list[Any]()
+
+    async def lose(_: object, *args: Any) -> bool:
+        lost.extend(args)
+        raise OutcomeUnknown("the connection broke")
+
+    monkeypatch.setattr(type(engine.engine), "store_if_present", lose)
+    look = engine.hold("fetch")
+    writing = begin(cache.replace, "key", "new")
+    await look.reached()
+    await keep(cache, "key")
+    assert await store(*lost)
+    look.open()
+    assert await writing.result()
+    assert "new" == await cache.get("key")
+
+
+async def test_a_view_that_learned_late_of_a_clear_sees_what_it_writes(flow: AsyncFlow) -> None:
+    """
+    The cache knows the new epoch already, and the news of it is still to come: nobody would tell the view's copies.
+    """
+    cache, other = await near_cache(flow), await elsewhere(flow)
+    view = cache.with_durability(replicas=1)
+    await news(cache, "key", lambda: other.set("key", "old"))
+    engine = gated(cache)
+    await engine.engine.raise_epoch(b"of something else")
+    engine.hold_news()
+    asked = engine.hold("epoch", answered=True)
+    reading = begin(view.get, "key")
+    await asked.reached()
+    await engine.engine.raise_epoch(cache._epoch_names[-1])
+    assert await cache.get("key") is None
+    asked.open()
+    assert "old" == await reading.result()
+    for value in (1, 2, 3):
+        await view.set("key", [value])
+        assert [value] == await view.get("key") == await view.get("key")
 
 
 @pytest.mark.parametrize("read", READS)

@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
 
 from cachegrid._sio.cache import SyncCache
+from cachegrid._sio.cell import FAR
+from cachegrid.errors import OutcomeUnknown
+from cachegrid.near.copies import Fill
 from tests.flow._sio.flow import SyncFlow
 from tests.flow._sio.nearness import elsewhere, gated, keep, keep_absence, near_cache, news
 from tests.flow.waits._sio import begin, until
@@ -216,6 +219,96 @@ def test_what_another_grid_of_the_process_has_read_is_not_followed_by_a_copy(flo
     other.set("key", "new")
     assert "new" == READS[read](second)
     assert "new" == cache.get("key")
+
+
+def test_a_copy_is_here_when_older_ones_of_other_grids_are_gone(
+    flow: SyncFlow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    Another thread may be given it at once, and then read by the other grid.
+    """
+    cache, second, other = near_cache(flow), near_cache(flow), elsewhere(flow)
+    news(cache, "key", lambda: other.set("key", "old"))
+    keep(cache, "key")
+    for one in (cache, second):
+        gated(one).hold_news()
+    other.set("key", "new")
+    keeps, read = second._copies.keep, list[object]()
+
+    def keep_and_read(fills: Iterable[Fill]) -> list[bytes]:
+        refused = keeps(fills)
+        read.extend([second._near("key"), cache._near("key")])
+        return refused
+
+    monkeypatch.setattr(second._copies, "keep", keep_and_read)
+    assert "new" == second.get("key")
+    assert ["new", FAR] == read[:2]
+
+
+def test_what_has_ended_already_is_gone_here_too(flow: SyncFlow) -> None:
+    """
+    Who lets an entry end that another process has ended sees it no more, though the news of that is still to come.
+    """
+    cache, other = near_cache(flow), elsewhere(flow)
+
+    def load() -> str:
+        return "old"
+
+    news(cache, "key", lambda: other.get_or_load("key", load, ttl="1m", grace="1m"))
+    keep(cache, "key")
+    gated(cache).hold_news()
+    assert other.expire("key")
+    assert not cache.expire("key")
+    assert cache.get("key") is None
+
+
+def test_a_write_that_was_found_to_have_arrived_is_seen_at_once(
+    flow: SyncFlow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    The connection broke, and the owner applied it later: what was read in between is not handed out after it.
+    """
+    cache, other = near_cache(flow), elsewhere(flow)
+    news(cache, "key", lambda: other.set("key", "old"))
+    engine = gated(cache)
+    engine.hold_news()
+    store, lost = engine.engine.store_if_present, list[Any]()
+
+    def lose(_: object, *args: Any) -> bool:
+        lost.extend(args)
+        raise OutcomeUnknown("the connection broke")
+
+    monkeypatch.setattr(type(engine.engine), "store_if_present", lose)
+    look = engine.hold("fetch")
+    writing = begin(cache.replace, "key", "new")
+    look.reached()
+    keep(cache, "key")
+    assert store(*lost)
+    look.open()
+    assert writing.result()
+    assert "new" == cache.get("key")
+
+
+def test_a_view_that_learned_late_of_a_clear_sees_what_it_writes(flow: SyncFlow) -> None:
+    """
+    The cache knows the new epoch already, and the news of it is still to come: nobody would tell the view's copies.
+    """
+    cache, other = near_cache(flow), elsewhere(flow)
+    view = cache.with_durability(replicas=1)
+    news(cache, "key", lambda: other.set("key", "old"))
+    engine = gated(cache)
+    engine.engine.raise_epoch(b"of something else")
+    engine.hold_news()
+    asked = engine.hold("epoch", answered=True)
+    reading = begin(view.get, "key")
+    asked.reached()
+    engine.engine.raise_epoch(cache._epoch_names[-1])
+    assert cache.get("key") is None
+    asked.open()
+    assert "old" == reading.result()
+    for value in (1, 2, 3):
+        view.set("key", [value])
+        assert [value] == view.get("key") == view.get("key")
 
 
 @pytest.mark.parametrize("read", READS)
