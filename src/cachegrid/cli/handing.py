@@ -74,7 +74,8 @@ def empty_elsewhere(
     grid = operated(url, name, config)
     contacts = grid.contacts
     chosen = contacts.named(member)
-    if own := of_this_host(contacts, running()):
+    own = of_this_host(contacts, running())
+    if own and (own.spread or any(one.id == chosen.id for one in own.members)):  # else somebody else has started it
         does = "`cachegrid leave` takes all members of this host out of it"
         if not own.spread:
             does = f"without --url it ends members, too: cachegrid remove {chosen} --name {own.name}"

@@ -27,7 +27,7 @@ from cachegrid.cluster.standstill import refuse_still
 from cachegrid.cluster.state import GridState, MemberState, Phase, member_folder, save
 from cachegrid.errors import ConfigError, EngineError
 
-__all__ = ["add", "bring_in", "newcomer", "settled", "still_begun"]
+__all__ = ["add", "bring_in", "newcomer", "settled", "shared_out", "still_begun"]
 
 
 def add(name: str = "default", count: int = 1, *, root: Path | None = None, way: Way | None = None) -> GridState:
@@ -53,7 +53,7 @@ def add(name: str = "default", count: int = 1, *, root: Path | None = None, way:
         if way.is_rehearsal:
             return there
         grown = bring_in(state, grown, way)
-        return _shared_out(grown, way)
+        return shared_out(grown, way)
 
 
 def settled(state: GridState) -> GridState:
@@ -150,7 +150,7 @@ def _told(state: GridState, grown: GridState, new: int) -> Operation:
     return Operation(grid=state.name, steps=tuple(steps), shape=grown.shape)
 
 
-def _shared_out(state: GridState, way: Way) -> GridState:
+def shared_out(state: GridState, way: Way) -> GridState:
     """Give every owner its share; then nobody is new any more."""
     agree(state, way.timeout)
     grid = half_moved_settled(Contacts.of_state(state))

@@ -56,6 +56,7 @@ class Launch:
         self._admins: dict[int, Admin] = {}
         self._seen = "it does not find the others"
         self._slots = SLOTS  # that have to have an owner
+        self._is_closed = True  # nobody else is in the grid
 
     @property
     def state(self) -> GridState:
@@ -102,13 +103,14 @@ class Launch:
             self._admin(member)
             self._progress(what, done, len(members))
 
-    def wait_whole(self, *, is_full: bool = True) -> None:
+    def wait_whole(self, *, is_full: bool = True, is_closed: bool = True) -> None:
         """
         Wait until all members agree: every slot is owned, nobody is missing, and replicas follow their owners.
 
-        With `is_full=False` slots may be without an owner.
+        With `is_full=False` slots may be without an owner, with `is_closed=False` members in it that are none of ours.
         """
         self._slots = SLOTS if is_full else 0
+        self._is_closed = is_closed
         for done, member in enumerate(self._state.members, 1):
             self._wait_for(member, self._is_whole)
             self._progress("members agree", done, len(self._state.members))
@@ -199,8 +201,9 @@ class Launch:
     def _is_whole(self, admin: Admin) -> bool:
         facts = dict(line.split(":", 1) for line in admin.text("CLUSTER", "INFO").splitlines() if ":" in line)
         slots, known = int(facts["cluster_slots_ok"]), int(facts["cluster_known_nodes"])
-        strange = not self._state.spread and known != len(self._state.members)
-        if facts["cluster_state"] != "ok" or slots < self._slots or strange:
+        more = known - len(self._state.members)
+        is_other = not self._state.spread and (more < 0 or (more > 0 and self._is_closed))
+        if facts["cluster_state"] != "ok" or slots < self._slots or is_other:
             self._seen = f"to it the grid is {facts['cluster_state']}, {slots:,} of {SLOTS:,} slots have a living owner"
             return False
         role = admin.facts("replication")

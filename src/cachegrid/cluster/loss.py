@@ -31,7 +31,8 @@ def emptied_slots(state: GridState, rows: Mapping[str, NodeRow] | None = None) -
     rows = rows_seen(state) if rows is None else rows
     there = {member.id for member in state.members if pid_of(member) or (state.persist and keeps_entries(member))}
     copied = {row.owner_id or row.id for row in rows.values() if row.id in there}
-    gone = (row.slots for row in rows.values() if row.is_owner and row.id not in copied)
+    own = {member.id for member in state.members}
+    gone = (row.slots for row in rows.values() if row.is_owner and row.id in own - copied)
     return spans({slot for slots in gone for span in slots for slot in span})
 
 

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 from cachegrid.cluster.admin import Admin, connect_to
-from cachegrid.cluster.agreement import agree, rows_seen, wait_until
+from cachegrid.cluster.agreement import agree, merged, rows_seen, views, wait_until
 from cachegrid.cluster.balance import spans
 from cachegrid.cluster.contacts import Contacts
-from cachegrid.cluster.growth import bring_in, newcomer
+from cachegrid.cluster.growth import bring_in, newcomer, shared_out
 from cachegrid.cluster.loss import CACHES_TOO, NO_COPY, emptied_slots, share_text
 from cachegrid.cluster.operation import Operation, Way, operating
 from cachegrid.cluster.ports import next_pairs
 from cachegrid.cluster.presence import pid_of
+from cachegrid.cluster.regaining import begin_anew, known_rows, new_owners, regained, strangers
 from cachegrid.cluster.standstill import refuse_still
 from cachegrid.cluster.state import GridState, MemberState, Phase, save
 from cachegrid.cluster.takeover import with_roles
@@ -58,12 +59,18 @@ def heal(
         if not way.is_rehearsal:
             with suppress(EngineTimeout):  # no replica can: it comes back as an owner, without what it had
                 wait_until(lambda: _about_to_take_over(there, rows_seen(there)), min(way.timeout, TAKE_OVER))
-        rows = rows_seen(there)
-        state = _with_missing(_with_gone(there, rows), rows)
+        seen = {there.member(index).id: view for index, view in views(there).items()}
+        rows, known = merged(seen), known_rows(merged(seen), seen)
+        whole = regained(there, known, {member.id for member in there.members if pid_of(member)})
+        state = _with_gone(there, rows)
+        state = _with_missing(state, rows) if whole == there else _either(there, whole, state)
         way.tell(_told(there, state, rows, assign=assign))
         if way.is_rehearsal:
             return there
+        begin_anew(there, whole, known)
         state = _with_parts(there, bring_in(there, state, way, is_full=not _lost(there, rows)))
+        if new_owners(there, whole):
+            state = shared_out(state, way)
         if assign and (lost := lost_slots(state)):
             _assign(state, lost)
         if not lost_slots(state):  # else some take for their owner who says that it is not
@@ -104,6 +111,7 @@ def lost_slots(state: GridState) -> list[range]:
 
 def _lost(state: GridState, rows: Mapping[str, NodeRow]) -> list[range]:
     there = {member.id for member in state.members if pid_of(member) or (member.folder / "nodes.conf").exists()}
+    there |= {row.id for row in strangers(state, rows)}
     held = (row.slots for row in rows.values() if row.id in there and row.is_owner)
     return spans({*range(SLOTS)} - {slot for slots in held for span in slots for slot in span})
 
@@ -127,6 +135,13 @@ def _with_gone(state: GridState, rows: Mapping[str, NodeRow]) -> GridState:
         return replace(member, phase=Phase.JOINING, follows=follows, role="owner" if follows is None else "replica")
 
     return replace(state, members=tuple(anew(member) for member in state.members))
+
+
+def _either(before: GridState, first: GridState, second: GridState) -> GridState:
+    """The first, with what the second says of members that are there as before."""
+    changed = {member.index: member for member in second.members}
+    members = (changed[member.index] if member in before.members else member for member in first.members)
+    return replace(first, members=tuple(members))
 
 
 def _is_idle(member: MemberState, row: NodeRow | None) -> bool:
@@ -200,12 +215,7 @@ def _told(state: GridState, mended: GridState, rows: Mapping[str, NodeRow], *, a
     steps: list[str] = []
     if dead := [member.address for member in state.members if not pid_of(member)]:
         steps.append(f"start members again that do not run: {', '.join(dead)}")
-    for was, member in zip(state.members, mended.members, strict=False):
-        if member != was and pid_of(was) and member.follows is not None:
-            steps.append(f"let {member.address} copy {mended.member(member.follows).address}")
-    for member in mended.members[len(state.members) :]:
-        owner = mended.member(member.follows or 0)
-        steps.append(f"start {member.address}, which copies {owner.address}: it has fewer replicas than the others")
+    steps += _new_parts(state, mended)
     unowned = _lost(state, rows)
     lost = sum(map(len, unowned))
     emptied = {slot for span in emptied_slots(state, rows) for slot in span}
@@ -218,4 +228,26 @@ def _told(state: GridState, mended: GridState, rows: Mapping[str, NodeRow], *, a
             f"leave {lost:,} slots without an owner: `--assign` gives them to owners, without what was in them; "
             + CACHES_TOO
         )
+    for other in strangers(state, rows):
+        where = f"{other.host}:{other.port}"
+        steps.append(
+            f"leave {where}, which owns slots and was not started here, as it is; for it to give them to others: "
+            f'cachegrid remove {where} --url "$(cachegrid url --show-password{state.option})"'
+        )
     return Operation(grid=state.name, steps=tuple(steps), shape=mended.shape)
+
+
+def _new_parts(state: GridState, mended: GridState) -> Iterator[str]:
+    """What becomes of members that are to copy others, or to be owners again, and of those that are new."""
+    owners = new_owners(state, mended)
+    if owners:
+        yield f"let {', '.join(owners)} be an owner again: the grid has fewer than its shape says, {state.shape}"
+    for was, member in zip(state.members, mended.members, strict=False):
+        if member != was and member.follows is not None and (pid_of(was) or was.conf.exists()):
+            yield f"let {member.address} copy {mended.member(member.follows).address}"
+    for member in mended.members[len(state.members) :]:
+        if member.follows is not None:
+            owner = mended.member(member.follows)
+            yield f"start {member.address}, which copies {owner.address}: it has fewer replicas than the others"
+    if owners:
+        yield f"move slots to {'it' if len(owners) == 1 else 'them'}, until every owner has as many as the others"

@@ -70,7 +70,7 @@ def heal(
             launch.wait_back(BACK if is_seen else BACK_ALONE)
         else:
             introduce(launch.state, timeout)
-            launch.wait_whole(is_full=is_full)
+            launch.wait_whole(is_full=is_full, is_closed=False)
         save(launch.state)
         return launch.state
 

@@ -111,6 +111,7 @@ class Examined:
     host: HostReport | None = None  # for a grid of this host
     here: tuple[str, ...] = ()  # the addresses of the members that run on it
     replicas: int | None = None  # that each owner should have
+    wanted: int | None = None  # how many owners there should be
     is_spread: bool = False  # it is of this host and may be of others, too
     options: str = ""  # what to say to `cachegrid up` for such a grid
     on_disk: bool = False  # it was started to keep its entries on disk

@@ -71,6 +71,7 @@ def examine(
         host=None if state is None else _host(state),
         here=() if state is None else tuple(member.address for member in state.members),
         replicas=None if state is None else state.shape.replicas,
+        wanted=None if state is None or state.spread else state.shape.owners,
         is_spread=state is not None and state.spread,
         options="" if state is None else state.all_options,
         on_disk=state is not None and state.persist,

@@ -129,6 +129,28 @@ def few_owners(grid: Examined) -> Iterator[Finding]:
         )
 
 
+def other_shape(grid: Examined) -> Iterator[Finding]:
+    """Fewer owners than a grid of this host was given, and members of it that nobody started here."""
+    short = 0 if grid.wanted is None or grid.unfinished else grid.wanted - len(grid.owners)
+    if short > 0 and not _without_owner(grid):
+        yield Finding(
+            check="shape",
+            badness=Badness.WARNING,
+            what=f"has {len(grid.owners)} owners of slots, and is to have {grid.wanted}: some have been emptied",
+            advice=f"{advice.command(grid, 'heal')} gives them slots again; for fewer of them, remove some after that",
+        )
+    guests = [member for member in grid.members if member.address not in grid.here]
+    if guests and grid.wanted is not None:
+        yield Finding(
+            check="stranger",
+            badness=Badness.WARNING,
+            what="is in the grid, and was not started by it: nothing here starts it again, or ends it",
+            where=_names(guests),
+            advice="let it give its slots away before it ends: cachegrid remove MEMBER --url "
+            f'"$({advice.command(grid, "url --show-password")})"',
+        )
+
+
 def needed_host(grid: Examined) -> Iterator[Finding]:
     """Hosts whose loss ends the grid, though others have copies: those that are left cannot decide on a takeover."""
     needed = needed_hosts([owner.host for owner in grid.owners])
@@ -295,6 +317,7 @@ CHECKS: Final[tuple[Callable[[Examined], Iterator[Finding]], ...]] = (
     unfinished,
     lonely_owners,
     few_owners,
+    other_shape,
     needed_host,
     lagging_replicas,
     copies_together,
