@@ -130,14 +130,15 @@ class SyncSharing:
         self._began = time.time()
         self._name: str | None = None  # of the sheet, once there is something to tell
         self._last: Sheet | None = None  # the one with the last word, once that is written
-        self._is_in_trouble = False
+        self._trouble: CacheError | None = None  # why nothing could be told a moment ago
         self._base: Counts = {}  # what is on sheets that others have closed
         self._tried: Counts = {}  # what was on this one when it was written last, or may have been
         self._told: float | None = None  # when it was
 
     def read(self) -> SharedStats:
         """What all have told, and this process now."""
-        self._tell_or_warn()
+        if not self._is_closed:
+            self._tell_or_warn()
         return self._ledger.read()
 
     def close(self) -> None:
@@ -153,7 +154,9 @@ class SyncSharing:
         # What works behind counts, too.
         self._hub.tasks.settle(timeout)
         self._hub.reloads.close()
-        if not self._is_in_trouble or time.monotonic() < deadline:
+        if self._trouble is not None and time.monotonic() > deadline:
+            self._warn(self._trouble, is_last=True)
+        else:
             self._tell_or_warn(deadline)
 
     def forget(self) -> None:
@@ -180,23 +183,31 @@ class SyncSharing:
     def _tell_or_warn(self, last: float | None = None) -> None:
         """Tell what is counted; for the last time if there is a deadline. Trouble is warned of once while it lasts."""
         try:
-            with self._lock:
-                while True:
-                    try:
-                        open_now = self._tell(is_last=last is not None)
-                        break
-                    except OutcomeUnknown:
-                        if last is None or time.monotonic() > last:
-                            raise
-                    sleep(_PAUSE)
-            if last is None and open_now * _draw() < 1:  # so that of all processes about one looks each time
-                self._ledger.look_after()
-            self._is_in_trouble = False
+            self._tell_surely(last)
+            self._trouble = None
         except CacheError as trouble:
-            if not self._is_in_trouble:
-                what = "is lost" if last is not None else "is told later"
-                logging.getLogger("cachegrid").warning("what this process counted %s (share_stats: %s)", what, trouble)
-            self._is_in_trouble = True
+            if self._trouble is None or last is not None:
+                self._warn(trouble, is_last=last is not None)
+            self._trouble = trouble
+
+    def _tell_surely(self, last: float | None) -> None:
+        with self._lock:
+            while True:
+                try:
+                    open_now = self._tell(is_last=last is not None)
+                    break
+                except OutcomeUnknown:  # to do it again does no harm, and for the last word there is no later
+                    if last is None or time.monotonic() > last:
+                        raise
+                sleep(_PAUSE)
+        if open_now and open_now * _draw() < 1:  # so that of all processes about one looks each time
+            self._ledger.look_after()
+
+    def _warn(self, trouble: CacheError, *, is_last: bool) -> None:
+        what = "is lost" if is_last else "is told later"
+        logging.getLogger("cachegrid").warning(
+            "what this process has counted since it told the grid last %s (share_stats): %s", what, trouble
+        )
 
     def _tell(self, *, is_last: bool) -> int:
         """Write the sheet, and see that the book has it, or has its counts; how many sheets are open besides."""
