@@ -297,12 +297,12 @@ OLDER = with_info("o0", {"valkey_version": "9.0.1"})
 LOST = changed(WELL, "o1", slots=(), view=VIEW | {"o1": ("", ())})
 ADVICE: list[tuple[str, Examined, str]] = [
     ("no-replica", LONE, "cachegrid heal --name a makes"),
-    ("no-replica", replace(LONE, is_spread=True), "cachegrid up on hosts"),
+    ("no-replica", replace(LONE, is_spread=True), "cachegrid up --name a on hosts"),
     ("no-replica", replace(LONE, host=None), "give each owner"),
     ("no-replica", replace(LONE, replicas=0), "cachegrid up --name a --members 3 --replicas 1 --persist, "),
     ("shape", replace(WELL, wanted=4), "cachegrid heal --name a gives them slots again"),
     ("stranger", replace(WELL, wanted=3), '--url "$(cachegrid url --show-password --name a)"'),
-    ("dead-member", replace(LONE, is_spread=True), "cachegrid up on its host"),
+    ("dead-member", replace(LONE, is_spread=True), "cachegrid up --name a on its host"),
     ("dead-member", replace(LONE, host=None), "start it again where it runs"),
     ("copies-together", changed(WELL, "r0", host="10.0.0.1"), "cachegrid heal"),
     ("lost-slots", LOST, "cachegrid heal --assign --name a"),

@@ -204,7 +204,7 @@ def _risk(state: GridState, facts: list[MemberFacts]) -> list[str]:
     if not needed or not state.spread:
         return []
     if len({member.host for member in facts}) == 1:
-        return ["other hosts join it with what this prints: cachegrid token"]
+        return [f"other hosts join it with what this prints: cachegrid token{state.option}"]
     lost = f"if {' or '.join(needed)} is lost, nobody takes over from it"
     return [f"{lost}: the others would not be most of the owners; three hosts can lose any one"]
 

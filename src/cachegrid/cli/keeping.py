@@ -143,7 +143,7 @@ def restore(
     if as_json:
         print(json.dumps(_restore_told(grid, told[0], done, seconds), indent=2))
     else:
-        print(_restored_text(done, seconds) if done else "all its files are whole; nothing was written")
+        print(_restored_text(done, seconds, grid.option) if done else "all its files are whole; nothing was written")
     if done and (done.unsigned or done.evicted or done.cleared or done.unreplicated):
         raise typer.Exit(Exit.NO)
 
@@ -181,7 +181,7 @@ def _restore_text(plan: RestorePlan) -> str:
     return "\n".join(lines)
 
 
-def _restored_text(done: Restored, seconds: float) -> str:
+def _restored_text(done: Restored, seconds: float, which: str) -> str:
     from cachegrid.cli.show import counted
 
     lines = [f"{counted(done.restored, 'entry')} restored after {seconds:.1f} s"]
@@ -194,7 +194,9 @@ def _restored_text(done: Restored, seconds: float) -> str:
     lines += [f"{count:,} {what}" for what, count in told.items() if count]
     lines += [f"cache {name.partition(':')[2]} was cleared meanwhile, and so it is empty" for name in done.cleared]
     if done.unreplicated:
-        lines.append(f"perhaps not with {', '.join(done.unreplicated)}: away, or far behind (see cachegrid doctor)")
+        lines.append(
+            f"perhaps not with {', '.join(done.unreplicated)}: away, or far behind: see cachegrid doctor{which}"
+        )
     return "\n".join(lines)
 
 

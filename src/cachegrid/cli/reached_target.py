@@ -30,6 +30,11 @@ class Meant(NamedTuple):
     state: GridState | None  # of a grid of this user on this host
     caches: Mapping[str, CachePolicy]  # of the settings
 
+    @property
+    def option(self) -> str:
+        """What says to a command that this grid is meant, after a space."""
+        return self.state.option if self.state else " --url ..."
+
     def cache(self, name: str | None) -> str | None:
         """The name of a cache with its namespace. Raises ConfigError for what is no name."""
         from cachegrid._core.address import check_name

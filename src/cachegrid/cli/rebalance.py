@@ -149,7 +149,7 @@ def _planned(grid: Operated, contacts: Contacts, *, changes: bool) -> _Plan:
 
     _check_leavers(grid)
     contacts = settled(contacts) if changes else contacts
-    _check_owners(contacts)
+    _check_owners(contacts, _words_for(grid))
     plan = moves(contacts.owned, [owner.id for owner in contacts.owners if owner.is_up])
     share = {source: entries_per_slot(contacts, source) for source in {move.source for move in plan}}
     entries = [round(share[move.source] * move.size) for move in plan]
@@ -167,7 +167,12 @@ def _check_leavers(grid: Operated) -> None:
         raise GridError(f"{leaving[0]} is leaving: end that first, with `cachegrid remove {leaving[0]}{state.option}`")
 
 
-def _check_owners(contacts: Contacts) -> None:
+def _words_for(grid: Operated) -> str:
+    """What says to a command which grid is meant."""
+    return grid.state.option if grid.state else " --url ..."
+
+
+def _check_owners(contacts: Contacts, which: str) -> None:
     from cachegrid.engines.valkey.slots import SLOTS
     from cachegrid.errors import GridError, Unreachable
 
@@ -175,11 +180,12 @@ def _check_owners(contacts: Contacts) -> None:
     if dead:
         raise Unreachable(
             f"slots cannot be shared out while an owner does not answer: {', '.join(dead)}; start it again, or let a "
-            "replica take its place (cachegrid status shows more)",
+            f"replica take its place (cachegrid status{which} shows more)",
             where=dead[0],
         )
     if lost := SLOTS - sum(len(span) for owner in contacts.owners for span in owner.slots):
-        raise GridError(f"{lost:,} slots have no owner: `cachegrid heal --assign` gives them to owners, rebalance then")
+        gives = f"`cachegrid heal --assign{which}`" if "--url" not in which else "CLUSTER ADDSLOTS"
+        raise GridError(f"{lost:,} slots have no owner: {gives} gives them to owners, rebalance then")
 
 
 def _show(plan: _Plan) -> None:

@@ -34,7 +34,7 @@ def ways_back(state: GridState, facts: list[MemberFacts]) -> Iterator[str]:
     if away and not any(member.up for member in facts if member.host != state.host):
         yield f"no member on another host answers: this host may be cut off; see {doctor}"
     elif away:
-        yield f"start dead members again on {', '.join(away)} with: cachegrid up"
+        yield f"start dead members again on {', '.join(away)} with: cachegrid up{state.option}"
     elif silent and any(pid_of(member) for member in state.members):
         yield f"start dead members again with: cachegrid heal{state.option}"
     elif silent:

@@ -13,7 +13,7 @@ from cachegrid.cluster.lock import locked
 from cachegrid.cluster.moving import Pace, pace_of
 from cachegrid.cluster.plan import Shape
 from cachegrid.cluster.presence import find
-from cachegrid.cluster.state import GridState, MemberState, Phase, checked_name, state_root
+from cachegrid.cluster.state import GridState, MemberState, Phase, checked_name, option_of, state_root
 from cachegrid.errors import ConfigError, GridError, GridNotFound
 
 __all__ = ["Operation", "Way", "member_named", "memory_text", "operating", "refuse_spread", "size_told", "unfinished"]
@@ -102,4 +102,4 @@ def memory_text(shape: Shape) -> str:
 def _running(name: str, root: Path) -> GridState:
     if state := find(name, root=root):
         return state
-    raise GridNotFound(f"there is no grid {name!r} that runs on this host; start it with `cachegrid up`")
+    raise GridNotFound(f"no grid {name!r} runs on this host; start it with `cachegrid up{option_of(name)}`")

@@ -31,7 +31,8 @@ def replace(name: str = "default", member: str = "", *, root: Path | None = None
     """
     way = way or Way()
     with operating(name, root, way) as there:
-        refuse_spread(there, "`cachegrid leave` takes this one out of it, and `cachegrid join` brings it in afresh")
+        leaves = f"`cachegrid leave{there.option}` takes this one out of it"
+        refuse_spread(there, f"{leaves}, and `cachegrid join` brings it in afresh")
         refuse_still(there)
         old, rows = member_named(there, member), rows_seen(there)
         _refuse_others(there, old)

@@ -43,7 +43,7 @@ def remove(
     """
     way = way or Way()
     with operating(name, root, way) as there:
-        refuse_spread(there, "`cachegrid leave` takes all members of one out of it")
+        refuse_spread(there, f"`cachegrid leave{there.option}` takes all members of one out of it")
         refuse_still(there)
         state, rows = there, rows_seen(there)
         leaving = _leaving(state, member_named(state, member), rows, force=force)

@@ -13,14 +13,22 @@ from cachegrid.cluster.identity import forget, remember
 from cachegrid.cluster.lock import locked
 from cachegrid.cluster.presence import pid_of
 from cachegrid.cluster.processes import is_gone, send_signal, wait_gone
-from cachegrid.cluster.state import GridState, MemberState, Stage, checked_name, load, machine_name, state_root
+from cachegrid.cluster.state import (
+    GridState,
+    MemberState,
+    Stage,
+    checked_name,
+    load,
+    machine_name,
+    purging,
+    state_root,
+)
 from cachegrid.errors import EngineError, GridError, GridNotFound
 
 __all__ = ["end_members", "kill", "stop"]
 
 ASK_AGAIN = 0.5  # seconds
 PATIENCE, PATIENCE_ON_DISK = 5.0, 60.0  # seconds until a member that does not leave is killed
-PURGE = "`cachegrid down --purge` removes it"
 
 
 def stop(name: str = "default", *, purge: bool = False, force: bool = False, root: Path | None = None) -> None:
@@ -50,11 +58,11 @@ def _stop_locked(name: str, folder: Path, *, purge: bool, force: bool) -> None:
     state = _read(root, name)
     if state is None:
         if has_entries(folder) and not purge:
-            raise GridError(f"the state of grid {name!r} in {folder} is damaged, and it has entries: {PURGE}")
+            raise GridError(f"the state of grid {name!r} in {folder} is damaged, and it has entries: {purging(name)}")
         sweep(folder)
         return
     if state.machine != machine_name() and not purge:
-        raise GridError(f"grid {name!r} was started on host {state.machine!r}: stop it there; {PURGE} here")
+        raise GridError(f"grid {name!r} was started on host {state.machine!r}: stop it there; {purging(name)} here")
     if state.spread and state.ready:
         from cachegrid.cluster.hosts.leaving import hand_over  # what only grids across hosts need
 

@@ -30,6 +30,7 @@ from cachegrid.cluster.state import (
     load,
     machine_name,
     member_folder,
+    purging,
     save,
     state_root,
 )
@@ -48,7 +49,6 @@ from cachegrid.errors import (
 __all__ = ["embedded", "start"]
 
 PORT_TRIES = 5
-REMOVE = "remove it with `cachegrid down --purge`"
 
 
 def start(  # noqa: PLR0913 - settings, each with a default of its own
@@ -180,13 +180,13 @@ def _known(wish: Wish) -> GridState | None:
     except GridError:
         state = None
     if state is None and has_entries(folder):
-        raise StartFailed(f"{folder} holds entries on disk, and its grid.json cannot be read: {REMOVE}")
+        raise StartFailed(f"{folder} holds entries on disk, and its grid.json cannot be read: {purging(wish.name)}")
     if state is None or state.stage is Stage.STARTING:  # its start was cut short: nobody has put anything there
         return None
     if state.machine != machine_name():
         raise GridRunning(
             f"grid {wish.name!r} in {wish.root} was started on host {state.machine!r}, and may be running there: "
-            f"name another state folder in CACHEGRID_STATE, or, if that host is gone, {REMOVE}"
+            f"name another state folder in CACHEGRID_STATE, or, if that host is gone, {purging(wish.name)}"
         )
     is_there = state.persist or state.spread or any(pid_of(member) for member in state.members)
     return state if is_there else None
@@ -246,7 +246,7 @@ def _refuse_other(wish: Wish, state: GridState) -> None:
         )
     raise StartFailed(
         f"grid {state.name!r} has entries on disk, and was otherwise ({what}): `{as_it_is}` resumes it; "
-        f"choose another name, or remove it with `cachegrid down --purge --name {state.name}`"
+        f"choose another name, or remove it with `cachegrid down --purge{state.option}`"
     )
 
 

@@ -32,6 +32,7 @@ __all__ = [
     "member_folder",
     "names",
     "option_of",
+    "purging",
     "save",
     "state_root",
     "write_atomically",
@@ -41,7 +42,6 @@ NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,62}")
 NODES = "nodes.conf"  # what a member writes down of the grid
 PHANTOM_PORT = 1  # of members that never are: see `plan.nodes_text`
 FORMAT = 1
-CLEAR = "`cachegrid down --purge` removes it"
 
 
 class Stage(enum.Enum):
@@ -196,6 +196,16 @@ def option_of(name: str) -> str:
     return "" if name == DEFAULT_NAME else f" --name {name}"
 
 
+def purging(name: str) -> str:
+    """
+    What makes an end of what is kept of a grid, in words.
+
+    >>> purging("orders")
+    '`cachegrid down --purge --name orders` removes it'
+    """
+    return f"`cachegrid down --purge{option_of(name)}` removes it"
+
+
 def state_root() -> Path:
     """
     Where the grids of this user are kept: `CACHEGRID_STATE`, else the system's place for a program's state.
@@ -257,12 +267,12 @@ def load(root: Path, name: str) -> GridState | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
-        raise GridError(f"the state of grid {name!r} in {folder} cannot be read ({error}): {CLEAR}") from error
+        raise GridError(f"the state of grid {name!r} in {folder} cannot be read ({error}): {purging(name)}") from error
     try:
         return _from_json(facts, hidden, folder)
     except (KeyError, TypeError, ValueError) as error:
         raise GridError(
-            f"the state of grid {name!r} in {folder} is damaged, or of another version ({error}): {CLEAR}"
+            f"the state of grid {name!r} in {folder} is damaged, or of another version ({error}): {purging(name)}"
         ) from error
 
 

@@ -11,6 +11,7 @@ __all__ = [
     "by_hand",
     "command",
     "for_dead",
+    "for_hosts",
     "for_memory",
     "for_replicas",
     "for_slots",
@@ -28,7 +29,7 @@ def command(grid: Examined, words: str) -> str:
 def anew(grid: Examined, option: str, instead: str = "") -> str:
     """How a grid comes to be otherwise in what only `up` can say: `option`, in the place of what it has now."""
     if grid.is_spread:
-        return f"host by host: cachegrid leave, then cachegrid join with {option}"
+        return f"host by host: {command(grid, 'leave')}, then cachegrid join with {option}"
     options = grid.options.replace(instead, option) if instead else f"{grid.options} {option}"
     steps = ("backup DIR", "down --purge" if grid.on_disk else "down"), f"cachegrid up {' '.join(options.split())}"
     return (
@@ -41,6 +42,11 @@ def by_hand(grid: Examined, ours: str, theirs: str) -> str:
     return ours if grid.is_here else theirs
 
 
+def for_hosts(grid: Examined) -> str:
+    """How others come to be hosts of it."""
+    return f"{command(grid, 'up --host ADDRESS')}, {command(grid, 'token')}"
+
+
 def for_dead(grid: Examined, *, is_on_this_host: bool) -> str:
     """Of members that are dead."""
     if is_on_this_host and not any(one.is_up or one.process for one in grid.members if one.address in grid.here):
@@ -48,7 +54,8 @@ def for_dead(grid: Examined, *, is_on_this_host: bool) -> str:
     if is_on_this_host:
         return f"{command(grid, 'heal')} starts it again"
     if grid.is_spread:
-        return "cachegrid up on its host starts it again; if that is lost for good: cachegrid leave ADDRESS, here"
+        lost = f"if that is lost for good: {command(grid, 'leave ADDRESS')}, here"
+        return f"{command(grid, 'up')} on its host starts it again; {lost}"
     return "start it again where it runs"
 
 
@@ -57,7 +64,8 @@ def for_replicas(grid: Examined, *, wanted: int) -> str:
     if grid.replicas is not None and wanted > grid.replicas:
         return anew(grid, f"--replicas {wanted}", f"--replicas {grid.replicas}")
     if grid.is_spread:
-        return "cachegrid up on hosts whose members are dead, then cachegrid heal; or let one more host join"
+        again = f"{command(grid, 'up')} on hosts whose members are dead, then {command(grid, 'heal')}"
+        return f"{again}; or let one more host join"
     return by_hand(grid, f"{command(grid, 'heal')} makes replicas that are missing", "give each owner a replica")
 
 
@@ -80,5 +88,6 @@ def for_versions(grid: Examined, kind: str, wanted: str) -> str:
     if kind == "Valkey" or not wanted.startswith("Valkey"):
         return f"{command(grid, 'restart --rolling --server PROGRAM')} puts in {wanted}"
     if grid.is_spread:  # members of two kinds cannot copy each other, and so none can join
-        return "cachegrid backup DIR, then a new grid with --server PROGRAM on all hosts, and cachegrid restore DIR"
+        before, after = command(grid, "backup DIR"), command(grid, "restore DIR")
+        return f"{before}, then a new grid with --server PROGRAM on all hosts, and {after}"
     return anew(grid, "--server PROGRAM")

@@ -121,7 +121,7 @@ def few_owners(grid: Examined) -> Iterator[Finding]:
             where=_names(grid.owners),
             advice=advice.by_hand(
                 grid,
-                "let other hosts join (cachegrid token), until there are three"
+                f"let other hosts join ({advice.command(grid, 'token')}), until there are three"
                 if grid.is_spread
                 else f"{advice.command(grid, 'add')}, until there are three",
                 "add owners, until there are three",
@@ -206,7 +206,7 @@ def copies_together(grid: Examined) -> Iterator[Finding]:
             badness=Badness.NOTE,
             what=f"all members run on one host: if {grid.hosts[0]} is lost, all entries are",
             advice="where entries have to outlive one: "
-            + advice.by_hand(grid, "let others join (cachegrid up --host, cachegrid token)", "run members on others"),
+            + advice.by_hand(grid, f"let others join ({advice.for_hosts(grid)})", "run members on others"),
         )
         return
     for owner in grid.owners:
@@ -217,7 +217,7 @@ def copies_together(grid: Examined) -> Iterator[Finding]:
                 badness=Badness.WARNING,
                 what=f"all copies of its entries are on {owner.host}, and there are other hosts",
                 where=(owner.address, *_names(beside)),
-                advice=advice.by_hand(grid, "cachegrid heal", "let a replica follow it that runs elsewhere"),
+                advice=advice.by_hand(grid, advice.command(grid, "heal"), "let one follow it that runs elsewhere"),
             )
 
 

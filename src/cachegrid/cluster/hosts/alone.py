@@ -70,7 +70,7 @@ def alone(state: GridState, way: Way) -> Iterator[tuple[Contacts, Way]]:
     finally:
         with suppress(EngineError, GridError):
             grid = Contacts.of_state(state)
-            with grid.open(_keeper(grid)) as admin:
+            with grid.open(_keeper(state, grid)) as admin:
                 admin.run("EVAL", RELEASE, 1, NOTE, mine)
 
 
@@ -120,7 +120,7 @@ class _Renewal:
 def _hold(state: GridState, mine: bytes, *, instead_of: bytes) -> bytes:
     """Whose note is there now: ours, if it was nobody's, or of who begins so."""
     grid = Contacts.of_state(state)
-    with suppress(NotOwner), grid.open(_keeper(grid)) as admin:  # its slot moves, or has just been taken over
+    with suppress(NotOwner), grid.open(_keeper(state, grid)) as admin:  # its slot moves, or has just been taken over
         holder = admin.run("EVAL", HOLD, 1, NOTE, mine, instead_of, int(ENDS * 1000))
         return holder if isinstance(holder, bytes) else NOBODY
     return NOBODY
@@ -131,10 +131,11 @@ def _busy(state: GridState, holder: bytes) -> str:
     return f"host {host} is changing grid {state.name!r}: try again when it is through"
 
 
-def _keeper(grid: Contacts) -> Contact:
+def _keeper(state: GridState, grid: Contacts) -> Contact:
     """The owner of the note's slot."""
     slot = slot_of(NOTE)
     owner = next((one for one in grid.owners if any(slot in span for span in one.slots)), None)
     if owner is None or not owner.is_up:
-        raise GridError(without_owner(grid) or f"slot {slot} of the grid has no owner: `cachegrid heal` says more")
+        gives = f"`cachegrid heal --assign{state.option}` gives it one"
+        raise GridError(without_owner(grid) or f"slot {slot} of the grid has no owner: {gives}")
     return owner

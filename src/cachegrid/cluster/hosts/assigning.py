@@ -42,8 +42,8 @@ def refuse_minority(state: GridState, grid: Contacts) -> None:
     if 2 * len(silent) >= len(owners):
         raise GridError(
             f"{len(silent)} of {len(owners)} owners do not answer, and may go on without this host: "
-            f"{', '.join(map(str, silent))}; if they are gone for good, `cachegrid heal --assign --force` gives what "
-            "they owned to others"
+            f"{', '.join(map(str, silent))}; if those are lost, `cachegrid heal --assign --force{state.option}` "
+            "gives what they owned to others"
         )
 
 

@@ -38,6 +38,7 @@ from cachegrid.cluster.state import (
     load,
     machine_name,
     member_folder,
+    option_of,
     save,
     state_root,
     write_atomically,
@@ -85,13 +86,13 @@ def join(
         if there is not None and there.stage is not Stage.STARTING:
             if there.secret.hex() != invitation.secret:
                 raise GridRunning(
-                    f"another grid {there.name!r} is on this host: `cachegrid down --purge --name {there.name}` ends it"
+                    f"another grid {there.name!r} is on this host: `cachegrid down --purge{there.option}` ends it"
                 )
             return back_again(there, way)
         if there is None and has_entries(root / invitation.grid):
             raise StartFailed(
                 f"{root / invitation.grid} holds entries on disk of a grid whose grid.json is missing: remove it with "
-                f"`cachegrid down --purge --name {invitation.grid}`, or name another state folder in CACHEGRID_STATE"
+                f"`cachegrid down --purge{option_of(invitation.grid)}`, or name another state folder in CACHEGRID_STATE"
             )
         state = _started(invitation, part, own, root, way)
         forget(root, state.name)

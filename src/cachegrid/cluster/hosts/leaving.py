@@ -59,8 +59,9 @@ def _loss(state: GridState, grid: Contacts, owners: list[Contact]) -> str:
             count += int(admin.text("DBSIZE"))
     named = ", ".join(map(str, owners))
     return (
-        f"{count:,} entries of {named} would be lost, as no other host has a copy: `cachegrid leave` moves what is on "
-        f"{state.host} to others, `cachegrid heal` may make copies, and `cachegrid down --force` goes without"
+        f"{count:,} entries of {named} would be lost, as no other host has a copy: `cachegrid leave{state.option}` "
+        f"moves what is on {state.host} to others, `cachegrid heal{state.option}` may make copies, and "
+        f"`cachegrid down --force{state.option}` goes without"
     )
 
 
@@ -108,7 +109,8 @@ def _left(state: GridState, grid: Contacts, way: Way, *, force: bool) -> GridSta
             f"{state.host} is the last host of grid {state.name!r}: `cachegrid down{state.option}` ends the grid"
         )
     if dead := [str(one) for one in mine if not one.is_up]:
-        raise GridError(f"{dead[0]} does not run, and has slots to give away: `cachegrid up` starts it again")
+        starts = f"`cachegrid up{state.option}` starts it again"
+        raise GridError(f"{dead[0]} does not run, and has slots to give away: {starts}")
     refuse_unfit(grid, staying(rest, surplus), force=force)
     steps = tuple(_steps(state, grid, mine, surplus))
     way.tell(Operation(grid=state.name, steps=steps, shape=state.shape))
@@ -161,11 +163,11 @@ def _forgotten(state: GridState, grid: Contacts, address: str, way: Way, *, forc
         raise ConfigError("ADDRESS", address, f"that of a host of grid {state.name!r}: {', '.join(sorted(there))}")
     lost = there[address]
     if alive := [str(one) for one in lost if one.is_up]:
-        raise GridError(f"{alive[0]} answers: say `cachegrid leave` on that host")
+        raise GridError(f"{alive[0]} answers: say `cachegrid leave{state.option}` on that host")
     if needed := [str(one) for one in lost if one.slots]:
         raise GridError(
-            f"nobody has taken over from {needed[0]}: what it owned comes back when that host does; `cachegrid heal "
-            "--assign` gives its slots to others, without what was in them"
+            f"nobody has taken over from {needed[0]}: what it owned comes back when that host does; "
+            f"`cachegrid heal --assign{state.option}` gives its slots to others, without what was in them"
         )
     rest = grid.without({one.id for one in lost})
     surplus = surplus_left(grid, rest)

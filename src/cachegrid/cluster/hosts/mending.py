@@ -89,7 +89,8 @@ def _why_lacking(state: GridState, grid: Contacts, owners: list[Contact]) -> str
     if surplus_here(state, grid):
         why = "the others have no room for what one would give up to copy another"
     else:
-        why = f"no replica is left{f', but `cachegrid heal` on {elsewhere[0]} may make one' if elsewhere else ''}"
+        elsewhere = [f", but `cachegrid heal{state.option}` on {host} may make one" for host in elsewhere[:1]]
+        why = "".join(["no replica is left", *elsewhere])
     return f"leave {_named(owners)} without a replica: {why}; a host that joins brings more"
 
 

@@ -124,5 +124,5 @@ def _refusal(state: GridState, at_stake: Iterable[tuple[MemberState, Sequence[Co
     return (
         f"grid {state.name!r}: {owners} would come back with nothing, and what {copies} may still have of it would be "
         "lost: see that this host reaches most of the others, those first, and start it again then; if they are lost, "
-        "`cachegrid up --force` starts it without"
+        f"`cachegrid up --force{state.option}` starts it without"
     )

@@ -21,7 +21,7 @@ from cachegrid.cluster.files import shared_settings
 from cachegrid.cluster.hosts.certificates import CA_KEY, LOOPBACKS, certify, files_in
 from cachegrid.cluster.plan import MemberTls
 from cachegrid.cluster.presence import find
-from cachegrid.cluster.state import GridState, MemberState
+from cachegrid.cluster.state import GridState, MemberState, option_of
 from cachegrid.engines.valkey.slots import Endpoint, slot_of
 from cachegrid.errors import (
     AccessDenied,
@@ -126,12 +126,12 @@ def issue(
     state = find(name, root=root)
     if state is None:
         raise GridNotFound(
-            f"there is no grid {name!r} that runs on this host; start it with: cachegrid up --host ADDRESS"
+            f"no grid {name!r} runs on this host; start it with: cachegrid up --host ADDRESS{option_of(name)}"
         )
     if not state.spread:
         raise GridError(
             f"grid {name!r} is reached from this host alone: one that others can join is started with "
-            "`cachegrid up --host ADDRESS`"
+            f"`cachegrid up --host ADDRESS{option_of(name)}`"
         )
     owner, token = invite(
         state, host=host or "", ends=ends, tls=certificate_for(host, state.tls) if state.tls else None
