@@ -56,12 +56,16 @@ class Place:
         self._found: tuple[SyncGrid, SyncCache] | None = None
 
     def cache(self) -> SyncCache:
-        """The cache. Raises what `connect` does, and tries again when it is called again."""
-        grid = self._given or _grids.get(self._way) or self._connect()
+        """The cache. Raises what `connect` does."""
+        grid = self.grid()
         found = self._found
         if found is None or found[0] is not grid:
             found = self._found = grid, grid.cache(self._name, **self._policy)
         return found[1]
+
+    def grid(self) -> SyncGrid:
+        """The grid of the cache. Raises what `connect` does, and tries again when it is called again."""
+        return self._given or _grids.get(self._way) or self._connect()
 
     def _connect(self) -> SyncGrid:
         # Not under the lock: while a grid cannot be reached, who asks next shall not wait for who asked first.

@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 
 import django
 import pytest
+from django.apps import apps
 from django.conf import settings
 from django.core.management import call_command
 from django.db import connections
@@ -20,7 +21,9 @@ from django.test import override_settings
 
 from cachegrid.integrations.django import CacheGridCache, aclose, close
 from cachegrid.testing.loopback import LoopbackGrid
+from tests.integrations.sqlalchemy.server import Postgres
 
+POSTGRES = "postgres"  # among DATABASES
 NO_CACHES = {"default": {"BACKEND": "django.core.cache.backends.dummy.DummyCache"}}
 BACKEND = "cachegrid.integrations.django.CacheGridCache"
 Make: TypeAlias = "Callable[..., Any]"
@@ -30,7 +33,7 @@ settings.configure(
     SECRET_KEY="a key that only these tests know",
     DATABASES={
         "default": {"ENGINE": "django.db.backends.sqlite3", "OPTIONS": {"init_command": "PRAGMA synchronous=OFF"}},
-        "postgres": {"ENGINE": "django.db.backends.postgresql", "NAME": "postgres", "USER": "cachegrid"},
+        POSTGRES: {"ENGINE": "django.db.backends.postgresql", "NAME": "postgres", "USER": "cachegrid"},
     },
     INSTALLED_APPS=["cachegrid.integrations.django", "django.contrib.sessions", "tests.integrations.django.library"],
     DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
@@ -89,6 +92,18 @@ def url() -> Iterator[str]:
     """The URL of a grid of 3 owners."""
     with LoopbackGrid(owners=3, replicas=0) as grid:
         yield grid.url
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Postgres]:
+    """A PostgreSQL server with the tables of the library."""
+    with Postgres() as server:
+        connections[POSTGRES].settings_dict.update(HOST="127.0.0.1", PORT=server.port)
+        with override_settings(CACHES=NO_CACHES), connections[POSTGRES].schema_editor() as editor:
+            for model in apps.get_app_config("library").get_models():
+                editor.create_model(model)
+        connections.close_all()
+        yield server
 
 
 @pytest.fixture

@@ -16,27 +16,16 @@ from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 
 from cachegrid.integrations.django import cached
+from tests.integrations.django.conftest import POSTGRES as DATABASE
 from tests.integrations.django.library.models import Author
 from tests.integrations.sqlalchemy.server import Postgres
 
 pytestmark = [pytest.mark.grid, pytest.mark.slow, pytest.mark.usefixtures("_counter")]
-DATABASE = "postgres"
 SECONDS = 0.7
 
 
-@pytest.fixture(scope="module")
-def _server() -> Iterator[None]:
-    """A server with the table of authors."""
-    with Postgres() as server:
-        connections[DATABASE].settings_dict.update(HOST="127.0.0.1", PORT=server.port)
-        with connections[DATABASE].schema_editor() as editor:
-            editor.create_model(Author)
-        connections.close_all()
-        yield
-
-
 @pytest.fixture
-def _counter(caches: Callable[..., dict[str, Any]], _server: None) -> Iterator[None]:
+def _counter(caches: Callable[..., dict[str, Any]], server: Postgres) -> Iterator[None]:
     """One author, whose name is a number."""
     with override_settings(CACHES={"default": caches()}):
         Author.objects.using(DATABASE).update_or_create(pk=1, defaults={"name": "0"})

@@ -144,6 +144,30 @@ def test_a_transaction_fills_nothing() -> None:
         assert 0 == asked(titles)
 
 
+def test_who_reads_an_old_snapshot_keeps_nothing(database: None) -> None:
+    """
+    SQLite shows what is read beside rows that were not read to their end what those see; what is there is given.
+    """
+
+    def write() -> None:
+        Book.objects.update(title="c")
+        connections.close_all()
+
+    raw("pragma journal_mode = wal")
+    rows = Book.objects.iterator(chunk_size=1)
+    next(rows)
+    thread = threading.Thread(target=write)
+    thread.start()
+    thread.join()
+    assert ["a", "b"] == titles()
+    rows.close()
+    assert ["c", "c"] == titles()
+    rows = Book.objects.iterator(chunk_size=1)
+    next(rows)
+    assert 0 == asked(titles)
+    rows.close()
+
+
 def test_a_write_during_the_load_counts() -> None:
     """
     What was read before it is given to who asked, and kept for nobody.

@@ -9,9 +9,9 @@ from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 from cachegrid import AsyncCache, SyncCache
-from cachegrid.errors import CacheError, EngineError, OutcomeUnknown
+from cachegrid.errors import CacheError, EngineError, LoadFailed, OutcomeUnknown
 
-__all__ = ["ALL", "Drops", "RefusedCommit", "Wait", "marks_in", "with_effects"]
+__all__ = ["ALL", "Drops", "RefusedCommit", "Wait", "Written", "marks_in", "with_effects"]
 
 ALL: Final = "*"  # among tables: any of them
 
@@ -42,6 +42,20 @@ class RefusedCommit(Exception):
     def __init__(self, trouble: CacheError) -> None:
         super().__init__(str(trouble))
         self.trouble = trouble
+
+
+class Written(Exception):
+    """A loader refuses to load what may not be kept, as a commit of it may be under way: read it past the cache."""
+
+    SAID: Final = "a commit of its tables may be under way"
+
+    def __init__(self) -> None:
+        super().__init__(self.SAID)
+
+    @classmethod
+    def is_told_by(cls, failure: LoadFailed) -> bool:
+        """Whether somebody else's loader refused, where that is remembered."""
+        return cls.SAID in str(failure)
 
 
 class Drops:
@@ -98,6 +112,12 @@ class Drops:
                 self._conclude(tables, told)
             raise
         self._conclude(tables, told)
+
+    def drop(self, tables: Iterable[str]) -> None:
+        """Drop what is kept of these tables, now: what was written to them is committed."""
+        tables = sorted(tables)
+        if tables:
+            self._raise([ALL] if ALL in tables else tables)
 
     def is_written(self, tables: Iterable[str]) -> bool:
         """Whether a commit of one of these may be under way."""

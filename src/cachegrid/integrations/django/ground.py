@@ -41,12 +41,12 @@ class Ground(BaseCache):  # type: ignore[misc] # Django ships no types
     @property
     def native(self) -> SyncCache:
         """The named cache, for what Django has no word for. Its keys are those of `make_key`, if not too long."""
-        return self._place.cache()
+        return self.place.cache()
 
     @property
     def anative(self) -> AsyncCache:
         """The named cache, for the event loop that runs."""
-        return self._place.here()
+        return self.place.here()
 
     def get_backend_timeout(self, timeout: Any = DEFAULT_TIMEOUT) -> float | None:
         """Seconds that an entry shall live: 0 is not at all, None without end."""
@@ -54,7 +54,8 @@ class Ground(BaseCache):  # type: ignore[misc] # Django ships no types
         return None if seconds is None else max(0, _seconds("timeout", seconds))
 
     @cached_property
-    def _place(self) -> LoopPlace:
+    def place(self) -> LoopPlace:
+        """Where the named cache is, and its grid."""
         return place_of(self._location, self._options)
 
     def _key(self, key: Any, version: Any) -> Key:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, TypeAlias
 
 from asgiref.sync import sync_to_async
 from django.apps import apps
@@ -13,15 +13,20 @@ from django.core.cache.backends.base import DEFAULT_TIMEOUT
 from django.db import connections
 from django.db.models import Manager, Model, QuerySet
 
-from cachegrid.errors import ConfigError
+from cachegrid import Key
+from cachegrid.errors import ConfigError, EngineError, LoadFailed
+from cachegrid.integrations._queries.drops import ALL, Written
 from cachegrid.integrations.django.backend import CacheGridCache
+from cachegrid.integrations.django.commits import alias, drops_of
+from cachegrid.integrations.django.effects import KEEPS, names_of
+from cachegrid.integrations.django.notes import is_in_transaction, is_read, pending
 from cachegrid.integrations.django.statements import alone, ambient, digest_of, statement_of
 from cachegrid.integrations.django.tables import read_in
-from cachegrid.integrations.django.watch import alias, names_of, pending, tag_of
 
 __all__ = ["acached", "cached"]
 
 APP = "cachegrid.integrations.django"
+Load: TypeAlias = Callable[[], list[Any]]
 
 
 def cached(
@@ -56,24 +61,27 @@ def cached(
     if not names:
         raise ConfigError("the tables of a queryset", None, "those of models in INSTALLED_APPS: others are not seen")
     load = _loader(queryset, statement.sql, names)
-    if queryset.query.select_for_update or names & pending(connection):
+    written = pending(connection)
+    if queryset.query.select_for_update or ALL in written or names & written:
         return load()
 
     cache = _cache()
     # `make_key` has what an app says of all its keys, such as whose site it is.
     more = cache.make_key("rows"), vary, sorted(names), ambient(queryset, names)
     key = ("rows", queryset.db, digest_of(queryset, statement, *more))
-    if connection.in_atomic_block or not connection.get_autocommit():
+    is_within = is_in_transaction(connection)
+    if is_within or is_read(connection):
         found: list[Any] | None = cache.native.get(key)
         if found is not None:
             return found
-        if not _sees_what_is_committed(connection):
+        # Who holds locks in the database waits for nobody, who may wait for those.
+        if written or not is_within or not _sees_what_is_committed(connection):
             return load()
     seconds = cache.get_backend_timeout() if ttl is DEFAULT_TIMEOUT else ttl
     if seconds == 0:  # as Django says that nothing shall be kept
         return load()
     others = [tags] if isinstance(tags, str) else tags
-    return cache.native.get_or_load(key, load, ttl=seconds, tags=[*map(tag_of, names), *others])
+    return _kept(cache, key, load, names, ttl=seconds, tags=others)
 
 
 acached = sync_to_async(cached)  # as the ORM itself: in a thread
@@ -86,15 +94,55 @@ def _cache() -> CacheGridCache:
     return found
 
 
-def _loader(queryset: Any, sql: str, names: frozenset[str]) -> Callable[[], list[Any]]:
+def _kept(
+    cache: CacheGridCache, key: Key, load: Load, names: frozenset[str], *, ttl: Any, tags: Iterable[str]
+) -> list[Any]:
+    """What is kept, or what the database has, then kept; while that is being written it is not."""
+    native, drops = cache.native, drops_of(cache)
+    if drops.is_busy(names):
+        # Those who wait for one who may not keep what he reads would read one after the other.
+        found: list[Any] | None = native.get(key)
+        if found is not None:
+            return found
+        if _is_written(cache, names):
+            return load()
+
+    def load_to_keep() -> list[Any]:
+        # After the epochs of the tags were noted, and before the statement: see `Drops`.
+        if _is_written(cache, names):
+            raise Written
+        return load()
+
+    try:
+        return native.get_or_load(key, load_to_keep, ttl=ttl, tags=[*map(drops.tag, (*names, ALL)), *tags])
+    except Written:
+        return load()
+    except LoadFailed as failed:
+        if Written.is_told_by(failed):
+            return load()
+        raise
+
+
+def _is_written(cache: CacheGridCache, names: frozenset[str]) -> bool:
+    try:
+        return drops_of(cache).is_written(names)
+    except EngineError:
+        if cache.native.policy.on_outage == "load":
+            return True
+        raise
+
+
+def _loader(queryset: Any, sql: str, names: frozenset[str]) -> Load:
     asker = threading.get_ident()
 
     def load() -> list[Any]:
         connection = connections[queryset.db]
+        mark = KEEPS.set(True)
         try:
             with connection.execute_wrapper(_only(sql, names)):
                 return list(queryset.all())
         finally:
+            KEEPS.reset(mark)
             if threading.get_ident() != asker:
                 connection.close()  # of a thread that loads in the background, and has nobody else to close it
 

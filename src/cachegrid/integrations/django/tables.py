@@ -9,7 +9,10 @@ from typing import Final
 from django.apps import apps
 from django.db.models import deletion
 
-__all__ = ["read_in", "tables", "written_in"]
+from cachegrid.integrations._queries.calls import bare
+from cachegrid.integrations._queries.drops import ALL
+
+__all__ = ["ends_in", "read_in", "tables", "written_in"]
 
 DatabaseOnDelete: type | tuple[()] = getattr(deletion, "DatabaseOnDelete", ())  # Django 6.1 and newer
 _WORD: Final = re.compile(r"\w+")
@@ -19,9 +22,12 @@ _WRITES: Final = re.compile(r"\b(?:insert|update|delete|merge|replace|truncate|a
 _READS: Final = frozenset(
     {
         *("select", "values", "show", "describe", "pragma", "set", "fetch", "declare", "close", "create"),
-        *("begin", "start", "commit", "rollback", "savepoint", "release", "analyze", "vacuum", "lock"),
+        *("begin", "start", "commit", "end", "rollback", "savepoint", "release", "analyze", "vacuum", "lock"),
+        *("abort", "reset", "listen", "notify", "use", "move", "table", "prepare", "deallocate", "discard"),
     }
 )
+# What it begins with that runs something else, which may write anything.
+_RUNS: Final = frozenset({"call", "do", "exec", "execute"})
 
 
 @lru_cache(maxsize=1)
@@ -43,15 +49,30 @@ def written_in(sql: str) -> frozenset[str]:
     """
     The tables that a statement may write to: all that it names, if it is none of those that only read.
 
-    With those that the database itself changes along, as models say, but not what a trigger writes, or a function that
-    a `select` calls.
+    With those that the database itself changes along, as models say, but not what a trigger writes, or a function; and
+    all, where it runs a procedure.
     """
-    first = _FIRST.match(sql)
-    word = first[1].lower() if first else ""
+    word = _first_of(sql)
+    if word in _RUNS or any(_first_of(part) in _RUNS for part in bare(sql).split(";")[1:]):
+        return frozenset({ALL})
     is_plain = word in _READS and ";" not in sql.rstrip().rstrip(";")
     # These two may lead to any statement, and so may what comes behind a semicolon.
     is_read = is_plain or (word in _READS | {"with", "explain"} and not _WRITES.search(sql))
     return frozenset() if is_read else _with_cascades(read_in(sql))
+
+
+def ends_in(sql: str) -> str:
+    """Whether a statement is a "commit" or a "rollback" of the whole transaction; empty if not."""
+    word = _first_of(sql)
+    if word in {"commit", "end"}:
+        return "commit"
+    is_whole = word in {"rollback", "abort"} and "to" not in _words(sql)
+    return "rollback" if is_whole else ""
+
+
+def _first_of(sql: str) -> str:
+    first = _FIRST.match(sql)
+    return first[1].lower() if first else ""
 
 
 def _with_cascades(names: frozenset[str]) -> frozenset[str]:

@@ -17,11 +17,12 @@ from cachegrid.errors import (
     EngineError,
     EngineTimeout,
     KeyRefused,
+    LoadFailed,
     Unreachable,
     ValueRefused,
     ValueTooLarge,
 )
-from cachegrid.integrations._queries.drops import ALL, Drops
+from cachegrid.integrations._queries.drops import ALL, Drops, Written
 from cachegrid.integrations.sqlalchemy.effects import Effect
 from cachegrid.integrations.sqlalchemy.known import Known
 from cachegrid.integrations.sqlalchemy.options import Plan, said_of
@@ -52,10 +53,6 @@ class _Asked(NamedTuple):
     key: Key
     plan: Plan
     tables: frozenset[str]
-
-
-class _Past(Exception):
-    """Nothing may be kept at this moment: the caller asks the database for himself."""
 
 
 class _Unkept(Exception):
@@ -161,7 +158,7 @@ class Answers:
         def load() -> list[Any]:
             # After the epochs of the tags were noted, and before the statement: see `Drops`.
             if self._is_written(asked):
-                raise _Past
+                raise Written
             transaction_of(it.context.root_connection).has_run = True
             it.run()
             mine.append(rows_of(it.cursor))
@@ -170,8 +167,12 @@ class Answers:
         tags = [*map(self._drops.tag, (*sorted(asked.tables), ALL)), *plan.tags]
         try:
             return Rows(*self._wait(cache.get_or_load(asked.key, self._loader(load), tags=tags, **plan.times)))
-        except _Past:
+        except Written:
             return None
+        except LoadFailed as failed:
+            if Written.is_told_by(failed):
+                return None
+            raise
         except (ValueRefused, ValueTooLarge) as error:
             if not mine:  # it is about a tag
                 raise
