@@ -14,7 +14,7 @@ from cachegrid.errors import ConfigError
 from cachegrid.integrations._queries.calls import calls_in
 from cachegrid.integrations._queries.drops import ALL, with_effects
 from cachegrid.integrations._queries.functions import Functions
-from cachegrid.integrations.django.tables import tables, written_in
+from cachegrid.integrations.django.tables import makes_function, tables, written_in
 
 __all__ = ["KEEPS", "changed_by", "names_of"]
 
@@ -26,7 +26,9 @@ _functions: dict[str, Functions] = {}  # of each database
 def changed_by(connection: Any, sql: str) -> frozenset[str]:
     """The tables that change when a statement runs on a connection."""
     effects, written, calls = _effects(), written_in(sql), calls_in(sql)
-    if calls and ALL not in written:
+    if calls and makes_function(sql):
+        _functions.pop(connection.alias, None)  # what was heard of them is over
+    elif calls and ALL not in written:
         functions = _functions.setdefault(connection.alias, Functions(f"the setting {_SETTING}"))
         ask = partial(_asked, connection) if connection.vendor == "postgresql" else None
         written |= functions.written_by(calls, effects, ask, is_read=KEEPS.get() or connection.needs_rollback)

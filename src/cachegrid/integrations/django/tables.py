@@ -12,7 +12,7 @@ from django.db.models import deletion
 from cachegrid.integrations._queries.calls import bare
 from cachegrid.integrations._queries.drops import ALL
 
-__all__ = ["ends_in", "read_in", "tables", "written_in"]
+__all__ = ["ends_in", "makes_function", "read_in", "tables", "written_in"]
 
 DatabaseOnDelete: type | tuple[()] = getattr(deletion, "DatabaseOnDelete", ())  # Django 6.1 and newer
 _WORD: Final = re.compile(r"\w+")
@@ -68,6 +68,11 @@ def ends_in(sql: str) -> str:
         return "commit"
     is_whole = word in {"rollback", "abort"} and "to" not in _words(sql)
     return "rollback" if is_whole else ""
+
+
+def makes_function(sql: str) -> bool:
+    """Whether a statement makes a function, or changes what is known of one."""
+    return _first_of(sql) in {"create", "alter", "drop"} and not {"function", "procedure"}.isdisjoint(_words(sql))
 
 
 def _first_of(sql: str) -> str:
