@@ -20,7 +20,7 @@ COMMAND = re.compile(
 NAMED = ("option", "command(", "options", "which", "--name", "--url", "--all")
 # Of a grid that is not known, or of another than the one in question; and what is no advice.
 ANY = (
-    "no grid runs on this host; start one with: cachegrid up",
+    "{_where()}; start one with: cachegrid up",
     "cachegrid backup 1\n",
     "owners are replaced again and again",
     "on that host makes another",

@@ -134,7 +134,10 @@ def test_where_no_grid_is_none_is_started(words: list[str], state_folder: Path) 
     It is said, and how to start one; only programs that call `connect` start one by themselves.
     """
     done = here(*words)
-    assert (3, "", "cachegrid: no grid runs on this host; start one with: cachegrid up\n") == done
+    says = (
+        f"cachegrid: no grid of this user runs on this host (looked in {state_folder}); start one with: cachegrid up\n"
+    )
+    assert (3, "", says) == done
     assert not state_folder.exists()
 
 
@@ -150,7 +153,7 @@ def test_to_stop_where_no_grid_is_is_done_already() -> None:
 @pytest.mark.parametrize(
     ("words", "variables", "code", "message"),
     [
-        (["status", "--name", "shop"], {}, 3, "no grid 'shop' on this host; start it with: cachegrid up --name shop"),
+        (["status", "--name", "shop"], {}, 3, "start it with: cachegrid up --name shop"),
         (["get", "c", "k", "--url", "valkey://127.0.0.1:1"], {}, 3, "127.0.0.1:1"),
         (["get", "c", "k", "--url", "nope://h"], {}, 2, "scheme is known"),
         (["get", "c", "k", "--url", "valkey://h:99999"], {}, 2, "99999"),

@@ -98,7 +98,7 @@ def test_a_port_in_use_is_named_and_nothing_is_left(state_folder: Path) -> None:
     assert [] == names(state_folder)
 
 
-def test_two_grids_are_told_apart_by_name() -> None:
+def test_two_grids_are_told_apart_by_name(state_folder: Path) -> None:
     """
     Where it is not said which, that is asked; `down --all` ends both.
     """
@@ -106,7 +106,7 @@ def test_two_grids_are_told_apart_by_name() -> None:
         assert 0 == cachegrid("up", "--members", "1", "--replicas", "0", "--name", name).code
     done = cachegrid("status")
     assert 2 == done.code
-    assert "several grids on this host: one, two" in done.err
+    assert f"several grids on this host (looked in {state_folder}): one, two" in done.err
     assert "two" == cachegrid("status", "--json", "--name", "two").told["name"]
     assert "one" == cachegrid("status", "--json", CACHEGRID_NAME="one").told["name"]
     url = cachegrid("url", "--name", "one").out.strip()
@@ -120,7 +120,7 @@ def test_two_grids_are_told_apart_by_name() -> None:
     assert {"stopped": ["one", "two"]} == cachegrid("down", "--all", "--json").told
 
 
-def test_the_only_grid_needs_no_name() -> None:
+def test_the_only_grid_needs_no_name(state_folder: Path) -> None:
     """
     But to be stopped: its entries are lost then, and it may be another's than is meant.
     """
@@ -129,7 +129,8 @@ def test_the_only_grid_needs_no_name() -> None:
     assert "only" == cachegrid("stats", "--name", "only", "--json").told["name"]
     done = cachegrid("down")
     assert (3, "") == (done.code, done.out)
-    assert "there is no grid 'default' on this host, but: only; say which one to stop with --name, or --all" in done.err
+    where = f"on this host (looked in {state_folder})"
+    assert f"there is no grid 'default' {where}, but: only; say which one to stop with --name, or --all" in done.err
     assert "grid only is stopped\n" == cachegrid("down", "--name", "only").out
     assert (0, "no grid is there\n") == ((done := cachegrid("down")).code, done.out)
 

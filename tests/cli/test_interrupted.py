@@ -78,7 +78,7 @@ def test_what_a_killed_start_left_is_told_and_ended(state_folder: Path) -> None:
     process.communicate()
     done = cachegrid("status")
     assert 3 == done.code
-    assert "grid 'default' is not up: its start goes on, or was cut short" in done.err
+    assert f"grid 'default' in {state_folder} is not up: its start goes on, or was cut short" in done.err
     assert "cachegrid down" in done.err
     assert 0 == cachegrid("down").code
     assert ([], []) == (servers_of(state_folder), names(state_folder))

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 __all__ = ["local_state", "names_to_stop", "reached", "said", "url_of"]
 
-NONE = "no grid runs on this host; start one with: cachegrid up"
-
 
 def said(url: str | None, name: str | None, config: str | None) -> Settings:
     """The settings that hold, with the name of a grid on this host where neither URL nor name is said."""
@@ -56,15 +54,17 @@ def local_state(settings: Settings) -> GridState:
         option = option_of(name)
         if kept is not None and any(pid_of(member) for member in kept.members):
             raise GridNotFound(
-                f"grid {name!r} is not up: its start goes on, or was cut short; to end what it started: "
-                f"cachegrid down{option}"
+                f"grid {name!r} in {state_root()} is not up: its start goes on, or was cut short; "
+                f"to end what it started: cachegrid down{option}"
             )
         if kept is None or kept.stage is not Stage.RESUMING:
-            raise GridNotFound(f"there is no grid {name!r} on this host{hint}; start it with: cachegrid up{option}")
+            raise GridNotFound(
+                f"there is no grid {name!r} on this host {_where()}{hint}; start it with: cachegrid up{option}"
+            )
     was = "is stopped" if kept.ready else "is not up, as its last start failed or was cut short"
     what = f"{was}, and its entries are kept on disk" if kept.persist else _dead(kept)
     does = "to have it back with them" if kept.persist else "start it anew with"
-    raise GridNotFound(f"grid {name!r} {what}{hint}; {does}: cachegrid up {kept.options}")
+    raise GridNotFound(f"grid {name!r} in {state_root()} {what}{hint}; {does}: cachegrid up {kept.options}")
 
 
 def url_of(settings: Settings, *, with_password: bool) -> tuple[str, str]:
@@ -78,6 +78,11 @@ def url_of(settings: Settings, *, with_password: bool) -> tuple[str, str]:
     if here is None:
         return settings.name or "", settings.url
     return here, local_state(Settings(name=here)).full_url
+
+
+def _where() -> str:
+    """Which state folder was looked into: with another, other grids are there."""
+    return f"(looked in {state_root()})"
 
 
 def _dead(state: GridState) -> str:
@@ -99,7 +104,7 @@ def names_to_stop(name: str | None, config: str | None, *, purge: bool) -> list[
     if not found:
         return []
     raise GridNotFound(
-        f"there is no grid {DEFAULT_NAME!r} on this host, but: {', '.join(found)}; "
+        f"there is no grid {DEFAULT_NAME!r} on this host {_where()}, but: {', '.join(found)}; "
         "say which one to stop with --name, or --all"
     )
 
@@ -108,7 +113,7 @@ def _only_name(found: list[str]) -> str:
     if DEFAULT_NAME in found:
         return DEFAULT_NAME
     if not found:
-        raise GridNotFound(NONE)
+        raise GridNotFound(f"no grid of this user runs on this host {_where()}; start one with: cachegrid up")
     if len(found) > 1:
-        raise ConfigError.unsaid("--name", f"there are several grids on this host: {', '.join(found)}")
+        raise ConfigError.unsaid("--name", f"there are several grids on this host {_where()}: {', '.join(found)}")
     return found[0]

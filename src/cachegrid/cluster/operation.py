@@ -102,4 +102,5 @@ def memory_text(shape: Shape) -> str:
 def _running(name: str, root: Path) -> GridState:
     if state := find(name, root=root):
         return state
-    raise GridNotFound(f"no grid {name!r} runs on this host; start it with `cachegrid up{option_of(name)}`")
+    starts = f"start it with `cachegrid up{option_of(name)}`"
+    raise GridNotFound(f"no grid {name!r} runs on this host (looked in {root}); {starts}")

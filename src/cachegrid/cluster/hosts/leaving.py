@@ -94,7 +94,7 @@ def leave(
 def _spread_here(root: Path, name: str) -> GridState:
     state = load(root, name)
     if state is None or not state.ready or not state.spread:
-        raise GridNotFound(f"there is no grid {name!r} on this host that is on others, too")
+        raise GridNotFound(f"there is no grid {name!r} on this host that is on others, too (looked in {root})")
     return state
 
 
