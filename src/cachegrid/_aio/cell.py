@@ -249,6 +249,7 @@ class AsyncCell(AsyncGround):
             if frame is not None:
                 is_dead = _is_gone(frame) or await self._proof(frame) is None
                 if is_dead:
+                    self._saw(address, None)
                     return MISS
             return self._thaw_quietly(address, raw)
         except FrameError:
@@ -396,9 +397,12 @@ class AsyncCell(AsyncGround):
         if not is_unproven(raw):
             return False
         try:
-            return await self._rests_on(key, frames.unpack(raw)) is None
+            is_dead = await self._rests_on(key, frames.unpack(raw)) is None
         except FrameError:
             return False  # it is damaged, and that is looked for elsewhere
+        if is_dead:  # which says nothing new to who has a copy of it
+            self._saw(self._space.address(key), None)
+        return is_dead
 
     def make_lock(self, key: Key, lease: int, wait: float) -> AsyncGridLock:
         """A lock named by a key, with a lease in ms."""

@@ -261,6 +261,34 @@ async def test_what_has_ended_already_is_gone_here_too(flow: AsyncFlow) -> None:
     assert await cache.get("key") is None
 
 
+async def _peek(cache: AsyncCache) -> object:
+    return await cache.peek("key")
+
+
+@pytest.mark.parametrize("has_near", [None, False, True], ids=["this grid", "another", "another with copies"])
+@pytest.mark.parametrize("look", [_entry, _update, _peek])
+async def test_no_copy_stays_of_what_was_seen_to_be_dead(
+    flow: AsyncFlow,
+    look: Callable[[AsyncCache], Awaitable[object]],
+    has_near: bool | None,  # noqa: FBT001 - a case
+) -> None:
+    """
+    Its tag was raised, which another entry tells sooner than the news: the entry is the same as before, and dead.
+    """
+    cache, other = await near_cache(flow), await elsewhere(flow)
+    looker: AsyncCache = cache
+    if has_near is not None:
+        looker = await near_cache(flow) if has_near else (await flow.grid()).cache("prices")
+    await news(cache, "key", lambda: other.set("key", "old", tags=["tag"]))
+    await keep(cache, "key")
+    gated(cache).hold_news()
+    await other.invalidate(tags=["tag"])
+    await other.set("another", "new", tags=["tag"])
+    assert "new" == await looker.get("another")
+    assert None is await look(looker)
+    assert FAR is cache._near("key")
+
+
 async def test_a_write_that_was_found_to_have_arrived_is_seen_at_once(
     flow: AsyncFlow, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -262,6 +262,34 @@ def test_what_has_ended_already_is_gone_here_too(flow: SyncFlow) -> None:
     assert cache.get("key") is None
 
 
+def _peek(cache: SyncCache) -> object:
+    return cache.peek("key")
+
+
+@pytest.mark.parametrize("has_near", [None, False, True], ids=["this grid", "another", "another with copies"])
+@pytest.mark.parametrize("look", [_entry, _update, _peek])
+def test_no_copy_stays_of_what_was_seen_to_be_dead(
+    flow: SyncFlow,
+    look: Callable[[SyncCache], object],
+    has_near: bool | None,  # noqa: FBT001 - a case
+) -> None:
+    """
+    Its tag was raised, which another entry tells sooner than the news: the entry is the same as before, and dead.
+    """
+    cache, other = near_cache(flow), elsewhere(flow)
+    looker: SyncCache = cache
+    if has_near is not None:
+        looker = near_cache(flow) if has_near else (flow.grid()).cache("prices")
+    news(cache, "key", lambda: other.set("key", "old", tags=["tag"]))
+    keep(cache, "key")
+    gated(cache).hold_news()
+    other.invalidate(tags=["tag"])
+    other.set("another", "new", tags=["tag"])
+    assert "new" == looker.get("another")
+    assert None is look(looker)
+    assert FAR is cache._near("key")
+
+
 def test_a_write_that_was_found_to_have_arrived_is_seen_at_once(
     flow: SyncFlow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
