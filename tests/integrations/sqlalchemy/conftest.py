@@ -22,18 +22,19 @@ def postgres() -> Iterator[Postgres]:
 @pytest.fixture
 def filled(postgres: Postgres) -> str:
     """Where its database is, with products."""
-    return _filled(postgres.url())
+    return filled_at(postgres.url())
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.grid)])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """Where a database with products is."""
     if request.param == "sqlite":
-        return _filled(f"sqlite:///{tmp_path / 'shop.db'}")
+        return filled_at(f"sqlite:///{tmp_path / 'shop.db'}")
     return str(request.getfixturevalue("filled"))
 
 
-def _filled(url: str) -> str:
+def filled_at(url: str) -> str:
+    """The URL of a database that has products now."""
     engine = create_engine(url)
     fill(engine)
     engine.dispose()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 from sqlalchemy import select, update
@@ -12,16 +13,37 @@ from sqlalchemy.orm import selectinload
 
 from cachegrid.errors import EngineError
 from cachegrid.integrations.sqlalchemy import cached
+from tests.integrations.sqlalchemy.conftest import filled_at
 from tests.integrations.sqlalchemy.shop import Product
 from tests.integrations.sqlalchemy.shops import AsyncShop, Shop
 
 NAMES = select(Product.name).order_by(Product.id).options(cached())
 
 
+@pytest.fixture(
+    params=[
+        "sqlite+aiosqlite",
+        pytest.param("postgresql+psycopg", marks=pytest.mark.grid),
+        pytest.param("postgresql+asyncpg", marks=pytest.mark.grid),
+    ]
+)
+def driver(request: pytest.FixtureRequest) -> str:
+    """What async code reaches a database by."""
+    return str(request.param)
+
+
 @pytest.fixture
-async def async_shop(url: str) -> AsyncIterator[AsyncShop]:
+def url(driver: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Where that database is for sync code, with products."""
+    if driver.startswith("sqlite"):
+        return filled_at(f"sqlite:///{tmp_path / 'shop.db'}")
+    return str(request.getfixturevalue("filled"))
+
+
+@pytest.fixture
+async def async_shop(driver: str, url: str) -> AsyncIterator[AsyncShop]:
     """A database with products, and an engine that follows a grid."""
-    async with AsyncShop(url.replace("sqlite:", "sqlite+aiosqlite:")) as shop:
+    async with AsyncShop(f"{driver}:{url.partition(':')[2]}") as shop:
         yield shop
 
 

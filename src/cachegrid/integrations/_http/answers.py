@@ -12,6 +12,7 @@ from cachegrid.integrations._http.terms import Request
 
 __all__ = [
     "MISSING",
+    "MISSING_HEAD",
     "Answer",
     "Verdict",
     "Way",
@@ -68,6 +69,7 @@ class Answer(NamedTuple):
     body: bytes
 
 
+MISSING_HEAD: Final = "HEAD"  # why a response that was looked for is not kept
 MISSING: Final = Answer(504, [("content-length", "0"), ("cache-status", "cachegrid; fwd=request")], b"")
 
 

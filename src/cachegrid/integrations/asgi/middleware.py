@@ -13,11 +13,13 @@ from cachegrid.errors import CacheError, ConfigError
 from cachegrid.integrations._http._aio import AsyncShelf, purge
 from cachegrid.integrations._http.answers import (
     MISSING,
+    MISSING_HEAD,
     Answer,
     Verdict,
     Way,
     Wishes,
     answer_of,
+    miss_of,
     serves_on_error,
     way_of,
     wishes_of,
@@ -99,7 +101,7 @@ class CachedResponses:
         elif wishes.only_kept:
             await _say(send, MISSING)
         elif request.method == "HEAD":
-            await self._app(scope, receive, send)
+            await self._app(scope, receive, _telling(send))
         else:
             await self._load(request, wishes, found, Run(self._app, request, scope, receive, self._settings), send)
 
@@ -161,6 +163,18 @@ class CachedResponses:
             await send(message)
 
         return drop
+
+
+def _telling(send: Send) -> Send:
+    """Tell along with the head of a page that it was looked for."""
+
+    async def tell(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            name, value = miss_of(MISSING_HEAD)
+            message = {**message, "headers": [*message.get("headers", ()), (name.encode(), value.encode())]}
+        await send(message)
+
+    return tell
 
 
 async def _say(send: Send, answer: Answer) -> None:

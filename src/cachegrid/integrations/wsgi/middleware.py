@@ -16,11 +16,13 @@ from cachegrid.errors import CacheError, ConfigError
 from cachegrid.integrations._http._sio import SyncShelf, purge
 from cachegrid.integrations._http.answers import (
     MISSING,
+    MISSING_HEAD,
     Answer,
     Verdict,
     Way,
     Wishes,
     answer_of,
+    miss_of,
     serves_on_error,
     way_of,
     wishes_of,
@@ -100,7 +102,7 @@ class CachedResponses:
         if wishes.only_kept:
             return _say(start_response, MISSING)
         if request.method == "HEAD":
-            return self._app(environ, start_response)
+            return self._app(environ, _telling(start_response))
         run = Run(self._app, request, environ, self._settings)
         return self._load(request, wishes, found, run, start_response)
 
@@ -168,6 +170,15 @@ class CachedResponses:
             return start_response(status, headers, exc_info)
 
         return start
+
+
+def _telling(start_response: StartResponse) -> StartResponse:
+    """Tell along with the head of a page that it was looked for."""
+
+    def start(status: str, headers: list[tuple[str, str]], exc_info: ExcInfo = None, /) -> Callable[[bytes], object]:
+        return start_response(status, [*headers, miss_of(MISSING_HEAD)], exc_info)
+
+    return start
 
 
 def _say(start_response: StartResponse, answer: Answer) -> Iterable[bytes]:
