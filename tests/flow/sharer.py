@@ -43,20 +43,23 @@ def tell(grid: SyncGrid) -> None:
     say(json.dumps(counts_of(grid.stats()).get("prices", {})))
 
 
-def in_child(grid: SyncGrid, times: int) -> None:
-    """Count in a forked child, too, and go on when it has ended."""
+def in_child(grid: SyncGrid, times: int, *, closes: bool) -> None:
+    """Count in a forked child, too, and go on when it has ended; where it does not close, when it is told to."""
     child = os.fork()
     if child == 0:
         use(grid, times)
         tell(grid)
-        grid.close()
+        if closes:
+            grid.close()
+        else:
+            sys.stdin.read()
         os._exit(0)
     os.waitpid(child, 0)
 
 
-def main(url: str, namespace: str, how: str, times: str) -> None:
-    """`how`: close, exit, fork, or wait, which is to be killed."""
-    grid = cachegrid.connect(url, namespace=namespace, share_stats="1h")
+def main(url: str, namespace: str, how: str, times: str, every: str) -> None:
+    """`how`: close, exit, fork, leave, which forks a child that does not close, or wait, which is to be killed."""
+    grid = cachegrid.connect(url, namespace=namespace, share_stats=every)
     use(grid, int(times))
     if how == "wait":
         grid.shared_stats()
@@ -65,8 +68,8 @@ def main(url: str, namespace: str, how: str, times: str) -> None:
         use(grid, 1)  # which it will not have told
         say("counted more")
         sys.stdin.read()
-    if how == "fork":
-        in_child(grid, 3)
+    if how in ("fork", "leave"):
+        in_child(grid, 3, closes=how == "fork")
     if how in ("close", "fork"):
         grid.close()
 

@@ -42,9 +42,9 @@ def grid(loopback: LoopbackGrid, namespace: str) -> Iterator[SyncGrid]:
         yield grid
 
 
-def begin(url: str, namespace: str, how: str) -> subprocess.Popen[str]:
+def begin(url: str, namespace: str, how: str, every: str = "1h") -> subprocess.Popen[str]:
     """A process that shares; see `sharer`."""
-    command = [sys.executable, "-m", "tests.flow.sharer", url, namespace, how, str(TIMES)]
+    command = [sys.executable, "-m", "tests.flow.sharer", url, namespace, how, str(TIMES), every]
     return subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
@@ -85,6 +85,22 @@ def test_a_forked_child_tells_what_it_counts_itself(loopback: LoopbackGrid, name
     assert [THREADS * TIMES, THREADS * 3] == [one["loads"] for one in told]
     assert summed(told) == counts_of(shared)["prices"]
     assert 2 == shared.processes
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing forks here")
+def test_a_forked_child_tells_now_and_then(loopback: LoopbackGrid, namespace: str, grid: SyncGrid) -> None:
+    """
+    By a thread of its own: its parent's is not there.
+    """
+    process = begin(loopback.url, namespace, "leave", every="100ms")
+    try:
+        assert process.stdout is not None
+        told = [json.loads(process.stdout.readline()) for _ in range(2)]
+        until(lambda: grid.shared_stats().total.loads == sum(one["loads"] for one in told))
+        assert (2, 2) == (grid.shared_stats().processes, grid.shared_stats().alive)
+    finally:
+        process.communicate(timeout=PATIENCE)
+    assert summed(told) == counts_of(grid.shared_stats())["prices"]
 
 
 def test_who_is_killed_has_told_what_it_told(loopback: LoopbackGrid, namespace: str, grid: SyncGrid) -> None:
