@@ -11,12 +11,14 @@ from pathlib import Path
 import pytest
 
 import cachegrid
+from cachegrid._sio.near import SyncNearCache
 from cachegrid.engines.valkey.dialling import dial
 from cachegrid.engines.valkey.slots import Endpoint
 from cachegrid.engines.valkey.target import Target
 from cachegrid.errors import EngineError
 from cachegrid.testing.certificates import make_certificates
 from cachegrid.testing.loopback import LoopbackGrid
+from tests.connect.test_members_change import keep
 from tests.engines.servers import free_port
 
 pytestmark = pytest.mark.grid
@@ -70,6 +72,28 @@ async def test_tasks_go_the_same_way(grid: LoopbackGrid) -> None:
         await prices.set("a", 2)
         assert await prices.get("a") == 2
         assert await asyncio.to_thread(by_socket, grid) == {True}
+
+
+def test_news_that_came_by_a_socket_comes_by_the_port_when_that_is_gone(grid: LoopbackGrid) -> None:
+    """Copies that it guarded are given up, and those that are made from then on are told of changes again."""
+    with cachegrid.connect(grid.state.url) as mine, cachegrid.connect(grid.state.url) as theirs:
+        cache, other = mine.cache("prices", near=True), theirs.cache("prices")
+        assert isinstance(cache, SyncNearCache)
+        other.set("a", "1")
+        keep(grid, cache, ["a"])
+        guard = cache._space.table["a"].guard
+        grid.state.members[0].socket.unlink()
+        with grid.admin(0) as admin:
+            for line in admin.text("CLIENT", "LIST").splitlines():
+                if "resp=3" in line:
+                    admin.run("CLIENT", "KILL", "ID", line.split()[0].removeprefix("id="))
+        grid.wait_for(lambda: guard.heard < 0)
+        other.set("a", "2")
+        assert cache.get("a") == "2"
+        keep(grid, cache, ["a"])
+        assert by_socket(grid) == {False}
+        other.set("a", "3")
+        grid.wait_for(lambda: cache.get("a") == "3")
 
 
 def test_one_that_has_none_is_reached_at_its_port(grid: LoopbackGrid) -> None:
