@@ -28,11 +28,12 @@ from cachegrid.testing.loopback import LoopbackGrid
 from tests.integrations.sqlalchemy.hammering import PAIRS, Base, Orders
 from tests.integrations.sqlalchemy.server import Postgres
 
-__all__ = ["Outcome", "hammer", "main"]
+__all__ = ["ROWS", "RULES", "Outcome", "hammer", "main", "ordered", "run"]
 
 ROOT: Final = Path(__file__).resolve().parent.parent.parent.parent
 ROWS: Final = 12
 PATIENCE: Final = 30.0  # seconds for a process to begin, and to end
+WORKER: Final = "tests.integrations.sqlalchemy.hammering"
 RULES: Final = ("marks", "epochs", "uncommitted", "snapshots")
 
 
@@ -66,23 +67,25 @@ def hammer(
     with tempfile.TemporaryDirectory(prefix="cg-hammer-") as folder:
         board = Path(folder) / "board"
         board.write_bytes(bytes(8 * (ROWS + 1)))  # and a word to stop
-        orders = [
-            Orders(
-                url=server.url(),
-                grid=grid.url,
-                board=str(board),
-                colour="async" if number % 2 else "sync",
-                number=number,
-                writers=processes,
-                rows=ROWS,
-                seconds=seconds,
-                without=without,
-                is_near=is_near,
-            )
-            for number in range(processes)
-        ]
-        # One more, which is killed now and then, and hired again.
-        return _run([*orders, orders[0]._replace(number=processes, colour="crash")], seconds)
+        first = Orders(
+            url=server.url(),
+            grid=grid.url,
+            board=str(board),
+            colour="sync",
+            number=0,
+            writers=processes,
+            rows=ROWS,
+            seconds=seconds,
+            without=without,
+            is_near=is_near,
+        )
+        return run(ordered(first, ("sync", "async")), WORKER)
+
+
+def ordered(first: Orders, colours: Sequence[str]) -> list[Orders]:
+    """Orders for all processes, by turns of these colours; the last one is killed now and then, and hired again."""
+    others = [first._replace(number=number, colour=colours[number % len(colours)]) for number in range(first.writers)]
+    return [*others, first._replace(number=first.writers, colour="crash")]
 
 
 def _prepare(server: Postgres) -> None:
@@ -96,10 +99,12 @@ def _prepare(server: Postgres) -> None:
     engine.dispose()
 
 
-def _run(orders: Sequence[Orders], seconds: float) -> Outcome:
+def run(orders: Sequence[Orders], worker: str) -> Outcome:
+    """Let processes do what is ordered, each with the main program of the module `worker`."""
+    seconds = orders[0].seconds
     ends = time.monotonic() + seconds + PATIENCE
     outcome = Outcome(Counter(), [])
-    at_work = [_hire(order) for order in orders]
+    at_work = [_hire(order, worker) for order in orders]
     stops = time.time() + seconds + 1  # for who is hired again
     try:
         while at_work:
@@ -114,7 +119,7 @@ def _run(orders: Sequence[Orders], seconds: float) -> Outcome:
                 process.communicate()  # closes what it told through
                 if order.colour == "crash" and time.time() < stops:
                     outcome.counts["killed"] += 1
-                    at_work.append(_hire(order._replace(until=stops)))
+                    at_work.append(_hire(order._replace(until=stops), worker))
     finally:
         for _, process in at_work:
             process.kill()
@@ -122,8 +127,8 @@ def _run(orders: Sequence[Orders], seconds: float) -> Outcome:
     return outcome
 
 
-def _hire(order: Orders) -> tuple[Orders, subprocess.Popen[str]]:
-    command = [sys.executable, "-m", "tests.integrations.sqlalchemy.hammering", json.dumps(order._asdict())]
+def _hire(order: Orders, worker: str) -> tuple[Orders, subprocess.Popen[str]]:
+    command = [sys.executable, "-m", worker, json.dumps(order._asdict())]
     return order, subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
 
 
