@@ -334,7 +334,7 @@ def test_what_is_kept_on_disk_outlives_down_until_it_is_purged(state_folder: Pat
     assert "is stopped, and its entries are kept on disk; to have it back with them: " in done.err
     assert f"cachegrid {' '.join(shape)}\n" in done.err
     other = cachegrid("up", "--members", "2")
-    assert (5, True) == (other.code, "`cachegrid down --purge --name default`" in other.err)
+    assert (5, True) == (other.code, "`cachegrid down --purge`" in other.err)
     kept = load(state_folder, "default")
     assert kept
     save(replace(kept, stage=Stage.RESUMING))  # as one leaves it that was killed

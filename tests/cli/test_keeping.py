@@ -209,8 +209,9 @@ def test_a_backup_that_is_stopped_leaves_nothing(
         assert process.stdout.readline().startswith("keep all caches")
         grid.wait_for((tmp_path / f"b{UNFINISHED}").exists)
         process.send_signal(number)
-        process.communicate(timeout=30)
+        _, said = process.communicate(timeout=30)
     assert code == process.returncode
+    assert f"stopped: nothing is kept, and {tmp_path / 'b'} is not there; run it again" in said
     assert [] == list(tmp_path.iterdir())
     assert 60_000 == run(grid, "backup", str(tmp_path / "b"), "--cache", "many", "--json").told["entries"]
     with package.connect(grid.url) as client:

@@ -118,6 +118,8 @@ BROKEN: list[tuple[str, Badness, Examined, str]] = [
     ("no-replica", NOTE, ALONE, "10.0.0.1:7000"),
     ("few-owners", WARNING, TWO, "10.0.0.2:7001"),
     ("shape", WARNING, replace(WELL, wanted=4), ""),
+    ("crowd", WARNING, replace(of_host(processors=1), here=tuple(map(str, range(9)))), ""),
+    ("outgoing-ports", WARNING, of_host(outgoing=("10.0.0.1:7000",)), "10.0.0.1:7000"),
     ("stranger", WARNING, replace(WELL, wanted=3), "10.0.0.2:7001"),
     ("needed-host", WARNING, TWO_HOSTS, "10.0.0.1"),
     ("unlinked-replica", WARNING, with_info("r0", {"master_link_status": "down"}), "10.0.0.2:7003"),

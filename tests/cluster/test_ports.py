@@ -34,7 +34,7 @@ def test_taken_ports_are_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ports, "HIGHEST", 32_000)
     monkeypatch.setattr(ports, "is_free", lambda _, port: port % 3000 == 0)
     assert [(21000, 27000), (24000, 30000)] == free_pairs(2, "127.0.0.1", random.Random(1))
-    with pytest.raises(StartFailed, match=r"no 6 free ports between 20000 and 32000"):
+    with pytest.raises(StartFailed, match=r"no 6 free ports from 20000 to 31999"):
         free_pairs(3, "127.0.0.1")
 
 

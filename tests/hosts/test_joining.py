@@ -21,6 +21,15 @@ from cachegrid.cluster.hosts import joining
 joining.MEETING = 1.5
 main()
 """
+# The command, stopped by Ctrl-C in a function of that name.
+STOPPED = """
+import sys
+from cachegrid.cli.app import main
+from cachegrid.cluster.hosts import joining
+def stopped(*_, **__): raise KeyboardInterrupt
+setattr(joining, sys.argv.pop(1), stopped)
+main()
+"""
 
 
 @pytest.fixture(scope="module")
@@ -141,3 +150,21 @@ def test_entries_on_disk_that_no_grid_is_known_of_stay(hosted: Hosted) -> None:
 
 def tuple_of(refused: tuple[int, str], said: str) -> tuple[int, bool]:
     return refused[0], said in refused[1]
+
+
+@pytest.mark.parametrize(("moment", "says"), [("acquaint", "nothing of the grid is left"), ("arrange", "goes on")])
+def test_a_join_that_is_stopped_says_what_it_leaves(hosted: Hosted, moment: str, says: str) -> None:
+    """The plan came first, and the same command does it afterwards, or it is taken out again as it says."""
+    first, second = hosted.net.hosts
+    told = json.loads(hosted.run(first, "token", "--json"))
+    words = ("join", told["address"], "--token-file", "-", "--memory", "64MB")
+    here = hosted.environ(second)
+    done = second.run(sys.executable, "-c", STOPPED, moment, *words, environ=here, stdin=told["token"])
+    assert (130, True) == (done.returncode, says in done.stderr), done.stderr
+    assert "1. start 1 owner and 1 replica here: " in done.stdout
+    assert (moment == "arrange") is bool(second.processes())
+    assert ("cachegrid leave" in done.stderr) is (moment == "arrange")
+    again = second.run("cachegrid", *words, environ=here, stdin=told["token"])
+    assert 0 == again.returncode, again.stderr
+    assert {first.address: 1, second.address: 1} == owners_by_host(hosted.members(first))
+    hosted.run(second, "leave")

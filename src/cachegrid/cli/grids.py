@@ -75,10 +75,29 @@ def up(
     shape = shape_for(
         chosen, members, replicas, persist=persist, fsync=fsync, when_full=when_full, is_spread=host is not None
     )
+    _warn(chosen, shape, limit, base_port)
     begin = partial(start, chosen, memory=limit, host=host, tls=tls_for(host, tls), plaintext=plaintext, **shape)
     with ending_cleanly(), progress_shown(quiet=as_json) as progress:
         done = started(chosen, partial(begin, base_port=base_port, server=server, force=force, progress=progress))
     tell(done, as_json=as_json)
+
+
+def _warn(name: str, shape: dict[str, Any], memory: int | None, base_port: int | None) -> None:
+    """Say on stderr what a grid that is about to be started asks of this host that it may not have."""
+    from cachegrid.cluster import find
+    from cachegrid.cluster.burden import burdens, port_burdens
+    from cachegrid.cluster.plan import Shape
+    from cachegrid.cluster.ports import bus_from
+
+    if find(name):  # it is up, and nothing is started but what died
+        return
+    members = Shape(owners=shape["owners"], replicas=shape["replicas"]).members
+    warnings = burdens(members, memory=memory, replicas=shape["replicas"])
+    if base_port is not None:
+        bus = bus_from(base_port, members)
+        warnings += port_burdens([*range(base_port, base_port + members), *range(bus, bus + members)])
+    for warning in warnings:
+        fail(f"warning: {warning}")
 
 
 def tell(done: Started, *, as_json: bool) -> None:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cachegrid.cli.exits import ending_cleanly
+from cachegrid.cli.exits import ending_cleanly, fail
+from cachegrid.cli.operate import show_plan
 from cachegrid.cli.options import BasePort, Config, Json, Memory, Name, Server
 from cachegrid.cli.rebalance import DryRun
 
@@ -151,10 +152,26 @@ def join(
 
     limit = None if memory is None else bytes_of("--memory", memory)
     part = Part(owners=members, replicas=replicas, memory=limit, host=host, base_port=base_port, server=server)
-    said, begun = _token(token_file), time.monotonic()
+    said, begun, told = _token(token_file), time.monotonic(), list["Operation"]()
     with ending_cleanly(), progress_shown(quiet=as_json) as progress:
-        state = begin(where, said, part, way=Way(progress=progress or (lambda *_: None)))
+        way = Way(tell=partial(show_plan, told, quiet=as_json), progress=progress or (lambda *_: None))
+        try:
+            state = begin(where, said, part, way=way)
+        except (KeyboardInterrupt, SystemExit):
+            fail(_stopped_text(told))
+            raise
     tell(Started(state=state, seconds=time.monotonic() - begun, was_up=False), as_json=as_json)
+
+
+def _stopped_text(told: list[Operation]) -> str:
+    """What a join that was stopped has left, and what to do."""
+    from cachegrid.cluster.state import load, state_root
+
+    state = load(state_root(), told[0].grid) if told else None
+    if told and (state is None or not state.ready):
+        return "stopped: nothing of the grid is left on this host; the same command begins anew"
+    leaves = f", and `cachegrid leave{state.option}` takes it out again" if state else ""
+    return f"stopped: this host may be a part of the grid already; the same command goes on{leaves}"
 
 
 def leave(
@@ -182,7 +199,7 @@ def leave(
 
     chosen, told = said(None, name, config).name or DEFAULT_NAME, list["Operation"]()
     with ending_cleanly(), bar(chosen, quiet=as_json or dry_run) as progress:
-        shown = partial(_show, told, quiet=as_json)
+        shown = partial(show_plan, told, quiet=as_json)
         way = Way(is_rehearsal=dry_run, tell=shown, progress=progress or (lambda *_: None))
         state = begin(chosen, address, force=force, way=way)
     gone = address or state.host
@@ -190,13 +207,6 @@ def leave(
         print(json.dumps({"name": chosen, "host": gone, "dry_run": dry_run, "steps": list(told[0].steps)}))
     elif not dry_run:
         print(f"{gone} is no host of grid {chosen} any more")
-
-
-def _show(told: list[Operation], operation: Operation, *, quiet: bool) -> None:
-    told.append(operation)
-    if not quiet:
-        steps = [f"  {number}. {step}" for number, step in enumerate(operation.steps, 1)]
-        print("\n".join([f"grid {operation.grid}:", *steps]), flush=True)
 
 
 def _token(file: str | None) -> str:

@@ -55,15 +55,22 @@ def backup(
             print(_backup_text(plan), flush=True)
 
     with ending_cleanly(), bar("entries", quiet=as_json or dry_run) as progress:
-        manifest = take(
-            grid.target,
-            Path(folder),
-            grid=grid.name or grid.url,
-            cache=grid.cache(cache),
-            is_rehearsal=dry_run,
-            tell=tell,
-            progress=progress or (lambda *_: None),
-        )
+        try:
+            manifest = take(
+                grid.target,
+                Path(folder),
+                grid=grid.name or grid.url,
+                cache=grid.cache(cache),
+                is_rehearsal=dry_run,
+                tell=tell,
+                progress=progress or (lambda *_: None),
+            )
+        except (KeyboardInterrupt, SystemExit):
+            if Path(folder).exists():  # it was given its name in that very moment
+                fail(f"stopped when {folder} was there already: the backup is whole")
+            else:
+                fail(f"stopped: nothing is kept, and {folder} is not there; run it again, it begins anew")
+            raise
     seconds = time.monotonic() - begun
     if as_json:
         print(json.dumps(_backup_told(grid, told[0], manifest, seconds), indent=2))

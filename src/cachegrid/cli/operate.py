@@ -17,7 +17,7 @@ from cachegrid.cli.rebalance import DryRun, Fast
 if TYPE_CHECKING:
     from cachegrid.cluster import GridState, Operation, Way
 
-__all__ = ["add", "failover", "heal", "remove", "replace", "restart"]
+__all__ = ["add", "failover", "heal", "remove", "replace", "restart", "show_plan"]
 
 # Named only to be refused with a better word than that nobody knows it.
 NoUrl: TypeAlias = Annotated[str | None, typer.Option("--url", hidden=True)]
@@ -250,7 +250,7 @@ def _operate(
     begun = time.monotonic()
     with ending_cleanly(), bar(name, quiet=as_json or dry_run) as progress:
         shown = progress or (lambda *_: None)
-        way = Way(is_rehearsal=dry_run, tell=partial(_show, told, quiet=as_json), progress=shown, is_fast=fast)
+        way = Way(is_rehearsal=dry_run, tell=partial(show_plan, told, quiet=as_json), progress=shown, is_fast=fast)
         state = _carried_out(act, way, told)
     seconds = time.monotonic() - begun
     if as_json:
@@ -270,11 +270,13 @@ def _carried_out(act: Callable[..., GridState], way: Way, told: list[Operation])
         raise
 
 
-def _show(told: list[Operation], operation: Operation, *, quiet: bool) -> None:
+def show_plan(told: list[Operation], operation: Operation, *, quiet: bool) -> None:
+    """Keep the plan of an operation and, unless `quiet`, print it, with what the host may not have for it."""
     told.append(operation)
     if not quiet:
         steps = [f"  {number}. {step}" for number, step in enumerate(operation.steps, 1)]
-        print("\n".join([f"grid {operation.grid}:", *steps] if steps else ["nothing to do"]), flush=True)
+        warnings = [f"  warning: {warning}" for warning in operation.warnings]
+        print("\n".join([f"grid {operation.grid}:", *steps, *warnings] if steps else ["nothing to do"]), flush=True)
 
 
 def _told(state: GridState, operation: Operation, *, dry_run: bool, seconds: float) -> dict[str, Any]:
@@ -300,6 +302,7 @@ def _told(state: GridState, operation: Operation, *, dry_run: bool, seconds: flo
         "url": state.url,
         "dry_run": dry_run,
         "steps": list(operation.steps),
+        "warnings": list(operation.warnings),
         "after": after,
         "seconds": round(seconds, 3),
         "members": rows,

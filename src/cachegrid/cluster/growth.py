@@ -11,6 +11,7 @@ from pathlib import Path
 
 from cachegrid.cluster.agreement import agree, forget_everywhere
 from cachegrid.cluster.balance import moves
+from cachegrid.cluster.burden import burdens, port_burdens
 from cachegrid.cluster.contacts import Contacts
 from cachegrid.cluster.files import write_one_more
 from cachegrid.cluster.interrupts import held_back
@@ -27,7 +28,7 @@ from cachegrid.cluster.standstill import refuse_still
 from cachegrid.cluster.state import GridState, MemberState, Phase, member_folder, save
 from cachegrid.errors import ConfigError, EngineError
 
-__all__ = ["add", "bring_in", "newcomer", "settled", "shared_out", "still_begun"]
+__all__ = ["add", "bring_in", "newcomer", "settled", "shared_out", "still_begun", "warned"]
 
 
 def add(name: str = "default", count: int = 1, *, root: Path | None = None, way: Way | None = None) -> GridState:
@@ -147,7 +148,15 @@ def _told(state: GridState, grown: GridState, new: int) -> Operation:
         steps.append(f"move {sum(move.size for move in given):,} of 16,384 slots to owners that have fewer")
     if added:
         steps.append(f"afterwards the grid may take {memory_text(grown.shape)}; each owner as much as before")
-    return Operation(grid=state.name, steps=tuple(steps), shape=grown.shape)
+    return Operation(grid=state.name, steps=tuple(steps), shape=grown.shape, warnings=warned(state, grown, new))
+
+
+def warned(state: GridState, grown: GridState, owners: int) -> tuple[str, ...]:
+    """What so many new owners, and their replicas, ask of this host that it may not have."""
+    added = [member for member in grown.members if member not in state.members]
+    memory = None if grown.memory is None else grown.memory // grown.shape.owners * owners
+    crowd = burdens(len(added), there=len(state.members), memory=memory, replicas=grown.shape.replicas)
+    return (*crowd, *port_burdens(port for member in added for port in (member.port, member.bus_port)))
 
 
 def shared_out(state: GridState, way: Way) -> GridState:

@@ -26,6 +26,7 @@ class Operation:
     grid: str
     steps: tuple[str, ...]  # in words; none: all is as it should be
     shape: Shape
+    warnings: tuple[str, ...] = ()  # what it asks of this host that it may not have
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

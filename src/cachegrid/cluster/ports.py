@@ -8,10 +8,12 @@ import socket
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
+from cachegrid.cluster.outgoing import at_risk, outgoing_ports
 from cachegrid.errors import ConfigError, StartFailed
 
 __all__ = [
     "LOOPBACK",
+    "bus_from",
     "checked_host",
     "free_pairs",
     "is_free",
@@ -28,6 +30,8 @@ LOOPBACK = "127.0.0.1"
 LOWEST, HIGHEST = 20000, 32000
 BUS_OFFSET = 10000  # where servers put the bus by default, as long as it is a port
 LAST_PORT = 65535
+FIRST_PORT = 1024  # below it only the system may listen
+FEW = 1000  # ports to choose from
 
 
 def checked_host(host: str, *, is_safe: bool = True) -> str:
@@ -59,7 +63,8 @@ def free_pairs(
     """As many pairs of ports (client, bus) on which nobody listens right now; chosen by chance, and none of `but`."""
     chance = chance or random.SystemRandom()
     found: list[int] = []
-    for port in chance.sample(range(LOWEST, HIGHEST), HIGHEST - LOWEST) if count else ():
+    candidates = _candidates() if count else []
+    for port in chance.sample(candidates, len(candidates)):
         if port not in but and is_free(host, port):
             found.append(port)
         if len(found) == 2 * count:
@@ -67,17 +72,37 @@ def free_pairs(
             return list(zip(found[:count], found[count:], strict=True))
     if not count:
         return []
-    raise StartFailed(f"{host} has no {2 * count} free ports between {LOWEST} and {HIGHEST}")
+    raise StartFailed(f"{host} has no {2 * count} free ports from {min(candidates)} to {max(candidates)}")
+
+
+def _candidates() -> Sequence[int]:
+    """The ports to choose from: where the usual ones are for outgoing connections, others, if there are any."""
+    outgoing = outgoing_ports()
+    usual = [port for port in range(LOWEST, HIGHEST) if port not in outgoing]
+    rest = [port for port in range(FIRST_PORT, LAST_PORT + 1) if port not in outgoing]
+    enough = HIGHEST - LOWEST
+    return usual if 4 * len(usual) >= enough else rest if len(rest) >= FEW else range(LOWEST, HIGHEST)
 
 
 def pairs_from(base: int, count: int, host: str) -> list[tuple[int, int]]:
     """Pairs of ports for members from `base` on; `StartFailed` names one that is taken, and by whom."""
-    bus = base + BUS_OFFSET if base + BUS_OFFSET + count <= LAST_PORT else base + count
+    bus = bus_from(base, count)
     if base < 1 or bus + count - 1 > LAST_PORT:
         raise ConfigError("port", base, f"1 to {LAST_PORT - 2 * count + 1}, for {count} members")
     pairs = [(base + index, bus + index) for index in range(count)]
     refuse_taken([(host, port) for pair in pairs for port in pair])
     return pairs
+
+
+def bus_from(base: int, count: int) -> int:
+    """
+    The first port of the bus of members from `base` on: 10,000 above it, or right behind them.
+
+    That is where there is no port so high, or an outgoing connection could have it when a member is started again.
+    """
+    bus, behind = base + BUS_OFFSET, base + count
+    is_risky = at_risk(range(bus, bus + count)) and not at_risk(range(behind, behind + count))
+    return behind if bus + count > LAST_PORT or is_risky else bus
 
 
 def next_pairs(pairs: Sequence[tuple[int, int]], count: int, host: str) -> list[tuple[int, int]]:
@@ -87,6 +112,8 @@ def next_pairs(pairs: Sequence[tuple[int, int]], count: int, host: str) -> list[
     is_row = pairs == [(first + at, bus + at) for at in range(len(pairs))]
     taken = {port for pair in pairs for port in pair}
     new = [port for pair in following for port in pair]
+    if at_risk(new) and not at_risk(taken):
+        is_row = False  # free ones are chosen where no connection gets them
     if is_row and max(new) <= LAST_PORT and not taken & {*new} and all(is_free(host, port) for port in new):
         return following
     return free_pairs(count, host, but=taken)

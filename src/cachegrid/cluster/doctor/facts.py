@@ -97,6 +97,8 @@ class HostReport:
     huge_pages: str = ""  # what is chosen: always, madvise or never
     fsync: float | None = None  # seconds that a small write to the state folder takes until it is on disk
     disk_free: float | None = None  # the part of the disk of the state folder that is free
+    processors: int = 0  # 0: nobody knows
+    outgoing: tuple[str, ...] = ()  # members one of whose ports an outgoing connection may be given
     loose: tuple[str, ...] = ()  # files with secrets that others can read
 
 

@@ -20,10 +20,12 @@ from typing import Any, Final
 
 from cachegrid._core.durability import Durability
 from cachegrid.cluster.admin import Admin, open_at
+from cachegrid.cluster.burden import processors
 from cachegrid.cluster.contacts import Contact, Contacts
 from cachegrid.cluster.doctor.facts import Examined, HostReport, MemberReport, Socket
 from cachegrid.cluster.growth import still_begun
 from cachegrid.cluster.memory import memory_there
+from cachegrid.cluster.outgoing import at_risk
 from cachegrid.cluster.presence import pid_of
 from cachegrid.cluster.state import GridState
 from cachegrid.engines.valkey.facts import read_info, read_rows
@@ -202,6 +204,8 @@ def _host(state: GridState) -> HostReport:
         fsync=_fsync(state.folder),
         disk_free=usage.free / usage.total if usage.total else None,
         loose=tuple(_loose(state)),
+        processors=processors(),
+        outgoing=tuple(one.address for one in state.members if at_risk([one.port, one.bus_port])),
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from cachegrid._core.units import size_text
+from cachegrid.cluster.burden import CROWD
 from cachegrid.cluster.doctor import advice
 from cachegrid.cluster.doctor.facts import Badness, Examined, Finding, MemberReport
 
@@ -31,6 +32,30 @@ def limits(grid: Examined) -> Iterator[Finding]:
                 advice=advice.by_hand(grid, advice.anew(grid, "--memory SIZE"), "lower maxmemory, or move members away")
                 + ": the system ends processes that take too much",
             )
+
+
+def crowds(grid: Examined) -> Iterator[Finding]:
+    """More members on this host than its processors have time for, and ports that others may have."""
+    if grid.host is None:
+        return
+    here, count = len(grid.here), grid.host.processors
+    if count and here > CROWD * count:
+        yield Finding(
+            check="crowd",
+            badness=Badness.WARNING,
+            what=f"{here} members run on a host with {count} processor{'s'[: count != 1]}, which are too few",
+            advice=advice.by_hand(grid, f"{advice.command(grid, 'remove MEMBER')}, until there are fewer", ""),
+        )
+    if grid.host.outgoing:
+        yield Finding(
+            check="outgoing-ports",
+            badness=Badness.WARNING,
+            what="a port of it is among those that the host gives to outgoing connections: "
+            "it may be taken when the member is started again",
+            where=grid.host.outgoing,
+            advice="keep it with net.ipv4.ip_local_reserved_ports (the bus has one, too); or "
+            + advice.anew(grid, "--base-port PORT"),
+        )
 
 
 def versions(grid: Examined) -> Iterator[Finding]:
@@ -176,6 +201,7 @@ def _is_loopback(name: str) -> bool:
 
 CHECKS: Final[tuple[Callable[[Examined], Iterator[Finding]], ...]] = (
     limits,
+    crowds,
     versions,
     timeouts,
     durability,

@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from cachegrid.cluster.burden import burdens, port_burdens
 from cachegrid.cluster.contacts import Contacts
 from cachegrid.cluster.files import has_entries, sweep, write_first, write_one_more
 from cachegrid.cluster.hosts.alone import without_owner
@@ -22,8 +23,8 @@ from cachegrid.cluster.interrupts import held_back
 from cachegrid.cluster.launch import Launch
 from cachegrid.cluster.lock import locked
 from cachegrid.cluster.memory import default_memory, memory_there
-from cachegrid.cluster.operation import Way
-from cachegrid.cluster.plan import GridPlan, MemberTls, Shape, lay_out
+from cachegrid.cluster.operation import Operation, Way, memory_text
+from cachegrid.cluster.plan import GridPlan, MemberTls, Shape, counted, lay_out
 from cachegrid.cluster.ports import checked_host, free_pairs, pairs_from
 from cachegrid.cluster.presence import pid_of
 from cachegrid.cluster.processes import send_signal, wait_gone
@@ -137,6 +138,7 @@ def _started(invitation: Invitation, part: Part, own: str, root: Path, way: Way)
     _refuse_other(invitation, program)
     _check_ways(invitation)
     state, plan = _planned(invitation, part, own, program, root)
+    way.tell(_told(state))
     if state.folder.exists():
         sweep(state.folder)  # what an earlier try has left, whose starter was killed
     try:
@@ -155,6 +157,19 @@ def _started(invitation: Invitation, part: Part, own: str, root: Path, way: Way)
             _undo(state)
         raise
     return state
+
+
+def _told(state: GridState) -> Operation:
+    shape, ports = state.shape, [port for one in state.members for port in (one.port, one.bus_port)]
+    addresses = ", ".join(member.address for member in state.members)
+    kinds = f"{counted(shape.owners, 'owner')} and {counted(shape.members - shape.owners, 'replica')}"
+    steps = (
+        f"start {kinds} here: {addresses}",
+        "let them meet the grid; its owners get as many slots as each other, and replicas owners on other hosts",
+        f"afterwards the owners of this host may take {memory_text(shape)}",
+    )
+    crowd = burdens(len(state.members), memory=shape.memory, replicas=shape.replicas)
+    return Operation(grid=state.name, steps=steps, shape=shape, warnings=(*crowd, *port_burdens(ports)))
 
 
 def _forget_strays(state: GridState) -> None:

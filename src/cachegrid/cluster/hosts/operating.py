@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from cachegrid.cluster.contacts import Contact, Contacts
 from cachegrid.cluster.files import write_one_more
-from cachegrid.cluster.growth import newcomer
+from cachegrid.cluster.growth import newcomer, warned
 from cachegrid.cluster.hosts.alone import alone, without_owner
 from cachegrid.cluster.hosts.arranging import followed_elsewhere, spread_owners
 from cachegrid.cluster.hosts.joining import back_again
@@ -34,7 +34,8 @@ def grown_here(state: GridState, count: int, way: Way) -> GridState:
     new = [member.address for member in after.members if member not in state.members]
     steps = [f"start {', '.join(new)} on this host"] if new else []
     steps.append("give new owners as many slots as the others have, and replicas owners on other hosts")
-    way.tell(Operation(grid=state.name, steps=tuple(steps), shape=after.shape))
+    warnings = warned(state, after, max(count - begun, 0))
+    way.tell(Operation(grid=state.name, steps=tuple(steps), shape=after.shape, warnings=warnings))
     if way.is_rehearsal:
         return state
     for member in after.members:
