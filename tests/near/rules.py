@@ -25,7 +25,7 @@ from cachegrid._aio.flights import Landed
 from cachegrid.engines.valkey.watch.ear import Ear
 from cachegrid.engines.valkey.watch.watch import Watch
 from cachegrid.near.copies import Copies
-from cachegrid.near.nearby import Nearby
+from cachegrid.near.nearby import Nearby, seen
 from tests.near.moments import (
     FLOWS,
     LOADS,
@@ -111,6 +111,9 @@ def _no_spoiling() -> None:
     Copies.keep, Copies.spoil = keep_quietly, spoil_elsewhere  # type: ignore[method-assign, assignment]
     for flow in FLOWS:
         _tell_nobody(flow)
+    for near in (cachegrid._aio.near, cachegrid._sio.near):
+        # Who reads is not told of it himself: that would be taken for news.
+        _let(near, "seen", lambda parent, found, but: seen(parent, found, getattr(but, "_nearby", but)))
 
 
 def _tell_nobody(flow: Any) -> None:
