@@ -91,6 +91,20 @@ def test_what_may_write_drops_all(sql: str, *, is_within: bool) -> None:
     assert names() == list(Author.objects.using(POSTGRES).order_by("pk").values_list("name", flat=True))
 
 
+@pytest.mark.parametrize("is_watched", [False, True])
+def test_a_procedure_that_is_called_may_write(*, is_watched: bool) -> None:
+    """
+    Of that Django tells no wrapper; what only reads drops nothing.
+    """
+    connection = connections[POSTGRES]
+    names()
+    with CaptureQueriesContext(connection) if is_watched else contextlib.nullcontext(), connection.cursor() as cursor:
+        cursor.callproc("look")
+        assert 0 == asked(names)
+        cursor.callproc("rename", ["new"])
+    assert (1, ["new"]) == (asked(names), names())
+
+
 def test_what_only_reads_drops_nothing() -> None:
     """
     As it is declared, or comes with the database.
@@ -139,6 +153,8 @@ def test_effects_may_be_said(settings_of: Callable[..., None]) -> None:
         ("select ';do' from library_book", set()),
         ("select 1; -- nothing", set()),
         ("table library_book", set()),
+        ("truncate library_shop", {"library_shop"}),
+        ("truncate library_author cascade", {"library_author", "library_book", "library_shop_books"}),
         ("reset all", set()),
         ("insert into library_book (title) values (1) on conflict (id) do update set pages = 1", {"library_book"}),
         ('update "public"."library_book" set pages = 1', {"library_book"}),

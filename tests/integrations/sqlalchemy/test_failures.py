@@ -71,6 +71,17 @@ def test_who_reads_while_a_commit_is_under_way_keeps_nothing(shop: Shop) -> None
         assert ["new", "new"] == other.ask(NAMES)
 
 
+def test_who_may_not_keep_what_he_reads_has_not_failed(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Where failures are remembered others would get that for an answer.
+    """
+    settings = {"config": {"caches": {"queries": {"failure_ttl": 60}}}}
+    with Shop(url, settings=settings) as shop, Shop(url, shop.store, settings=settings) as other:
+        monkeypatch.setattr(Drops, "_conclude", lambda *_: None)
+        _rename(shop, "new")
+        assert [["new", "new"]] * 2 == [shop.ask(NAMES), other.ask(NAMES)]
+
+
 def test_a_mark_that_is_lost_is_made_up_for(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     """
     Where a commit takes longer than it may, what was kept meanwhile is dropped after it.

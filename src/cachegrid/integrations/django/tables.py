@@ -58,7 +58,7 @@ def written_in(sql: str) -> frozenset[str]:
     is_plain = word in _READS and ";" not in sql.rstrip().rstrip(";")
     # These two may lead to any statement, and so may what comes behind a semicolon.
     is_read = is_plain or (word in _READS | {"with", "explain"} and not _WRITES.search(sql))
-    return frozenset() if is_read else _with_cascades(read_in(sql))
+    return frozenset() if is_read else _with_cascades(read_in(sql), of_all=_takes_along(word, sql))
 
 
 def ends_in(sql: str) -> str:
@@ -80,17 +80,25 @@ def _first_of(sql: str) -> str:
     return first[1].lower() if first else ""
 
 
-def _with_cascades(names: frozenset[str]) -> frozenset[str]:
-    """These tables, and those whose rows the database changes when a row of these is deleted."""
+def _takes_along(word: str, sql: str) -> bool:
+    return word == "truncate" and "cascade" in _words(sql)
+
+
+def _with_cascades(names: frozenset[str], *, of_all: bool) -> frozenset[str]:
+    """
+    These tables, and those whose rows the database changes when a row of these is deleted.
+
+    `of_all` counts all that refer to these.
+    """
     models = apps.get_models(include_auto_created=True)
     relations = [field for model in models for field in model._meta.fields if field.remote_field]
     more = {
         field.model._meta.db_table
         for field in relations
-        if isinstance(field.remote_field.on_delete, DatabaseOnDelete)
+        if (of_all or isinstance(field.remote_field.on_delete, DatabaseOnDelete))
         and field.remote_field.model._meta.db_table in names
     }
-    return names if more <= names else _with_cascades(names | more)
+    return names if more <= names else _with_cascades(names | more, of_all=of_all)
 
 
 def _words(text: str) -> frozenset[str]:

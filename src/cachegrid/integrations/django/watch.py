@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, connections
@@ -44,12 +44,38 @@ def _watch(*, connection: Any, **_: Any) -> None:
     if _execute not in connection.execute_wrappers:
         # In front: a connection may be opened within `execute_wrapper` of another, which takes off the last one.
         connection.execute_wrappers.insert(0, _execute)
+    if "make_cursor" not in vars(connection):
+        connection.make_cursor = partial(_cursor, connection.make_cursor)
+        connection.make_debug_cursor = partial(_cursor, connection.make_debug_cursor)
+
+
+def _cursor(make: Callable[[Any], Any], cursor: Any) -> Any:
+    made = make(cursor)
+    kind: Any = type(made)
+    made.__class__ = _calling(kind)
+    return made
+
+
+@lru_cache(maxsize=16)
+def _calling(kind: type[Any]) -> type[Any]:
+    """The same kind of cursor, of which procedures are seen when they are called: Django's wrappers are not told."""
+
+    def callproc(cursor: Any, name: str, *args: Any, **kwargs: Any) -> Any:
+        word = "select" if cursor.db.vendor == "postgresql" else "call"  # as the drivers do
+        text = f"{word} {name}()"
+        return _run(cursor.db, text, partial(kind.callproc, cursor, name, *args, **kwargs))
+
+    return type(kind.__name__, (kind,), {"callproc": callproc, "__module__": kind.__module__})
 
 
 def _execute(execute: Callable[..., Any], sql: Any, params: Any, many: Any, context: dict[str, Any]) -> Any:
-    connection, text = context["connection"], sql if isinstance(sql, str) else str(sql)
+    connection = context["connection"]
     note_read(connection, context["cursor"].cursor)
-    run = partial(execute, sql, params, many, context)
+    text = sql if isinstance(sql, str) else str(sql)
+    return _run(connection, text, partial(execute, sql, params, many, context))
+
+
+def _run(connection: Any, text: str, run: Callable[[], Any]) -> Any:
     names = changed_by(connection, text)
     if not names:
         return _ended(connection, ends_in(text), run)
