@@ -1,4 +1,4 @@
-"""Counts that last are made once, whatever becomes of their answers: their owners keep a receipt of each."""
+"""Counts are made once, whatever becomes of their answers: their owners keep a receipt of each."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from functools import partial
 
 import pytest
 
-from cachegrid._core.durability import Durability
+from cachegrid._core.durability import MEMORY, Durability
 from cachegrid.errors import GridFull, NotANumber, NotDurable, OutcomeUnknown
 from cachegrid.testing.loopback import LoopbackGrid
 from cachegrid.testing.waits._aio import together
@@ -41,6 +41,13 @@ def proxy(server: Server) -> Iterator[Proxy]:
         yield proxy
 
 
+@pytest.fixture(params=[MEMORY, DISK], ids=["memory", "disk"])
+def durability(request: pytest.FixtureRequest) -> Durability:
+    """What a count waits for: it has a receipt whatever that is."""
+    asked: Durability = request.param
+    return asked
+
+
 def receipts(server: Server) -> list[bytes]:
     """The receipts that are there."""
     found = server.run("KEYS", "cg!receipt:*")
@@ -48,12 +55,12 @@ def receipts(server: Server) -> list[bytes]:
     return found
 
 
-async def test_a_count_whose_answer_was_lost_is_made_once(proxy: Proxy, server: Server) -> None:
+async def test_a_count_whose_answer_was_lost_is_made_once(proxy: Proxy, server: Server, durability: Durability) -> None:
     """
     It is asked for again, as often as that takes, and is told the sum that it came to the first time.
     """
     async with opened(proxy.url()) as engine:
-        lasting = engine.lasting(DISK)
+        lasting = engine.lasting(durability)
         assert 41 == await lasting.add(AT, 1, 40, None)
         for lost in (1, 2, 3):
             for _ in range(lost):
@@ -64,47 +71,47 @@ async def test_a_count_whose_answer_was_lost_is_made_once(proxy: Proxy, server: 
             assert b"%d" % (41 + lost) == server.run("GET", AT)
 
 
-async def test_a_count_that_never_arrived_is_made(proxy: Proxy, server: Server) -> None:
+async def test_a_count_that_never_arrived_is_made(proxy: Proxy, server: Server, durability: Durability) -> None:
     """
     It cannot be told from one whose answer was lost; the owner can.
     """
     async with opened(proxy.url()) as engine:
-        lasting = engine.lasting(DISK)
+        lasting = engine.lasting(durability)
         assert 1 == await lasting.add(AT, 1, 0, None)
         proxy.lose(AT)
         assert 2 == await lasting.add(AT, 1, 0, None)
         assert b"2" == server.run("GET", AT)
 
 
-async def test_nobody_takes_the_receipt_of_another(proxy: Proxy) -> None:
+async def test_nobody_takes_the_receipt_of_another(proxy: Proxy, durability: Durability) -> None:
     """
     What others count meanwhile comes on top, and is no answer to this one; also where programs roll the same dice.
     """
     async with opened(proxy.url()) as engine, opened(proxy.url()) as other:
-        assert 1 == await engine.lasting(DISK).add(AT, 1, 0, None)
+        assert 1 == await engine.lasting(durability).add(AT, 1, 0, None)
         gate = proxy.hold_answer(AT)
         random.seed(1)
-        late = begin(partial(engine.lasting(DISK).add, AT, 1, 0, None))
+        late = begin(partial(engine.lasting(durability).add, AT, 1, 0, None))
         await aside(proxy.holding.wait)
         random.seed(1)
-        assert 12 == await other.lasting(DISK).add(AT, 10, 0, None)
+        assert 12 == await other.lasting(durability).add(AT, 10, 0, None)
         proxy.cut()
         gate.set()
         assert 2 == await late.result()
         assert b"12" == await engine.fetch(AT)
 
 
-async def test_a_receipt_ends(proxy: Proxy, server: Server) -> None:
+async def test_a_receipt_ends(proxy: Proxy, server: Server, durability: Durability) -> None:
     """
-    Somewhat later than the call could; where nothing waits there is none, nor where nothing was counted.
+    Somewhat later than the call could; where nothing was counted there is none.
     """
     async with opened(proxy.url()) as engine:
-        assert 1 == await engine.add(AT, 1, 0, None)
+        lasting = engine.lasting(durability)
         await engine.store(b"cg:text", b"text", None)
         with pytest.raises(NotANumber):
-            await engine.lasting(DISK).add(b"cg:text", 1, 0, None)
+            await lasting.add(b"cg:text", 1, 0, None)
         assert not receipts(server)
-        assert 2 == await engine.lasting(DISK).add(AT, 1, 0, None)
+        assert 1 == await lasting.add(AT, 1, 0, None)
         [receipt] = receipts(server)
         left = server.run("PTTL", receipt)
         assert isinstance(left, int)
@@ -112,12 +119,12 @@ async def test_a_receipt_ends(proxy: Proxy, server: Server) -> None:
         assert [[AT]] == [page async for page in engine.walk(b"cg:visits:")]
 
 
-async def test_a_count_with_a_receipt_counts_as_without(proxy: Proxy, server: Server) -> None:
+async def test_a_count_with_a_receipt_counts_as_without(proxy: Proxy, server: Server, durability: Durability) -> None:
     """
     No digit is lost, what is no number stays as it is, and an entry keeps its end.
     """
     async with opened(proxy.url()) as engine:
-        lasting = engine.lasting(DISK)
+        lasting = engine.lasting(durability)
         large = (1 << 53) + 1
         assert large + 2 == await lasting.add(b"cg:large", 2, large, None)
         assert MOST == await lasting.add(b"cg:most", 1, MOST - 1, None)
@@ -132,12 +139,14 @@ async def test_a_count_with_a_receipt_counts_as_without(proxy: Proxy, server: Se
         assert 0 < left <= 60_000
 
 
-async def test_a_full_owner_that_has_no_receipt_has_not_counted(proxy: Proxy, server: Server) -> None:
+async def test_a_full_owner_that_has_no_receipt_has_not_counted(
+    proxy: Proxy, server: Server, durability: Durability
+) -> None:
     """
     Though a request was lost before, and could have arrived: that the grid is full is all that has to be told.
     """
     async with opened(proxy.url()) as engine:
-        lasting = engine.lasting(DISK)
+        lasting = engine.lasting(durability)
         assert 1 == await lasting.add(AT, 1, 0, None)
         try:
             server.run("CONFIG", "SET", "maxmemory", "1")
@@ -149,12 +158,12 @@ async def test_a_full_owner_that_has_no_receipt_has_not_counted(proxy: Proxy, se
         assert b"1" == server.run("GET", AT)
 
 
-async def test_past_the_deadline_nobody_knows(proxy: Proxy) -> None:
+async def test_past_the_deadline_nobody_knows(proxy: Proxy, durability: Durability) -> None:
     """
     Where no owner answers the caller is told that it may have been counted, in time, and by whom.
     """
     async with opened(proxy.url()) as engine:
-        lasting = engine.lasting(DISK)
+        lasting = engine.lasting(durability)
         assert 1 == await lasting.add(AT, 1, 0, None)
         hurry(engine, 0.4, patience=0.1)
         for _ in range(1000):
@@ -209,13 +218,13 @@ def two() -> Iterator[LoopbackGrid]:
         yield grid
 
 
-async def test_a_slot_may_be_on_its_way(two: LoopbackGrid) -> None:
+async def test_a_slot_may_be_on_its_way(two: LoopbackGrid, durability: Durability) -> None:
     """
     Key by key: a count that has gone ahead, one that is still here and one that is new are counted all the while.
     """
     ahead, here, new = (b"cg:visits:1:{moves}%d" % number for number in range(3))
     async with opened(two.url) as engine:
-        lasting = engine.lasting(DISK)
+        lasting = engine.lasting(durability)
         for address in (ahead, here):
             assert 1 == await lasting.add(address, 1, 0, None)
         move = await aside(Move, two, ahead)

@@ -40,15 +40,15 @@ def proxy(server: Server) -> Iterator[Proxy]:
 
 # What must be applied once: how it is asked for, what is there before, what the answer is, and what is there after.
 ONCE: dict[str, tuple[Act, bytes | None, object, bytes | None]] = {
-    "add": (lambda engine, at: engine.add(at, 1, 41, None), None, 42, b"42"),
-    "add to one": (lambda engine, at: engine.add(at, 1, 0, None), b"7", 8, b"8"),
     "if absent": (lambda engine, at: engine.store_if_absent(at, NEW, None), None, True, NEW),
     "if present": (lambda engine, at: engine.store_if_present(at, NEW, 60_000), OLD, True, NEW),
     "if version": (lambda engine, at: engine.store_if_version(at, version_in(OLD), NEW, None), OLD, True, NEW),
     "drop if version": (lambda engine, at: engine.drop_if_version(at, version_in(OLD)), OLD, True, None),
 }
-# What may be applied twice; the answer is that of the second time.
+# What may be sent twice; the answer is that of the second time. Of a count that is the receipt of the first.
 TWICE: dict[str, tuple[Act, bytes | None, object, bytes | None]] = {
+    "add": (lambda engine, at: engine.add(at, 1, 41, None), None, 42, b"42"),
+    "add to one": (lambda engine, at: engine.add(at, 1, 0, None), b"7", 8, b"8"),
     "fetch": (lambda engine, at: engine.fetch(at), OLD, OLD, OLD),
     "fetch idle": (lambda engine, at: engine.fetch_idle(at, 60_000), OLD, OLD, OLD),
     "inspect": (lambda engine, at: engine.inspect(at), OLD, (OLD, None), OLD),

@@ -1,5 +1,5 @@
 # Generated from tests/engines/_aio/test_valkey_receipts.py by tools/colour.py. Edit that file, then run `make colour`.
-"""Counts that last are made once, whatever becomes of their answers: their owners keep a receipt of each."""
+"""Counts are made once, whatever becomes of their answers: their owners keep a receipt of each."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from functools import partial
 
 import pytest
 
-from cachegrid._core.durability import Durability
+from cachegrid._core.durability import MEMORY, Durability
 from cachegrid.errors import GridFull, NotANumber, NotDurable, OutcomeUnknown
 from cachegrid.testing.loopback import LoopbackGrid
 from cachegrid.testing.waits._sio import together
@@ -42,6 +42,13 @@ def proxy(server: Server) -> Iterator[Proxy]:
         yield proxy
 
 
+@pytest.fixture(params=[MEMORY, DISK], ids=["memory", "disk"])
+def durability(request: pytest.FixtureRequest) -> Durability:
+    """What a count waits for: it has a receipt whatever that is."""
+    asked: Durability = request.param
+    return asked
+
+
 def receipts(server: Server) -> list[bytes]:
     """The receipts that are there."""
     found = server.run("KEYS", "cg!receipt:*")
@@ -49,12 +56,12 @@ def receipts(server: Server) -> list[bytes]:
     return found
 
 
-def test_a_count_whose_answer_was_lost_is_made_once(proxy: Proxy, server: Server) -> None:
+def test_a_count_whose_answer_was_lost_is_made_once(proxy: Proxy, server: Server, durability: Durability) -> None:
     """
     It is asked for again, as often as that takes, and is told the sum that it came to the first time.
     """
     with opened(proxy.url()) as engine:
-        lasting = engine.lasting(DISK)
+        lasting = engine.lasting(durability)
         assert 41 == lasting.add(AT, 1, 40, None)
         for lost in (1, 2, 3):
             for _ in range(lost):
@@ -65,47 +72,47 @@ def test_a_count_whose_answer_was_lost_is_made_once(proxy: Proxy, server: Server
             assert b"%d" % (41 + lost) == server.run("GET", AT)
 
 
-def test_a_count_that_never_arrived_is_made(proxy: Proxy, server: Server) -> None:
+def test_a_count_that_never_arrived_is_made(proxy: Proxy, server: Server, durability: Durability) -> None:
     """
     It cannot be told from one whose answer was lost; the owner can.
     """
     with opened(proxy.url()) as engine:
-        lasting = engine.lasting(DISK)
+        lasting = engine.lasting(durability)
         assert 1 == lasting.add(AT, 1, 0, None)
         proxy.lose(AT)
         assert 2 == lasting.add(AT, 1, 0, None)
         assert b"2" == server.run("GET", AT)
 
 
-def test_nobody_takes_the_receipt_of_another(proxy: Proxy) -> None:
+def test_nobody_takes_the_receipt_of_another(proxy: Proxy, durability: Durability) -> None:
     """
     What others count meanwhile comes on top, and is no answer to this one; also where programs roll the same dice.
     """
     with opened(proxy.url()) as engine, opened(proxy.url()) as other:
-        assert 1 == engine.lasting(DISK).add(AT, 1, 0, None)
+        assert 1 == engine.lasting(durability).add(AT, 1, 0, None)
         gate = proxy.hold_answer(AT)
         random.seed(1)
-        late = begin(partial(engine.lasting(DISK).add, AT, 1, 0, None))
+        late = begin(partial(engine.lasting(durability).add, AT, 1, 0, None))
         aside(proxy.holding.wait)
         random.seed(1)
-        assert 12 == other.lasting(DISK).add(AT, 10, 0, None)
+        assert 12 == other.lasting(durability).add(AT, 10, 0, None)
         proxy.cut()
         gate.set()
         assert 2 == late.result()
         assert b"12" == engine.fetch(AT)
 
 
-def test_a_receipt_ends(proxy: Proxy, server: Server) -> None:
+def test_a_receipt_ends(proxy: Proxy, server: Server, durability: Durability) -> None:
     """
-    Somewhat later than the call could; where nothing waits there is none, nor where nothing was counted.
+    Somewhat later than the call could; where nothing was counted there is none.
     """
     with opened(proxy.url()) as engine:
-        assert 1 == engine.add(AT, 1, 0, None)
+        lasting = engine.lasting(durability)
         engine.store(b"cg:text", b"text", None)
         with pytest.raises(NotANumber):
-            engine.lasting(DISK).add(b"cg:text", 1, 0, None)
+            lasting.add(b"cg:text", 1, 0, None)
         assert not receipts(server)
-        assert 2 == engine.lasting(DISK).add(AT, 1, 0, None)
+        assert 1 == lasting.add(AT, 1, 0, None)
         [receipt] = receipts(server)
         left = server.run("PTTL", receipt)
         assert isinstance(left, int)
@@ -113,12 +120,12 @@ def test_a_receipt_ends(proxy: Proxy, server: Server) -> None:
         assert [[AT]] == [page for page in engine.walk(b"cg:visits:")]
 
 
-def test_a_count_with_a_receipt_counts_as_without(proxy: Proxy, server: Server) -> None:
+def test_a_count_with_a_receipt_counts_as_without(proxy: Proxy, server: Server, durability: Durability) -> None:
     """
     No digit is lost, what is no number stays as it is, and an entry keeps its end.
     """
     with opened(proxy.url()) as engine:
-        lasting = engine.lasting(DISK)
+        lasting = engine.lasting(durability)
         large = (1 << 53) + 1
         assert large + 2 == lasting.add(b"cg:large", 2, large, None)
         assert MOST == lasting.add(b"cg:most", 1, MOST - 1, None)
@@ -133,12 +140,12 @@ def test_a_count_with_a_receipt_counts_as_without(proxy: Proxy, server: Server) 
         assert 0 < left <= 60_000
 
 
-def test_a_full_owner_that_has_no_receipt_has_not_counted(proxy: Proxy, server: Server) -> None:
+def test_a_full_owner_that_has_no_receipt_has_not_counted(proxy: Proxy, server: Server, durability: Durability) -> None:
     """
     Though a request was lost before, and could have arrived: that the grid is full is all that has to be told.
     """
     with opened(proxy.url()) as engine:
-        lasting = engine.lasting(DISK)
+        lasting = engine.lasting(durability)
         assert 1 == lasting.add(AT, 1, 0, None)
         try:
             server.run("CONFIG", "SET", "maxmemory", "1")
@@ -150,12 +157,12 @@ def test_a_full_owner_that_has_no_receipt_has_not_counted(proxy: Proxy, server: 
         assert b"1" == server.run("GET", AT)
 
 
-def test_past_the_deadline_nobody_knows(proxy: Proxy) -> None:
+def test_past_the_deadline_nobody_knows(proxy: Proxy, durability: Durability) -> None:
     """
     Where no owner answers the caller is told that it may have been counted, in time, and by whom.
     """
     with opened(proxy.url()) as engine:
-        lasting = engine.lasting(DISK)
+        lasting = engine.lasting(durability)
         assert 1 == lasting.add(AT, 1, 0, None)
         hurry(engine, 0.4, patience=0.1)
         for _ in range(1000):
@@ -210,13 +217,13 @@ def two() -> Iterator[LoopbackGrid]:
         yield grid
 
 
-def test_a_slot_may_be_on_its_way(two: LoopbackGrid) -> None:
+def test_a_slot_may_be_on_its_way(two: LoopbackGrid, durability: Durability) -> None:
     """
     Key by key: a count that has gone ahead, one that is still here and one that is new are counted all the while.
     """
     ahead, here, new = (b"cg:visits:1:{moves}%d" % number for number in range(3))
     with opened(two.url) as engine:
-        lasting = engine.lasting(DISK)
+        lasting = engine.lasting(durability)
         for address in (ahead, here):
             assert 1 == lasting.add(address, 1, 0, None)
         move = aside(Move, two, ahead)

@@ -56,10 +56,7 @@ async def _(self: Engine, address: bytes, token: bytes, frame: bytes, ttl: int |
 
 @fault("drop", "knows of no leases", "dropping_ends_the_lease")
 async def _(self: Engine, address: bytes) -> bool:
-    frame = self._store.fetch(address)
-    self._store.store(address, b"", 1)
-    await asyncio.sleep(0.003)
-    return frame is not None
+    return self._store.fetch(address) is not None and self._store._delete(address)
 
 
 @fault("drop", "ends every lease", "dropping_leaves_other_leases")
@@ -71,12 +68,29 @@ async def _(self: Engine, address: bytes) -> bool:
 
 @fault("drop_many", "knows of no leases", "dropping_ends_the_lease", "dropping_many_counts_what_was_there")
 async def _(self: Engine, addresses: Sequence[bytes]) -> int:
-    count = sum(frame is not None for frame in self._store.fetch_many(addresses))
-    self._store.store_many([(address, b"", 1) for address in addresses])
-    await asyncio.sleep(0.003)
-    return count
+    return sum(self._store.fetch(address) is not None and self._store._delete(address) for address in addresses)
 
 
 @fault("drop_many", "counts leases", "dropping_many_counts_what_was_there")
 async def _(self: Engine, addresses: Sequence[bytes]) -> int:
     return sum(address in self._store._leases._held for address in addresses) + self._store.drop_many(addresses)
+
+
+@fault("store", "knows of no leases", "what_came_and_went_keeps_older_things_from_landing")
+async def _(self: Engine, address: bytes, frame: bytes, ttl: int | None) -> None:
+    self._store._put(address, frame, ttl)
+
+
+@fault("store_many", "knows of no leases", "what_came_and_went_keeps_older_things_from_landing")
+async def _(self: Engine, items: Sequence[tuple[bytes, bytes, int | None]]) -> None:
+    for address, frame, ttl in items:
+        self._store._put(address, frame, ttl)
+
+
+@fault("touch", "knows of no leases", "what_came_and_went_keeps_older_things_from_landing")
+async def _(self: Engine, address: bytes, ttl: int | None, now: int) -> bool:
+    held = self._store._leases._held.get(address)
+    found = self._store.touch(address, ttl, now)
+    if held is not None:
+        self._store._leases._held[address] = held
+    return found

@@ -183,7 +183,9 @@ class AsyncLandings(Protocol):
     Ability: keep what was loaded only while nobody dropped it meanwhile.
 
     Who loads has the lease whose name is the address (see `AsyncLeases`). `drop` and `drop_many` end the leases named
-    by the addresses that they drop, whether something was there or not, and tell only of what was there.
+    by the addresses that they drop, whether something was there or not, and tell only of what was there. So do `store`,
+    `store_many` and `touch` with a time to live of less than a minute: it may come and go while somebody loads what is
+    older.
     """
 
     async def land(self, address: bytes, token: bytes, frame: bytes, ttl: int | None) -> bool:

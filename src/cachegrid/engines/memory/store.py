@@ -79,6 +79,7 @@ class Store(ForkSafe):
         """Put a frame at an address; raises `GridFull` for one that is larger than the whole grid."""
         with self.lock:
             self._put(address, frame, ttl)
+            self._end_lease_before(address, ttl)
 
     def drop(self, address: bytes) -> bool:
         """Remove what is at an address, and end the lease of that name; True if something was."""
@@ -97,7 +98,7 @@ class Store(ForkSafe):
         """Put each (address, frame, ttl)."""
         with self.lock:
             for address, frame, ttl in items:
-                self._put(address, frame, ttl)
+                self.store(address, frame, ttl)
 
     def drop_many(self, addresses: Sequence[bytes]) -> int:
         """Remove each; how many there were."""
@@ -203,6 +204,7 @@ class Store(ForkSafe):
                 raw = kept.to_bytes(frames.TTL_END - frames.TTL_START, "big")
                 entry.frame = entry.frame[: frames.TTL_START] + raw + entry.frame[frames.TTL_END :]
             self._end_in(address, entry, last)
+            self._end_lease_before(address, ttl)
             return True
 
     def _idle_left(self, entry: Entry, header: frames.Frame, idle: int, now: int) -> int:
@@ -223,6 +225,11 @@ class Store(ForkSafe):
         return None if entry.deadline == NEVER else -((self._clock() - entry.deadline) // _MS)
 
     # Leases and epochs.
+
+    def _end_lease_before(self, address: bytes, ttl: int | None) -> None:
+        # What has an end may be over before what somebody loads is there, which is older.
+        if ttl is not None:
+            self._leases.end(address)
 
     def acquire(self, name: bytes, token: bytes, lease: int) -> int | None:
         """Take the lease for `lease` ms, or get it again if `token` has it: its fencing number."""

@@ -155,7 +155,7 @@ end
 return redis.call('UNLINK', KEYS[1])
 """)
 
-# The sum is to be read back as text: a script's numbers are doubles, and would lose the low bits of a large one.
+# A script's numbers are doubles, and would lose the low bits of a large sum: that is read back as text.
 # ARGV: where to start, what to add, and how long it lives where it starts, in ms.
 ADDING: Final = """
 local fresh = redis.call('EXISTS', KEYS[1]) == 0
@@ -167,9 +167,10 @@ if type(sum) == 'table' and sum.err then
   return sum
 end
 if fresh then redis.call('PEXPIRE', KEYS[1], ARGV[3]) end
+if math.abs(sum) < 9007199254740992 then sum = string.format('%.0f', sum) else sum = redis.call('GET', KEYS[1]) end
 """
 
-ADD: Final = script(ADDING + "return redis.call('GET', KEYS[1])")
+ADD: Final = script(ADDING + "return sum")
 
 # A number of 48 bits, big-endian, at 1-based position `at`; all ones mean that there is none.
 _NUMBER = """

@@ -16,7 +16,21 @@ from typing import Final
 from cachegrid.engines.valkey.commands import script
 from cachegrid.engines.valkey.slots import slot_of, tag_of
 
-__all__ = ["ACQUIRE", "HELD", "LAND", "RELEASE", "RENEW", "lease_key"]
+__all__ = ["ACQUIRE", "HELD", "LAND", "RELEASE", "RENEW", "is_brief", "lease_key"]
+
+_BRIEF: Final = 60_000  # ms; loads are rarely longer
+
+
+def is_brief(ttl: int | None) -> bool:
+    """
+    Whether what is stored for `ttl` ms may have come and gone while somebody loads.
+
+    What he has loaded is older and must not land then, though nothing is there: his lease has to end.
+
+    >>> is_brief(1_000), is_brief(3_600_000), is_brief(None)
+    (True, False, False)
+    """
+    return ttl is not None and ttl < _BRIEF
 
 
 def lease_key(name: bytes) -> bytes:

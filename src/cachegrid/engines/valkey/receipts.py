@@ -12,10 +12,45 @@ from typing import Final
 
 from cachegrid.engines.valkey.commands import ADDING, script
 from cachegrid.engines.valkey.slots import slot_of, tag_of
+from cachegrid.engines.valkey.trouble import LinkError, is_parted, unanswered
+from cachegrid.errors import CacheError, GridFull, NotANumber
 
-__all__ = ["ADD_WITH_RECEIPT", "kept_for", "receipt_key"]
+__all__ = ["ADD_WITH_RECEIPT", "Doubt", "Parted", "kept_for", "receipt_key"]
 
 _KEPT: Final = 5.0  # seconds beyond the deadline of a call: as far as the clocks of two hosts may differ
+
+
+class Parted(Exception):
+    """
+    A count and its receipt are on their way to another owner, one without the other.
+
+    Nothing was sent that could have been applied. The call has to be over at `deadline`, in the
+    monotonic clock's seconds.
+    """
+
+    def __init__(self, deadline: float) -> None:
+        super().__init__()
+        self.deadline = deadline
+
+
+class Doubt:
+    """Whether a count that met trouble may have been made: `lost` is the last of what was sent and not answered."""
+
+    def __init__(self) -> None:
+        self.lost: LinkError | None = None
+
+    def note(self, trouble: Exception, deadline: float) -> None:
+        """Take in what a call has met. Raises Parted."""
+        if isinstance(trouble, LinkError) and trouble.sent:
+            self.lost = trouble
+        elif self.lost is None and is_parted(trouble):
+            raise Parted(deadline)
+
+    def told(self, error: CacheError) -> CacheError:
+        """The error to raise where a call ends with this one."""
+        if self.lost is None or isinstance(error, NotANumber | GridFull):  # an owner without a receipt says so
+            return error
+        return unanswered(self.lost, error)
 
 
 def receipt_key(address: bytes, token: bytes) -> bytes:
@@ -42,7 +77,6 @@ if told then return told end
 """
     + ADDING
     + """
-sum = redis.call('GET', KEYS[1])
 redis.call('SET', KEYS[2], sum, 'PX', ARGV[4])
 return sum
 """

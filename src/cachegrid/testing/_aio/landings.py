@@ -7,7 +7,7 @@ import time
 from functools import partial
 from typing import Final
 
-from cachegrid.testing._aio.bench import AsyncBench, frame_of, promise
+from cachegrid.testing._aio.bench import AsyncBench, frame_of, promise, wall_ms
 from cachegrid.testing.waits._aio import together
 
 __all__ = ["AsyncLandingsContract"]
@@ -121,6 +121,31 @@ class AsyncLandingsContract(AsyncBench):
                     assert await self.engine.land(address, MINE, frame_of(b"stale"), None) is False
                     assert await self.engine.fetch(address) is None
                     assert await self.engine.renew(address, MINE, MINUTE) is False
+
+    @promise("Landings", "Leases", "Batches", "Times")
+    async def test_what_came_and_went_keeps_older_things_from_landing(self) -> None:
+        """
+        Who stores what ends soon, with others or alone, or lets it end soon, keeps what was loaded before from landing.
+        """
+        frame = frame_of(b"newer")
+
+        async def store(address: bytes) -> None:
+            await self.engine.store(address, frame, 20)
+
+        async def store_among_others(address: bytes) -> None:
+            await self.engine.store_many([(b"other", frame, None), (address, frame, 20), (b"another", frame, MINUTE)])
+
+        async def touch(address: bytes) -> None:
+            await self.engine.store(address, frame, None)
+            assert await self.engine.touch(address, 20, wall_ms()) is True
+
+        for address, come_and_go in zip(self.addresses(3), (store, store_among_others, touch), strict=True):
+            await self.engine.acquire(address, MINE, MINUTE)
+            began = time.monotonic()
+            await come_and_go(address)
+            await self.ends(partial(self.engine.fetch, address), began, 20)
+            assert await self.engine.land(address, MINE, frame_of(b"older"), None) is False
+            assert await self.engine.fetch(address) is None
 
     @promise("Landings", "Leases", "Batches")
     async def test_dropping_many_counts_what_was_there(self) -> None:

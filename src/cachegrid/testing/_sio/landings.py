@@ -8,7 +8,7 @@ import time
 from functools import partial
 from typing import Final
 
-from cachegrid.testing._sio.bench import SyncBench, frame_of, promise
+from cachegrid.testing._sio.bench import SyncBench, frame_of, promise, wall_ms
 from cachegrid.testing.waits._sio import together
 
 __all__ = ["SyncLandingsContract"]
@@ -122,6 +122,31 @@ class SyncLandingsContract(SyncBench):
                     assert self.engine.land(address, MINE, frame_of(b"stale"), None) is False
                     assert self.engine.fetch(address) is None
                     assert self.engine.renew(address, MINE, MINUTE) is False
+
+    @promise("Landings", "Leases", "Batches", "Times")
+    def test_what_came_and_went_keeps_older_things_from_landing(self) -> None:
+        """
+        Who stores what ends soon, with others or alone, or lets it end soon, keeps what was loaded before from landing.
+        """
+        frame = frame_of(b"newer")
+
+        def store(address: bytes) -> None:
+            self.engine.store(address, frame, 20)
+
+        def store_among_others(address: bytes) -> None:
+            self.engine.store_many([(b"other", frame, None), (address, frame, 20), (b"another", frame, MINUTE)])
+
+        def touch(address: bytes) -> None:
+            self.engine.store(address, frame, None)
+            assert self.engine.touch(address, 20, wall_ms()) is True
+
+        for address, come_and_go in zip(self.addresses(3), (store, store_among_others, touch), strict=True):
+            self.engine.acquire(address, MINE, MINUTE)
+            began = time.monotonic()
+            come_and_go(address)
+            self.ends(partial(self.engine.fetch, address), began, 20)
+            assert self.engine.land(address, MINE, frame_of(b"older"), None) is False
+            assert self.engine.fetch(address) is None
 
     @promise("Landings", "Leases", "Batches")
     def test_dropping_many_counts_what_was_there(self) -> None:

@@ -8,7 +8,7 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, NamedTuple
 
 from libvalkey import ReplyError
 
@@ -20,6 +20,7 @@ from cachegrid.engines.valkey._aio.link import AsyncExchange, AsyncLink
 from cachegrid.engines.valkey._aio.routing import AsyncRouting
 from cachegrid.engines.valkey.bell import buckets_in
 from cachegrid.engines.valkey.commands import Script, pack
+from cachegrid.engines.valkey.receipts import Doubt
 from cachegrid.engines.valkey.slots import Endpoint, Routes, slot_of
 from cachegrid.engines.valkey.target import Target
 from cachegrid.engines.valkey.trouble import (
@@ -40,7 +41,7 @@ from cachegrid.engines.valkey.trouble import (
     torn,
 )
 from cachegrid.engines.valkey.watch import Watch
-from cachegrid.errors import EngineTimeout
+from cachegrid.errors import CacheError, EngineTimeout
 from cachegrid.near.copies import Guard
 from cachegrid.near.nearby import Sink
 from cachegrid.waits._aio import aside, sleep
@@ -55,6 +56,15 @@ _PARTED: Final = 0.3  # seconds for keys to come together again; those of a slot
 _SHORTEST: Final = 0.005  # seconds for an answer, however near the deadline
 
 _doubts = itertools.count(1)  # one source for all engines: `next` is atomic, and no value comes twice
+
+
+class _Ask(NamedTuple):
+    """What is asked for, and what it does; `source` is for owners that lack a script, `plain` for a replica."""
+
+    request: bytes
+    effect: Effect
+    source: bytes | None
+    plain: bytes | None
 
 
 class AsyncAsking:
@@ -169,7 +179,13 @@ class AsyncAsking:
         return answers[1]
 
     async def _run(
-        self, script: Script, effect: Effect, keys: tuple[bytes, ...], *args: bytes, plain: bytes | None = None
+        self,
+        script: Script,
+        effect: Effect,
+        keys: tuple[bytes, ...],
+        *args: bytes,
+        plain: bytes | None = None,
+        deadline: float | None = None,
     ) -> object:
         """Run a script at the owner of its keys; `plain` is what a replica can be asked instead."""
         link = self._owners[slot_of(keys[0])]
@@ -185,7 +201,9 @@ class AsyncAsking:
         source = script.send(keys, *args)
         # A replica knows only the scripts that it was sent itself.
         plain = source if effect is Effect.READ else plain
-        return await self._insist(keys[0], request, effect, link, trouble, source=source, plain=plain)
+        return await self._insist(
+            keys[0], request, effect, link, trouble, source=source, plain=plain, deadline=deadline
+        )
 
     async def _insist(
         self,
@@ -205,12 +223,19 @@ class AsyncAsking:
             deadline = self._deadline(trouble)
         if effect is Effect.READ and plain is None:
             plain = request
-        slot = slot_of(address)
+        slot, doubt = slot_of(address), Doubt() if effect is Effect.RECEIPT else None
         if isinstance(trouble, (Slow, Shut)):
+            if doubt is not None:
+                doubt.note(trouble, deadline)
             trouble = await self._outwait(slot, request, plain, link, trouble, deadline)
         elif plain is not None:
             trouble = await _ask_again(link, request, deadline, trouble)
-        return await self._go_on(slot, request, effect, link, trouble, source, plain, deadline)
+        try:
+            return await self._go_on(slot, _Ask(request, effect, source, plain), link, trouble, deadline, doubt)
+        except CacheError as error:
+            if doubt is None or (told := doubt.told(error)) is error:
+                raise
+            raise told from error
 
     async def _outwait(
         self, slot: int, request: bytes, plain: bytes | None, link: AsyncLink, trouble: Slow | Shut, deadline: float
@@ -243,16 +268,9 @@ class AsyncAsking:
             return error
 
     async def _go_on(
-        self,
-        slot: int,
-        request: bytes,
-        effect: Effect,
-        link: AsyncLink,
-        trouble: object,
-        source: bytes | None,
-        plain: bytes | None,
-        deadline: float,
+        self, slot: int, ask: _Ask, link: AsyncLink, trouble: object, deadline: float, doubt: Doubt | None
     ) -> object:
+        request, effect, source, plain = ask
         began = deadline - self._target.timeout
         if link.circuit.is_open:  # this is the one call that tries whether the member is back
             deadline = min(deadline, time.monotonic() + self._target.patience)
@@ -261,6 +279,8 @@ class AsyncAsking:
             if not isinstance(trouble, Exception):
                 _passed(link, attempt, effect)
                 return trouble
+            if doubt is not None:
+                doubt.note(trouble, deadline)
             parted = _parted_until(trouble, parted, link)
             advice = self._advise(trouble, effect, link, slot)
             if advice.step is Step.STRANGE:

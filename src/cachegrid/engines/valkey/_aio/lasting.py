@@ -8,7 +8,6 @@ goes past it.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -24,7 +23,7 @@ from cachegrid.engines.valkey._aio.link import AsyncExchange, AsyncLink
 from cachegrid.engines.valkey._aio.pages import Batch
 from cachegrid.engines.valkey._aio.routing import AsyncRouting
 from cachegrid.engines.valkey._aio.turn import AsyncTurn
-from cachegrid.engines.valkey.commands import Script, end_of
+from cachegrid.engines.valkey.commands import Script
 from cachegrid.engines.valkey.pledge import (
     ASK_FOLLOWERS,
     Kept,
@@ -38,12 +37,11 @@ from cachegrid.engines.valkey.pledge import (
     read_connected,
     read_living,
 )
-from cachegrid.engines.valkey.receipts import ADD_WITH_RECEIPT, kept_for, receipt_key
 from cachegrid.engines.valkey.replies import int_in
 from cachegrid.engines.valkey.slots import Endpoint, slot_of, tag_in
 from cachegrid.engines.valkey.target import Target
-from cachegrid.engines.valkey.trouble import Advice, Effect, LinkError, is_parted, unanswered
-from cachegrid.errors import CacheError, EngineTimeout, GridFull, NotANumber, NotDurable
+from cachegrid.engines.valkey.trouble import Effect, LinkError
+from cachegrid.errors import EngineTimeout, NotDurable
 
 __all__ = ["AsyncLasting"]
 
@@ -62,18 +60,12 @@ class _Call:
     """
     A call that is under way: by when it has to be over, in the monotonic clock's seconds, and what fell short in it.
 
-    That is noted and not raised: the rest of a batch is to be done, too. Of a count also what makes it doubtful
-    whether it was made.
+    That is noted and not raised: the rest of a batch is to be done, too.
     """
 
     def __init__(self, seconds: float) -> None:
         self.ends = time.monotonic() + seconds
         self.shorts: list[NotDurable] = []
-        self.doubtful: LinkError | None = None
-
-
-class _Parted(Exception):
-    """A count and its receipt are on their way to another owner, one without the other."""
 
 
 _under_way: ContextVar[_Call | None] = ContextVar("cachegrid_under_way", default=None)
@@ -362,35 +354,8 @@ class AsyncLasting(AsyncValkeyEngine):
         self._turns = {}
 
     async def add(self, address: bytes, by: int, start: int, ttl: int | None) -> int:
-        args = b"%d" % start, b"%d" % by, end_of(ttl)
         async with self._pledged(self._owners[slot_of(address)].endpoint):
-            try:
-                return int_in(await self._add_surely(address, *args))
-            except _Parted:
-                # Nothing was sent that could have been applied; what has one key goes where that is.
-                return int_in(await super()._run(commands.ADD, Effect.ONCE, (address,), *args))
-
-    async def _add_surely(self, address: bytes, *args: bytes) -> object:
-        call = _under_way.get()
-        receipt = receipt_key(address, os.urandom(8))
-        kept = kept_for(self._target.timeout)
-        try:
-            return await super()._run(ADD_WITH_RECEIPT, Effect.RECEIPT, (address, receipt), *args, kept)
-        except (NotANumber, GridFull):  # an owner without a receipt says so
-            raise
-        except CacheError as error:
-            if call is None or call.doubtful is None:
-                raise
-            raise unanswered(call.doubtful, error) from error
-
-    def _advise(self, trouble: Exception, effect: Effect, link: AsyncLink, slot: int) -> Advice:
-        call = _under_way.get()
-        if effect is Effect.RECEIPT and call is not None:
-            if isinstance(trouble, LinkError) and trouble.sent:
-                call.doubtful = trouble
-            elif call.doubtful is None and is_parted(trouble):
-                raise _Parted
-        return super()._advise(trouble, effect, link, slot)
+            return await self._count(super()._run, address, by, start, ttl)
 
     # All that is written goes one of these ways.
 
@@ -403,10 +368,16 @@ class AsyncLasting(AsyncValkeyEngine):
             return await super()._call_both(address, first, second)
 
     async def _run(
-        self, script: Script, effect: Effect, keys: tuple[bytes, ...], *args: bytes, plain: bytes | None = None
+        self,
+        script: Script,
+        effect: Effect,
+        keys: tuple[bytes, ...],
+        *args: bytes,
+        plain: bytes | None = None,
+        deadline: float | None = None,
     ) -> object:
         async with self._pledged(self._owners[slot_of(keys[0])].endpoint):
-            return await super()._run(script, effect, keys, *args, plain=plain)
+            return await super()._run(script, effect, keys, *args, plain=plain, deadline=deadline)
 
     async def _call_many(self, batch: Batch) -> list[object]:
         async with self._pledged(_BATCHES):

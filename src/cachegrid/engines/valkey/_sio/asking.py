@@ -9,7 +9,7 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, NamedTuple
 
 from libvalkey import ReplyError
 
@@ -21,6 +21,7 @@ from cachegrid.engines.valkey._sio.link import SyncExchange, SyncLink
 from cachegrid.engines.valkey._sio.routing import SyncRouting
 from cachegrid.engines.valkey.bell import buckets_in
 from cachegrid.engines.valkey.commands import Script, pack
+from cachegrid.engines.valkey.receipts import Doubt
 from cachegrid.engines.valkey.slots import Endpoint, Routes, slot_of
 from cachegrid.engines.valkey.target import Target
 from cachegrid.engines.valkey.trouble import (
@@ -41,7 +42,7 @@ from cachegrid.engines.valkey.trouble import (
     torn,
 )
 from cachegrid.engines.valkey.watch import Watch
-from cachegrid.errors import EngineTimeout
+from cachegrid.errors import CacheError, EngineTimeout
 from cachegrid.near.copies import Guard
 from cachegrid.near.nearby import Sink
 from cachegrid.waits._sio import aside, sleep
@@ -56,6 +57,15 @@ _PARTED: Final = 0.3  # seconds for keys to come together again; those of a slot
 _SHORTEST: Final = 0.005  # seconds for an answer, however near the deadline
 
 _doubts = itertools.count(1)  # one source for all engines: `next` is atomic, and no value comes twice
+
+
+class _Ask(NamedTuple):
+    """What is asked for, and what it does; `source` is for owners that lack a script, `plain` for a replica."""
+
+    request: bytes
+    effect: Effect
+    source: bytes | None
+    plain: bytes | None
 
 
 class SyncAsking:
@@ -170,7 +180,13 @@ class SyncAsking:
         return answers[1]
 
     def _run(
-        self, script: Script, effect: Effect, keys: tuple[bytes, ...], *args: bytes, plain: bytes | None = None
+        self,
+        script: Script,
+        effect: Effect,
+        keys: tuple[bytes, ...],
+        *args: bytes,
+        plain: bytes | None = None,
+        deadline: float | None = None,
     ) -> object:
         """Run a script at the owner of its keys; `plain` is what a replica can be asked instead."""
         link = self._owners[slot_of(keys[0])]
@@ -186,7 +202,7 @@ class SyncAsking:
         source = script.send(keys, *args)
         # A replica knows only the scripts that it was sent itself.
         plain = source if effect is Effect.READ else plain
-        return self._insist(keys[0], request, effect, link, trouble, source=source, plain=plain)
+        return self._insist(keys[0], request, effect, link, trouble, source=source, plain=plain, deadline=deadline)
 
     def _insist(
         self,
@@ -206,12 +222,19 @@ class SyncAsking:
             deadline = self._deadline(trouble)
         if effect is Effect.READ and plain is None:
             plain = request
-        slot = slot_of(address)
+        slot, doubt = slot_of(address), Doubt() if effect is Effect.RECEIPT else None
         if isinstance(trouble, (Slow, Shut)):
+            if doubt is not None:
+                doubt.note(trouble, deadline)
             trouble = self._outwait(slot, request, plain, link, trouble, deadline)
         elif plain is not None:
             trouble = _ask_again(link, request, deadline, trouble)
-        return self._go_on(slot, request, effect, link, trouble, source, plain, deadline)
+        try:
+            return self._go_on(slot, _Ask(request, effect, source, plain), link, trouble, deadline, doubt)
+        except CacheError as error:
+            if doubt is None or (told := doubt.told(error)) is error:
+                raise
+            raise told from error
 
     def _outwait(
         self, slot: int, request: bytes, plain: bytes | None, link: SyncLink, trouble: Slow | Shut, deadline: float
@@ -244,16 +267,9 @@ class SyncAsking:
             return error
 
     def _go_on(
-        self,
-        slot: int,
-        request: bytes,
-        effect: Effect,
-        link: SyncLink,
-        trouble: object,
-        source: bytes | None,
-        plain: bytes | None,
-        deadline: float,
+        self, slot: int, ask: _Ask, link: SyncLink, trouble: object, deadline: float, doubt: Doubt | None
     ) -> object:
+        request, effect, source, plain = ask
         began = deadline - self._target.timeout
         if link.circuit.is_open:  # this is the one call that tries whether the member is back
             deadline = min(deadline, time.monotonic() + self._target.patience)
@@ -262,6 +278,8 @@ class SyncAsking:
             if not isinstance(trouble, Exception):
                 _passed(link, attempt, effect)
                 return trouble
+            if doubt is not None:
+                doubt.note(trouble, deadline)
             parted = _parted_until(trouble, parted, link)
             advice = self._advise(trouble, effect, link, slot)
             if advice.step is Step.STRANGE:

@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
+import os
 import random
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Final, TypeAlias
 
 from cachegrid._core.durability import MEMORY, Durability
 from cachegrid.engines.valkey import commands, leases
@@ -13,12 +14,15 @@ from cachegrid.engines.valkey._sio.pages import Batch
 from cachegrid.engines.valkey._sio.rounds import SyncRounds
 from cachegrid.engines.valkey._sio.tags import SyncTagEpochs
 from cachegrid.engines.valkey.commands import end_of, left_of, pack, unlink
-from cachegrid.engines.valkey.leases import lease_key
+from cachegrid.engines.valkey.leases import is_brief, lease_key
+from cachegrid.engines.valkey.receipts import ADD_WITH_RECEIPT, Parted, kept_for, receipt_key
 from cachegrid.engines.valkey.replies import bytes_in, int_in
 from cachegrid.engines.valkey.target import Target
 from cachegrid.engines.valkey.trouble import Effect
 
 __all__ = ["SyncValkeyEngine"]
+
+Run: TypeAlias = Callable[..., object]  # runs a script at the owner of its keys
 
 _FENCE_KEPT_MS: Final = 60_000  # how long a fencing number is remembered after its lease
 _RELEASE_KEPT: Final = 1.0  # seconds beyond the deadline for which a release is remembered
@@ -68,15 +72,24 @@ class SyncValkeyEngine(SyncTagEpochs, SyncRounds):
         return bytes_in(reply)
 
     def store(self, address: bytes, frame: bytes, ttl: int | None) -> None:
-        self._call(address, commands.store(address, frame, ttl), Effect.REPEATABLE)
+        request = commands.store(address, frame, ttl)
+        if is_brief(ttl):
+            self._call_both(address, request, unlink(lease_key(address)))
+        else:
+            self._call(address, request, Effect.REPEATABLE)
 
     def drop(self, address: bytes) -> bool:
         # Its lease first: else what somebody loads could land in between.
         return self._call_both(address, unlink(lease_key(address)), unlink(address)) == 1
 
     def store_many(self, items: Sequence[tuple[bytes, bytes, int | None]]) -> None:
+        addresses = [item[0] for item in items]
         requests = [commands.store(address, frame, ttl) for address, frame, ttl in items]
-        self._call_many(Batch([item[0] for item in items], requests, Effect.REPEATABLE))
+        brief = [address for address, _, ttl in items if is_brief(ttl)]
+        if brief:
+            addresses += brief
+            requests += [unlink(lease_key(address)) for address in brief]
+        self._call_many(Batch(addresses, requests, Effect.REPEATABLE))
 
     def drop_many(self, addresses: Sequence[bytes]) -> int:
         twice = [address for address in addresses for _ in range(2)]
@@ -102,8 +115,15 @@ class SyncValkeyEngine(SyncTagEpochs, SyncRounds):
         return self._run(commands.DROP_IF_STRANGE, Effect.REPEATABLE, (address,)) == 1
 
     def add(self, address: bytes, by: int, start: int, ttl: int | None) -> int:
-        reply = self._run(commands.ADD, Effect.ONCE, (address,), b"%d" % start, b"%d" % by, end_of(ttl))
-        return int_in(reply)
+        return self._count(self._run, address, by, start, ttl)
+
+    def _count(self, run: Run, address: bytes, by: int, start: int, ttl: int | None) -> int:
+        args, kept = (b"%d" % start, b"%d" % by, end_of(ttl)), kept_for(self._target.timeout)
+        keys = address, receipt_key(address, os.urandom(8))
+        try:
+            return int_in(run(ADD_WITH_RECEIPT, Effect.RECEIPT, keys, *args, kept))
+        except Parted as parted:  # what has one key goes where that is
+            return int_in(run(commands.ADD, Effect.ONCE, (address,), *args, deadline=parted.deadline))
 
     # Times.
 
@@ -124,6 +144,8 @@ class SyncValkeyEngine(SyncTagEpochs, SyncRounds):
         return [bytes_in(reply) for reply in self._call_many(batch)]
 
     def touch(self, address: bytes, ttl: int | None, now: int) -> bool:
+        if is_brief(ttl):
+            self._call(address, unlink(lease_key(address)), Effect.REPEATABLE)
         is_one = b"%d" % (ttl is not None)
         args = end_of(ttl), is_one, b"%d" % now
         return self._run(commands.TOUCH, Effect.REPEATABLE, (address,), *args) == 1
