@@ -73,6 +73,6 @@ def test_a_host_that_hears_no_other_may_be_cut_off(state: GridState, monkeypatch
     assert ["no member on another host answers: this host may be cut off; see cachegrid doctor --name shop"] == [
         *ways_back(spread, facts("a", "b", elsewhere="cd"))
     ]
-    assert ["start dead members again on 10.0.0.2 with: cachegrid up"] == [
+    assert ["10.0.0.2 may be cut off; start dead members again there with: cachegrid up --name shop"] == [
         *ways_back(spread, facts("a", "b", "c", elsewhere="cd"))
     ]

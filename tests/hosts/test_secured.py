@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import time
 from pathlib import Path
 
 import pytest
@@ -37,6 +39,13 @@ def test_hosts_that_speak_tls_survive_a_cut_too(tmp_path: Path) -> None:
         wait_for(writes.acknowledged, "the first write")
         net.cut(second)
         wait_for(lambda: {first.address: 4} == hosted.owners(first), "another owner in its place")
+        begun = time.monotonic()
+        seen = hosted.tried(second, "status")
+        took = time.monotonic() - begun
+        assert (0, True) == (seen.returncode, "this host may be cut off; see cachegrid doctor" in seen.stdout), seen
+        assert ([], took) == (re.findall(r"10\.77\.0\.1:\d+ +\w+ +up", seen.stdout), min(took, 6.0))
+        told = hosted.run(first, "status")
+        assert f"{second.address} may be cut off; start dead members again there with: cachegrid up" in told
         net.heal()
         wait_for(lambda: hosted.is_whole(second), "the grid whole again")
         writes.end()

@@ -274,7 +274,10 @@ def _look(state: GridState) -> list[MemberFacts]:
 
     if state.spread:
         from cachegrid import connect
+        from cachegrid.cluster.view import members_if_alone
 
+        if (alone := members_if_alone(state)) is not None:  # a program would wait for the others as long as it may
+            return alone
         with suppress(EngineError), connect(config=Settings(name=state.name)) as grid:
             own = {member.id: member for member in look(state) if member.up}  # asked by themselves: it may be cut off
             return [member if member.up else own.get(member.id, member) for member in grid.members()]

@@ -78,7 +78,7 @@ def empty_elsewhere(
     if own and (own.spread or any(one.id == chosen.id for one in own.members)):  # else somebody else has started it
         does = f"`cachegrid leave{own.option}` takes all members of this host out of it"
         if not own.spread:
-            does = f"without --url it ends members, too: cachegrid remove {chosen}{own.option}"
+            does = f"without --url it ends members, too: cachegrid remove {chosen} --name {own.name}"
         raise GridError(f"{grid.url} is grid {own.name!r} of this host: {does}")
     # Once it owns nothing they follow another owner, and nobody can tell them from that one's.
     replicas = sorted(str(each) for each in contacts.members.values() if each.follows == chosen.id)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from cachegrid.cluster.presence import pid_of
 from cachegrid.cluster.standstill import answers, way_on
+from cachegrid.engines.valkey.slots import SLOTS
 
 if TYPE_CHECKING:
     from cachegrid.cluster.state import GridState
@@ -31,10 +32,11 @@ def ways_back(state: GridState, facts: list[MemberFacts]) -> Iterator[str]:
             else:
                 yield f"{member.address} does not answer, and its process is there: {way_on(pid, state.option)}"
     away = sorted({member.host for member in silent.values() if state.spread} - {state.host})
-    if away and not any(member.up for member in facts if member.host != state.host):
+    is_covered = sum(member.slots for member in facts if member.up) == SLOTS
+    if away and not is_covered and not any(member.up for member in facts if member.host != state.host):
         yield f"no member on another host answers: this host may be cut off; see {doctor}"
     elif away:
-        yield f"start dead members again on {', '.join(away)} with: cachegrid up{state.option}"
+        yield f"{', '.join(away)} may be cut off; start dead members again there with: cachegrid up{state.option}"
     elif silent and any(pid_of(member) for member in state.members):
         yield f"start dead members again with: cachegrid heal{state.option}"
     elif silent:

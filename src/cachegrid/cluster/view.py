@@ -9,7 +9,7 @@ from cachegrid.engines.valkey.facts import Node, NodeRow, count_lag, read_facts,
 from cachegrid.engines.valkey.slots import Endpoint
 from cachegrid.errors import EngineError
 
-__all__ = ["members", "node_rows"]
+__all__ = ["members", "members_if_alone", "node_rows"]
 
 FACTS = (("INFO",), ("DBSIZE",))  # as `read_facts` takes the answers
 
@@ -29,6 +29,27 @@ def members(state: GridState, *, timeout: float = 0.5) -> list[MemberFacts]:
         for member, (rows, replies) in answers
     ]
     return _in_order(count_lag(found))
+
+
+def members_if_alone(state: GridState) -> list[MemberFacts] | None:
+    """
+    The facts of each member of a grid across hosts, where none answers on another host; None where one does.
+
+    All are asked at once, and none is waited for longer than a second.
+    """
+    from cachegrid.cluster.contacts import Contacts  # which needs what is here
+
+    try:
+        there = Contacts.of_state(state).members.values()
+    except EngineError:  # nobody answers here either
+        return None
+    own = {member.id for member in state.members}
+    away = [one for one in there if one.id not in own]
+    if not away or any(one.is_up for one in away):
+        return None
+    kinds = [(one, "owner" if one.is_owner else "replica", sum(map(len, one.slots))) for one in away]
+    silent = [silent_facts(Node(one.endpoint, one.id, role, one.follows, slots))[1] for one, role, slots in kinds]
+    return _in_order([*members(state), *silent])
 
 
 def node_rows(admin: Admin) -> dict[str, NodeRow]:
