@@ -76,7 +76,7 @@ def test_no_member_gets_a_port_of_a_connection(tmp_path: Path, monkeypatch: pyte
     assert [] == at_risk([port for pair in next_pairs([(14999, 7000)], 2, "127.0.0.1") for port in pair], there)
     assert [] == port_burdens([7001, 17])
     (warning,) = port_burdens([20000, 20001, 30000])
-    assert "ports 20000 to 30000 are among those" in warning
+    assert "ports 20000, 20001, 30000 are among those" in warning
 
 
 def pairs_bus(base: int) -> int:

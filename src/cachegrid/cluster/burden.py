@@ -43,7 +43,11 @@ def burdens(new: int, *, there: int = 0, memory: int | None = None, replicas: in
 def port_burdens(ports: Iterable[int]) -> list[str]:
     """Why these ports may be taken when a member is started again."""
     if risky := at_risk(ports):
-        named = f"port {risky[0]} is" if len(risky) == 1 else f"ports {risky[0]} to {risky[-1]} are"
+        named = (
+            f"port {risky[0]} is"
+            if len(risky) == 1
+            else f"ports {', '.join(map(str, risky[:3]))}{' and more' if len(risky) > 3 else ''} are"
+        )
         why = "those that this host gives to outgoing connections, and may be taken when a member is started again"
         return [f"{named} among {why}: choose others, or keep them with net.ipv4.ip_local_reserved_ports"]
     return []
