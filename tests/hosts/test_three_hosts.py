@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from cachegrid.cluster.plan import NODE_TIMEOUT_MS
 from cachegrid.cluster.server import find_server
 from tests.hosts.grids import Hosted, Writes, owners_by_host, wait_for
 from tests.hosts.namespaces import missing, network
 
 pytestmark = pytest.mark.grid
-NODE_TIMEOUT = 1.0
+NODE_TIMEOUT = NODE_TIMEOUT_MS / 1000
 # A host changes the grid, and meanwhile another one begins to: whether that one is through before the first is.
 CHANGE = """
 import os, subprocess, sys

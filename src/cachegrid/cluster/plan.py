@@ -12,6 +12,7 @@ from cachegrid.engines.valkey.slots import SLOTS
 from cachegrid.errors import ConfigError
 
 __all__ = [
+    "NODE_TIMEOUT_MS",
     "SOCKET",
     "GridPlan",
     "MemberPlan",
@@ -27,6 +28,8 @@ __all__ = [
 ]
 
 MOST_MEMBERS = 1000
+# A killed owner is replaced within 2 s (twice this, at most, and an election); one that is only slow has 0.8 s to answer.
+NODE_TIMEOUT_MS = 800
 SOCKET = "socket"  # of a member, in its folder
 LEAST_MEMORY = 8_000_000  # bytes per owner: an empty server already takes 3 MB of them
 MIB = 1 << 20
@@ -208,7 +211,7 @@ def conf_text(
     *,
     password: str,
     tls: MemberTls | None = None,
-    node_timeout_ms: int = 1000,
+    node_timeout_ms: int = NODE_TIMEOUT_MS,
     settings: Mapping[str, str] | None = None,
     announce: bool = False,
 ) -> str:

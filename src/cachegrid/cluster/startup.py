@@ -14,7 +14,7 @@ from cachegrid.cluster.files import has_entries, sweep, write_new
 from cachegrid.cluster.identity import Identity, forget, recall, remember
 from cachegrid.cluster.launch import Launch, PortTaken, Progress
 from cachegrid.cluster.lock import locked
-from cachegrid.cluster.plan import GridPlan, MemberPlan, MemberTls, Shape
+from cachegrid.cluster.plan import NODE_TIMEOUT_MS, GridPlan, MemberPlan, MemberTls, Shape
 from cachegrid.cluster.ports import LOOPBACK, checked_host, is_loopback
 from cachegrid.cluster.presence import find, pid_of
 from cachegrid.cluster.processes import wait_gone
@@ -67,7 +67,7 @@ def start(  # noqa: PLR0913 - settings, each with a default of its own
     server: Path | str | None = None,
     root: Path | None = None,
     settings: Mapping[str, str] | None = None,
-    node_timeout_ms: int = 1000,
+    node_timeout_ms: int = NODE_TIMEOUT_MS,
     force: bool = False,
     progress: Progress | None = None,
     timeout: float = 30.0,

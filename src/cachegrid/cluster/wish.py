@@ -11,7 +11,7 @@ from typing import Self
 from cachegrid.cluster.identity import Identity
 from cachegrid.cluster.launch import Progress
 from cachegrid.cluster.memory import default_memory, memory_there
-from cachegrid.cluster.plan import GridPlan, MemberTls, Shape, lay_out
+from cachegrid.cluster.plan import NODE_TIMEOUT_MS, GridPlan, MemberTls, Shape, lay_out
 from cachegrid.cluster.ports import LOOPBACK, free_pairs, is_free, pairs_from
 from cachegrid.cluster.server import find_server
 from cachegrid.cluster.state import GridState
@@ -34,7 +34,7 @@ class Wish:
     tls: MemberTls | None = None
     server: Path | str | None = None
     settings: Mapping[str, str] = field(default_factory=dict)
-    node_timeout_ms: int = 1000
+    node_timeout_ms: int = NODE_TIMEOUT_MS
     is_forced: bool = False  # copies on other hosts, which are out of reach, may be lost
     progress: Progress | None = None
     timeout: float = 30.0
