@@ -137,8 +137,8 @@ class AsyncChanges(AsyncSweeping):
         Add to an integer, atomically, and return the sum; where there is no entry, begin at `start`.
 
         An entry that is there keeps its times. Raises NotANumber where no integer is, or where the sum leaves 64
-        bits, and OutcomeUnknown when the connection broke after it was sent: it may have been added. Where the cache
-        is replicated, or on disk, that is found out, and only raised where no owner answers until the deadline.
+        bits, and OutcomeUnknown when the connection broke after it was sent, and no owner tells until the deadline
+        whether it was added. Engines without receipts raise that at once.
         """
         for number in (by, start):
             if not isinstance(number, int):

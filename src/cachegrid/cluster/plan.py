@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 MOST_MEMBERS = 1000
-# A killed owner is replaced within 2 s: twice this at most, and an election. One that is only slow has that long to answer.
+# A killed owner is replaced within 2 s: twice this at most, and an election. One that is only slow has this to answer.
 NODE_TIMEOUT_MS = 800
 SOCKET = "socket"  # of a member, in its folder
 LEAST_MEMORY = 8_000_000  # bytes per owner: an empty server already takes 3 MB of them
