@@ -67,6 +67,16 @@ def test_rows_are_read_once() -> None:
     assert [int, timedelta] == [type(cached(rows)[0].length) for rows in wrapped]
 
 
+def test_what_is_there_needs_no_database() -> None:
+    """
+    Nobody connects for it.
+    """
+    titles()
+    connections.close_all()
+    assert ["a", "b"] == titles()
+    assert connection.connection is None
+
+
 WRITES: list[Callable[[], Any]] = [
     lambda: Book.objects.create(title="c", author=Author.objects.get()),
     lambda: Book.objects.bulk_create([Book(title="c", author=Author.objects.get())]),

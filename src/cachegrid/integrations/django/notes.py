@@ -45,9 +45,11 @@ def forget(connection: Any) -> None:
 
 def is_in_transaction(connection: Any) -> bool:
     """Whether a statement commits nothing by itself; also where somebody said BEGIN past Django."""
+    driver = connection.connection
+    if driver is None and not connection.in_atomic_block:
+        return not connection.settings_dict["AUTOCOMMIT"]  # who finds what he asks for need not connect
     if connection.in_atomic_block or not connection.get_autocommit():
         return True
-    driver = connection.connection
     if connection.vendor == "sqlite":
         return bool(getattr(driver, "in_transaction", False))
     info = getattr(driver, "info", None)
