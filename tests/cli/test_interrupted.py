@@ -15,7 +15,8 @@ import pytest
 from cachegrid.cluster import stop
 from cachegrid.cluster.interrupts import held_back
 from cachegrid.cluster.state import names
-from tests.cli.command import PROGRAM, cachegrid, environment
+from cachegrid.testing.loopback import LoopbackGrid
+from tests.cli.command import PROGRAM, cachegrid, environment, here
 
 # Each shows how far the start is.
 MOMENTS: dict[str, Callable[[Path], bool]] = {
@@ -133,6 +134,31 @@ def test_a_failure_of_what_was_not_cut_is_told_too() -> None:
     with pytest.raises(KeyboardInterrupt) as caught:
         begin()
     assert "failed" == str(caught.value.__context__)
+
+
+@pytest.mark.grid
+@pytest.mark.parametrize(
+    ("command", "place", "says"),
+    [
+        ("remove", "cachegrid.cluster.moving.carry_out", "what has moved stays where it is; the same command goes on"),
+        ("failover", "cachegrid.cluster.takeover_anywhere.failover_at", "nothing is lost; see who the owner is"),
+    ],
+)
+def test_what_is_stopped_in_a_grid_of_others_says_what_it_leaves(
+    command: str, place: str, says: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """
+    And the exit code is that of Ctrl-C.
+    """
+
+    def stopped(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(place, stopped)
+    with LoopbackGrid(owners=2) as there:
+        monkeypatch.setenv("CACHEGRID_STATE", str(tmp_path / "of-another-host"))
+        done = here(command, there.state.member(0).address, "--url", there.url)
+    assert (130, True) == (done.code, f"stopped: {says}" in done.err)
 
 
 STORM = """

@@ -16,7 +16,7 @@ from typer.core import TyperCommand
 
 from cachegrid import errors
 
-__all__ = ["EPILOG", "Command", "Exit", "code_of", "ending_cleanly", "fail"]
+__all__ = ["EPILOG", "Command", "Exit", "code_of", "ending_cleanly", "fail", "saying_if_stopped"]
 
 T = TypeVar("T")
 
@@ -109,6 +109,16 @@ def ending_cleanly() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def saying_if_stopped(text: str) -> Iterator[None]:
+    """Inside, Ctrl-C and its kin say what that leaves behind, and what to do."""
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit):
+        fail(text)
+        raise
 
 
 def code_of(error: BaseException) -> Exit:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from cachegrid.cli.exits import ending_cleanly
+from cachegrid.cli.exits import ending_cleanly, saying_if_stopped
 
 if TYPE_CHECKING:
     from cachegrid.cluster.balance import Move
@@ -32,7 +32,7 @@ def failover_elsewhere(
         print(f"grid {grid.url}:\n  1. {step}", flush=True)
     after = grid.contacts
     if not dry_run:
-        with ending_cleanly():
+        with ending_cleanly(), saying_if_stopped("stopped: nothing is lost; see who the owner is, or run it again"):
             after = failover_at(grid.contacts, heir)
     seconds = time.monotonic() - begun
     if as_json:
@@ -89,7 +89,8 @@ def empty_elsewhere(
         lines = [f"grid {grid.url}:", *(f"  {number}. {step}" for number, step in enumerate(steps, 1))]
         print("\n".join(lines if steps else [f"nothing to do: {chosen} owns no slots"]), flush=True)
     if not dry_run:
-        with ending_cleanly(), bar("slots", quiet=as_json) as progress:
+        text = "stopped: what has moved stays where it is; the same command goes on"
+        with ending_cleanly(), saying_if_stopped(text), bar("slots", quiet=as_json) as progress:
             contacts = settled(contacts)  # what an earlier run has left half-moved
             plan = emptying_of(contacts, contacts.named(chosen.id), force=force)
             carry_out(contacts, plan, progress=progress, pace=pace_of(fast=fast))

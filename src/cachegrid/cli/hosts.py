@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cachegrid.cli.exits import ending_cleanly, fail
+from cachegrid.cli.exits import ending_cleanly, fail, saying_if_stopped
 from cachegrid.cli.operate import show_plan
 from cachegrid.cli.options import BasePort, Config, Json, Memory, Name, Server
 from cachegrid.cli.rebalance import DryRun
@@ -201,7 +201,8 @@ def leave(
     with ending_cleanly(), bar(chosen, quiet=as_json or dry_run) as progress:
         shown = partial(show_plan, told, quiet=as_json)
         way = Way(is_rehearsal=dry_run, tell=shown, progress=progress or (lambda *_: None))
-        state = begin(chosen, address, force=force, way=way)
+        with saying_if_stopped("stopped: nothing is lost; the same command goes on"):
+            state = begin(chosen, address, force=force, way=way)
     gone = address or state.host
     if as_json:
         print(json.dumps({"name": chosen, "host": gone, "dry_run": dry_run, "steps": list(told[0].steps)}))
