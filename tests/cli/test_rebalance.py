@@ -63,7 +63,7 @@ def test_slots_without_an_owner_are_not_passed_over() -> None:
             admin.run("CLUSTER", "DELSLOTSRANGE", 16000, 16383)
         done = rebalance(grid, "--dry-run")
     assert (Exit.REFUSED, "") == (done.code, done.out)
-    assert "384 slots have no owner: `cachegrid heal --assign`" in done.err
+    assert "384 slots have no owner: `cachegrid heal --assign --name loopback`" in done.err
 
 
 def test_a_dry_run_shows_the_plan_and_changes_nothing(grid: LoopbackGrid) -> None:
