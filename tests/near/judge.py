@@ -29,7 +29,7 @@ the writes that it stands between. Where two loads stand between the same writes
 Where several add to a number, it is its own proof, as long as it grows: a count begins anew, after a clear, at the
 time. An addition that failed may have been done, by a number that nobody was told. An addition that was under way
 during a clear may have begun anew at an earlier time than one that came before it: it is in no order with others, nor
-are those that go on from it.
+are those that go on from it. It may have been done before the clear, too, by the next number, which nobody was told.
 
 An owner acknowledges before its replica has it. So what it acknowledged right before it went away (`Fault.losing`)
 may be lost, and what is read meanwhile, of its replica, may lack it for a while. The promises above hold for all other
@@ -229,12 +229,17 @@ class _Case:
             return True
         return not self._unordered.isdisjoint((read.number, read.number - 1))
 
+    def _is_wiped(self, read: Read) -> bool:
+        """Whether it gives what an addition came to before a clear, after which it was done again."""
+        again = (write for write in self._writes if write.number > read.number and write.began <= read.ended)
+        return bool(self._written(read.number - 1)) and any(map(self._clears.meets, again))
+
     # The promises.
 
     def _look_at(self, read: Read) -> Iterator[Violation]:
         if read.number != NOTHING:
             sources = [one for one in self._sources(read) if one.began <= read.ended]
-            if not sources and not any(write.began <= read.ended for write in self._unknown):
+            if not sources and not (any(write.began <= read.ended for write in self._unknown) or self._is_wiped(read)):
                 yield Violation("nowhere", read, tuple(self._sources(read)))
                 return
             if len(sources) == 1:

@@ -129,6 +129,13 @@ GOOD: dict[str, list[Event]] = {
     ],
     "a count whose number nobody was told": [*COUNTS, Write("w", "k", NOTHING, 6, 6.1, done=False), read(3, 7)],
     "a count begins anew after a clear": [*COUNTS, Clear("w", 5, 5.1), write(70, 6), read(2, 4), read(70, 7)],
+    "a count before a clear that was counted anew after it": [
+        *COUNTS,
+        Write("w", "k", 70, 4.9, 5.2),
+        read(3, 4.95),
+        Clear("w", 5, 5.1),
+        read(70, 7),
+    ],
     "a count that began anew while a clear went on": [
         *COUNTS,
         write(90, 5),
