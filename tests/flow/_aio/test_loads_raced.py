@@ -27,6 +27,37 @@ async def test_what_is_set_while_it_is_loaded_stays(flow: AsyncFlow) -> None:
         assert ("newer", "newer") == (await ours.get(key), await theirs.get(key))
 
 
+async def test_what_comes_and_goes_while_it_is_loaded_is_not_followed_by_what_is_older(flow: AsyncFlow) -> None:
+    """
+    By whichever process: nothing is there when the load is done, and what was there was newer.
+    """
+    ours, theirs = (await flow.grid()).cache("prices"), (await flow.grid()).cache("prices")
+
+    async def set_and_touch(key: str) -> None:
+        await theirs.set(key, "newer")
+        await theirs.touch(key, 0.02)
+
+    writes: dict[str, Any] = {
+        "ours": lambda: ours.set("ours", "newer", ttl=0.02),
+        "theirs": lambda: theirs.set("theirs", "newer", ttl=0.02),
+        "among": lambda: theirs.set_many({"other": 1, "among": "newer"}, ttl=0.02),
+        "touched": lambda: set_and_touch("touched"),
+    }
+    for key, write in writes.items():
+        origin = AsyncOrigin(flow)
+        loading = begin(ours.get_or_load, key, origin.load)
+        await origin.gate.reached()
+        await write()
+
+        async def is_gone(key: str = key) -> bool:
+            return await ours.get(key) is None and await theirs.get(key) is None
+
+        await until(is_gone)
+        origin.gate.open()
+        assert [1] == await loading.result()
+        assert await is_gone()
+
+
 async def test_what_is_deleted_while_it_is_loaded_does_not_come_back(flow: AsyncFlow) -> None:
     """
     By whichever process: the loader may have read what the delete was meant for. Who asks after that gets a later load.

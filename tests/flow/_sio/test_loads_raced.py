@@ -28,6 +28,37 @@ def test_what_is_set_while_it_is_loaded_stays(flow: SyncFlow) -> None:
         assert ("newer", "newer") == (ours.get(key), theirs.get(key))
 
 
+def test_what_comes_and_goes_while_it_is_loaded_is_not_followed_by_what_is_older(flow: SyncFlow) -> None:
+    """
+    By whichever process: nothing is there when the load is done, and what was there was newer.
+    """
+    ours, theirs = (flow.grid()).cache("prices"), (flow.grid()).cache("prices")
+
+    def set_and_touch(key: str) -> None:
+        theirs.set(key, "newer")
+        theirs.touch(key, 0.02)
+
+    writes: dict[str, Any] = {
+        "ours": lambda: ours.set("ours", "newer", ttl=0.02),
+        "theirs": lambda: theirs.set("theirs", "newer", ttl=0.02),
+        "among": lambda: theirs.set_many({"other": 1, "among": "newer"}, ttl=0.02),
+        "touched": lambda: set_and_touch("touched"),
+    }
+    for key, write in writes.items():
+        origin = SyncOrigin(flow)
+        loading = begin(ours.get_or_load, key, origin.load)
+        origin.gate.reached()
+        write()
+
+        def is_gone(key: str = key) -> bool:
+            return ours.get(key) is None and theirs.get(key) is None
+
+        until(is_gone)
+        origin.gate.open()
+        assert [1] == loading.result()
+        assert is_gone()
+
+
 def test_what_is_deleted_while_it_is_loaded_does_not_come_back(flow: SyncFlow) -> None:
     """
     By whichever process: the loader may have read what the delete was meant for. Who asks after that gets a later load.
