@@ -20,6 +20,7 @@ from cachegrid._core.ages import AGES
 from cachegrid._core.ends import Ends, ends_in, is_over
 from cachegrid._core.frame import FAILURE, unpack, version_of
 from cachegrid._core.glances import is_unproven
+from cachegrid._core.judges import check_judge
 from cachegrid._core.miss import MISS, UNSAID
 from cachegrid._core.rules import GRACE_AND_IDLE, Rules
 from cachegrid._core.tags import Tags, tags_in
@@ -161,8 +162,8 @@ class AsyncLoads(AsyncChanges):
         ends = self._ends_under(terms.rules, terms.ttl, terms.idle)
         if terms.rules.grace is not None and ends.idle not in (None, AGES):
             raise ConfigError("grace", f"{terms.rules.grace} ms", GRACE_AND_IDLE)
-        if terms.when is not None and not callable(terms.when):
-            raise ConfigError("when", terms.when, "a function that says of a result whether it is kept")
+        if terms.when is not None:
+            check_judge("when", terms.when, "a function that says of a result whether it is kept")
 
     def _outcome(self, load: Load, frame: bytes) -> Any:
         """The value that a caller gets, of a frame that came for him."""

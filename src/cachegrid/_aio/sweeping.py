@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
 from cachegrid._aio.ability import AsyncAbleEngine
@@ -41,7 +42,19 @@ class AsyncSweeping(AsyncCell):
             self._hub.tag_sweep.begin(self._home, self._parent)
 
     async def _drop_walked(self, prefix: str | None, where: Callable[[Key], bool] | None) -> None:
-        """Drop the entries whose keys fit, page by page."""
+        """Drop the entries whose keys fit, page by page, as far as it goes."""
+        try:
+            await self._walk(prefix, where)
+        except Exception as error:  # noqa: BLE001 - of the grid, or of `where`; and nobody waits for it
+            if await self._hub.tasks.pause(0):  # else it was closed here, and that is why
+                logging.getLogger("cachegrid").warning(
+                    "cache %r: not all was dropped that `invalidate` was to find: %s: %s",
+                    self.name,
+                    type(error).__name__,
+                    error,
+                )
+
+    async def _walk(self, prefix: str | None, where: Callable[[Key], bool] | None) -> None:
         space = await self._settle()
         begins = space.prefix if prefix is None else space.address(prefix)
         async for page in self._engine.walk(begins):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, TypeVar, c
 
 from cachegrid._core.address import Key, Space, unique
 from cachegrid._core.events import Event, EventKind
+from cachegrid._core.judges import check_judge
 from cachegrid._core.miss import MISS, UNSAID, Unsaid
 from cachegrid._core.sources import version_in_source
 from cachegrid._core.stats import CacheStats
@@ -271,11 +272,16 @@ class SyncCache(SyncRefreshes, SyncBatchLoads, SyncFace):
         is being loaded meanwhile is not kept. Memory is freed in the background. Once begun it is done to the end.
 
         For operators: `prefix` drops the entries whose str keys begin so, `where` those whose keys it says True of.
-        That walks through the cache in the background, page by page; `settle` of the grid waits for it.
+        That walks through the cache in the background, page by page; `settle` of the grid waits for it. If it cannot
+        go on, the log says so.
         """
         names = [self._parent + tag for tag in tags_in(tags)]
         if not names and prefix is None and where is None:
             raise ConfigError("what to invalidate", None, 'tags=..., prefix="..." or where=...; `clear` drops all')
+        if prefix is not None and not isinstance(prefix, str):
+            raise ConfigError("prefix", prefix, "a str, with which keys begin that are dropped")
+        if where is not None:
+            check_judge("where", where, "a function that says of a key whether its entry is dropped")
         self._settle()
         if names:
             self._hub.tasks.see_through(self._raise_tags, names)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from cachegrid._core.binding import Binder, OwnedBinder
 from cachegrid._core.closures import innermost
+from cachegrid._core.judges import check_judge
 from cachegrid._core.origins import Origin, conflict, origin_of
 from cachegrid.errors import ConfigError
 
@@ -41,9 +42,10 @@ def inner_of(function: Any) -> tuple[Any, type | None]:
 
 def check_settings(key: object, when: object, ignore: Iterable[str], version: object) -> None:
     """Refuse settings that are to be functions, and are none; or that say two things. Raises ConfigError."""
-    for name, it in (("key", key), ("when", when)):
-        if it is not None and not callable(it):
-            raise ConfigError(name, it, "a function")
+    if key is not None and not callable(key):
+        raise ConfigError("key", key, "a function")
+    if when is not None:
+        check_judge("when", when, "a function that says of a result whether it is kept")
     if key is not None and ignore:
         raise ConfigError("ignore", ignore, "left out where key= makes the keys: what it does not use is ignored")
     if not isinstance(version, (int, str)) or isinstance(version, bool):

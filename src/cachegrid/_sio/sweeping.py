@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
 from cachegrid._core.address import Key, Space, epoch_in
@@ -42,7 +43,19 @@ class SyncSweeping(SyncCell):
             self._hub.tag_sweep.begin(self._home, self._parent)
 
     def _drop_walked(self, prefix: str | None, where: Callable[[Key], bool] | None) -> None:
-        """Drop the entries whose keys fit, page by page."""
+        """Drop the entries whose keys fit, page by page, as far as it goes."""
+        try:
+            self._walk(prefix, where)
+        except Exception as error:  # noqa: BLE001 - of the grid, or of `where`; and nobody waits for it
+            if self._hub.tasks.pause(0):  # else it was closed here, and that is why
+                logging.getLogger("cachegrid").warning(
+                    "cache %r: not all was dropped that `invalidate` was to find: %s: %s",
+                    self.name,
+                    type(error).__name__,
+                    error,
+                )
+
+    def _walk(self, prefix: str | None, where: Callable[[Key], bool] | None) -> None:
         space = self._settle()
         begins = space.prefix if prefix is None else space.address(prefix)
         for page in self._engine.walk(begins):

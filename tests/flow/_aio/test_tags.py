@@ -383,6 +383,30 @@ async def test_keys_that_begin_so_are_dropped_in_the_background(grid: AsyncGrid)
     assert 5 == len(await listed(other.keys()))
 
 
+@pytest.mark.parametrize("said", [{"prefix": 3}, {"prefix": b"u"}, {"where": 3}])
+async def test_what_cannot_choose_keys_is_refused_at_once(cache: AsyncCache, said: dict[str, Any]) -> None:
+    """
+    Not in the background, where nobody hears of it.
+    """
+    await cache.set("user:1", 1)
+    with pytest.raises(ConfigError, match=next(iter(said))):
+        await cache.invalidate(**said)
+    assert await cache.has("user:1")
+
+
+async def test_keys_that_nobody_could_judge_are_told_of(
+    cache: AsyncCache, grid: AsyncGrid, caplog: pytest.LogCaptureFixture
+) -> None:
+    """
+    By the log, with the name of the cache: who asked for it has gone on.
+    """
+    await cache.set_many({"user:1": 1, 2: 2})
+    await cache.invalidate(where=lambda key: bool(key.startswith("user:")))  # type: ignore[union-attr, arg-type]
+    await grid.settle()
+    assert f"cache {cache.name!r}: not all was dropped" in caplog.text
+    assert "AttributeError: 'int' object" in caplog.text
+
+
 async def test_dead_entries_are_swept(flow: AsyncFlow, monkeypatch: pytest.MonkeyPatch) -> None:
     """
     In the background, by one of those who raised a tag; what lives stays, also what has been written since.
