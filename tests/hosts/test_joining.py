@@ -164,7 +164,7 @@ def test_a_join_that_is_stopped_says_what_it_leaves(hosted: Hosted, moment: str,
     assert "1. start 1 owner and 1 replica here: " in done.stdout
     assert (moment == "arrange") is bool(second.processes())
     assert ("cachegrid leave" in done.stderr) is (moment == "arrange")
-    again = second.run("cachegrid", *words, environ=here, stdin=told["token"])
+    again = hosted.tried(second, *words, stdin=told["token"])
     assert 0 == again.returncode, again.stderr
     assert {first.address: 1, second.address: 1} == owners_by_host(hosted.members(first))
     hosted.run(second, "leave")
