@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from functools import partial
 
 import pytest
 
+from cachegrid.cli.reviving import ways_back
 from cachegrid.cluster import Operation, Way, add, find, heal, lost_slots, remove, replace, restart, standstill
 from cachegrid.cluster.agreement import rows_seen
 from cachegrid.cluster.contacts import Contacts
@@ -182,3 +184,24 @@ def test_slots_without_an_owner_are_told_and_given_away() -> None:
         assert [8192, 8192] == [facts.slots for facts in grid.members()]
         assert [True] * 2 == [pid_of(member) > 0 for member in grid.state.members]
         grid.wait_whole()
+
+
+def test_one_that_has_another_id_is_named_and_comes_back_as_is_said() -> None:
+    """
+    Nobody would ever know it by that: `heal` says so at once, and `status` shows a dead member.
+    """
+    with LoopbackGrid(owners=3) as grid:
+        lost = grid.state.member(0)
+        pid = pid_of(lost)
+        with grid.admin(0) as admin:
+            admin.run("FLUSHALL")
+            admin.run("CLUSTER", "RESET", "HARD")
+        assert [lost.address] == [f"{facts.host}:{facts.port}" for facts in grid.members() if not facts.up]
+        advice = f"`kill -9 {pid}`, `rm -r {lost.folder}` and then `cachegrid heal --name loopback`"
+        assert any(advice in line for line in ways_back(grid.state, grid.members()))
+        with pytest.raises(GridError, match=f"{lost.address} has another id than it was given.*{re.escape(advice)}"):
+            heal("loopback", root=grid.root)
+        shutil.rmtree(grid.kill(0).folder)
+        heal("loopback", root=grid.root, way=Way(timeout=15.0))
+        grid.reread()
+        assert is_whole(grid)

@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from cachegrid.cluster.presence import pid_of
-from cachegrid.cluster.standstill import answers, way_on
+from cachegrid.cluster.standstill import answers, as_another, way_on
 from cachegrid.engines.valkey.slots import SLOTS
+from cachegrid.errors import EngineError
 
 if TYPE_CHECKING:
-    from cachegrid.cluster.state import GridState
+    from cachegrid.cluster.state import GridState, MemberState
     from cachegrid.engines.facts import MemberFacts
 
 __all__ = ["ways_back"]
@@ -28,7 +29,8 @@ def ways_back(state: GridState, facts: list[MemberFacts]) -> Iterator[str]:
         if member.id in silent and (pid := pid_of(member)):
             del silent[member.id]
             if answers(state, member):
-                yield f"{member.address} answers, though not for the grid: this host may be cut off; see {doctor}"
+                cut_off = f"{member.address} answers, though not for the grid: this host may be cut off; see {doctor}"
+                yield _stranger(state, member, pid) or cut_off
             else:
                 yield f"{member.address} does not answer, and its process is there: {way_on(pid, state.option)}"
     away = sorted({member.host for member in silent.values() if state.spread} - {state.host})
@@ -41,3 +43,11 @@ def ways_back(state: GridState, facts: list[MemberFacts]) -> Iterator[str]:
         yield f"start dead members again with: cachegrid heal{state.option}"
     elif silent:
         yield f"start dead members again with: cachegrid up {state.options}"
+
+
+def _stranger(state: GridState, member: MemberState, pid: int) -> str:
+    """What to do about one that answers as another than it was; empty if it does not."""
+    try:
+        return as_another(state, member, pid)
+    except EngineError:
+        return ""

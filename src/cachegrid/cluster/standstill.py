@@ -1,4 +1,4 @@
-"""Members whose process is there, and that answer nobody: whatever changes a grid would wait for them in vain."""
+"""Members whose process is there, and that answer nobody, or as others: what changes a grid would wait in vain."""
 
 from __future__ import annotations
 
@@ -8,24 +8,23 @@ from cachegrid.cluster.admin import Loading, connect_to
 from cachegrid.cluster.presence import pid_of
 from cachegrid.cluster.processes import is_stopped
 from cachegrid.cluster.state import GridState, MemberState
+from cachegrid.cluster.view import is_itself, node_rows
 from cachegrid.errors import EngineError, EngineTimeout, GridError
 
-__all__ = ["answers", "refuse_still", "way_on"]
+__all__ = ["answers", "as_another", "refuse_still", "way_on"]
 
 PATIENCE = 3.0  # seconds: the longest that a server which copies itself, on a busy host, may need for an answer
 
 
 def refuse_still(state: GridState) -> None:
-    """Raise GridError, after 3 seconds, if members of this host stand still: which, why, and what to do."""
+    """
+    Raise GridError if members of this host stand still, after 3 seconds, or are not who they were.
+
+    It says which, why, and what to do.
+    """
     with ThreadPoolExecutor(len(state.members)) as pool:
-        pids = pool.map(_pid_if_still, [state] * len(state.members), state.members)
-        still = [(member, pid) for member, pid in zip(state.members, pids, strict=True) if pid]
-    if still:
-        told = (
-            f"member {member.address} does not answer, and its process is there: {way_on(pid, state.option)}"
-            for member, pid in still
-        )
-        raise GridError("; ".join(told))
+        if told := [what for what in pool.map(_trouble, [state] * len(state.members), state.members) if what]:
+            raise GridError("; ".join(told))
 
 
 def answers(state: GridState, member: MemberState) -> bool:
@@ -50,14 +49,28 @@ def way_on(pid: int, option: str = "") -> str:
     return f"it may wait for memory (is the host swapping?) or for a disk; if it does not come back, {anew}"
 
 
-def _pid_if_still(state: GridState, member: MemberState) -> int:
-    """The id of the process of a member that stands still; else 0."""
+def as_another(state: GridState, member: MemberState, pid: int) -> str:
+    """
+    What to do about a member that answers under another id than it was given, and owns nothing; else nothing.
+
+    `CLUSTER RESET HARD` gives it one. Nobody knows it by that, and it has no entries. Raises an EngineError.
+    """
+    with connect_to(state, member, timeout=PATIENCE) as admin:
+        rows = node_rows(admin)
+    if is_itself(member, rows) or any(row.slots for row in rows.values() if "myself" in row.flags):
+        return ""
+    anew = f"`kill -9 {pid}`, `rm -r {member.folder}` and then `cachegrid heal{state.option}` start it anew"
+    return f"{member.address} has another id than it was given (CLUSTER RESET HARD?) and no part in the grid: {anew}"
+
+
+def _trouble(state: GridState, member: MemberState) -> str:
+    """Why the grid cannot be changed while the process of a member is as it is; empty if it can be."""
     if not (pid := pid_of(member)):
-        return 0
+        return ""
     try:
-        connect_to(state, member, timeout=PATIENCE).close()
+        what = as_another(state, member, pid)
+        return f"member {what}" if what else ""
     except EngineTimeout:
-        return pid
+        return f"member {member.address} does not answer, and its process is there: {way_on(pid, state.option)}"
     except EngineError:  # it starts, or ends, or reads its entries: it is at work
-        return 0
-    return 0
+        return ""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from cachegrid.cluster.admin import Admin, connect_to
 from cachegrid.cluster.state import GridState, MemberState
 from cachegrid.engines.facts import MemberFacts
@@ -9,7 +11,7 @@ from cachegrid.engines.valkey.facts import Node, NodeRow, count_lag, read_facts,
 from cachegrid.engines.valkey.slots import Endpoint
 from cachegrid.errors import EngineError
 
-__all__ = ["members", "members_if_alone", "node_rows"]
+__all__ = ["is_itself", "members", "members_if_alone", "node_rows"]
 
 FACTS = (("INFO",), ("DBSIZE",))  # as `read_facts` takes the answers
 
@@ -18,13 +20,14 @@ def members(state: GridState, *, timeout: float = 0.5) -> list[MemberFacts]:
     """
     The facts of each member, owners first, replicas in the order of their owners; a dead one has `up=False`.
 
-    A member that does not answer within `timeout` seconds counts as dead. Raises nothing for that.
+    A member that does not answer within `timeout` seconds counts as dead, and so does one that answers under another
+    id than its own: to the others it is away. Raises nothing for that.
     """
     answers = [(member, _ask(state, member, timeout)) for member in state.members]
-    view = next((rows for _, (rows, _) in answers if rows), {})
+    view = next((rows for member, (rows, _) in answers if is_itself(member, rows)), {})
     found = [
         read_facts(_node(member, rows[member.id]), replies)
-        if rows
+        if is_itself(member, rows)
         else silent_facts(_node(member, view.get(member.id)))
         for member, (rows, replies) in answers
     ]
@@ -50,6 +53,11 @@ def members_if_alone(state: GridState) -> list[MemberFacts] | None:
     kinds = [(one, "owner" if one.is_owner else "replica", sum(map(len, one.slots))) for one in away]
     silent = [silent_facts(Node(one.endpoint, one.id, role, one.follows, slots))[1] for one, role, slots in kinds]
     return _in_order([*members(state), *silent])
+
+
+def is_itself(member: MemberState, rows: Mapping[str, NodeRow]) -> bool:
+    """Whether a member, by its own view of the grid, goes by the id that it was given."""
+    return member.id in rows and "myself" in rows[member.id].flags
 
 
 def node_rows(admin: Admin) -> dict[str, NodeRow]:
