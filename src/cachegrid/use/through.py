@@ -86,6 +86,7 @@ def through(  # noqa: PLR0913 - settings, each with its default
     for name, function in (("loader", loader), ("load_many", load_many), ("writer", writer)):
         if function is not None:
             _check(name, function, cache)
+    _check_refusals(refusals)
     if behind is not None and writer is None:
         raise ConfigError("behind", behind, "left out where there is no writer=")
     for name, number in (("batch", batch), ("queue", queue)):
@@ -113,6 +114,13 @@ def through(  # noqa: PLR0913 - settings, each with its default
     return Through(
         cast("Any", cache), loader=loader, load_many=load_many, writer=writer, refusals=refusals, tags=tags, behind=made
     )
+
+
+def _check_refusals(refusals: object) -> None:
+    """Refuse what no error can be compared with, before there is one that nobody would hear of. Raises ConfigError."""
+    for refusal in refusals if isinstance(refusals, tuple) else [refusals]:
+        if not isinstance(refusal, type) or not issubclass(refusal, Exception):
+            raise ConfigError("refusals", refusals, "a tuple of exceptions, such as (IntegrityError,)")
 
 
 def _check(name: str, function: Any, cache: SyncCache | AsyncCache) -> None:

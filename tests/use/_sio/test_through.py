@@ -139,6 +139,8 @@ def test_what_makes_no_sense_is_refused(cache: SyncCache, source: SyncSource) ->
     """
     for wrong in ({}, {"loader": source.load, "behind": "1s"}, {"writer": source.write, "behind": "1s", "batch": 0},
                   {"writer": source.write, "behind": "1s", "retries": -1},
+                  {"writer": source.write, "refusals": [ValueError]},
+                  {"writer": source.write, "refusals": (KeyError(),)},
                   {"loader": source.load, "load_many": source.load_many}):  # fmt: skip
         with pytest.raises(ConfigError):
             through(cache, **wrong)
