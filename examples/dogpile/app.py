@@ -50,7 +50,7 @@ def add_up(month: str) -> object:
 
 
 def sell(month: str, amount: str) -> object:
-    """One more sale, after which no process shows the report from before it."""
+    """One more sale: what reports had is dropped for all processes, but by one that adds up at this moment."""
     query("INSERT INTO sales VALUES (?, ?)", month, int(amount))
     region.delete(month)
     return {"sold_by": os.getpid()}
