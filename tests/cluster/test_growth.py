@@ -144,7 +144,7 @@ def test_an_owner_without_slots_has_nothing_to_hand_over() -> None:
     It is refused at once with what goes on; and where its replica is the owner in its place, that one gets the slots.
     """
     with LoopbackGrid(owners=1, replicas=1) as grid:
-        words = [sys.executable, "-c", KILLED_AT, str(grid.root), "restarted"]
+        words = [sys.executable, "-c", KILLED_AT, str(grid.root), "started"]
         assert -9 == subprocess.run(words, check=False, timeout=60, env=os.environ).returncode
         owner, replica = grid.reread().members[2:]
         introduce(grid.state, 10.0)
@@ -169,7 +169,7 @@ def test_what_was_cut_short_and_stopped_comes_back() -> None:
     with LoopbackGrid(owners=1, replicas=1, persist=True) as grid:
         with cachegrid.connect(grid.url) as used:
             used.cache("used").set("kept", 1, ttl=None)
-        words = [sys.executable, "-c", KILLED_AT, str(grid.root), "restarted"]
+        words = [sys.executable, "-c", KILLED_AT, str(grid.root), "started"]
         assert -9 == subprocess.run(words, check=False, timeout=60).returncode
         stop("loopback", root=grid.root)
         state = grid.restart()

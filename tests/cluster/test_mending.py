@@ -49,7 +49,7 @@ def test_members_are_replaced_under_load() -> None:
 
 
 def _interrupted(what: str, *_: int) -> None:
-    if what == "restarted":
+    if what == "started":
         raise KeyboardInterrupt
 
 

@@ -63,7 +63,7 @@ def heal(
         _silent_until_whole(state, dead),
         Launch(state, deadline=time.monotonic() + timeout, progress=progress) as launch,
     ):
-        launch.start(dead, "restarted")
+        launch.start(dead, "started")
         if state.spread:
             own = {member.id for member in state.members}
             is_seen = grid and all(one.is_up or one.id in own for one in grid.members.values())
