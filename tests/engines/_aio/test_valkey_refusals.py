@@ -162,7 +162,7 @@ async def test_nothing_listens_there() -> None:
     """
     A port where nothing listens is told at once, with all the places that were tried.
     """
-    ports = [free_port(), free_port()]
+    ports = [await aside(free_port) for _ in range(2)]
     begun = time.monotonic()
     with pytest.raises(Unreachable) as caught:
         async with opened(f"valkey://:{SECRET}@{HOST}:{ports[0]},{HOST}:{ports[1]}"):

@@ -259,7 +259,7 @@ async def test_retries_are_bounded(server: Server) -> None:
     async with opened(server.url()) as engine:
         await engine.store(b"cg:slow", b"1", None)
         hurry(engine, 1.5)
-        server.run("REPLICAOF", HOST, free_port())  # it takes no writes, and says so at once
+        server.run("REPLICAOF", HOST, await aside(free_port))  # it takes no writes, and says so at once
         begun = time.monotonic()
         await together(*[partial(error_of, partial(engine.store, b"cg:slow", b"2", None))] * callers)
         seconds = time.monotonic() - begun

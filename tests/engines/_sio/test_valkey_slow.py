@@ -260,7 +260,7 @@ def test_retries_are_bounded(server: Server) -> None:
     with opened(server.url()) as engine:
         engine.store(b"cg:slow", b"1", None)
         hurry(engine, 1.5)
-        server.run("REPLICAOF", HOST, free_port())  # it takes no writes, and says so at once
+        server.run("REPLICAOF", HOST, aside(free_port))  # it takes no writes, and says so at once
         begun = time.monotonic()
         together(*[partial(error_of, partial(engine.store, b"cg:slow", b"2", None))] * callers)
         seconds = time.monotonic() - begun

@@ -12,7 +12,7 @@ from typing import Final
 
 from cachegrid.engines.valkey.commands import ADDING, script
 from cachegrid.engines.valkey.slots import slot_of, tag_of
-from cachegrid.engines.valkey.trouble import LinkError, is_parted, unanswered
+from cachegrid.engines.valkey.trouble import CutOff, LinkError, is_parted, unanswered
 from cachegrid.errors import CacheError, GridFull, NotANumber
 
 __all__ = ["ADD_WITH_RECEIPT", "Doubt", "Parted", "kept_for", "receipt_key"]
@@ -41,7 +41,7 @@ class Doubt:
 
     def note(self, trouble: Exception, deadline: float) -> None:
         """Take in what a call has met. Raises Parted."""
-        if isinstance(trouble, LinkError) and trouble.sent:
+        if isinstance(trouble, LinkError) and trouble.sent and not isinstance(trouble, CutOff):  # that takes no writes
             self.lost = trouble
         elif self.lost is None and is_parted(trouble):
             raise Parted(deadline)
