@@ -112,12 +112,12 @@ def ending_cleanly() -> Iterator[None]:
 
 
 @contextmanager
-def saying_if_stopped(text: str) -> Iterator[None]:
-    """Inside, Ctrl-C and its kin say what that leaves behind, and what to do."""
+def saying_if_stopped(text: Callable[[], str]) -> Iterator[None]:
+    """Inside, Ctrl-C and its kin say what that leaves behind, and what to do; `text` is asked for then."""
     try:
         yield
     except (KeyboardInterrupt, SystemExit):
-        fail(text)
+        fail(text())
         raise
 
 

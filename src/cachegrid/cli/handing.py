@@ -32,7 +32,10 @@ def failover_elsewhere(
         print(f"grid {grid.url}:\n  1. {step}", flush=True)
     after = grid.contacts
     if not dry_run:
-        with ending_cleanly(), saying_if_stopped("stopped: nothing is lost; see who the owner is, or run it again"):
+        with (
+            ending_cleanly(),
+            saying_if_stopped(lambda: "stopped: nothing is lost; see who the owner is, or run it again"),
+        ):
             after = failover_at(grid.contacts, heir)
     seconds = time.monotonic() - begun
     if as_json:
@@ -90,7 +93,7 @@ def empty_elsewhere(
         print("\n".join(lines if steps else [f"nothing to do: {chosen} owns no slots"]), flush=True)
     if not dry_run:
         text = "stopped: what has moved stays where it is; the same command goes on"
-        with ending_cleanly(), saying_if_stopped(text), bar("slots", quiet=as_json) as progress:
+        with ending_cleanly(), saying_if_stopped(lambda: text), bar("slots", quiet=as_json) as progress:
             contacts = settled(contacts)  # what an earlier run has left half-moved
             plan = emptying_of(contacts, contacts.named(chosen.id), force=force)
             carry_out(contacts, plan, progress=progress, pace=pace_of(fast=fast))

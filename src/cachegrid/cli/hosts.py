@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cachegrid.cli.exits import ending_cleanly, fail, saying_if_stopped
+from cachegrid.cli.exits import ending_cleanly, saying_if_stopped
 from cachegrid.cli.operate import show_plan
 from cachegrid.cli.options import BasePort, Config, Json, Memory, Name, Server
 from cachegrid.cli.rebalance import DryRun
@@ -155,11 +155,8 @@ def join(
     said, begun, told = _token(token_file), time.monotonic(), list["Operation"]()
     with ending_cleanly(), progress_shown(quiet=as_json) as progress:
         way = Way(tell=partial(show_plan, told, quiet=as_json), progress=progress or (lambda *_: None))
-        try:
+        with saying_if_stopped(partial(_stopped_text, told)):
             state = begin(where, said, part, way=way)
-        except (KeyboardInterrupt, SystemExit):
-            fail(_stopped_text(told))
-            raise
     tell(Started(state=state, seconds=time.monotonic() - begun, was_up=False), as_json=as_json)
 
 
@@ -201,7 +198,7 @@ def leave(
     with ending_cleanly(), bar(chosen, quiet=as_json or dry_run) as progress:
         shown = partial(show_plan, told, quiet=as_json)
         way = Way(is_rehearsal=dry_run, tell=shown, progress=progress or (lambda *_: None))
-        with saying_if_stopped("stopped: nothing is lost; the same command goes on"):
+        with saying_if_stopped(lambda: "stopped: nothing is lost; the same command goes on"):
             state = begin(chosen, address, force=force, way=way)
     gone = address or state.host
     if as_json:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import time
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cachegrid.cli.exits import Exit, ending_cleanly, fail
+from cachegrid.cli.exits import Exit, ending_cleanly, fail, saying_if_stopped
 from cachegrid.cli.options import Config, Json, Name, Url
 from cachegrid.cli.rebalance import DryRun
 
@@ -54,23 +55,17 @@ def backup(
         if not as_json:
             print(_backup_text(plan), flush=True)
 
-    with ending_cleanly(), bar("entries", quiet=as_json or dry_run) as progress:
-        try:
-            manifest = take(
-                grid.target,
-                Path(folder),
-                grid=grid.name or grid.url,
-                cache=grid.cache(cache),
-                is_rehearsal=dry_run,
-                tell=tell,
-                progress=progress or (lambda *_: None),
-            )
-        except (KeyboardInterrupt, SystemExit):
-            if Path(folder).exists():  # it was given its name in that very moment
-                fail(f"stopped when {folder} was there already: the backup is whole")
-            else:
-                fail(f"stopped: nothing is kept, and {folder} is not there; run it again, it begins anew")
-            raise
+    stopping = saying_if_stopped(partial(_unkept_text, folder))
+    with ending_cleanly(), bar("entries", quiet=as_json or dry_run) as progress, stopping:
+        manifest = take(
+            grid.target,
+            Path(folder),
+            grid=grid.name or grid.url,
+            cache=grid.cache(cache),
+            is_rehearsal=dry_run,
+            tell=tell,
+            progress=progress or (lambda *_: None),
+        )
     seconds = time.monotonic() - begun
     if as_json:
         print(json.dumps(_backup_told(grid, told[0], manifest, seconds), indent=2))
@@ -173,6 +168,13 @@ def _kept_text(manifest: Manifest, folder: str, seconds: float) -> str:
     line = f"{'' if manifest.is_exact else 'up to '}{what} kept in {folder} ({size}) after {seconds:.1f} s"
     left_out = [f"{count:,} {what}" for what, count in manifest.left_out.items()]
     return f"{line}\nnot kept: {', '.join(left_out)}" if left_out else line
+
+
+def _unkept_text(folder: str) -> str:
+    """What a backup that was stopped has left."""
+    if Path(folder).exists():  # it was given its name in that very moment
+        return f"stopped when {folder} was there already: the backup is whole"
+    return f"stopped: nothing is kept, and {folder} is not there; run it again, it begins anew"
 
 
 def _restore_text(plan: RestorePlan) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from cachegrid._core.units import size_text
 from cachegrid.cluster.memory import memory_there
 from cachegrid.cluster.outgoing import at_risk
+from cachegrid.cluster.plan import counted
 
 __all__ = ["CROWD", "burdens", "memory_free", "port_burdens", "processors"]
 
@@ -26,7 +27,7 @@ def burdens(new: int, *, there: int = 0, memory: int | None = None, replicas: in
     found: list[str] = []
     count, total = processors(), new + there
     if new and total > CROWD * count:
-        on = f"{count} processor{'s'[: count != 1]}"
+        on = counted(count, "processor")
         found.append(f"{total} members are many for {on}: each is a process, and they keep each other waiting")
     asked, has, free = max((memory or 0) * (1 + replicas), new * EMPTY), memory_there(), memory_free()
     if asked > has:

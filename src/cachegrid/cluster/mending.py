@@ -60,7 +60,8 @@ def heal(
             with suppress(EngineTimeout):  # no replica can: it comes back as an owner, without what it had
                 wait_until(lambda: _about_to_take_over(there, rows_seen(there)), min(way.timeout, TAKE_OVER))
         seen = {there.member(index).id: view for index, view in views(there).items()}
-        rows, known = merged(seen), known_rows(merged(seen), seen)
+        rows = merged(seen)
+        known = known_rows(rows, seen)
         whole = regained(there, known, {member.id for member in there.members if pid_of(member)})
         state = _with_gone(there, rows)
         state = _with_missing(state, rows) if whole == there else _either(there, whole, state)

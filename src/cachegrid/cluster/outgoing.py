@@ -42,4 +42,5 @@ def at_risk(ports: Iterable[int], system: Path = SYSTEM) -> list[int]:
     """Which of these ports an outgoing connection may be given."""
     among = outgoing_ports(system)
     found = [port for port in ports if port in among]
-    return [port for port in found if port not in reserved_ports(system)] if found else []
+    reserved = reserved_ports(system) if found else set[int]()
+    return [port for port in found if port not in reserved]

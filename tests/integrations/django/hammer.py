@@ -9,8 +9,6 @@ As the hammer of SQLAlchemy's queries: each read is judged by what was committed
 
 from __future__ import annotations
 
-import argparse
-import sys
 import tempfile
 from pathlib import Path
 from typing import Final
@@ -18,11 +16,11 @@ from typing import Final
 import psycopg
 
 from cachegrid.testing.loopback import LoopbackGrid
-from tests.integrations.sqlalchemy.hammer import ROWS, RULES, Outcome, ordered, run
+from tests.integrations.sqlalchemy.hammer import ROWS, RULES, Outcome, as_command, ordered, run
 from tests.integrations.sqlalchemy.hammering import Orders
 from tests.integrations.sqlalchemy.server import Postgres
 
-__all__ = ["hammer", "main"]
+__all__ = ["hammer"]
 
 WORKER: Final = "tests.integrations.django.hammering"
 TABLES: Final = """
@@ -65,19 +63,5 @@ def hammer(
         return run(ordered(first, ("sync",)), WORKER)
 
 
-def main() -> None:
-    """As a command; the exit code is 1 where something was wrong."""
-    parser = argparse.ArgumentParser(description="Hammer cached rows of Django's ORM over PostgreSQL.")
-    parser.add_argument("--seconds", type=float, default=60)
-    parser.add_argument("--processes", type=int, default=4, help="up to 5, and one that is killed")
-    parser.add_argument("--near", action="store_true", help="keep near copies; a read may be 1 s old then")
-    parser.add_argument("--without", choices=RULES, default="", help="a rule to leave out")
-    said = parser.parse_args()
-    with Postgres() as server, LoopbackGrid(owners=3, replicas=0) as grid:
-        outcome = hammer(said.seconds, server, grid, without=said.without, processes=said.processes, is_near=said.near)
-    sys.stdout.write(outcome.table() + "\n")
-    sys.exit(bool(outcome.wrong))
-
-
 if __name__ == "__main__":
-    main()
+    as_command(hammer, RULES, "Hammer cached rows of Django's ORM over PostgreSQL.")

@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -28,7 +28,7 @@ from cachegrid.testing.loopback import LoopbackGrid
 from tests.integrations.sqlalchemy.hammering import PAIRS, Base, Orders
 from tests.integrations.sqlalchemy.server import Postgres
 
-__all__ = ["ROWS", "RULES", "Outcome", "hammer", "main", "ordered", "run"]
+__all__ = ["ROWS", "RULES", "Outcome", "as_command", "hammer", "ordered", "run"]
 
 ROOT: Final = Path(__file__).resolve().parent.parent.parent.parent
 ROWS: Final = 12
@@ -140,13 +140,13 @@ def _note(outcome: Outcome, process: subprocess.Popen[str]) -> None:
     outcome.wrong.extend(said["wrong"])
 
 
-def main() -> None:
-    """As a command; the exit code is 1 where something was wrong."""
-    parser = argparse.ArgumentParser(description="Hammer cached queries over PostgreSQL.")
+def as_command(hammer: Callable[..., Outcome], rules: Iterable[str], does: str) -> None:
+    """Let somebody hammer by hand; the exit code is 1 where something was wrong."""
+    parser = argparse.ArgumentParser(description=does)
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--processes", type=int, default=4, help="up to 5, and one that is killed")
     parser.add_argument("--near", action="store_true", help="keep near copies; a read may be 1 s old then")
-    parser.add_argument("--without", choices=RULES, default="", help="a rule to leave out")
+    parser.add_argument("--without", choices=rules, default="", help="a rule to leave out")
     said = parser.parse_args()
     with Postgres() as server, LoopbackGrid(owners=3, replicas=0) as grid:
         outcome = hammer(said.seconds, server, grid, without=said.without, processes=said.processes, is_near=said.near)
@@ -155,4 +155,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    as_command(hammer, RULES, "Hammer cached queries over PostgreSQL.")

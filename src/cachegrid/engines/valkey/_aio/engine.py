@@ -21,7 +21,7 @@ from cachegrid.engines.valkey.trouble import Effect
 
 __all__ = ["AsyncValkeyEngine"]
 
-Run: TypeAlias = Callable[..., Awaitable[object]]  # runs a script at the owner of its keys
+_Run: TypeAlias = Callable[..., Awaitable[object]]  # runs a script at the owner of its keys
 
 _FENCE_KEPT_MS: Final = 60_000  # how long a fencing number is remembered after its lease
 _RELEASE_KEPT: Final = 1.0  # seconds beyond the deadline for which a release is remembered
@@ -116,7 +116,7 @@ class AsyncValkeyEngine(AsyncTagEpochs, AsyncRounds):
     async def add(self, address: bytes, by: int, start: int, ttl: int | None) -> int:
         return await self._count(self._run, address, by, start, ttl)
 
-    async def _count(self, run: Run, address: bytes, by: int, start: int, ttl: int | None) -> int:
+    async def _count(self, run: _Run, address: bytes, by: int, start: int, ttl: int | None) -> int:
         args, kept = (b"%d" % start, b"%d" % by, end_of(ttl)), kept_for(self._target.timeout)
         keys = address, receipt_key(address, os.urandom(8))
         try:
