@@ -112,11 +112,11 @@ def test_a_server_without_tls_is_told(tmp_path: Path) -> None:
 
 def test_waiting_has_an_end() -> None:
     """
-    The error tells what the members are.
+    The error tells what the members are, and how their logs end.
     """
     with (
         LoopbackGrid(owners=1, replicas=0) as grid,
-        pytest.raises(TimeoutError, match=r"owner up=True slots=16384"),
+        pytest.raises(TimeoutError, match=r"(?s)owner up=True slots=16384\n127.0.0.1:\d+:\n.* state changed: ok"),
     ):
         grid.wait_for(lambda: False, timeout=0.05)
 

@@ -28,6 +28,7 @@ from cachegrid.errors import EngineError
 __all__ = ["LoopbackGrid"]
 
 PAUSE = 0.01
+LINES = 15  # of each member's log, where what was waited for did not come
 
 
 class LoopbackGrid:
@@ -141,14 +142,14 @@ class LoopbackGrid:
         self.wait_for(self._is_whole, timeout)
 
     def wait_for(self, condition: Callable[[], bool], timeout: float = 15.0) -> None:
-        """Wait until `condition` holds; `TimeoutError` after `timeout` seconds."""
+        """Wait until `condition` holds; `TimeoutError`, with what the members are and last said, after `timeout` s."""
         deadline = time.monotonic() + timeout
         while not condition():
             if time.monotonic() > deadline:
                 seen = "; ".join(
                     f"{facts.port} {facts.role} up={facts.up} slots={facts.slots}" for facts in self.members()
                 )
-                raise TimeoutError(f"not so after {timeout} s; the members are: {seen}")
+                raise TimeoutError(f"not so after {timeout} s; the members are: {seen}{self._last_words()}")
             time.sleep(PAUSE)
 
     def _begin(self, shape: Shape) -> GridState:
@@ -156,6 +157,11 @@ class LoopbackGrid:
         return self._start(
             owners=shape.owners, replicas=shape.replicas, memory=memory, persist=shape.persist, root=self._root
         )
+
+    def _last_words(self) -> str:
+        """The end of each member's log: why a takeover did not come is told nowhere else."""
+        said = [(member, member.log.read_text(errors="replace").splitlines()) for member in self.state.members]
+        return "".join(f"\n{member.address}:\n  " + "\n  ".join(lines[-LINES:]) for member, lines in said)
 
     def _signal(self, index: int, number: signal.Signals) -> MemberState:
         member = self.state.member(index)

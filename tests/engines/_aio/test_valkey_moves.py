@@ -8,14 +8,17 @@ from collections.abc import Awaitable, Callable, Iterator
 import pytest
 
 from cachegrid.config import Settings
+from cachegrid.engines.valkey._aio import rounds
 from cachegrid.engines.valkey._aio.engine import AsyncValkeyEngine
+from cachegrid.engines.valkey._aio.link import AsyncLink
 from cachegrid.engines.valkey.leases import lease_key
 from cachegrid.engines.valkey.slots import SLOTS, Endpoint, Routes, slot_of
+from cachegrid.engines.valkey.trouble import LinkError
 from cachegrid.errors import EngineTimeout
 from cachegrid.opening._aio import make_grid
 from cachegrid.testing._aio.bench import frame_of, version_in
 from cachegrid.testing.loopback import LoopbackGrid
-from cachegrid.waits._aio import aside
+from cachegrid.waits._aio import aside, sleep
 from tests.engines._aio.opened import hurry, opened
 from tests.engines._aio.traffic import AsyncTraffic
 from tests.engines.moving import Move, move_at_once, owned_by
@@ -257,9 +260,12 @@ async def test_a_walk_lists_what_moves_behind_its_back(pages: int, whole: Loopba
         await engine.drop_many(list(addresses))
 
 
-async def test_a_walk_ends_where_members_never_agree(grid: LoopbackGrid, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("is_answered", [True, False])
+async def test_a_walk_ends_where_members_never_agree(
+    grid: LoopbackGrid, monkeypatch: pytest.MonkeyPatch, *, is_answered: bool
+) -> None:
     """
-    Each of two says that the other owns everything: that is told when the deadline has passed.
+    Each of two says that the other owns everything: that is told when the deadline has passed, whoever is silent then.
     """
     async with opened(grid.url) as engine:
         hurry(engine, 0.3)
@@ -269,7 +275,13 @@ async def test_a_walk_ends_where_members_never_agree(grid: LoopbackGrid, monkeyp
 
         async def hear_the_other(*_: object, first: Endpoint | None = None, **__: object) -> bool:
             routing._adopt(Routes({two if first == one else one: everything}, {}))
+            if not is_answered:
+                monkeypatch.setattr(rounds, "answer", say_nothing)
             return True
+
+        async def say_nothing(link: AsyncLink, _request: bytes, deadline: float) -> LinkError:
+            await sleep(deadline - time.monotonic())
+            return LinkError(link.endpoint, "no answer in time", sent=True)
 
         monkeypatch.setattr(routing, "learn", hear_the_other)
         with pytest.raises(EngineTimeout, match="do not agree"):

@@ -9,14 +9,17 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from cachegrid.config import Settings
+from cachegrid.engines.valkey._sio import rounds
 from cachegrid.engines.valkey._sio.engine import SyncValkeyEngine
+from cachegrid.engines.valkey._sio.link import SyncLink
 from cachegrid.engines.valkey.leases import lease_key
 from cachegrid.engines.valkey.slots import SLOTS, Endpoint, Routes, slot_of
+from cachegrid.engines.valkey.trouble import LinkError
 from cachegrid.errors import EngineTimeout
 from cachegrid.opening._sio import make_grid
 from cachegrid.testing._sio.bench import frame_of, version_in
 from cachegrid.testing.loopback import LoopbackGrid
-from cachegrid.waits._sio import aside
+from cachegrid.waits._sio import aside, sleep
 from tests.engines._sio.opened import hurry, opened
 from tests.engines._sio.traffic import SyncTraffic
 from tests.engines.moving import Move, move_at_once, owned_by
@@ -258,9 +261,12 @@ def test_a_walk_lists_what_moves_behind_its_back(pages: int, whole: LoopbackGrid
         engine.drop_many(list(addresses))
 
 
-def test_a_walk_ends_where_members_never_agree(grid: LoopbackGrid, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("is_answered", [True, False])
+def test_a_walk_ends_where_members_never_agree(
+    grid: LoopbackGrid, monkeypatch: pytest.MonkeyPatch, *, is_answered: bool
+) -> None:
     """
-    Each of two says that the other owns everything: that is told when the deadline has passed.
+    Each of two says that the other owns everything: that is told when the deadline has passed, whoever is silent then.
     """
     with opened(grid.url) as engine:
         hurry(engine, 0.3)
@@ -270,7 +276,13 @@ def test_a_walk_ends_where_members_never_agree(grid: LoopbackGrid, monkeypatch: 
 
         def hear_the_other(*_: object, first: Endpoint | None = None, **__: object) -> bool:
             routing._adopt(Routes({two if first == one else one: everything}, {}))
+            if not is_answered:
+                monkeypatch.setattr(rounds, "answer", say_nothing)
             return True
+
+        def say_nothing(link: SyncLink, _request: bytes, deadline: float) -> LinkError:
+            sleep(deadline - time.monotonic())
+            return LinkError(link.endpoint, "no answer in time", sent=True)
 
         monkeypatch.setattr(routing, "learn", hear_the_other)
         with pytest.raises(EngineTimeout, match="do not agree"):

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 
 from libvalkey import ReplyError
@@ -29,7 +30,7 @@ class SyncRounds(SyncAsking):
         # has been walked already.
         left = set(range(SLOTS))
         attempt, deadline = 0, self._deadline()
-        disagreed: float | None = None  # by when members who do not agree have to
+        apart: tuple[LinkError, float] | None = None  # that members do not agree, and by when they have to
         while left:
             link, slots = self._owner_of_some(left)
             trouble: Exception | None = None if slots else ReplyError("CLUSTERDOWN Hash slot not served")
@@ -38,7 +39,8 @@ class SyncRounds(SyncAsking):
                 scan = pack(b"SCAN", cursor or b"0", b"MATCH", pattern, b"COUNT", b"%d" % PAGE)
                 reply = answer(link, scan, deadline)
                 if isinstance(reply, Exception):
-                    trouble = reply
+                    # Who was asked in the last moment of a disagreement had no time to answer: that tells less.
+                    trouble = apart[0] if apart and time.monotonic() >= apart[1] else reply
                     break
                 attempt, deadline = 0, self._deadline()
                 cursor, page = scanned_in(reply)
@@ -48,12 +50,12 @@ class SyncRounds(SyncAsking):
                 walked = left & slots & self._routing.slots_of(link)
                 if walked:
                     left -= walked
-                    disagreed = None
+                    apart = None
                     continue
                 # They are others' slots, it says, who said that they are its own: soon they will agree, or never.
                 trouble = LinkError(link.endpoint, "members do not agree on who owns what", sent=False)
-                disagreed = disagreed or self._deadline()
-                deadline = disagreed
+                apart = (trouble, apart[1] if apart else self._deadline())
+                deadline = apart[1]
             trouble = trouble or LinkError(link.endpoint, "nobody tells who owns what", sent=False)
             self._recover(link, trouble, attempt, deadline)
             attempt += 1
