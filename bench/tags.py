@@ -34,7 +34,7 @@ from cachegrid.bench.facts import own_grid
 TURNS: Final = 30  # raises of each tag
 SEEN: Final = 200  # raises that the other process is asked about
 PAGE: Final = 10_000  # entries that are stored at once
-WARM: Final = 5  # raises of tags that nobody has, before each
+WARM: Final = 10  # raises of tags that nobody has, before each
 WATCHED: Final = 20  # entries that the other process reads
 SETTLED: Final = 0.1  # seconds that it goes on reading after each raise
 PAUSE: Final = 0.002  # seconds between two reads, of which more are none of its own
@@ -99,8 +99,8 @@ def timed(cache: Any, tag: str, numbers: range) -> float:
     some = numbers[:: max(1, len(numbers) // 10)]
     if len(some) != len(cache.get_many(some)):
         raise AssertionError(f"not all of {tag} are alive")
-    for _ in range(WARM):
-        cache.invalidate("nobody's")
+    for number in range(WARM):
+        cache.invalidate(f"nobody's {number}")
     began = time.perf_counter()
     cache.invalidate(tag)
     spent = time.perf_counter() - began

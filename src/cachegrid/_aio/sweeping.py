@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 
 from cachegrid._aio.ability import AsyncAbleEngine
@@ -57,14 +58,16 @@ class AsyncSweeping(AsyncCell):
     async def _walk(self, prefix: str | None, where: Callable[[Key], bool] | None) -> None:
         space = await self._settle()
         begins = space.prefix if prefix is None else space.address(prefix)
+        began = time.monotonic()
         async for page in self._engine.walk(begins):
             keys = [(address, key) for address in page if (key := space.key(address)) is not None]
             found = [address for address, key in keys if where is None or where(key)]
             if found:
                 dropped = await self._writer.drop_many(found)
                 self._counters.drops += dropped
-            if not await self._hub.tasks.pause(0):
+            if not await self._hub.tasks.rest(time.monotonic() - began):
                 return
+            began = time.monotonic()
 
     def _sweep_soon(self, engine: AsyncAbleEngine) -> None:
         # The engine is named, since the cache has none any more while its grid is closed.
@@ -87,9 +90,12 @@ class AsyncSweeping(AsyncCell):
 
     async def _sweep_before(self, space: Space, engine: AsyncAbleEngine) -> None:
         parent, current = space.parents[-1], space.epochs[-1]
+        began = time.monotonic()
         async for page in engine.walk(parent):
             dead = [address for address in page if (epoch := epoch_in(address, parent)) is not None and epoch < current]
             if dead:
                 await engine.drop_many(dead)
-            if not await self._hub.tasks.pause(0):
+            # As long as it took: memory is wanted back soon, and the application has the interpreter in common with it.
+            if not await self._hub.tasks.rest(time.monotonic() - began):
                 return
+            began = time.monotonic()

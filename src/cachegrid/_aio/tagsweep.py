@@ -19,7 +19,8 @@ __all__ = ["AsyncTagSweep"]
 
 _HEAD: Final = 256  # bytes of an entry in which its tags are, but for those of very many
 _LEASE_MS: Final = 30_000
-_SHARE: Final = 20  # of the time, how much is for resting: a sweep reads a little of every entry
+_SHARE: Final = 20  # times what a sweep took, until the next: it reads a little of every entry
+_PACE: Final = 4  # times what a page took, until the next: it has an interpreter in common with the application
 
 
 class AsyncTagSweep:
@@ -71,12 +72,16 @@ class AsyncTagSweep:
             self._waiting.discard(parent)
 
     async def _walk(self, engine: AsyncAbleEngine, parent: bytes, token: bytes) -> None:
+        began = time.monotonic()
         async for page in engine.walk(parent):
             dead = [found async for found in self._dead_of(engine, parent, page)]
             if dead:
                 await engine.drop_versions(dead)
-            if not await engine.renew(_lease_of(parent), token, _LEASE_MS) or not await self._tasks.pause(0):
+            if not await engine.renew(_lease_of(parent), token, _LEASE_MS):
                 return
+            if not await self._tasks.rest(_PACE * (time.monotonic() - began)):
+                return
+            began = time.monotonic()
 
     async def _dead_of(
         self, engine: AsyncAbleEngine, parent: bytes, page: Sequence[bytes]

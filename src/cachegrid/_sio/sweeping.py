@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 
 from cachegrid._core.address import Key, Space, epoch_in
@@ -58,14 +59,16 @@ class SyncSweeping(SyncCell):
     def _walk(self, prefix: str | None, where: Callable[[Key], bool] | None) -> None:
         space = self._settle()
         begins = space.prefix if prefix is None else space.address(prefix)
+        began = time.monotonic()
         for page in self._engine.walk(begins):
             keys = [(address, key) for address in page if (key := space.key(address)) is not None]
             found = [address for address, key in keys if where is None or where(key)]
             if found:
                 dropped = self._writer.drop_many(found)
                 self._counters.drops += dropped
-            if not self._hub.tasks.pause(0):
+            if not self._hub.tasks.rest(time.monotonic() - began):
                 return
+            began = time.monotonic()
 
     def _sweep_soon(self, engine: SyncAbleEngine) -> None:
         # The engine is named, since the cache has none any more while its grid is closed.
@@ -88,9 +91,12 @@ class SyncSweeping(SyncCell):
 
     def _sweep_before(self, space: Space, engine: SyncAbleEngine) -> None:
         parent, current = space.parents[-1], space.epochs[-1]
+        began = time.monotonic()
         for page in engine.walk(parent):
             dead = [address for address in page if (epoch := epoch_in(address, parent)) is not None and epoch < current]
             if dead:
                 engine.drop_many(dead)
-            if not self._hub.tasks.pause(0):
+            # As long as it took: memory is wanted back soon, and the application has the interpreter in common with it.
+            if not self._hub.tasks.rest(time.monotonic() - began):
                 return
+            began = time.monotonic()

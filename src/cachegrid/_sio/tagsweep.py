@@ -20,7 +20,8 @@ __all__ = ["SyncTagSweep"]
 
 _HEAD: Final = 256  # bytes of an entry in which its tags are, but for those of very many
 _LEASE_MS: Final = 30_000
-_SHARE: Final = 20  # of the time, how much is for resting: a sweep reads a little of every entry
+_SHARE: Final = 20  # times what a sweep took, until the next: it reads a little of every entry
+_PACE: Final = 4  # times what a page took, until the next: it has an interpreter in common with the application
 
 
 class SyncTagSweep:
@@ -72,12 +73,16 @@ class SyncTagSweep:
             self._waiting.discard(parent)
 
     def _walk(self, engine: SyncAbleEngine, parent: bytes, token: bytes) -> None:
+        began = time.monotonic()
         for page in engine.walk(parent):
             dead = [found for found in self._dead_of(engine, parent, page)]
             if dead:
                 engine.drop_versions(dead)
-            if not engine.renew(_lease_of(parent), token, _LEASE_MS) or not self._tasks.pause(0):
+            if not engine.renew(_lease_of(parent), token, _LEASE_MS):
                 return
+            if not self._tasks.rest(_PACE * (time.monotonic() - began)):
+                return
+            began = time.monotonic()
 
     def _dead_of(self, engine: SyncAbleEngine, parent: bytes, page: Sequence[bytes]) -> Iterator[tuple[bytes, bytes]]:
         """The addresses of a page whose entries are dead, and their versions."""

@@ -184,6 +184,7 @@ class AsyncTasks:
     def __init__(self, *, is_to_be_done: bool = False) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
         self._whole: set[asyncio.Task[Any]] = set()  # what is not to be broken off
+        self._awaited: set[object] = set()  # those who wait for all work to end
         self._closing = False
 
     def __len__(self) -> int:
@@ -231,6 +232,10 @@ class AsyncTasks:
         await asyncio.sleep(seconds)
         return not self._closing
 
+    async def rest(self, seconds: float) -> bool:
+        """As `pause`, between two steps of work, for the good of the application; not while that waits in `settle`."""
+        return await self.pause(0 if self._awaited else seconds)
+
     async def aclose(self) -> None:
         """End all work, but for what is seen through, and wait until it has ended."""
         self._closing = True
@@ -244,8 +249,12 @@ class AsyncTasks:
         """Wait until all work has ended by itself, and at most so long."""
         loop = asyncio.get_running_loop()
         end = None if seconds is None else loop.time() + seconds
-        while (tasks := self._here()) and (end is None or loop.time() < end):
-            await asyncio.wait(tasks, timeout=None if end is None else end - loop.time())
+        self._awaited.add(waiter := object())
+        try:
+            while (tasks := self._here()) and (end is None or loop.time() < end):
+                await asyncio.wait(tasks, timeout=None if end is None else end - loop.time())
+        finally:
+            self._awaited.discard(waiter)
 
     async def part(self, seconds: float) -> None:
         """Give all work so long to end by itself, then end it."""
@@ -254,7 +263,7 @@ class AsyncTasks:
 
     def forget(self) -> None:
         """Drop all work without waiting: in a forked child it does not exist."""
-        self._tasks, self._whole = set(), set()
+        self._tasks, self._whole, self._awaited = set(), set(), set()
 
     def _here(self) -> list[asyncio.Task[Any]]:
         """The work of the loop that runs; what an earlier loop left ended with it."""

@@ -109,6 +109,7 @@ class SyncTasks:
     def __init__(self, *, is_to_be_done: bool = False) -> None:
         self._is_to_be_done = is_to_be_done
         self._threads: set[threading.Thread] = set()
+        self._awaited: set[object] = set()  # those who wait for all work to end
         self._closing = threading.Event()
         self._last = 0.0  # when work is to end because the program does, in seconds of the monotonic clock
 
@@ -166,6 +167,10 @@ class SyncTasks:
                 return False
         return not self._closing.wait(seconds)
 
+    def rest(self, seconds: float) -> bool:
+        """As `pause`, between two steps of work, for the good of the application; not while that waits in `settle`."""
+        return self.pause(0 if self._awaited or self.is_parting else seconds)
+
     def close(self) -> None:
         """End all work, and wait until it has ended."""
         self._closing.set()
@@ -174,10 +179,14 @@ class SyncTasks:
     def settle(self, seconds: float | None = None) -> None:
         """Wait until all work has ended by itself, and at most so long."""
         end = None if seconds is None else time.monotonic() + seconds
-        while (threads := self._threads - {threading.current_thread()}) and (end is None or time.monotonic() < end):
-            for thread in threads:
-                if thread.ident is not None:  # else it is just being started
-                    thread.join(None if end is None else max(end - time.monotonic(), 0))
+        self._awaited.add(waiter := object())
+        try:
+            while (threads := self._threads - {threading.current_thread()}) and (end is None or time.monotonic() < end):
+                for thread in threads:
+                    if thread.ident is not None:  # else it is just being started
+                        thread.join(None if end is None else max(end - time.monotonic(), 0))
+        finally:
+            self._awaited.discard(waiter)
 
     def part(self, seconds: float) -> None:
         """Give all work so long to end by itself, then tell it to; a thread that is still at it is not waited for."""
@@ -186,7 +195,7 @@ class SyncTasks:
 
     def forget(self) -> None:
         """Drop all work without waiting: in a forked child it does not exist."""
-        self._threads = set()
+        self._threads, self._awaited = set(), set()
         closing = threading.Event()
         if self._closing.is_set():
             closing.set()

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from cachegrid._aio.cache import AsyncCache
 from cachegrid._aio.grid import AsyncGrid
 from cachegrid._aio.hub import CLOSED
 from cachegrid.errors import EngineTimeout
+from cachegrid.waits._aio import sleep
 from tests.flow._aio.flow import AsyncFlow, engine_of
 from tests.flow.waits._aio import begin, listed, together, until
 
@@ -121,6 +124,42 @@ async def test_sweeping_frees_what_several_clears_left(grid: AsyncGrid) -> None:
     sweep.open()
     await grid.settle()
     assert [[cache._space.address("key")]] == await listed(engine.walk(cache._space.parents[-1]))
+
+
+@pytest.mark.parametrize("is_awaited", [False, True])
+async def test_a_sweep_rests_as_long_as_it_works_unless_somebody_waits(
+    grid: AsyncGrid, monkeypatch: pytest.MonkeyPatch, *, is_awaited: bool
+) -> None:
+    """
+    The application has an interpreter in common with it.
+    """
+    cache, tasks = grid.cache("prices"), grid._hub.tasks
+    pauses, pause = list[float](), tasks.pause
+
+    async def noted(seconds: float) -> bool:
+        pauses.append(seconds)
+        return await pause(0)
+
+    async def is_waited_for() -> bool:
+        return bool(tasks._awaited)
+
+    async def has_rested() -> bool:
+        return bool(pauses)
+
+    monkeypatch.setattr(tasks, "pause", noted)
+    await cache.set_many(dict.fromkeys(range(10), "x"))
+    sweep = engine_of(grid).hold("drop_many")
+    await cache.clear()
+    await sweep.reached()
+    if is_awaited:
+        settling = begin(grid.settle)
+        await until(is_waited_for)
+    await sleep(0.02)
+    sweep.open()
+    await until(has_rested)
+    if is_awaited:
+        await settling.result()
+    assert (pauses[0] >= 0.02) is not is_awaited
 
 
 async def test_a_sweep_that_fails_is_made_up_for(grid: AsyncGrid) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from cachegrid._aio.cache import AsyncCache
 from cachegrid._aio.grid import AsyncGrid
 from cachegrid._aio.tagsweep import AsyncTagSweep
 from cachegrid.errors import ConfigError, EngineTimeout, Unsupported, ValueRefused
+from cachegrid.waits._aio import sleep
 from tests.flow._aio.flow import AsyncFlow, engine_of
 from tests.flow._aio.origin import AsyncOrigin
 from tests.flow.waits._aio import begin, listed, until
@@ -430,6 +432,40 @@ async def test_dead_entries_are_swept(flow: AsyncFlow, monkeypatch: pytest.Monke
     for grid in grids:
         await grid._hub.tag_sweep.aclose()  # it rests, and would give its lease back then
     flow.leaves_leases = True
+
+
+async def test_a_sweep_leaves_most_of_the_time_to_the_application(
+    flow: AsyncFlow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    They have an interpreter in common: after each page it rests for several times as long as that took.
+    """
+    grid = await flow.grid()
+    cache, sweep = grid.cache("prices"), grid._hub.tag_sweep
+    pauses, pause = list[float](), sweep._tasks.pause
+
+    async def noted(seconds: float) -> bool:
+        pauses.append(seconds)
+        return await pause(0)
+
+    async def long(*_: object) -> AsyncIterator[tuple[bytes, bytes]]:
+        await sleep(0.02)
+        for nothing in list[tuple[bytes, bytes]]():
+            yield nothing
+
+    monkeypatch.setattr(sweep._tasks, "pause", noted)
+    monkeypatch.setattr(sweep, "_dead_of", long)
+    await cache.set("key", 1, tags=["dead"])
+    await cache.invalidate("dead")
+
+    async def has_rested() -> bool:
+        return len(pauses) == 3
+
+    await until(has_rested)
+    rest, page, again = pauses
+    assert rest == sweep.rest
+    assert page >= 4 * 0.02
+    assert again >= 20 * 0.02
 
 
 async def test_who_cannot_raise_a_tag_says_so(flow: AsyncFlow) -> None:

@@ -5,10 +5,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from cachegrid._sio.cache import SyncCache
 from cachegrid._sio.grid import SyncGrid
 from cachegrid._sio.hub import CLOSED
 from cachegrid.errors import EngineTimeout
+from cachegrid.waits._sio import sleep
 from tests.flow._sio.flow import SyncFlow, engine_of
 from tests.flow.waits._sio import begin, listed, together, until
 
@@ -122,6 +125,42 @@ def test_sweeping_frees_what_several_clears_left(grid: SyncGrid) -> None:
     sweep.open()
     grid.settle()
     assert [[cache._space.address("key")]] == listed(engine.walk(cache._space.parents[-1]))
+
+
+@pytest.mark.parametrize("is_awaited", [False, True])
+def test_a_sweep_rests_as_long_as_it_works_unless_somebody_waits(
+    grid: SyncGrid, monkeypatch: pytest.MonkeyPatch, *, is_awaited: bool
+) -> None:
+    """
+    The application has an interpreter in common with it.
+    """
+    cache, tasks = grid.cache("prices"), grid._hub.tasks
+    pauses, pause = list[float](), tasks.pause
+
+    def noted(seconds: float) -> bool:
+        pauses.append(seconds)
+        return pause(0)
+
+    def is_waited_for() -> bool:
+        return bool(tasks._awaited)
+
+    def has_rested() -> bool:
+        return bool(pauses)
+
+    monkeypatch.setattr(tasks, "pause", noted)
+    cache.set_many(dict.fromkeys(range(10), "x"))
+    sweep = engine_of(grid).hold("drop_many")
+    cache.clear()
+    sweep.reached()
+    if is_awaited:
+        settling = begin(grid.settle)
+        until(is_waited_for)
+    sleep(0.02)
+    sweep.open()
+    until(has_rested)
+    if is_awaited:
+        settling.result()
+    assert (pauses[0] >= 0.02) is not is_awaited
 
 
 def test_a_sweep_that_fails_is_made_up_for(grid: SyncGrid) -> None:

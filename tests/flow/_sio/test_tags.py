@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from cachegrid._sio.cache import SyncCache
 from cachegrid._sio.grid import SyncGrid
 from cachegrid._sio.tagsweep import SyncTagSweep
 from cachegrid.errors import ConfigError, EngineTimeout, Unsupported, ValueRefused
+from cachegrid.waits._sio import sleep
 from tests.flow._sio.flow import SyncFlow, engine_of
 from tests.flow._sio.origin import SyncOrigin
 from tests.flow.waits._sio import begin, listed, until
@@ -429,6 +431,38 @@ def test_dead_entries_are_swept(flow: SyncFlow, monkeypatch: pytest.MonkeyPatch)
     for grid in grids:
         grid._hub.tag_sweep.close()  # it rests, and would give its lease back then
     flow.leaves_leases = True
+
+
+def test_a_sweep_leaves_most_of_the_time_to_the_application(flow: SyncFlow, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    They have an interpreter in common: after each page it rests for several times as long as that took.
+    """
+    grid = flow.grid()
+    cache, sweep = grid.cache("prices"), grid._hub.tag_sweep
+    pauses, pause = list[float](), sweep._tasks.pause
+
+    def noted(seconds: float) -> bool:
+        pauses.append(seconds)
+        return pause(0)
+
+    def long(*_: object) -> Iterator[tuple[bytes, bytes]]:
+        sleep(0.02)
+        for nothing in list[tuple[bytes, bytes]]():
+            yield nothing
+
+    monkeypatch.setattr(sweep._tasks, "pause", noted)
+    monkeypatch.setattr(sweep, "_dead_of", long)
+    cache.set("key", 1, tags=["dead"])
+    cache.invalidate("dead")
+
+    def has_rested() -> bool:
+        return len(pauses) == 3
+
+    until(has_rested)
+    rest, page, again = pauses
+    assert rest == sweep.rest
+    assert page >= 4 * 0.02
+    assert again >= 20 * 0.02
 
 
 def test_who_cannot_raise_a_tag_says_so(flow: SyncFlow) -> None:
