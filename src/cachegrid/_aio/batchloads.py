@@ -112,6 +112,8 @@ class AsyncBatchLoads(AsyncLoads):
         return {key: values[key] for key in keys if key in values}
 
     async def _load_missing(self, keys: list[Key], asked: _Asked) -> dict[Key, Any]:
+        if not callable(asked.load_many):
+            raise ConfigError("load_many", asked.load_many, "a function that takes keys, and gives a mapping of values")
         self._check_terms(asked.terms)
         try:
             space = await self._settle()

@@ -140,6 +140,8 @@ class AsyncLoads(AsyncChanges):
 
     async def _load(self, key: Key, loader: Callable[[], Awaitable[T]], terms: Terms) -> T:
         """`get_or_load` for who has just missed."""
+        if not callable(loader):
+            raise ConfigError("loader", loader, "a function that gives the value, to be called where there is none")
         self._check_terms(terms)
         try:
             space = await self._settle()

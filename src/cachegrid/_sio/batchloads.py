@@ -113,6 +113,8 @@ class SyncBatchLoads(SyncLoads):
         return {key: values[key] for key in keys if key in values}
 
     def _load_missing(self, keys: list[Key], asked: _Asked) -> dict[Key, Any]:
+        if not callable(asked.load_many):
+            raise ConfigError("load_many", asked.load_many, "a function that takes keys, and gives a mapping of values")
         self._check_terms(asked.terms)
         try:
             space = self._settle()

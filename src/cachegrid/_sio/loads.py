@@ -141,6 +141,8 @@ class SyncLoads(SyncChanges):
 
     def _load(self, key: Key, loader: Callable[[], T], terms: Terms) -> T:
         """`get_or_load` for who has just missed."""
+        if not callable(loader):
+            raise ConfigError("loader", loader, "a function that gives the value, to be called where there is none")
         self._check_terms(terms)
         try:
             space = self._settle()

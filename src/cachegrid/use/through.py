@@ -89,6 +89,8 @@ def through(  # noqa: PLR0913 - settings, each with its default
     _check_refusals(refusals)
     if behind is not None and writer is None:
         raise ConfigError("behind", behind, "left out where there is no writer=")
+    if behind is None:
+        _refuse_idle(batch=(batch, 500), queue=(queue, 10_000), retries=(retries, None), timeout=(timeout, "5s"))
     for name, number in (("batch", batch), ("queue", queue)):
         if not isinstance(number, int) or isinstance(number, bool) or number < 1:
             raise ConfigError(name, number, "a whole number from 1 on")
@@ -121,6 +123,13 @@ def _check_refusals(refusals: object) -> None:
     for refusal in refusals if isinstance(refusals, tuple) else [refusals]:
         if not isinstance(refusal, type) or not issubclass(refusal, Exception):
             raise ConfigError("refusals", refusals, "a tuple of exceptions, such as (IntegrityError,)")
+
+
+def _refuse_idle(**settings: tuple[object, object]) -> None:
+    """Refuse what only those who write behind have; each with what it is where nobody says it. Raises ConfigError."""
+    for name, (said, unsaid) in settings.items():
+        if said != unsaid:
+            raise ConfigError(name, said, "left out without behind=: it is for what is written in the background")
 
 
 def _check(name: str, function: Any, cache: SyncCache | AsyncCache) -> None:

@@ -119,6 +119,17 @@ def test_a_value_that_cannot_be_kept_is_an_error(cache: SyncCache) -> None:
         cache.get_or_load("key", load)
 
 
+def test_what_cannot_be_called_is_no_loader(cache: SyncCache) -> None:
+    """
+    A value in a loader's place is a slip of the pen; nothing is counted as a load.
+    """
+    with pytest.raises(ConfigError, match="loader is 5; it must be a function"):
+        cache.get_or_load("key", 5)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="load_many is 5; it must be a function"):
+        cache.get_or_load_many(["key"], 5)  # type: ignore[call-overload]
+    assert 0 == cache.stats().loads
+
+
 def test_a_loader_of_the_other_colour_is_refused(cache: SyncCache) -> None:
     """
     As such, and not for the value that it seems to give; a hit asks for no loader.

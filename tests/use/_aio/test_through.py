@@ -132,12 +132,18 @@ async def test_what_gives_what_the_cache_can_call_is_taken(cache: AsyncCache, so
         assert 1 == await through(cache, loader=load).get("a")
 
 
+async def no_mapping(keys: list[Any]) -> Any:
+    """What takes keys for names, and gives values in a list."""
+    return list(keys)
+
+
 async def test_what_makes_no_sense_is_refused(cache: AsyncCache, source: AsyncSource) -> None:
     """
     With what it should be.
     """
     for wrong in ({}, {"loader": source.load, "behind": "1s"}, {"writer": source.write, "behind": "1s", "batch": 0},
                   {"writer": source.write, "behind": "1s", "retries": -1},
+                  {"writer": source.write, "batch": 5}, {"writer": source.write, "timeout": "1s"},
                   {"writer": source.write, "refusals": [ValueError]},
                   {"writer": source.write, "refusals": (KeyError(),)},
                   {"loader": source.load, "load_many": source.load_many}):  # fmt: skip
@@ -147,5 +153,7 @@ async def test_what_makes_no_sense_is_refused(cache: AsyncCache, source: AsyncSo
         await through(cache, writer=source.write).get_many("abc")
     with pytest.raises(ConfigError, match="writer"):
         await through(cache, loader=source.load).set("a", 1)
+    with pytest.raises(ConfigError, match="load_many for .* must be a mapping"):
+        await through(cache, load_many=no_mapping).get("a")
     with pytest.raises(ConfigError, match="function; for this one take the cache from"):
         await through(cache, loader=lambda key: other_colour(key)()).get("a")

@@ -133,12 +133,18 @@ def test_what_gives_what_the_cache_can_call_is_taken(cache: SyncCache, source: S
         assert 1 == through(cache, loader=load).get("a")
 
 
+def no_mapping(keys: list[Any]) -> Any:
+    """What takes keys for names, and gives values in a list."""
+    return list(keys)
+
+
 def test_what_makes_no_sense_is_refused(cache: SyncCache, source: SyncSource) -> None:
     """
     With what it should be.
     """
     for wrong in ({}, {"loader": source.load, "behind": "1s"}, {"writer": source.write, "behind": "1s", "batch": 0},
                   {"writer": source.write, "behind": "1s", "retries": -1},
+                  {"writer": source.write, "batch": 5}, {"writer": source.write, "timeout": "1s"},
                   {"writer": source.write, "refusals": [ValueError]},
                   {"writer": source.write, "refusals": (KeyError(),)},
                   {"loader": source.load, "load_many": source.load_many}):  # fmt: skip
@@ -148,5 +154,7 @@ def test_what_makes_no_sense_is_refused(cache: SyncCache, source: SyncSource) ->
         through(cache, writer=source.write).get_many("abc")
     with pytest.raises(ConfigError, match="writer"):
         through(cache, loader=source.load).set("a", 1)
+    with pytest.raises(ConfigError, match="load_many for .* must be a mapping"):
+        through(cache, load_many=no_mapping).get("a")
     with pytest.raises(ConfigError, match="function; for this one take the cache from"):
         through(cache, loader=lambda key: other_colour(key)()).get("a")

@@ -79,11 +79,18 @@ class AsyncThrough(AsyncThroughFace):
         # The backlog first: what was written from there since is in the source by now.
         values, keys = self._pending(keys)
         if self._many is not None and keys:
-            values |= await self._called(self._many, keys)
+            values |= await self._told(self._many, keys)
         elif self._loader is not None and keys:
             found = await together([partial(self._called, self._loader, key) for key in keys])
             values |= dict(zip(keys, found, strict=True))
         return {key: value for key, value in values.items() if value is not NOTHING}
+
+    async def _told(self, load_many: Callable[[list[Any]], Awaitable[Any]], keys: list[Any]) -> Mapping[Any, Any]:
+        found = await self._called(load_many, keys)
+        if not isinstance(found, Mapping):
+            said = f"what load_many for {self.cache.name!r} gave"
+            raise ConfigError(said, found, "a mapping of each key to its value")
+        return found
 
     def _pending(self, keys: list[Any]) -> tuple[dict[Any, Any], list[Any]]:
         """The values that wait to be written, and the keys of which nothing does; without what waits to be deleted."""

@@ -80,11 +80,18 @@ class SyncThrough(SyncThroughFace):
         # The backlog first: what was written from there since is in the source by now.
         values, keys = self._pending(keys)
         if self._many is not None and keys:
-            values |= self._called(self._many, keys)
+            values |= self._told(self._many, keys)
         elif self._loader is not None and keys:
             found = together([partial(self._called, self._loader, key) for key in keys])
             values |= dict(zip(keys, found, strict=True))
         return {key: value for key, value in values.items() if value is not NOTHING}
+
+    def _told(self, load_many: Callable[[list[Any]], Any], keys: list[Any]) -> Mapping[Any, Any]:
+        found = self._called(load_many, keys)
+        if not isinstance(found, Mapping):
+            said = f"what load_many for {self.cache.name!r} gave"
+            raise ConfigError(said, found, "a mapping of each key to its value")
+        return found
 
     def _pending(self, keys: list[Any]) -> tuple[dict[Any, Any], list[Any]]:
         """The values that wait to be written, and the keys of which nothing does; without what waits to be deleted."""
