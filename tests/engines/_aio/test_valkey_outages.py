@@ -184,6 +184,40 @@ async def test_a_replica_answers_while_there_is_no_owner(ends: str, loyal: Loopb
         await engine.store(address, frame_of(b"new"), None)
 
 
+async def test_a_silent_replica_is_waited_for_once(loyal: LoopbackGrid, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    While its owner is silent, too, later reads give it a moment: the time of a call is the owner's. It is heard again.
+    """
+    [address], frame, waits = await aside(addresses_of, loyal, 0), frame_of(b"kept"), list[float]()
+    ask = asking.answer
+
+    async def noted(link: Any, request: bytes, deadline: float, **how: Any) -> object:
+        if link in engine._routing.replicas_of(slot_of(address)):
+            waits.append(deadline - time.monotonic())
+        return await ask(link, request, deadline, **how)
+
+    async with opened(loyal.url) as engine:
+        await engine.lasting(Durability(1)).store(address, frame, None)
+        members = {member.port: member.index for member in loyal.state.members}
+        while not engine._routing.replicas_of(slot_of(address)):  # whom it asked may not have heard of it yet
+            await engine._routing.learn(time.monotonic() + TIMEOUT)
+        [replica] = [members[link.endpoint.port] for link in engine._routing.replicas_of(slot_of(address))]
+        monkeypatch.setattr(asking, "answer", noted)
+        for index in (0, replica):
+            await aside(loyal.pause, index)
+        hurry(engine, 1.5)
+        for _ in range(2):
+            with pytest.raises(EngineError):
+                await engine.fetch(address)
+        first, *others = waits
+        assert first > 0.4
+        assert others
+        assert max(others) <= engine._target.moment
+        await aside(loyal.resume, replica)
+        assert frame == await once_asked(partial(engine.fetch, address))
+        await aside(loyal.resume, 0)
+
+
 async def test_a_replica_is_found_that_most_have_not_heard_of(
     loyal: LoopbackGrid, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -78,6 +78,7 @@ class AsyncAsking:
         weakref.finalize(self, self._watch.end).atexit = False  # for who is let go without being closed
         self._routing = AsyncRouting(target, self._bell, self._watch.suspect)
         self._owners = self._routing.owners  # by slot; one list for ever, changed in place
+        self._mute = weakref.WeakSet[AsyncLink]()  # to replicas that did not answer in time
 
     async def open(self) -> None:
         """Find the members. Raises Unreachable, AccessDenied or Unsupported."""
@@ -351,10 +352,15 @@ class AsyncAsking:
         """The answer of a replica to a read while the owner is away; an error reply if there is none."""
         owner, moment = self._owners[slot].endpoint, self._target.moment
         await self._has_others(owner, deadline)
-        for link in self._routing.replicas_of(slot):
-            reply = await answer(link, request, min(deadline, time.monotonic() + self._target.patience / 2))
+        # Who was silent before comes last, and is not waited for as long once more: until it answers after all.
+        for link in sorted(self._routing.replicas_of(slot), key=self._mute.__contains__):
+            seconds = moment if link in self._mute else self._target.patience / 2
+            reply = await answer(link, request, min(deadline, time.monotonic() + seconds))
             if isinstance(reply, Exception):
+                if isinstance(reply, LinkError) and reply.waited:
+                    self._mute.add(link)
                 continue
+            self._mute.discard(link)
             if self._routing.is_due(_LOOK_AROUND):  # or who only reads would never hear of the next owner
                 await self._routing.learn(min(deadline, time.monotonic() + moment), last=owner)
             return reply
