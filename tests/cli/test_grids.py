@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from cachegrid.cluster import embedded, kill, remove, start, stop
 from cachegrid.cluster.memory import memory_there
 from cachegrid.cluster.processes import command_of
 from cachegrid.cluster.state import Stage, load, names, save
+from cachegrid.testing.loopback import LoopbackGrid
 from tests.cli.command import cachegrid, environment
 
 pytestmark = pytest.mark.grid
@@ -175,6 +177,26 @@ def test_the_url_reaches_the_grid_with_the_password_or_by_the_state_folder() -> 
     wrong = cachegrid("get", "c", "k", "--url", full.replace(password[1], "wrong"))
     assert (4, "") == (wrong.code, wrong.out)
     assert "does not accept the user or password" in wrong.err
+
+
+def test_an_owner_that_lost_its_replica_is_shown_and_healed() -> None:
+    """
+    All members are up, and the grid is not whole: one more death would cost entries.
+    """
+    with LoopbackGrid(owners=1, replicas=1) as grid:
+        ask = partial(cachegrid, CACHEGRID_STATE=str(grid.root), CACHEGRID_NAME="loopback")
+        assert 0 == ask("status", "--check").code
+        with grid.admin(1) as admin:
+            admin.run("CLUSTER", "RESET", "SOFT")
+        grid.wait_for(lambda: all(member.role == "owner" for member in grid.members()))
+        done = ask("status", "--check")
+        assert 1 == done.code
+        owner = grid.state.member(0).address
+        assert f"{owner}: fewer replicas follow than the grid is to have, 1 each" in done.out
+        assert "cachegrid heal --name loopback" in done.out
+        assert False is ask("status", "--json").told["whole"]
+        assert 0 == ask("heal").code
+        assert 0 == ask("status", "--check").code
 
 
 def test_a_dead_member_is_shown_and_up_starts_it_again() -> None:

@@ -181,7 +181,7 @@ def status(
     config: Config = None,
     as_json: Json = False,
     check: Annotated[
-        bool, typer.Option("--check", help="Exit with 1 unless all members are up and all slots are owned.")
+        bool, typer.Option("--check", help="Exit with 1 unless all members are up, and all slots owned and copied.")
     ] = False,
 ) -> None:
     """
@@ -195,10 +195,11 @@ def status(
     from cachegrid.cluster.loss import emptied_slots, share_text
 
     known, where, facts, state = _looked_at(url, name, config)
-    whole = show.is_whole(facts)
+    thin = show.thin_owners(facts, state.shape.replicas) if state and not state.spread else []
+    whole = show.is_whole(facts) and not thin
     begun = still_begun(state) if state else []
     if as_json:
-        _print_json(_told(known, where, facts) | ({"unfinished": begun} if state else {}))
+        _print_json(_told(known, where, facts) | {"whole": whole} | ({"unfinished": begun} if state else {}))
     else:
         out = show.console()
         out.print(f"grid [bold]{known or where}[/]: {show.summary(facts)}", soft_wrap=True)
@@ -206,6 +207,7 @@ def status(
         lost = emptied_slots(state) if state and not all(member.up for member in facts) else []
         for line in [
             *(ways_back(state, facts) if state else []),
+            *(_thin_told(state, thin) if state and thin and show.is_whole(facts) else []),
             *([f"nobody has the entries of {share_text(lost)}: they are lost"] if lost else []),
             *begun,
             *(_risk(state, facts) if state else []),
@@ -213,6 +215,12 @@ def status(
             out.print(line, soft_wrap=True, markup=False)  # an IPv6 address is none
     if check and not whole:
         raise typer.Exit(Exit.NO)
+
+
+def _thin_told(state: GridState, owners: list[str]) -> list[str]:
+    """What lacks where all members are up, and what gives it back."""
+    fewer = f"{', '.join(owners)}: fewer replicas follow than the grid is to have, {state.shape.replicas} each"
+    return [f"{fewer}; give them theirs with: cachegrid heal{state.option}"]
 
 
 def _risk(state: GridState, facts: list[MemberFacts]) -> list[str]:

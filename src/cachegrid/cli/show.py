@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,7 @@ __all__ = [
     "is_whole",
     "members_table",
     "summary",
+    "thin_owners",
     "up_list",
     "value",
 ]
@@ -65,6 +67,12 @@ def is_whole(members: Sequence[MemberFacts]) -> bool:
     slots = sum(member.slots for member in members)
     # A server that is no cluster has no slots.
     return bool(members) and slots in (0, SLOTS) and all(member.up and member.link_up for member in members)
+
+
+def thin_owners(members: Sequence[MemberFacts], replicas: int) -> list[str]:
+    """The addresses of owners of slots that fewer replicas follow than each is to have."""
+    following = Counter(member.owner_id for member in members if member.role == "replica")
+    return [address(member) for member in members if member.slots and following[member.id] < replicas]
 
 
 def summary(members: Sequence[MemberFacts]) -> str:
