@@ -58,16 +58,14 @@ class AsyncSweeping(AsyncCell):
     async def _walk(self, prefix: str | None, where: Callable[[Key], bool] | None) -> None:
         space = await self._settle()
         begins = space.prefix if prefix is None else space.address(prefix)
-        began = time.monotonic()
         async for page in self._engine.walk(begins):
             keys = [(address, key) for address in page if (key := space.key(address)) is not None]
             found = [address for address, key in keys if where is None or where(key)]
             if found:
                 dropped = await self._writer.drop_many(found)
                 self._counters.drops += dropped
-            if not await self._hub.tasks.rest(time.monotonic() - began):
+            if not await self._hub.tasks.pause(0):
                 return
-            began = time.monotonic()
 
     def _sweep_soon(self, engine: AsyncAbleEngine) -> None:
         # The engine is named, since the cache has none any more while its grid is closed.

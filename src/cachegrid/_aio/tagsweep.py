@@ -79,7 +79,7 @@ class AsyncTagSweep:
                 await engine.drop_versions(dead)
             if not await engine.renew(_lease_of(parent), token, _LEASE_MS):
                 return
-            if not await self._tasks.rest(min(_PACE * (time.monotonic() - began), _LEASE_MS / 10_000)):
+            if not await self._tasks.rest(_PACE * (time.monotonic() - began)):
                 return
             began = time.monotonic()
 

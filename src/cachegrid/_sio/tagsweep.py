@@ -80,7 +80,7 @@ class SyncTagSweep:
                 engine.drop_versions(dead)
             if not engine.renew(_lease_of(parent), token, _LEASE_MS):
                 return
-            if not self._tasks.rest(min(_PACE * (time.monotonic() - began), _LEASE_MS / 10_000)):
+            if not self._tasks.rest(_PACE * (time.monotonic() - began)):
                 return
             began = time.monotonic()
 

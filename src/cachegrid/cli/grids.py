@@ -107,7 +107,7 @@ def tell(done: Started, *, as_json: bool) -> None:
 
     name, url, facts = done.state.name, done.state.url, _look(done.state)
     if as_json:
-        _print_json(_told(name, url, facts) | done.told)
+        _print_json(_told(name, url, facts, whole=show.is_whole(facts)) | done.told)
     else:
         show.console().print(show.up_list(name, url, facts, done.in_words), soft_wrap=True)
         for line in [*ways_back(done.state, facts), *_risk(done.state, facts)]:
@@ -181,7 +181,7 @@ def status(
     config: Config = None,
     as_json: Json = False,
     check: Annotated[
-        bool, typer.Option("--check", help="Exit with 1 unless all members are up, and all slots owned and copied.")
+        bool, typer.Option("--check", help="Exit with 1 unless all members are up and all slots are owned.")
     ] = False,
 ) -> None:
     """
@@ -199,7 +199,7 @@ def status(
     whole = show.is_whole(facts) and not thin
     begun = still_begun(state) if state else []
     if as_json:
-        _print_json(_told(known, where, facts) | {"whole": whole} | ({"unfinished": begun} if state else {}))
+        _print_json(_told(known, where, facts, whole=whole) | ({"unfinished": begun} if state else {}))
     else:
         out = show.console()
         out.print(f"grid [bold]{known or where}[/]: {show.summary(facts)}", soft_wrap=True)
@@ -218,7 +218,7 @@ def status(
 
 
 def _thin_told(state: GridState, owners: list[str]) -> list[str]:
-    """What lacks where all members are up, and what gives it back."""
+    """What is missing where all members are up, and what gives it back."""
     fewer = f"{', '.join(owners)}: fewer replicas follow than the grid is to have, {state.shape.replicas} each"
     return [f"{fewer}; give them theirs with: cachegrid heal{state.option}"]
 
@@ -292,13 +292,11 @@ def _look(state: GridState) -> list[MemberFacts]:
     return look(state)
 
 
-def _told(name: str, url: str, members: list[MemberFacts]) -> dict[str, Any]:
-    from cachegrid.cli import show
-
+def _told(name: str, url: str, members: list[MemberFacts], *, whole: bool) -> dict[str, Any]:
     return {
         "name": name,
         "url": url,
-        "whole": show.is_whole(members),
+        "whole": whole,
         "members": [asdict(member) for member in members],
     }
 

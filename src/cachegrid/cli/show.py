@@ -70,7 +70,7 @@ def is_whole(members: Sequence[MemberFacts]) -> bool:
 
 
 def thin_owners(members: Sequence[MemberFacts], replicas: int) -> list[str]:
-    """The addresses of owners of slots that fewer replicas follow than each is to have."""
+    """Addresses of owners of slots with fewer replicas than `replicas`."""
     following = Counter(member.owner_id for member in members if member.role == "replica")
     return [address(member) for member in members if member.slots and following[member.id] < replicas]
 

@@ -160,7 +160,8 @@ class LoopbackGrid:
 
     def _last_words(self) -> str:
         """The end of each member's log: why a takeover did not come is told nowhere else."""
-        said = [(member, member.log.read_text(errors="replace").splitlines()) for member in self.state.members]
+        there = [member for member in self.state.members if member.log.exists()]
+        said = [(member, member.log.read_text(errors="replace").splitlines()) for member in there]
         return "".join(f"\n{member.address}:\n  " + "\n  ".join(lines[-LINES:]) for member, lines in said)
 
     def _signal(self, index: int, number: signal.Signals) -> MemberState:

@@ -8,10 +8,12 @@ import contextlib
 import inspect
 import sys
 import threading
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, ParamSpec, TypeVar, cast
 
 from cachegrid.errors import EngineError
+from cachegrid.waits import LONGEST_REST, LOOK
 
 __all__ = [
     "COLOUR",
@@ -233,8 +235,16 @@ class AsyncTasks:
         return not self._closing
 
     async def rest(self, seconds: float) -> bool:
-        """As `pause`, between two steps of work, for the good of the application; not while that waits in `settle`."""
-        return await self.pause(0 if self._awaited else seconds)
+        """
+        As `pause`, for the good of the application, between two steps of work that may take long.
+
+        Half a second at most, and not while the application waits in `settle`.
+        """
+        end = time.monotonic() + min(seconds, LONGEST_REST)
+        while not self._awaited and (left := end - time.monotonic()) > 0:
+            if not await self.pause(min(left, LOOK)):
+                return False
+        return await self.pause(0)
 
     async def aclose(self) -> None:
         """End all work, but for what is seen through, and wait until it has ended."""

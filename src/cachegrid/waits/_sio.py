@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final, ParamSpec, TypeVar
 
+from cachegrid.waits import LONGEST_REST, LOOK
+
 __all__ = [
     "COLOUR",
     "Mutex",
@@ -168,8 +170,16 @@ class SyncTasks:
         return not self._closing.wait(seconds)
 
     def rest(self, seconds: float) -> bool:
-        """As `pause`, between two steps of work, for the good of the application; not while that waits in `settle`."""
-        return self.pause(0 if self._awaited or self.is_parting else seconds)
+        """
+        As `pause`, for the good of the application, between two steps of work that may take long.
+
+        Half a second at most, and not while the application waits in `settle`, or has ended.
+        """
+        end = time.monotonic() + min(seconds, LONGEST_REST)
+        while not (self._awaited or self.is_parting) and (left := end - time.monotonic()) > 0:
+            if not self.pause(min(left, LOOK)):
+                return False
+        return self.pause(0)
 
     def close(self) -> None:
         """End all work, and wait until it has ended."""

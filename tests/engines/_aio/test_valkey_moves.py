@@ -280,8 +280,8 @@ async def test_a_walk_ends_where_members_never_agree(
             return True
 
         async def say_nothing(link: AsyncLink, _request: bytes, deadline: float) -> LinkError:
-            await sleep(deadline - time.monotonic())
-            return LinkError(link.endpoint, "no answer in time", sent=True)
+            await sleep(max(0.0, deadline - time.monotonic()))
+            return LinkError(link.endpoint, "no answer in time", sent=True, waited=0.3)
 
         monkeypatch.setattr(routing, "learn", hear_the_other)
         with pytest.raises(EngineTimeout, match="do not agree"):

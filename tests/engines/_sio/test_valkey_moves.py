@@ -281,8 +281,8 @@ def test_a_walk_ends_where_members_never_agree(
             return True
 
         def say_nothing(link: SyncLink, _request: bytes, deadline: float) -> LinkError:
-            sleep(deadline - time.monotonic())
-            return LinkError(link.endpoint, "no answer in time", sent=True)
+            sleep(max(0.0, deadline - time.monotonic()))
+            return LinkError(link.endpoint, "no answer in time", sent=True, waited=0.3)
 
         monkeypatch.setattr(routing, "learn", hear_the_other)
         with pytest.raises(EngineTimeout, match="do not agree"):

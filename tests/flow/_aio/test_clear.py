@@ -10,9 +10,10 @@ from cachegrid._aio.cache import AsyncCache
 from cachegrid._aio.grid import AsyncGrid
 from cachegrid._aio.hub import CLOSED
 from cachegrid.errors import EngineTimeout
-from cachegrid.waits._aio import sleep
+from cachegrid.waits import _aio as waits
+from cachegrid.waits._aio import AsyncTasks, sleep
 from tests.flow._aio.flow import AsyncFlow, engine_of
-from tests.flow.waits._aio import begin, listed, together, until
+from tests.flow.waits._aio import AsyncGate, begin, listed, together, until
 
 
 async def test_nothing_is_left(grid: AsyncGrid) -> None:
@@ -126,40 +127,51 @@ async def test_sweeping_frees_what_several_clears_left(grid: AsyncGrid) -> None:
     assert [[cache._space.address("key")]] == await listed(engine.walk(cache._space.parents[-1]))
 
 
-@pytest.mark.parametrize("is_awaited", [False, True])
-async def test_a_sweep_rests_as_long_as_it_works_unless_somebody_waits(
-    grid: AsyncGrid, monkeypatch: pytest.MonkeyPatch, *, is_awaited: bool
-) -> None:
+async def test_a_sweep_rests_as_long_as_it_works(grid: AsyncGrid, monkeypatch: pytest.MonkeyPatch) -> None:
     """
     The application has an interpreter in common with it.
     """
-    cache, tasks = grid.cache("prices"), grid._hub.tasks
-    pauses, pause = list[float](), tasks.pause
+    cache, rests = grid.cache("prices"), list[float]()
 
     async def noted(seconds: float) -> bool:
-        pauses.append(seconds)
-        return await pause(0)
+        rests.append(seconds)
+        return True
 
-    async def is_waited_for() -> bool:
-        return bool(tasks._awaited)
-
-    async def has_rested() -> bool:
-        return bool(pauses)
-
-    monkeypatch.setattr(tasks, "pause", noted)
+    monkeypatch.setattr(grid._hub.tasks, "rest", noted)
     await cache.set_many(dict.fromkeys(range(10), "x"))
     sweep = engine_of(grid).hold("drop_many")
     await cache.clear()
     await sweep.reached()
-    if is_awaited:
-        settling = begin(grid.settle)
-        await until(is_waited_for)
     await sleep(0.02)
     sweep.open()
-    await until(has_rested)
-    if is_awaited:
-        await settling.result()
-    assert (pauses[0] >= 0.02) is not is_awaited
+    await grid.settle()
+    assert rests[0] >= 0.02
+
+
+@pytest.mark.parametrize("begins", ["before", "after"])
+async def test_who_waits_for_work_lets_it_rest_no_longer(begins: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Whether the rest has begun or not.
+    """
+    monkeypatch.setattr(waits, "LONGEST_REST", 1000.0)
+    tasks, gate = AsyncTasks(), AsyncGate()
+
+    async def work() -> None:
+        if begins == "before":
+            await gate.stand()
+        assert await tasks.rest(1000)
+
+    async def is_awaited() -> bool:
+        return bool(tasks._awaited)
+
+    tasks.spawn(work)
+    if begins == "before":
+        await gate.reached()
+    settling = begin(tasks.settle)
+    await until(is_awaited)
+    gate.open()
+    await settling.result()
+    await tasks.aclose()
 
 
 async def test_a_sweep_that_fails_is_made_up_for(grid: AsyncGrid) -> None:

@@ -11,9 +11,10 @@ from cachegrid._sio.cache import SyncCache
 from cachegrid._sio.grid import SyncGrid
 from cachegrid._sio.hub import CLOSED
 from cachegrid.errors import EngineTimeout
-from cachegrid.waits._sio import sleep
+from cachegrid.waits import _sio as waits
+from cachegrid.waits._sio import SyncTasks, sleep
 from tests.flow._sio.flow import SyncFlow, engine_of
-from tests.flow.waits._sio import begin, listed, together, until
+from tests.flow.waits._sio import SyncGate, begin, listed, together, until
 
 
 def test_nothing_is_left(grid: SyncGrid) -> None:
@@ -127,40 +128,51 @@ def test_sweeping_frees_what_several_clears_left(grid: SyncGrid) -> None:
     assert [[cache._space.address("key")]] == listed(engine.walk(cache._space.parents[-1]))
 
 
-@pytest.mark.parametrize("is_awaited", [False, True])
-def test_a_sweep_rests_as_long_as_it_works_unless_somebody_waits(
-    grid: SyncGrid, monkeypatch: pytest.MonkeyPatch, *, is_awaited: bool
-) -> None:
+def test_a_sweep_rests_as_long_as_it_works(grid: SyncGrid, monkeypatch: pytest.MonkeyPatch) -> None:
     """
     The application has an interpreter in common with it.
     """
-    cache, tasks = grid.cache("prices"), grid._hub.tasks
-    pauses, pause = list[float](), tasks.pause
+    cache, rests = grid.cache("prices"), list[float]()
 
     def noted(seconds: float) -> bool:
-        pauses.append(seconds)
-        return pause(0)
+        rests.append(seconds)
+        return True
 
-    def is_waited_for() -> bool:
-        return bool(tasks._awaited)
-
-    def has_rested() -> bool:
-        return bool(pauses)
-
-    monkeypatch.setattr(tasks, "pause", noted)
+    monkeypatch.setattr(grid._hub.tasks, "rest", noted)
     cache.set_many(dict.fromkeys(range(10), "x"))
     sweep = engine_of(grid).hold("drop_many")
     cache.clear()
     sweep.reached()
-    if is_awaited:
-        settling = begin(grid.settle)
-        until(is_waited_for)
     sleep(0.02)
     sweep.open()
-    until(has_rested)
-    if is_awaited:
-        settling.result()
-    assert (pauses[0] >= 0.02) is not is_awaited
+    grid.settle()
+    assert rests[0] >= 0.02
+
+
+@pytest.mark.parametrize("begins", ["before", "after"])
+def test_who_waits_for_work_lets_it_rest_no_longer(begins: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Whether the rest has begun or not.
+    """
+    monkeypatch.setattr(waits, "LONGEST_REST", 1000.0)
+    tasks, gate = SyncTasks(), SyncGate()
+
+    def work() -> None:
+        if begins == "before":
+            gate.stand()
+        assert tasks.rest(1000)
+
+    def is_awaited() -> bool:
+        return bool(tasks._awaited)
+
+    tasks.spawn(work)
+    if begins == "before":
+        gate.reached()
+    settling = begin(tasks.settle)
+    until(is_awaited)
+    gate.open()
+    settling.result()
+    tasks.close()
 
 
 def test_a_sweep_that_fails_is_made_up_for(grid: SyncGrid) -> None:

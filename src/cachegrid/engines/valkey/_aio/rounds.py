@@ -39,7 +39,8 @@ class AsyncRounds(AsyncAsking):
                 reply = await answer(link, scan, deadline)
                 if isinstance(reply, Exception):
                     # Who was asked in the last moment of a disagreement had no time to answer: that tells less.
-                    trouble = apart[0] if apart and time.monotonic() >= apart[1] else reply
+                    is_late = isinstance(reply, LinkError) and reply.waited and apart and time.monotonic() >= apart[1]
+                    trouble = apart[0] if apart and is_late else reply
                     break
                 attempt, deadline = 0, self._deadline()
                 cursor, page = scanned_in(reply)

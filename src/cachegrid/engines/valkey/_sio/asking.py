@@ -54,6 +54,7 @@ _LEARN_AGAIN: Final = 0.02  # seconds after which the routes are asked for again
 _LOOK_AROUND: Final = 0.2  # seconds between two looks for a new owner while replicas answer
 _HOPS: Final = 3  # from member to member without a pause
 _PARTED: Final = 0.3  # seconds for keys to come together again; those of a slot that moves may take longer than a call
+_MUTE: Final = 5.0  # seconds for which a replica that did not answer in time gets less of it
 _SHORTEST: Final = 0.005  # seconds for an answer, however near the deadline
 
 _doubts = itertools.count(1)  # one source for all engines: `next` is atomic, and no value comes twice
@@ -79,7 +80,7 @@ class SyncAsking:
         weakref.finalize(self, self._watch.end).atexit = False  # for who is let go without being closed
         self._routing = SyncRouting(target, self._bell, self._watch.suspect)
         self._owners = self._routing.owners  # by slot; one list for ever, changed in place
-        self._mute = weakref.WeakSet[SyncLink]()  # to replicas that did not answer in time
+        self._mute: dict[Endpoint, float] = {}  # replicas that did not answer, and until when each gets less time
 
     def open(self) -> None:
         """Find the members. Raises Unreachable, AccessDenied or Unsupported."""
@@ -351,19 +352,29 @@ class SyncAsking:
         """The answer of a replica to a read while the owner is away; an error reply if there is none."""
         owner, moment = self._owners[slot].endpoint, self._target.moment
         self._has_others(owner, deadline)
-        # Who was silent before comes last, and is not waited for as long once more: until it answers after all.
-        for link in sorted(self._routing.replicas_of(slot), key=self._mute.__contains__):
-            seconds = moment if link in self._mute else self._target.patience / 2
+        for link, seconds in self._by_patience(self._routing.replicas_of(slot)):
             reply = answer(link, request, min(deadline, time.monotonic() + seconds))
+            self._note_silence(link, reply)
             if isinstance(reply, Exception):
-                if isinstance(reply, LinkError) and reply.waited:
-                    self._mute.add(link)
                 continue
-            self._mute.discard(link)
             if self._routing.is_due(_LOOK_AROUND):  # or who only reads would never hear of the next owner
                 self._routing.learn(min(deadline, time.monotonic() + moment), last=owner)
             return reply
         return ReplyError("MASTERDOWN no replica answers")
+
+    def _by_patience(self, replicas: list[SyncLink]) -> list[tuple[SyncLink, float]]:
+        """How many seconds each gets to answer; who has been silent lately comes last and gets fewer."""
+        now, target = time.monotonic(), self._target
+        mute = [self._mute.get(link.endpoint, 0.0) > now for link in replicas]
+        ordered = sorted(zip(mute, replicas, strict=True), key=lambda pair: pair[0])
+        return [(link, target.moment if is_mute else target.patience / 2) for is_mute, link in ordered]
+
+    def _note_silence(self, replica: SyncLink, reply: object) -> None:
+        """Remember who did not answer though it got more than a moment; any answer, also an error, ends that."""
+        if not isinstance(reply, LinkError):
+            self._mute.pop(replica.endpoint, None)
+        elif reply.waited > self._target.moment:
+            self._mute[replica.endpoint] = time.monotonic() + _MUTE
 
     def _recover(self, link: SyncLink, trouble: Exception, attempt: int, deadline: float) -> None:
         """After trouble with an owner: wait a little and learn who owns what. Raises what cannot be helped."""
