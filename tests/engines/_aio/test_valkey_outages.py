@@ -184,7 +184,9 @@ async def test_a_replica_answers_while_there_is_no_owner(ends: str, loyal: Loopb
         await engine.store(address, frame_of(b"new"), None)
 
 
-async def test_a_silent_replica_is_not_waited_for_in_every_read(loyal: LoopbackGrid, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_silent_replica_is_waited_for_now_and_then(
+    loyal: LoopbackGrid, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """
     While its owner is silent, too, later reads give it a moment for some seconds. It is heard again.
     """
