@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import cachegrid
-from cachegrid.cluster import GridState, Operation, Way, find, remove, shrinking, stop
+from cachegrid.cluster import GridState, Operation, Way, find, heal, remove, replace, shrinking, stop
 from cachegrid.cluster.agreement import views
 from cachegrid.cluster.presence import pid_of
 from cachegrid.cluster.state import MemberState, Phase, save
@@ -78,6 +78,44 @@ def test_some_members_must_stay() -> None:
         assert before == shrink(grid, before.member(1), force=True, is_rehearsal=True, tell=told.append)
         assert [before.member(0)] == list(shrink(grid, before.member(1), force=True).members)
         assert (f"end {before.member(1).address}, and let all others forget them",) == told[0].steps
+
+
+def dethroned(grid: LoopbackGrid) -> MemberState:
+    """A dead member whose replica has taken over: the others still take it for an owner."""
+    gone = grid.kill(0)
+    grid.wait_whole()
+    return gone
+
+
+def parts(grid: LoopbackGrid) -> tuple[int, list[int]]:
+    """How many owners the grid is to have, and how many replicas each that is there has."""
+    shape, facts = grid.reread().shape, grid.members()
+    return shape.owners, [sum(other.owner_id == one.id for other in facts) for one in facts if one.slots]
+
+
+def test_who_was_an_owner_leaves_as_the_replica_that_it_is_to_be() -> None:
+    """
+    Only where that is forced, since an owner lacks one; the grid is to have as many owners as before.
+    """
+    with LoopbackGrid() as grid:
+        gone = dethroned(grid)
+        with pytest.raises(GridError, match=r"its own has taken over.* 0 of the 1 .*cachegrid replace.*--force"):
+            shrink(grid, gone)
+        assert gone not in shrink(grid, gone, force=True).members
+        assert (3, [0, 1, 1]) == (parts(grid)[0], sorted(parts(grid)[1]))
+        heal("loopback", root=grid.root)
+        assert (3, [1, 1, 1]) == parts(grid)
+
+
+def test_a_fresh_member_takes_the_place_of_who_was_an_owner() -> None:
+    """
+    As a replica of the one that has none.
+    """
+    with LoopbackGrid() as grid:
+        gone = dethroned(grid)
+        replace("loopback", gone.address, root=grid.root)
+        assert (3, [1, 1, 1]) == parts(grid)
+        assert gone not in grid.state.members
 
 
 def test_nobody_ends_who_owns_a_slot() -> None:

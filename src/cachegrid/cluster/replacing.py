@@ -10,7 +10,7 @@ from cachegrid.cluster.growth import bring_in, newcomer
 from cachegrid.cluster.operation import Operation, Way, member_named, operating, refuse_spread
 from cachegrid.cluster.ports import next_pairs
 from cachegrid.cluster.presence import pid_of
-from cachegrid.cluster.shrinking import leaver, let_go
+from cachegrid.cluster.shrinking import leaver, let_go, thinnest_owner
 from cachegrid.cluster.standstill import refuse_still
 from cachegrid.cluster.state import GridState, MemberState, Phase, save
 from cachegrid.cluster.takeover import hand_over
@@ -25,9 +25,9 @@ def replace(name: str = "default", member: str = "", *, root: Path | None = None
     Put a fresh member in the place of one of a grid of this host, while programs use it; `member` as for `remove`.
 
     The fresh one copies what the old one's owner has; in the place of an owner it then takes over, as planned. Only
-    then the old one leaves. A dead replica leaves first, as it has nothing to give. If the fresh one cannot be started
-    the grid is as it was; interrupted later, the same call goes on. Raises as `remove`, and GridError for a dead owner
-    whose slots nobody has taken over: `heal` is for that.
+    then the old one leaves. A dead replica leaves first, as it has nothing to give, and so does a dead owner whose
+    replica has taken over. If the fresh one cannot be started the grid is as it was; interrupted later, the same call
+    goes on. Raises as `remove`, and GridError for a dead owner whose slots nobody has taken over: `heal` is for that.
     """
     way = way or Way()
     with operating(name, root, way) as there:
@@ -66,11 +66,12 @@ def _copied(state: GridState, old: MemberState, rows: dict[str, NodeRow]) -> Mem
     """The owner that a fresh member in the place of this one is to copy."""
     row = rows.get(old.id)
     owner_id = old.id if row is None or row.is_owner else row.owner_id
+    if not pid_of(old) and owner_id == old.id and not (row and row.slots):  # a replica has taken over from it
+        owner_id = thinnest_owner(rows)
     owner = next((one for one in state.members if one.id == owner_id), None)
     if owner is None or not pid_of(owner):
-        raise GridError(
-            f"{old.address} cannot be replaced, as its owner is dead: `cachegrid heal{state.option}` starts it again"
-        )
+        whose = "it is an owner that is dead" if owner == old else "its owner is dead"
+        raise GridError(f"{old.address} cannot be replaced, as {whose}: `cachegrid heal{state.option}` starts it again")
     return owner
 
 

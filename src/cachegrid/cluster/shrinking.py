@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -27,7 +28,7 @@ from cachegrid.engines.valkey.facts import NodeRow
 from cachegrid.engines.valkey.slots import SLOTS
 from cachegrid.errors import GridError
 
-__all__ = ["leaver", "let_go", "remove"]
+__all__ = ["leaver", "let_go", "remove", "thinnest_owner"]
 
 
 def remove(
@@ -70,6 +71,13 @@ def leaver(member: MemberState, is_owner: bool) -> MemberState:  # noqa: FBT001 
     return replace(member, phase=Phase.LEAVING, role="owner" if is_owner else "replica")
 
 
+def thinnest_owner(rows: dict[str, NodeRow]) -> str:
+    """The id of the owner of slots that has the fewest replicas; empty if nobody owns any."""
+    followers = Counter(row.owner_id for row in rows.values())
+    owners = [row.id for row in rows.values() if row.is_owner and row.slots]
+    return min(owners, key=lambda owner: (followers[owner], owner), default="")
+
+
 def let_go(state: GridState, way: Way) -> GridState:
     """
     End the members that are noted as leaving, let all others forget them, and remove their folders.
@@ -100,9 +108,8 @@ def _leaving(
             goes_on = f"cachegrid remove {begun[0].address}{state.option}"
             raise GridError(f"{begun[0].address} is leaving: end that first, with `{goes_on}`")
         return begun
-    row = rows.get(member.id)
-    if row is not None and not row.is_owner:
-        _refuse_thin(state, member, row.owner_id, rows, force=force)
+    if not _counts_as_owner(state, member, rows):
+        _refuse_thin(state, member, rows, force=force)
         return (member,)
     if sum(one.is_owner for one in rows.values()) < 2:
         raise GridError(
@@ -117,7 +124,7 @@ def _refuse_full(state: GridState, leaving: Sequence[MemberState], rows: dict[st
     refuses = state.shape.when_full == "refuse" and all(one.phase is not Phase.LEAVING for one in leaving)
     if force and not refuses:
         return
-    shape = _shape_without(state, [leaver(one, rows[one.id].is_owner) for one in leaving if one.id in rows])
+    shape = _shape_without(state, [leaver(one, _counts_as_owner(state, one, rows)) for one in leaving])
     taken = sum(facts.memory_bytes for facts in members(state) if facts.role == "owner")
     if shape != state.shape and shape.memory is not None and taken > shape.memory:
         so = "entries would be evicted; `--force` does it all the same"
@@ -127,11 +134,27 @@ def _refuse_full(state: GridState, leaving: Sequence[MemberState], rows: dict[st
         raise GridError(f"grid {state.name!r} takes {size_text(taken)}, and {fits}: {so}")
 
 
-def _refuse_thin(state: GridState, member: MemberState, owner: str, rows: dict[str, NodeRow], *, force: bool) -> None:
-    others = sum(row.owner_id == owner for row in rows.values()) - 1
+def _counts_as_owner(state: GridState, member: MemberState, rows: dict[str, NodeRow]) -> bool:
+    """
+    Whether the grid has an owner less without this member.
+
+    One that died, and whose replica has taken over, is an owner in the others' eyes: of nothing, and one too many.
+    """
+    row = rows.get(member.id)
+    if row is not None and (row.slots or not row.is_owner):
+        return row.is_owner
+    return sum(one.is_owner and bool(one.slots) for one in rows.values()) < state.shape.owners
+
+
+def _refuse_thin(state: GridState, member: MemberState, rows: dict[str, NodeRow], *, force: bool) -> None:
+    """Raise GridError where an owner would lack a replica; one that is none yet is to follow who has the fewest."""
+    row = rows.get(member.id)
+    owner = row.owner_id if row and row.owner_id else thinnest_owner(rows)
+    others = sum(one.owner_id == owner for one in rows.values() if one.id != member.id)
     if others < state.shape.replicas and not force:
+        part = "is a replica" if row and row.owner_id else "is to be a replica, since its own has taken over"
         raise GridError(
-            f"{member.address} is a replica, and its owner would have {others} of the {state.shape.replicas} that each "
+            f"{member.address} {part}, and its owner would have {others} of the {state.shape.replicas} that each "
             f"has: `cachegrid replace {member.address}{state.option}` puts a fresh one in its place, and `--force` "
             "removes it all the same"
         )
@@ -140,7 +163,7 @@ def _refuse_thin(state: GridState, member: MemberState, owner: str, rows: dict[s
 def _noted(state: GridState, leaving: Sequence[MemberState], rows: dict[str, NodeRow]) -> GridState:
     """The grid with a note of who leaves, and as what: an owner that has given all away may be a replica by then."""
     gone = {one.index for one in leaving if one.phase is not Phase.LEAVING}
-    noted = (leaver(one, rows[one.id].is_owner) if one.index in gone else one for one in state.members)
+    noted = (leaver(one, _counts_as_owner(state, one, rows)) if one.index in gone else one for one in state.members)
     return replace(state, members=tuple(noted))
 
 
