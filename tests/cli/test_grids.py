@@ -77,6 +77,15 @@ def test_the_output_of_up_is_for_people_and_its_pipe_closes() -> None:
     assert (0, True) == (again.code, "was up already" in again.out)
 
 
+def test_replicas_that_nobody_could_elect_are_warned_of() -> None:
+    """
+    Before they are started; where there are none to take over, nothing is said.
+    """
+    assert "warning: with 2 owners no replica takes over" in cachegrid("up", "--members", "2", "--replicas", "1").err
+    cachegrid("down", "--purge")
+    assert "" == cachegrid("up", "--members", "1", "--replicas", "0").err
+
+
 def test_another_shape_is_refused_and_the_grid_goes_on() -> None:
     """
     Its entries are worth more than the wish.
@@ -263,7 +272,7 @@ def test_an_option_that_a_running_grid_cannot_take_is_refused(option: tuple[str,
     done = cachegrid(*shape, *option)
     assert (4, "") == (done.code, done.out)
     assert said in done.err
-    assert "`cachegrid up --members 1 --replicas 0` takes it as it is" in done.err
+    assert "`cachegrid up --members 1 --replicas 0` takes it as it is; `cachegrid add` and `remove` change" in done.err
     assert 0 == cachegrid(*shape, "--base-port", str(port)).code
 
 

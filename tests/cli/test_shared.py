@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
@@ -12,9 +13,11 @@ from rich.console import Console
 from cachegrid import connect
 from cachegrid._core.sharing import SharedStats
 from cachegrid._core.stats import Counters
+from cachegrid._sio.grid import SyncGrid
 from cachegrid.cli import shared
+from cachegrid.errors import EngineTimeout
 from cachegrid.testing.loopback import LoopbackGrid
-from tests.cli.command import cachegrid
+from tests.cli.command import cachegrid, here
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +58,24 @@ def test_stats_tell_what_programs_counted(url: str) -> None:
     assert (1, 1, 1) == (one["processes"], one["hits"], one["misses"])
     assert "bytes written" in cachegrid("stats", "prices").out
     assert 0 == cachegrid("stats", "unknown", "--json").told["shared"]["hits"]
+
+
+@pytest.mark.grid
+def test_members_are_told_of_though_what_programs_counted_is_not_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    It is kept in the grid, a part of which may have no owner: how many members are dead is what one wants to see then.
+    """
+
+    def away(_: SyncGrid) -> SharedStats:
+        raise EngineTimeout("no answer within 5 s")
+
+    monkeypatch.setattr(SyncGrid, "shared_stats", away)
+    told = json.loads(here("stats", "--json").out)
+    assert (0, None, "no answer within 5 s") == (told["dead"], told["shared"], told["shared_unknown"])
+    shown = here("stats")
+    assert 0 == shown.code
+    assert "members" in shown.out
+    assert "what programs counted is not known: no answer within 5 s" in shown.err
 
 
 def test_a_narrow_terminal_has_what_matters_most() -> None:

@@ -31,11 +31,13 @@ def test_an_owner_leaves_from_the_middle_under_load() -> None:
     """
     With its replica; no call fails, nothing acknowledged is lost, nobody knows them, and the rest comes back as it is.
     """
+    told: list[Operation] = []
     with LoopbackGrid(memory=96 << 20) as grid:
         before = grid.state
         gone = [before.member(1), before.member(4)]
         with User(before.full_url) as user:
-            after = shrink(grid, before.member(1))
+            after = shrink(grid, before.member(1), tell=told.append)
+        assert ["with 2 owners no replica takes over"] == [said[:35] for said in told[0].warnings]
         assert ([], []) == (user.report.failed, user.report.lost)
         assert [0, 2, 3, 5] == [member.index for member in after.members]
         assert (2, 1, 64 << 20) == (after.shape.owners, after.shape.replicas, after.shape.memory)

@@ -261,7 +261,7 @@ class AsyncCache(AsyncRefreshes, AsyncBatchLoads, AsyncFace):
         await self._hub.tasks.see_through(self._clear)
 
     async def invalidate(
-        self, tags: Tags = (), *, prefix: str | None = None, where: Callable[[Key], bool] | None = None
+        self, tags: Tags | None = None, *, prefix: str | None = None, where: Callable[[Key], bool] | None = None
     ) -> None:
         """
         Drop the entries that have any of these tags, for everybody, at a cost that does not depend on how many have.
@@ -269,23 +269,26 @@ class AsyncCache(AsyncRefreshes, AsyncBatchLoads, AsyncFace):
         It holds for the results of functions that this cache keeps, too. On return no read that begins later, in any
         process, sees one of them; only near copies in other processes may be handed out until the news is there. What
         is being loaded meanwhile is not kept. Memory is freed in the background. Once begun it is done to the end.
+        An empty collection of tags drops nothing.
 
         For operators: `prefix` drops the entries whose str keys begin so, `where` those whose keys it says True of.
         That walks through the cache in the background, page by page; `settle` of the grid waits for it. If it cannot
         go on, the log says so.
         """
-        names = [self._parent + tag for tag in tags_in(tags)]
-        if not names and prefix is None and where is None:
+        if tags is None and prefix is None and where is None:
             raise ConfigError("what to invalidate", None, 'tags=..., prefix="..." or where=...; `clear` drops all')
         if prefix is not None and not isinstance(prefix, str):
             raise ConfigError("prefix", prefix, "a str, with which keys begin that are dropped")
         if where is not None:
             check_judge("where", where, "a function that says of a key whether its entry is dropped")
+        named = () if tags is None else tags_in(tags)
+        if not named and prefix is None and where is None:
+            return
         await self._settle()
-        if names:
-            await self._hub.tasks.see_through(self._raise_tags, names)
+        if named:
+            await self._hub.tasks.see_through(self._raise_tags, [self._parent + tag for tag in named])
         if self._voice.kinds:
-            self._tell("invalidated", tags=tags_in(tags))
+            self._tell("invalidated", tags=named)
         if prefix is not None or where is not None:
             self._hub.tasks.spawn(self._drop_walked, prefix, where)
 

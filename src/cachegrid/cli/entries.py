@@ -182,22 +182,33 @@ def stats(
 
     Of a grid: how often its members were asked, and had the answer; reads that programs answered from near copies of
     their own are not among them. Of a cache: how many entries it has, and how large they are. Of both what programs
-    counted, near hits included, that share it: those with the setting share_stats.
+    counted, near hits included, that share it: those with the setting share_stats. That is kept in the grid, and not
+    shown while a part of it has no owner.
     """
     from cachegrid.cli import shared, show
     from cachegrid.cli.reach import reached
     from cachegrid.cli.totals import of_cache, of_members
+    from cachegrid.errors import EngineError
 
+    counted, unknown = None, {}
     with reached(url, name, config) as grid:
         totals = of_members(grid.members()) if cache is None else of_cache(grid.cache(cache), SAMPLE)
-        known, counted = grid.name, grid.shared_stats()
+        known = grid.name
+        try:
+            counted = grid.shared_stats()
+        except EngineError as trouble:
+            unknown = {"shared_unknown": str(trouble)}
     if as_json:
         named = {"name": known} if cache is None else {"cache": cache}
-        _print_json({**named, **totals, "shared": shared.told(counted, cache)})
+        told = None if counted is None else shared.told(counted, cache)
+        _print_json({**named, **totals, "shared": told, **unknown})
     else:
         out = show.console()
         facts = {name.replace("_", " "): f"{number:,}" for name, number in totals.items()}
         out.print(show.facts_list(facts), soft_wrap=True)
+        if counted is None:
+            fail(f"what programs counted is not known: {unknown['shared_unknown']}")
+            return
         out.print(shared.heading(counted), soft_wrap=True)
         if counted.processes:
             shown = shared.table(counted, out.width) if cache is None else shared.facts(counted, cache)

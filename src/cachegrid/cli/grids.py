@@ -85,14 +85,15 @@ def up(
 def _warn(name: str, shape: dict[str, Any], memory: int | None, base_port: int | None) -> None:
     """Say on stderr what a grid that is about to be started asks of this host that it may not have."""
     from cachegrid.cluster import find
-    from cachegrid.cluster.burden import burdens, port_burdens
+    from cachegrid.cluster.burden import burdens, port_burdens, vote_lacks
     from cachegrid.cluster.plan import Shape
     from cachegrid.cluster.ports import bus_from
 
     if find(name):  # it is up, and nothing is started but what died
         return
     members = Shape(owners=shape["owners"], replicas=shape["replicas"]).members
-    warnings = burdens(members, memory=memory, replicas=shape["replicas"])
+    warnings = vote_lacks(shape["owners"], shape["replicas"])
+    warnings += burdens(members, memory=memory, replicas=shape["replicas"])
     if base_port is not None:
         bus = bus_from(base_port, members)
         warnings += port_burdens([*range(base_port, base_port + members), *range(bus, bus + members)])

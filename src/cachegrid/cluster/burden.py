@@ -1,4 +1,4 @@
-"""What more members ask of a host, and whether it has that: said before they are started, as a warning."""
+"""What more members ask of a host, and whether it has that, or fewer of a grid: said before, as a warning."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from cachegrid.cluster.memory import memory_there
 from cachegrid.cluster.outgoing import at_risk
 from cachegrid.cluster.plan import counted
 
-__all__ = ["CROWD", "burdens", "memory_free", "port_burdens", "processors"]
+__all__ = ["CROWD", "burdens", "memory_free", "port_burdens", "processors", "vote_lacks"]
 
 CROWD = 8  # members for each processor: beyond that they keep each other waiting
+VOTERS = 3  # owners of whom one may be lost, and the others are most of them
 EMPTY = 7_500_000  # bytes that a member takes with nothing in it
 FREE = Path("/proc/meminfo")
 
@@ -39,6 +40,19 @@ def burdens(new: int, *, there: int = 0, memory: int | None = None, replicas: in
             f"new members may take {size_text(asked)} of memory, copies included, and {size_text(free)} is free"
         )
     return found
+
+
+def vote_lacks(owners: int, replicas: int) -> list[str]:
+    """
+    Why replicas would take over from nobody; nothing where they do, or where there are none.
+
+    >>> vote_lacks(2, 1), vote_lacks(3, 1)
+    (['with 2 owners no replica takes over when one is lost: most owners have to agree to that, so it takes three'], [])
+    """
+    if not replicas or owners >= VOTERS:
+        return []
+    why = "most owners have to agree to that, so it takes three"
+    return [f"with {counted(owners, 'owner')} no replica takes over when one is lost: {why}"]
 
 
 def port_burdens(ports: Iterable[int]) -> list[str]:

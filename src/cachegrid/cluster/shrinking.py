@@ -12,6 +12,7 @@ from cachegrid._core.units import size_text
 from cachegrid.cluster.admin import connect_to
 from cachegrid.cluster.agreement import agree, forget_everywhere, rows_seen, views, wait_until
 from cachegrid.cluster.balance import moves
+from cachegrid.cluster.burden import vote_lacks
 from cachegrid.cluster.contacts import Contacts
 from cachegrid.cluster.loss import revival_steps
 from cachegrid.cluster.moving import carry_out
@@ -211,7 +212,8 @@ def _told(state: GridState, leaving: Sequence[MemberState], rows: dict[str, Node
     shape = _shape_without(state, [one for one in _noted(state, leaving, rows).members if one.phase is Phase.LEAVING])
     if shape != state.shape:
         steps.append(f"afterwards the grid may take {memory_text(shape)}; each owner as much as before")
-    return Operation(grid=state.name, steps=tuple(steps), shape=shape)
+    lacks = [] if shape == state.shape else vote_lacks(shape.owners, shape.replicas)
+    return Operation(grid=state.name, steps=tuple(steps), shape=shape, warnings=tuple(lacks))
 
 
 def _shape_without(state: GridState, leaving: Sequence[MemberState]) -> Shape:

@@ -365,6 +365,10 @@ def test_something_has_to_be_said(cache: SyncCache) -> None:
     """
     with pytest.raises(ConfigError, match="clear"):
         cache.invalidate()
+    cache.set("key", 1, tags=["menu"])
+    for none in (list[str](), tuple[str, ...](), set[str]()):  # as `set` takes them, where they are computed
+        cache.invalidate(none)
+    assert 1 == cache.get("key")
 
 
 def test_keys_that_begin_so_are_dropped_in_the_background(grid: SyncGrid) -> None:
