@@ -58,7 +58,7 @@ def test_what_is_not_ours_is_told_and_not_kept(grid: Any, target: Target, tmp_pa
         run("RPUSH", "cg:prices:" + base36(target, "prices") + ":$list", "1")
         run("SET", "cg:unknown:1:$a", "5")
     manifest = kept(target, tmp_path / "b")
-    assert {"of another type": 1, "not of cachegrid": 1, "of no cache": 1} == manifest.left_out
+    assert {"of another type": 1, "not of cachegrid": 1, "of a cache that is unknown": 1} == manifest.left_out
     assert 1 == manifest.entries
 
 

@@ -130,8 +130,8 @@ def issue(
         )
     if not state.spread:
         raise GridError(
-            f"grid {name!r} is reached from this host alone: one that others can join is started with "
-            f"`cachegrid up --host ADDRESS{option_of(name)}`"
+            f"grid {name!r} is reached from this host alone: one that others can join is started anew with "
+            f"`cachegrid up --host ADDRESS{option_of(name)}`; a backup brings the entries there"
         )
     owner, token = invite(
         state, host=host or "", ends=ends, tls=certificate_for(host, state.tls) if state.tls else None

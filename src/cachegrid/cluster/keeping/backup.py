@@ -40,7 +40,7 @@ UNFINISHED: Final = ".unfinished"  # what the folder's name ends with until it i
 AHEAD: Final = 1  # pages of a thousand entries that are read while another one is written; more is no faster
 NOTES: Final = b"cg!"  # what engines note beside entries
 INVITATIONS: Final = b"cachegrid!"  # of hosts: for others to join by, and of no use to them later
-STRANGE, OTHERS, ORPHANS = "of another type", "not of cachegrid", "of no cache"
+STRANGE, OTHERS, ORPHANS = "of another type", "not of cachegrid", "of a cache that is unknown"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -219,6 +219,8 @@ def read_manifest(folder: Path) -> Manifest:
             raise ValueError("its checksum is another")
         return Manifest.of(told)
     except FileNotFoundError:
+        if not folder.exists():
+            raise GridError(f"{folder}: there is no such folder, nor a backup") from None
         raise GridError(f"{folder} is no backup, or one that did not come to its end: it has no {MANIFEST}") from None
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise GridError(
