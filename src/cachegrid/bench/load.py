@@ -40,7 +40,7 @@ class Load:
 
     rounds: int  # slices of each contender
     singles: int  # operations in a slice of one GET or one SET after the other
-    batches: int  # calls in a slice of 100 keys
+    batches: int  # calls in a slice of 100 keys, which then takes about as long as one of single GETs
     each: int  # operations of each caller in a slice of 50 callers
     codecs: bool  # whether the codec is compared with pickle, too: a quarter of a minute
     hits: int  # operations in a slice of near hits
@@ -70,5 +70,5 @@ class Load:
         return self.callers * self.each if scenario is Scenario.CALLERS else self.singles
 
 
-FULL: Final = Load(rounds=60, singles=200, batches=5, each=20, codecs=True, hits=1000, thread_ms=100, writes=20_000)
+FULL: Final = Load(rounds=60, singles=200, batches=15, each=20, codecs=True, hits=1000, thread_ms=100, writes=20_000)
 QUICK: Final = Load(rounds=3, singles=20, batches=1, each=2, codecs=False, hits=100, thread_ms=2, writes=500)
