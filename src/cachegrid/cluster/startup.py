@@ -242,12 +242,12 @@ def _refuse_other(wish: Wish, state: GridState) -> None:
     if is_running:
         raise GridRunning(
             f"a grid {state.name!r} runs already ({what}): `{as_it_is}` takes it as it is; "
-            f"`cachegrid add` and `remove` change its size while it runs; for another, back its entries up, stop it, "
-            f"and restore them there, or choose another name"
+            f"`cachegrid add{state.option}` and `remove` change its size while it runs; for another, back its entries "
+            f"up, stop it, and restore them there, or choose another name"
         )
     raise StartFailed(
         f"grid {state.name!r} has entries on disk, and was otherwise ({what}): `{as_it_is}` resumes it; "
-        f"then `cachegrid add` and `remove` change its size; choose another name, or remove it, and its entries, with "
+        f"then `cachegrid add{state.option}` and `remove` change its size; choose another name, or remove it, and its entries, with "
         f"`cachegrid down --purge{state.option}`"
     )
 
