@@ -247,8 +247,8 @@ def _refuse_other(wish: Wish, state: GridState) -> None:
         )
     raise StartFailed(
         f"grid {state.name!r} has entries on disk, and was otherwise ({what}): `{as_it_is}` resumes it; "
-        f"then `cachegrid add{state.option}` and `remove` change its size; choose another name, or remove it, and its entries, with "
-        f"`cachegrid down --purge{state.option}`"
+        f"then `cachegrid add{state.option}` and `remove` change its size; choose another name, or "
+        f"remove it, and its entries, with `cachegrid down --purge{state.option}`"
     )
 
 
