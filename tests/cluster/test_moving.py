@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import cachegrid
-from cachegrid.cluster import Way, add, handover, migration, remove, stop
+from cachegrid.cluster import Way, add, handover, heal, migration, remove, stop
 from cachegrid.cluster.admin import Admin
 from cachegrid.cluster.balance import Move, moves
 from cachegrid.cluster.contacts import Contacts
@@ -452,6 +452,9 @@ def test_a_target_that_dies_is_named_and_the_rest_goes_on_when_run_again(way: tu
         ) as met:
             carry_out(grid.state, plan, progress=kill, by_server=by_server)
         assert dead[0] in str(met.value)
+        if grid.state.version.startswith("redis"):
+            # Its epoch was raised a moment before it died, and a replica that did not hear of it gets no votes there.
+            heal("loopback", root=grid.root)
         grid.wait_whole(30)
         after = settled(grid.state)
         assert list(handover.half_moved(after)) == []
