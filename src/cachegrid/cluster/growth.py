@@ -5,6 +5,8 @@ from __future__ import annotations
 import secrets
 import shutil
 import signal
+from collections import Counter
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -26,9 +28,10 @@ from cachegrid.cluster.processes import send_signal, wait_gone
 from cachegrid.cluster.revival import heal
 from cachegrid.cluster.standstill import refuse_still
 from cachegrid.cluster.state import GridState, MemberState, Phase, member_folder, save
+from cachegrid.engines.valkey.facts import NodeRow
 from cachegrid.errors import ConfigError, EngineError
 
-__all__ = ["add", "bring_in", "newcomer", "settled", "shared_out", "still_begun", "warned"]
+__all__ = ["add", "bring_in", "newcomer", "settled", "shared_out", "still_begun", "thinnest_owner", "warned"]
 
 
 def add(name: str = "default", count: int = 1, *, root: Path | None = None, way: Way | None = None) -> GridState:
@@ -74,6 +77,14 @@ def still_begun(state: GridState) -> list[str]:
         return unfinished(settled(state))
     except EngineError:  # nobody answers who could tell
         return unfinished(state)
+
+
+def thinnest_owner(state: GridState, rows: Mapping[str, NodeRow]) -> str:
+    """The id of the owner of slots, of this host, that has the fewest replicas; empty if there is none."""
+    index_of = {member.id: member.index for member in state.members}
+    followers = Counter(row.owner_id for row in rows.values())
+    owners = [row.id for row in rows.values() if row.is_owner and row.slots and row.id in index_of]
+    return min(owners, key=lambda owner: (followers[owner], index_of[owner]), default="")
 
 
 def newcomer(state: GridState, ports: tuple[int, int], follows: int | None) -> MemberState:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import heapq
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -13,7 +12,7 @@ from cachegrid.cluster.admin import Admin, connect_to
 from cachegrid.cluster.agreement import agree, merged, rows_seen, views, wait_until
 from cachegrid.cluster.balance import spans
 from cachegrid.cluster.contacts import Contacts
-from cachegrid.cluster.growth import bring_in, newcomer, shared_out
+from cachegrid.cluster.growth import bring_in, newcomer, shared_out, thinnest_owner
 from cachegrid.cluster.loss import CACHES_TOO, NO_COPY, emptied_slots, share_text
 from cachegrid.cluster.operation import Operation, Way, operating
 from cachegrid.cluster.ports import next_pairs
@@ -131,7 +130,7 @@ def _with_gone(state: GridState, rows: Mapping[str, NodeRow]) -> GridState:
         is_idle = _is_idle(member, row)
         if not (is_idle and is_complete and row) if is_running else member.conf.exists():
             return member
-        owner = _with_fewest_replicas(rows, index_of) if is_idle else row.owner_id if row else ""
+        owner = thinnest_owner(state, rows) if is_idle else row.owner_id if row else ""
         follows = index_of.get(owner, None if row else member.follows)
         return replace(member, phase=Phase.JOINING, follows=follows, role="owner" if follows is None else "replica")
 
@@ -149,13 +148,6 @@ def _is_idle(member: MemberState, row: NodeRow | None) -> bool:
     """Whether a member, as the others see it, if they do, is the owner of nothing, nor begun to become one."""
     is_owner_of_none = member.role == "replica" if row is None else row.is_owner and not row.slots
     return member.phase is Phase.HERE and is_owner_of_none
-
-
-def _with_fewest_replicas(rows: Mapping[str, NodeRow], index_of: Mapping[str, int]) -> str:
-    """The owner of slots, of this host, that has the fewest replicas; empty if there is none."""
-    followers = Counter(row.owner_id for row in rows.values())
-    owners = [row.id for row in rows.values() if row.is_owner and row.slots and row.id in index_of]
-    return min(owners, key=lambda owner: (followers[owner], index_of[owner]), default="")
 
 
 def _with_missing(state: GridState, rows: Mapping[str, NodeRow]) -> GridState:

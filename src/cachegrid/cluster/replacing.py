@@ -6,11 +6,11 @@ from dataclasses import replace as changed
 from pathlib import Path
 
 from cachegrid.cluster.agreement import rows_seen
-from cachegrid.cluster.growth import bring_in, newcomer
+from cachegrid.cluster.growth import bring_in, newcomer, thinnest_owner
 from cachegrid.cluster.operation import Operation, Way, member_named, operating, refuse_spread
 from cachegrid.cluster.ports import next_pairs
 from cachegrid.cluster.presence import pid_of
-from cachegrid.cluster.shrinking import leaver, let_go, thinnest_owner
+from cachegrid.cluster.shrinking import leaver, let_go
 from cachegrid.cluster.standstill import refuse_still
 from cachegrid.cluster.state import GridState, MemberState, Phase, save
 from cachegrid.cluster.takeover import hand_over
@@ -67,7 +67,7 @@ def _copied(state: GridState, old: MemberState, rows: dict[str, NodeRow]) -> Mem
     row = rows.get(old.id)
     owner_id = old.id if row is None or row.is_owner else row.owner_id
     if not pid_of(old) and owner_id == old.id and not (row and row.slots):  # a replica has taken over from it
-        owner_id = thinnest_owner(rows)
+        owner_id = thinnest_owner(state, rows)
     owner = next((one for one in state.members if one.id == owner_id), None)
     if owner is None or not pid_of(owner):
         whose = "it is an owner that is dead" if owner == old else "its owner is dead"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from cachegrid.cluster.agreement import agree, forget_everywhere, rows_seen, vie
 from cachegrid.cluster.balance import moves
 from cachegrid.cluster.burden import vote_lacks
 from cachegrid.cluster.contacts import Contacts
+from cachegrid.cluster.growth import thinnest_owner
 from cachegrid.cluster.loss import revival_steps
 from cachegrid.cluster.moving import carry_out
 from cachegrid.cluster.moving import settled as half_moved_settled
@@ -29,7 +29,7 @@ from cachegrid.engines.valkey.facts import NodeRow
 from cachegrid.engines.valkey.slots import SLOTS
 from cachegrid.errors import GridError
 
-__all__ = ["leaver", "let_go", "remove", "thinnest_owner"]
+__all__ = ["leaver", "let_go", "remove"]
 
 
 def remove(
@@ -70,13 +70,6 @@ def remove(
 def leaver(member: MemberState, is_owner: bool) -> MemberState:  # noqa: FBT001 - a fact, read beside its callers
     """The member with the note that it leaves, as an owner or as a replica."""
     return replace(member, phase=Phase.LEAVING, role="owner" if is_owner else "replica")
-
-
-def thinnest_owner(rows: dict[str, NodeRow]) -> str:
-    """The id of the owner of slots that has the fewest replicas; empty if nobody owns any."""
-    followers = Counter(row.owner_id for row in rows.values())
-    owners = [row.id for row in rows.values() if row.is_owner and row.slots]
-    return min(owners, key=lambda owner: (followers[owner], owner), default="")
 
 
 def let_go(state: GridState, way: Way) -> GridState:
@@ -150,7 +143,7 @@ def _counts_as_owner(state: GridState, member: MemberState, rows: dict[str, Node
 def _refuse_thin(state: GridState, member: MemberState, rows: dict[str, NodeRow], *, force: bool) -> None:
     """Raise GridError where an owner would lack a replica; one that is none yet is to follow who has the fewest."""
     row = rows.get(member.id)
-    owner = row.owner_id if row and row.owner_id else thinnest_owner(rows)
+    owner = row.owner_id if row and row.owner_id else thinnest_owner(state, rows)
     others = sum(one.owner_id == owner for one in rows.values() if one.id != member.id)
     if others < state.shape.replicas and not force:
         part = "is a replica" if row and row.owner_id else "is to be a replica, since its own has taken over"
